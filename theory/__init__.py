@@ -1,0 +1,79 @@
+"""Exact laws of what speculative decoding does, computed without simulation.
+
+Names are loaded on first use, so that importing the package stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+if __name__ != "specsim.theory":
+    raise ImportError(f"import this package as specsim.theory, not as {__name__}")
+
+_HOMES = {
+    "enumeration": ("Outcome", "Outcomes", "enumerate_outcomes"),
+    "laws": (
+        "accepted_length_counts",
+        "accepted_length_law",
+        "block_efficiency",
+        "expected_rejections",
+        "expected_target_calls",
+        "first_accepted_length_law",
+        "output_law",
+        "output_marginals",
+        "rejection_law",
+        "rejection_variance",
+        "rejections_by_step",
+        "target_call_law",
+        "transition_marginals",
+    ),
+    "target": ("target_law", "target_marginals"),
+    "theorem1": ("theorem_1_rejections", "theorem_1_rejections_by_step"),
+    "theorem3": (
+        "batch_rejection_masses",
+        "batch_rejections",
+        "batch_rejections_by_recursion",
+        "shifted_batch_rejections",
+    ),
+    "batch_limit": (
+        "batch_limit_rejection_masses",
+        "batch_limit_rejections",
+        "support_condition",
+        "limit_is_positive",
+    ),
+    "batch_improvement": (
+        "batch_improvement",
+        "batch_improvement_bernoulli",
+        "batch_improvement_uniform",
+    ),
+    "calls": (
+        "acceleration",
+        "acceleration_per_call",
+        "calls_from_rejections",
+        "constant_rate_calls",
+        "constant_rate_tokens_per_call",
+    ),
+    "unbiased_members": (
+        "acceptance_from_epsilon",
+        "epsilon_from_acceptance",
+        "member_from_acceptance",
+        "member_rejections",
+        "random_unbiased_member",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
