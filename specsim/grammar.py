@@ -1,0 +1,353 @@
+"""The grammar of the command line: pairs and algorithms as text, such as ``batch:drafts=4``.
+
+::
+
+    pair       =  path  |  keyword [":" [value ","] key "=" value {"," key "=" value}]
+    algorithm  =  keyword [":" key "=" value {"," key "=" value}]
+
+A value with a comma in it stands in double quotes. `PAIRS` and `ALGORITHMS` are the tables of keywords, keys
+and their types; nothing is ever evaluated.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from specsim.algorithms import (
+    Algorithm,
+    Autoregressive,
+    Batch,
+    BatchAsPrinted,
+    BlockVerification,
+    OverAcceptance,
+    RejectionBased,
+    Speculative,
+)
+from specsim.errors import InputError
+from specsim.families import paper_pair, random_pair, random_prefix_pair
+from specsim.ngrams import from_ngrams
+from specsim.pair_files import read_pair
+from specsim.pairs import ModelPair
+from specsim.row_families import ROW_FAMILIES
+
+_ITEM = re.compile(r'\s*(?:(?P<key>[A-Za-z_]\w*)\s*=)?\s*(?P<value>"[^"]*"|[^",]*?)\s*(?P<end>,|$)')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A type of value.
+
+    Attributes
+    ----------
+    description
+        What to write, for help and errors.
+    read
+        Turns text into the value; raises `ValueError` for text that is none.
+    """
+
+    description: str
+    read: Callable[[str], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One keyword of the grammar.
+
+    Attributes
+    ----------
+    build
+        Called with the values by key.
+    keys
+        The kind of each key, required ones first.
+    required
+        Keys that must be given.
+    help
+        One sentence.
+    first
+        The key that a leading value without a key stands for, if any.
+    """
+
+    build: Callable[..., Any]
+    help: str
+    keys: Mapping[str, Kind] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    first: str | None = None
+
+    def usage(self, keyword: str) -> str:
+        """Return the keyword with all its keys, optional ones in brackets."""
+        parts = [f"{key}=..." if key in self.required else f"[{key}=...]" for key in self.keys]
+        return keyword + (":" + ",".join(parts) if parts else "")
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[+-]?\d{1,18}", text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _number(text: str) -> float | Fraction:
+    match = re.fullmatch(r"([+-]?\d{1,400})(?:/(\d{1,400}))?", text)
+    if match:
+        return Fraction(int(match[1]), int(match[2] or "1"))
+    return _decimal(text)
+
+
+def _decimal(text: str) -> float:
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", text):
+        raise ValueError(text)
+    return float(text)
+
+
+def _flag(text: str) -> bool:
+    return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
+
+
+def _choice(*choices: str) -> Kind:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return Kind(description="one of " + ", ".join(choices), read=read)
+
+
+_WHOLE = Kind(description="a whole number", read=_whole)
+_WHOLE_OR_NONE = Kind(
+    description="a whole number, or none for the horizon",
+    read=lambda text: None if text.lower() == "none" else _whole(text),
+)
+_WHOLE_OR_INF = Kind(
+    description="a whole number, or inf for the limit",
+    read=lambda text: math.inf if text.lower() == "inf" else _whole(text),
+)
+_NUMBER = Kind(description="a number such as 0.1 or 1/10", read=_number)
+_DECIMAL = Kind(description="a number such as 0.1", read=_decimal)
+_FLAG = Kind(description="yes or no", read=_flag)
+_TEXT = Kind(description="text", read=str)
+
+_ROUND = {"draft_length": _WHOLE_OR_NONE, "bonus": _FLAG}
+_ROWS = {
+    "family": _choice(*ROW_FAMILIES),
+    "concentration": _DECIMAL,
+    "tv": _DECIMAL,
+    "density": _DECIMAL,
+}
+
+
+def _tables_needed(**values: Any) -> Algorithm:
+    raise InputError(
+        "rejection-based takes tables of acceptance and residual probabilities, which have no spelling here; "
+        "build specsim.RejectionBased in Python"
+    )
+
+
+def _ngrams(*, file: str, **values: Any) -> ModelPair:
+    return from_ngrams(Path(file), **values)
+
+
+#: Descriptors by keyword.
+ALGORITHMS: dict[str, Entry] = {
+    Autoregressive.keyword: Entry(
+        build=Autoregressive, help="Plain decoding from the target, one target call per token."
+    ),
+    Speculative.keyword: Entry(
+        build=Speculative,
+        keys=_ROUND,
+        help="Speculative decoding; without draft_length the draft runs to the horizon.",
+    ),
+    OverAcceptance.keyword: Entry(
+        build=OverAcceptance,
+        keys={"epsilon": _NUMBER, "residual": _choice("optimal", "target", "draft"), **_ROUND},
+        required=("epsilon",),
+        help="Accepts with min(1, (T + epsilon) / D): fewer rejections, biased output.",
+    ),
+    Batch.keyword: Entry(
+        build=Batch,
+        keys={"drafts": _WHOLE_OR_INF, **_ROUND},
+        required=("drafts",),
+        help="Several drafts in one target call, tried in turn; drafts=inf is known to theory only.",
+    ),
+    BatchAsPrinted.keyword: Entry(
+        build=BatchAsPrinted,
+        keys={"drafts": _WHOLE, "slip": _choice("inside-loop", "extra-subtraction")},
+        required=("drafts", "slip"),
+        help="Algorithm 4 of 2411.00841 as printed, with one of its two slips: biased.",
+    ),
+    BlockVerification.keyword: Entry(
+        build=BlockVerification,
+        keys=_ROUND,
+        help="Block verification: accepts or rejects the draft as a whole block.",
+    ),
+    RejectionBased.keyword: Entry(
+        build=_tables_needed,
+        help="Any acceptance and residual tables; available in Python only.",
+    ),
+}
+
+#: Constructors of pairs by keyword.
+PAIRS: dict[str, Entry] = {
+    "paper": Entry(
+        build=paper_pair,
+        keys={"horizon": _WHOLE},
+        required=("horizon",),
+        first="horizon",
+        help="The instance behind the figures of arXiv 2411.00841; the paper has horizons 50 and 100.",
+    ),
+    "random": Entry(
+        build=random_pair,
+        keys={
+            "contexts": _WHOLE,
+            "horizon": _WHOLE,
+            "seed": _WHOLE,
+            "tokens": _WHOLE,
+            "stationary": _FLAG,
+            "initial": _choice("uniform", "random", "point"),
+            **_ROWS,
+        },
+        required=("contexts", "horizon", "seed"),
+        help="Random rows; an order-1 Markov chain unless tokens differs from contexts.",
+    ),
+    "prefix": Entry(
+        build=random_prefix_pair,
+        keys={"tokens": _WHOLE, "horizon": _WHOLE, "seed": _WHOLE, **_ROWS},
+        required=("tokens", "horizon", "seed"),
+        help="Random rows for every prefix: not a Markov chain.",
+    ),
+    "ngrams": Entry(
+        build=_ngrams,
+        keys={
+            "file": _TEXT,
+            "horizon": _WHOLE,
+            "target_order": _WHOLE,
+            "draft_order": _WHOLE,
+            "level": _choice("character", "word", "byte"),
+            "smoothing": _DECIMAL,
+            "vocabulary": _WHOLE,
+        },
+        required=("file", "horizon"),
+        help="Estimated from a text file: n-gram models of two orders.",
+    ),
+}
+
+
+def parse_algorithm(text: str) -> Algorithm:
+    """Return the descriptor that `text` spells; the inverse of `Algorithm.label`.
+
+    Parameters
+    ----------
+    text
+        Such as ``speculative:draft_length=4,bonus=no`` or ``over-acceptance:epsilon=1/10``.
+
+    Raises
+    ------
+    InputError
+        An unknown keyword or key (the message lists the known ones), a key given twice or missing, or a
+        value that is not of its kind or out of range.
+
+    Examples
+    --------
+    >>> parse_algorithm("batch:drafts=4")
+    Batch(drafts=4, draft_length=None, bonus=False)
+    """
+    keyword, colon, rest = text.strip().partition(":")
+    if keyword not in ALGORITHMS:
+        raise InputError(f"unknown algorithm {keyword!r}; {_known(keyword, ALGORITHMS)}")
+    algorithm: Algorithm = _build("algorithm", keyword, ALGORITHMS[keyword], rest if colon else None)
+    return algorithm
+
+
+def parse_pair(text: str) -> ModelPair:
+    """Return the pair that `text` spells: a constructor or the path of a netCDF file.
+
+    A text that begins with a known keyword and a colon is a constructor; for a file of such a name write
+    ``./paper:50``.
+
+    Parameters
+    ----------
+    text
+        Such as ``paper:50``, ``random:contexts=7,horizon=50,family=uniform,seed=3``,
+        ``prefix:tokens=2,horizon=3,seed=1``, ``ngrams:file=book.txt,horizon=20`` or ``pair.nc``.
+
+    Raises
+    ------
+    InputError
+        As `parse_algorithm`; or the file does not exist or is no pair.
+    """
+    text = text.strip()
+    keyword, colon, rest = text.partition(":")
+    if keyword in PAIRS and (colon or not _exists(text)):
+        pair: ModelPair = _build("pair", keyword, PAIRS[keyword], rest if colon else None)
+        return pair
+    if _exists(text):
+        return read_pair(text)
+    raise InputError(
+        f"no file and no pair is called {text!r}; give a file or a constructor: {_known(keyword, PAIRS)}"
+    )
+
+
+def help_lines(table: Mapping[str, Entry]) -> list[tuple[str, str]]:
+    """Return usage and help of every keyword of `ALGORITHMS` or `PAIRS`, for ``--help``."""
+    return [(entry.usage(keyword), entry.help) for keyword, entry in table.items()]
+
+
+def _build(what: str, keyword: str, entry: Entry, rest: str | None) -> Any:
+    values: dict[str, Any] = {}
+    for position, (given, value) in enumerate(_items(what, keyword, rest)):
+        key = given
+        if key is None:
+            if position > 0 or entry.first is None:
+                raise InputError(f"{what} {keyword}: {value!r} has no key; write {entry.usage(keyword)}")
+            key = entry.first
+        if key not in entry.keys:
+            raise InputError(f"{what} {keyword} has no key {key!r}; {_known(key, entry.keys)}")
+        if key in values:
+            raise InputError(f"{what} {keyword}: {key} is given twice; give it once")
+        try:
+            values[key] = entry.keys[key].read(value)
+        except (ValueError, KeyError, ZeroDivisionError):
+            raise InputError(
+                f"{what} {keyword}: {key} is {value!r}; give {entry.keys[key].description}"
+            ) from None
+    missing = [key for key in entry.required if key not in values]
+    if missing:
+        raise InputError(f"{what} {keyword}: {missing[0]} is missing; write {entry.usage(keyword)}")
+    return entry.build(**values)
+
+
+def _items(what: str, keyword: str, rest: str | None) -> list[tuple[str | None, str]]:
+    if rest is None:
+        return []
+    items = []
+    position = 0
+    while True:
+        match = _ITEM.match(rest, position)
+        if match is None:
+            raise InputError(f"{what} {keyword}: cannot read {rest[position:]!r}; write key=value,key=value")
+        value = match["value"]
+        if value == "":
+            where = f"{match['key']} has no value" if match["key"] else "an item is empty"
+            raise InputError(f"{what} {keyword}: {where}; write key=value,key=value")
+        items.append((match["key"], value.strip('"')))
+        position = match.end()
+        if match["end"] == "":
+            return items
+
+
+def _known(given: str, table: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(given, table, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{hint}known: {', '.join(table) or 'none'}"
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
