@@ -1,0 +1,82 @@
+"""Simulation, exact theory and Monte Carlo verification of speculative decoding.
+
+Heavy parts (engines, theory, validation) are imported on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specsim.algorithms import (
+    Autoregressive,
+    Batch,
+    BatchAsPrinted,
+    BlockVerification,
+    OverAcceptance,
+    RejectionBased,
+    Speculative,
+)
+from specsim.errors import InputError
+from specsim.pairs import ModelPair
+
+if TYPE_CHECKING:
+    from specsim import theory, validation
+    from specsim.engines import merge, simulate
+    from specsim.families import paper_pair, random_pair, random_prefix_pair
+    from specsim.grammar import parse_algorithm, parse_pair
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Autoregressive",
+    "Batch",
+    "BatchAsPrinted",
+    "BlockVerification",
+    "InputError",
+    "ModelPair",
+    "OverAcceptance",
+    "RejectionBased",
+    "Speculative",
+    "__version__",
+    "merge",
+    "paper_pair",
+    "parse_algorithm",
+    "parse_pair",
+    "random_pair",
+    "random_prefix_pair",
+    "simulate",
+    "theory",
+    "validation",
+]
+
+_LAZY = {
+    "merge": "specsim.engines",
+    "simulate": "specsim.engines",
+    "paper_pair": "specsim.families",
+    "random_pair": "specsim.families",
+    "random_prefix_pair": "specsim.families",
+    "parse_algorithm": "specsim.grammar",
+    "parse_pair": "specsim.grammar",
+}
+_SUBPACKAGES = ("theory", "validation")
+
+_here = Path(__file__).resolve().parent
+if not (_here / "theory").is_dir() and (_here.parent / "theory").is_dir():
+    # A checkout without symbolic links: theory/, validation/ and paper_figures/ lie beside this folder.
+    __path__.append(str(_here.parent))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    if name in _SUBPACKAGES:
+        return import_module(f"specsim.{name}")
+    raise AttributeError(f"module 'specsim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,121 @@
+"""The one place with Numba options, and the cache of compiled kernels.
+
+Numba's own cache looks at the file of the cached function only: an edit in a helper's file leaves the old
+machine code in use. The folder used here is therefore named after a hash of all kernel sources.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+#: Options of every compiled function. Without fastmath, so that floats mean the same on every machine.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+
+#: Numba's settings, a module whose attributes are made at run time.
+config: Any = numba.config
+
+_STALE_SECONDS = 30 * 24 * 3600.0
+
+
+def device(function: Callable[..., Any]) -> Any:
+    """Compile a helper that kernels call; it is compiled into each of them and cached with them."""
+    return numba.njit(**OPTIONS)(function)
+
+
+def kernel(signature: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function for exactly one signature, through the cache on disk when there is one.
+
+    Parameters
+    ----------
+    signature
+        The Numba signature. Arguments of other types are refused instead of compiled again.
+
+    Returns
+    -------
+    callable
+        A decorator.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        folder = cache_folder()
+        if folder is None:
+            return numba.njit(signature, **OPTIONS)(function)
+        before = config.CACHE_DIR
+        config.CACHE_DIR = str(folder)
+        try:
+            return numba.njit(signature, cache=True, **OPTIONS)(function)
+        except (OSError, EOFError):
+            # A full disk or a file cut short must not stop a simulation.
+            return numba.njit(signature, **OPTIONS)(function)
+        finally:
+            config.CACHE_DIR = before
+
+    return decorate
+
+
+def sources() -> list[Path]:
+    """Files whose text decides what the kernels compile to."""
+    here = Path(__file__).resolve().parent
+    return [Path(__file__).resolve(), here / "philox.py", *sorted((here / "kernels").glob("*.py"))]
+
+
+def digest(files: list[Path]) -> str:
+    """Hash the text of `files` and the versions of Python and Numba."""
+    state = hashlib.sha256()
+    state.update(f"{sys.version}|{platform.machine()}|numba {numba.__version__}".encode())
+    for file in files:
+        state.update(f"|{file.name}|".encode())
+        state.update(file.read_bytes())
+    return state.hexdigest()[:20]
+
+
+def cache_root() -> Path:
+    """Folder for all versions of the compiled kernels; the variable SPECSIM_CACHE_DIR overrides it."""
+    chosen = os.environ.get("SPECSIM_CACHE_DIR")
+    if chosen:
+        return Path(chosen) / "kernels"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "specsim" / "kernels"
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Return the cache folder for the present sources, or None when it cannot be written."""
+    try:
+        root = cache_root()
+        folder = root / digest(sources())
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        os.utime(folder)
+    except (OSError, RuntimeError):
+        return None
+    _prune(root, folder)
+    return folder
+
+
+def _prune(root: Path, keep: Path) -> None:
+    """Remove folders of other sources that nobody has used for a month."""
+    limit = time.time() - _STALE_SECONDS
+    with contextlib.suppress(OSError):
+        for folder in root.iterdir():
+            if folder != keep and folder.is_dir() and folder.stat().st_mtime < limit:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,82 @@
+"""Exact draws from integer tables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from specsim.engines.jit import device
+from specsim.engines.philox import word_pairs
+
+ZERO = np.uint64(0)
+ONE = np.uint64(1)
+LOW = np.uint64(0xFFFFFFFF)
+_32 = np.uint64(32)
+_64 = np.uint64(64)
+_RETRY = np.uint64(1 << 24)
+_RETRIES = 255
+
+
+@device
+def draw(last, guide, shift, row, word):
+    """Return the token whose segment holds the 32-bit `word`, and the offset of the word inside the segment.
+
+    ``last[row, x + 1]`` is the last word of the segment of x, ``last[row, 0]`` is -1 modulo 2^32. The guide
+    names the first token that any word of its cell can belong to, so that no empty segment is ever chosen.
+    """
+    token = np.uint64(guide[row, word >> shift])
+    while word > np.uint64(last[row, token + ONE]):
+        token += ONE
+    return token, (word - np.uint64(last[row, token]) - ONE) & LOW
+
+
+@device
+def below(word, bound):
+    """Map a uniform 64-bit word to [0, bound), exactly uniform among the words that are kept.
+
+    Returns the number and whether the word is kept (Lemire, 1805.10941).
+    """
+    a1, a0 = word >> _32, word & LOW
+    b1, b0 = bound >> _32, bound & LOW
+    cross_1 = a1 * b0
+    cross_0 = a0 * b1
+    middle = ((a0 * b0) >> _32) + (cross_1 & LOW) + (cross_0 & LOW)
+    high = a1 * b1 + (cross_1 >> _32) + (cross_0 >> _32) + (middle >> _32)
+    low = word * bound
+    if low < bound:
+        return high, low >= (ZERO - bound) % bound
+    return high, True
+
+
+@device
+def draw_residual(end, guide, bits, row, seed, run, position, slot, word):
+    """Draw a token from the integer weights whose running sums are ``end[row]``.
+
+    Returns the token and a status: 0, or 1 when the row is empty, or 2 when every retry failed.
+    """
+    total = end[row, end.shape[1] - 1]
+    if total == ZERO:
+        return ZERO, 1
+    number, kept = below(word, total)
+    retry = 0
+    while not kept:
+        retry += 1
+        if retry > _RETRIES:
+            return ZERO, 2
+        _, word = word_pairs(seed, run, position + np.uint64(retry) * _RETRY, slot)
+        number, kept = below(word, total)
+    token = np.uint64(guide[row, word >> (_64 - bits)])
+    while number >= end[row, token]:
+        token += ONE
+    return token, 0
+
+
+@device
+def record_round(run, length, calls, lengths, length_count, length_square, first_length):
+    """Tally the end of a round of `run` with `length` accepted drafted tokens."""
+    before = np.int64(lengths[run, length])
+    lengths[run, length] = before + 1
+    length_count[length] += 1
+    length_square[length] += 2 * before + 1
+    if calls[run] == 0:
+        first_length[length] += 1
+    calls[run] += np.uint32(1)
