@@ -1,0 +1,59 @@
+"""How much work a run does: sizes of pairs and numbers of simulated runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from specsim.errors import InputError
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """One of the three sizes of a validation run.
+
+    Attributes
+    ----------
+    name
+        ``"quick"``, ``"standard"`` or ``"deep"``.
+    discrepancy_factor
+        Claims state the discrepancy to be caught at standard effort; it is multiplied by this, so the number
+        of runs is divided by about its square.
+    max_runs
+        No simulation is given more runs. An assertion that would need more is reported as undecided.
+    chunk_positions
+        Emitted positions per unit of simulation work that is stored and can be interrupted between.
+    """
+
+    name: str
+    discrepancy_factor: float
+    max_runs: int
+    chunk_positions: int = 2**26
+
+    def pick(self, *, quick: Value, standard: Value, deep: Value) -> Value:
+        """Return the argument that bears this effort's name."""
+        return {"quick": quick, "standard": standard, "deep": deep}[self.name]
+
+
+QUICK = Effort(name="quick", discrepancy_factor=2.0, max_runs=4_000_000)
+STANDARD = Effort(name="standard", discrepancy_factor=1.0, max_runs=40_000_000)
+DEEP = Effort(name="deep", discrepancy_factor=0.125, max_runs=4_000_000_000)
+
+EFFORTS = {effort.name: effort for effort in (QUICK, STANDARD, DEEP)}
+
+
+def get_effort(effort: str | Effort) -> Effort:
+    """Return the effort of this name.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if isinstance(effort, Effort):
+        return effort
+    if effort not in EFFORTS:
+        raise InputError(f"effort is {effort!r}; give quick, standard or deep")
+    return EFFORTS[effort]

@@ -1,0 +1,292 @@
+"""What can be compared between a simulation and theory: each quantity's law, its tally and its test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.algorithms import Algorithm
+from specsim.errors import InputError
+from specsim.pairs import ModelPair
+from specsim.validation.assertions import (
+    EmpiricalMeanTest,
+    LawTest,
+    MeanTest,
+    ProbabilityTest,
+    StatisticalTest,
+    Unusable,
+)
+from specsim.validation.witnesses import Witnesses
+
+Kind = Literal["law", "probabilities", "mean", "counts"]
+Expected = Callable[[Witnesses, ModelPair, Algorithm], Any]
+
+#: How far theory's float64 numbers may leave [0, 1], or a law's sum leave 1, by rounding.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """A quantity that theory computes and a simulation tallies.
+
+    Attributes
+    ----------
+    name
+        The theory function's name.
+    words
+        For labels.
+    kind
+        ``"law"``: rows of laws. ``"probabilities"``: one per step. ``"mean"``: of a count per run whose
+        variance theory knows. ``"counts"``: expected counts per run of unknown variance.
+    expected
+        Takes witnesses, pair and algorithm; for a mean, returns the pair (mean, variance).
+    observe
+        Takes the tallies, returns the observation that the kind's test wants.
+    variable
+        The tally that it reads.
+    row, cell
+        Words for the two indices of an entry; an empty `row` when there is one row.
+    """
+
+    name: str
+    words: str
+    kind: Kind
+    expected: Expected
+    observe: Callable[[Any], Any]
+    variable: str
+    row: str = ""
+    cell: str = ""
+
+    def name_entry(self, columns: int) -> Callable[[int], str]:
+        """Return a function that names a flat index of an array with so many columns."""
+        first = 0 if self.cell in ("rejections", "calls", "accepted") else 1
+
+        def words(index: int) -> str:
+            if self.kind == "mean":
+                return ""
+            if self.kind in ("probabilities", "counts"):
+                return f"{self.cell} {index + first}"
+            row, cell = divmod(index, columns)
+            inside = f"{self.cell} {cell}"
+            return f"{self.row} {row + 1}, {inside}" if self.row else inside
+
+        return words
+
+
+def _values(dataset: Any, variable: str) -> NDArray[np.int64]:
+    if variable not in dataset:
+        raise InputError(f"the simulation has no {variable}; use a smaller pair, or ask for outcomes")
+    return np.asarray(dataset[variable].values)
+
+
+def _histogram(variable: str) -> Callable[[Any], NDArray[np.int64]]:
+    return lambda dataset: _values(dataset, variable)[None, :]
+
+
+def _total(variable: str) -> Callable[[Any], int]:
+    def total(dataset: Any) -> int:
+        counts = _values(dataset, variable)
+        return sum(int(count) * value for value, count in enumerate(counts))
+
+    return total
+
+
+def _call(name: str) -> Expected:
+    return lambda witnesses, pair, algorithm: getattr(witnesses.theory, name)(pair, algorithm)
+
+
+def _mean_of_law(law: str, mean: str) -> Expected:
+    def both(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> tuple[float, float]:
+        center = float(getattr(witnesses.theory, mean)(pair, algorithm))
+        probabilities = np.asarray(getattr(witnesses.theory, law)(pair, algorithm), dtype=np.float64)
+        values = np.arange(len(probabilities))
+        average = float(values @ probabilities)
+        return center, float(((values - average) ** 2) @ probabilities)
+
+    return both
+
+
+def _rejections(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> tuple[float, float]:
+    theory = witnesses.theory
+    return float(theory.expected_rejections(pair, algorithm)), float(
+        theory.rejection_variance(pair, algorithm)
+    )
+
+
+QUANTITIES: dict[str, Quantity] = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity(
+            name="expected_rejections",
+            words="mean rejections",
+            kind="mean",
+            expected=_rejections,
+            observe=_total("rejection_count"),
+            variable="rejection_count",
+        ),
+        Quantity(
+            name="expected_target_calls",
+            words="mean target calls",
+            kind="mean",
+            expected=_mean_of_law("target_call_law", "expected_target_calls"),
+            observe=_total("target_call_count"),
+            variable="target_call_count",
+        ),
+        Quantity(
+            name="rejection_law",
+            words="law of rejections",
+            kind="law",
+            expected=_call("rejection_law"),
+            observe=_histogram("rejection_count"),
+            variable="rejection_count",
+            cell="rejections",
+        ),
+        Quantity(
+            name="target_call_law",
+            words="law of target calls",
+            kind="law",
+            expected=_call("target_call_law"),
+            observe=_histogram("target_call_count"),
+            variable="target_call_count",
+            cell="calls",
+        ),
+        Quantity(
+            name="first_accepted_length_law",
+            words="law of the first accepted length",
+            kind="law",
+            expected=_call("first_accepted_length_law"),
+            observe=_histogram("first_accepted_length_count"),
+            variable="first_accepted_length_count",
+            cell="accepted",
+        ),
+        Quantity(
+            name="accepted_length_counts",
+            words="rounds by accepted length",
+            kind="counts",
+            expected=_call("accepted_length_counts"),
+            observe=lambda dataset: (
+                _values(dataset, "accepted_length_count"),
+                _values(dataset, "accepted_length_square_sum"),
+            ),
+            variable="accepted_length_count",
+            cell="accepted",
+        ),
+        Quantity(
+            name="rejections_by_step",
+            words="rejections by step",
+            kind="probabilities",
+            expected=_call("rejections_by_step"),
+            observe=lambda dataset: _values(dataset, "rejections_by_step"),
+            variable="rejections_by_step",
+            cell="step",
+        ),
+        Quantity(
+            name="output_marginals",
+            words="emitted tokens by step",
+            kind="law",
+            expected=_call("output_marginals"),
+            observe=lambda dataset: _values(dataset, "token_count"),
+            variable="token_count",
+            row="step",
+            cell="token",
+        ),
+        Quantity(
+            name="transition_marginals",
+            words="(context, token) by step",
+            kind="law",
+            expected=lambda witnesses, pair, algorithm: _flat_rows(
+                witnesses.theory.transition_marginals(pair, algorithm)
+            ),
+            observe=lambda dataset: _flat_rows(_values(dataset, "transition_count")),
+            variable="transition_count",
+            row="step",
+            cell="context x tokens + token",
+        ),
+        Quantity(
+            name="output_law",
+            words="law of the sequence",
+            kind="law",
+            expected=_call("output_law"),
+            observe=lambda dataset: _values(dataset, "outcome_count").sum(axis=1)[None, :],
+            variable="outcome_count",
+            cell="path",
+        ),
+        Quantity(
+            name="joint_law",
+            words="joint law of sequence and rejected positions",
+            kind="law",
+            expected=lambda witnesses, pair, algorithm: np.asarray(
+                witnesses.enumerate_outcomes(pair, algorithm).joint_law(), dtype=np.float64
+            ).ravel(),
+            observe=lambda dataset: _values(dataset, "outcome_count").ravel()[None, :],
+            variable="outcome_count",
+            cell="path x 2^horizon + rejected",
+        ),
+    )
+}
+
+
+def target_law(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> Any:
+    """Return what the quantity `output_law` must be for a lossless algorithm: the target's law."""
+    return witnesses.theory.target_law(pair)
+
+
+def target_marginals(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> Any:
+    """Return what `output_marginals` must be for a lossless algorithm: the target's marginals."""
+    return witnesses.theory.target_marginals(pair)
+
+
+def get_quantity(name: str) -> Quantity:
+    """Return the quantity of this name.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if name not in QUANTITIES:
+        raise InputError(f"statistic is {name!r}; give one of {', '.join(QUANTITIES)}")
+    return QUANTITIES[name]
+
+
+def make_test(
+    quantity: Quantity, expected: Any, horizon: int, excluded: float | None = None
+) -> StatisticalTest:
+    """Return the test of `quantity` against `expected`, or an `Unusable` one that says why there is none."""
+    if quantity.kind == "mean":
+        mean, variance = (float(value) for value in expected)
+        if not (np.isfinite(mean) and -ROUNDING <= mean <= horizon + ROUNDING and variance >= -ROUNDING):
+            return Unusable(
+                f"theory's mean {mean} and variance {variance} are those of no count in 0..{horizon}"
+            )
+        if excluded is not None and abs(excluded - mean) < ROUNDING:
+            return Unusable(f"the published value {excluded} is theory's own; nothing is left to exclude")
+        return MeanTest(
+            mean=mean, variance=max(variance, 0.0), low=0.0, high=float(horizon), excluded=excluded
+        )
+    values = np.asarray(expected, dtype=np.float64)
+    if not np.isfinite(values).all() or values.min() < -ROUNDING:
+        return Unusable(f"theory's {quantity.words}: an entry is negative or not finite")
+    values = np.maximum(values, 0.0)
+    if quantity.kind == "counts":
+        high = np.array([horizon // max(accepted, 1) for accepted in range(len(values))], dtype=np.float64)
+        return EmpiricalMeanTest(mean=values, high=high, planned_variance=np.minimum(2 * values, high**2))
+    if quantity.kind == "probabilities":
+        if values.max() > 1 + ROUNDING:
+            return Unusable(f"theory's {quantity.words}: an entry is above 1")
+        return ProbabilityTest(np.minimum(values, 1.0))
+    laws = np.atleast_2d(values)
+    sums = laws.sum(axis=1)
+    if np.abs(sums - 1).max() > ROUNDING:
+        row = int(np.abs(sums - 1).argmax())
+        return Unusable(f"theory's {quantity.words}: row {row} sums to {sums[row]:.12g}, not to 1")
+    return LawTest(laws)
+
+
+def _flat_rows(values: Any) -> NDArray[Any]:
+    array = np.asarray(values)
+    return array.reshape(array.shape[0], -1)

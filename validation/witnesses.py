@@ -1,0 +1,79 @@
+"""The three witnesses, behind the one object through which every check reaches them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+class Overlay:
+    """A namespace that is `base` with some attributes replaced.
+
+    Parameters
+    ----------
+    base
+        A module or any object.
+    replaced
+        The attributes that differ.
+    """
+
+    def __init__(self, base: Any, **replaced: Any) -> None:
+        self.__dict__.update(replaced)
+        self.__dict__["_base"] = base
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_base"], name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witnesses:
+    """What checks may call. A mutant is the same object with one attribute replaced by a wrong one.
+
+    Attributes
+    ----------
+    simulate
+        `specsim.simulate`: runs the algorithm literally, returns tallies.
+    theory
+        The namespace `specsim.theory`: exact laws.
+    enumerate_outcomes
+        `specsim.theory.enumerate_outcomes`: brute force in rationals.
+    merge
+        `specsim.merge`: adds the tallies of disjoint ranges of runs.
+    name
+        ``"as built"``, or the mutant's name.
+    """
+
+    simulate: Callable[..., Any]
+    theory: Any
+    enumerate_outcomes: Callable[..., Any]
+    merge: Callable[..., Any]
+    name: str = "as built"
+
+    def replace(self, **changes: Any) -> Witnesses:
+        """Return a copy with the given attributes replaced."""
+        return dataclasses.replace(self, **changes)
+
+    def replace_theory(self, **functions: Callable[..., Any]) -> Witnesses:
+        """Return a copy whose theory has the given functions replaced.
+
+        `enumerate_outcomes` is a witness of its own: replacing it in the theory replaces the attribute too.
+        """
+        changed = self.replace(theory=Overlay(self.theory, **functions))
+        if "enumerate_outcomes" in functions:
+            changed = changed.replace(enumerate_outcomes=functions["enumerate_outcomes"])
+        return changed
+
+
+def as_built() -> Witnesses:
+    """Return the project's own engines and theory."""
+    import specsim
+    import specsim.theory as theory
+
+    return Witnesses(
+        simulate=specsim.simulate,
+        theory=theory,
+        enumerate_outcomes=theory.enumerate_outcomes,
+        merge=specsim.merge,
+    )
