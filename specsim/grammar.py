@@ -81,9 +81,16 @@ class Entry:
     first: str | None = None
 
     def usage(self, keyword: str) -> str:
-        """Return the keyword with all its keys, optional ones in brackets."""
-        parts = [f"{key}=..." if key in self.required else f"[{key}=...]" for key in self.keys]
-        return keyword + (":" + ",".join(parts) if parts else "")
+        """Return the keyword with the keys that must be given, then the names of the others."""
+        text = keyword + "".join(
+            f"{',' if position else ':'}{key}=..." for position, key in enumerate(self.required)
+        )
+        optional = [key for key in self.keys if key not in self.required]
+        return text + (f" (optional: {', '.join(optional)})" if optional else "")
+
+    def details(self) -> list[str]:
+        """Return one line for each key: its name and what to write."""
+        return [f"{key}: {kind.description}" for key, kind in self.keys.items()]
 
 
 def _whole(text: str) -> int:
@@ -292,11 +299,6 @@ def parse_pair(text: str) -> ModelPair:
     )
 
 
-def help_lines(table: Mapping[str, Entry]) -> list[tuple[str, str]]:
-    """Return usage and help of every keyword of `ALGORITHMS` or `PAIRS`, for ``--help``."""
-    return [(entry.usage(keyword), entry.help) for keyword, entry in table.items()]
-
-
 def _build(what: str, keyword: str, entry: Entry, rest: str | None) -> Any:
     values: dict[str, Any] = {}
     for position, (given, value) in enumerate(_items(what, keyword, rest)):
@@ -341,7 +343,8 @@ def _items(what: str, keyword: str, rest: str | None) -> list[tuple[str | None, 
 
 
 def _known(given: str, table: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(given, table, n=1)
+    close = [key for key in table if given and key.startswith(given)]
+    close = close or difflib.get_close_matches(given, table, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}known: {', '.join(table) or 'none'}"
 

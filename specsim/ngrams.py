@@ -107,7 +107,7 @@ def from_ngrams(
     if name is None:
         name = "ngrams:" if isinstance(source, str) else f"ngrams:file={_quoted(os.fspath(source))},"
         name += f"horizon={horizon},target_order={target_order},draft_order={draft_order},level={level}"
-        name += f",smoothing={smoothing:g}" + (f",vocabulary={vocabulary}" if vocabulary else "")
+        name += f",smoothing={float(smoothing)!r}" + (f",vocabulary={vocabulary}" if vocabulary else "")
     return ModelPair.from_probabilities(
         target,
         draft,

@@ -1,0 +1,47 @@
+"""PAIR and ALGORITHM, the arguments that the commands share, and their help."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from specsim.grammar import ALGORITHMS, PAIRS, Entry
+
+F = Callable[..., Any]
+
+
+def pair_and_algorithm(command: F) -> F:
+    """Give a command the arguments ``pair`` and ``algorithm``, as text."""
+    command = click.argument("algorithm", metavar="ALGORITHM")(command)
+    return click.argument("pair", metavar="PAIR")(command)
+
+
+def horizon_option(command: F) -> F:
+    """Give a command the option ``--horizon``."""
+    return click.option(
+        "--horizon", type=int, metavar="N", help="Tokens to emit. Default: the pair's own horizon."
+    )(command)
+
+
+def help_with_grammar(text: str, examples: str) -> str:
+    """Return the help of a command: text, what PAIR and ALGORITHM can be, examples."""
+    parts = [text, "\b\nPAIR is a netCDF file or one of", _listed(PAIRS), "\b\nALGORITHM is one of"]
+    parts += [_listed(ALGORITHMS), "\b\nExamples:\n" + examples]
+    return "\n\n".join(parts)
+
+
+def _listed(table: Mapping[str, Entry]) -> str:
+    paragraphs = []
+    for keyword, entry in table.items():
+        required = ",".join(f"{key}=..." for key in entry.required)
+        short = f"{keyword}:N, that is " if entry.first else ""
+        lines = [f"  {short}{keyword}{':' if required else ''}{required}", f"      {entry.help}"]
+        for key, kind in entry.keys.items():
+            must = "" if key in entry.required else " (optional)"
+            text = f"{key}{must}: {kind.description}"
+            lines += textwrap.wrap(text, 92, initial_indent=" " * 8, subsequent_indent=" " * 12)
+        paragraphs.append("\n".join(["\b", *lines]))
+    return "\n\n".join(paragraphs)

@@ -1,0 +1,179 @@
+"""The group of all commands: subcommands loaded on use, one-line errors, exit codes.
+
+=====  ==================================================
+code   meaning
+=====  ==================================================
+0      done; where something was compared, it agrees
+1      it disagrees
+2      usage or bad input
+3      could not decide within the budget
+130    interrupted
+141    the reader of standard output went away
+=====  ==================================================
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from specsim import __version__
+from specsim.errors import InputError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+#: Name of each subcommand: the attribute that holds it, and the line in ``specsim --help``.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "validate": (
+        "specsim.cli.validate:command",
+        "Verify the published statements: simulation against theory.",
+    ),
+    "figures": ("specsim.cli.figures:command", "Redraw the paper's figures and compare them with the print."),
+    "expect": ("specsim.cli.expect:command", "What theory says of a pair and an algorithm."),
+    "simulate": ("specsim.cli.simulate:command", "What simulation says, beside theory."),
+}
+
+_EPILOG = """\
+\b
+Examples:
+  specsim validate
+  specsim figures --out figures
+  specsim expect paper:50 batch:drafts=4
+  specsim simulate paper:50 speculative --runs 100000 --seed 1
+
+Exit codes: 0 done or agrees, 1 disagrees, 2 usage or bad input, 3 could not decide, 130 interrupted.
+"""
+
+
+class _ReaderGone(Exception):
+    """Standard output is a pipe that nobody reads any more."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand's module when the subcommand is called, and no other."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the subcommands to the help without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse, as click does; `invoke` says what is different."""
+        return _unless_reader_gone(
+            lambda: super(LazyGroup, self).make_context(info_name, args, parent, **extra)
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; a broken pipe reaches `main` untouched by click, which would exit with 1."""
+        return _unless_reader_gone(lambda: super(LazyGroup, self).invoke(ctx))
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run and exit with the documented codes; every expected failure is one line on standard error."""
+
+        def run() -> Any:
+            return super(LazyGroup, self).main(
+                args,
+                prog_name or "specsim",
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+
+        return _exit(run) if standalone_mode else run()
+
+
+def _unless_reader_gone(action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except BrokenPipeError as error:
+        raise _ReaderGone from error
+
+
+def _exit(run: Callable[[], Any]) -> NoReturn:
+    """Run, flush what was printed, and exit."""
+    code: int
+    try:
+        result = run()
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except (click.Abort, KeyboardInterrupt):
+        code = _complain("interrupted", INTERRUPTED, kind="")
+    except click.UsageError as error:
+        hint = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
+        code = _complain(error.format_message().rstrip(".") + hint, BAD_INPUT)
+    except click.ClickException as error:
+        code = _complain(error.format_message(), BAD_INPUT)
+    except InputError as error:
+        code = _complain(str(error), BAD_INPUT)
+    except (_ReaderGone, BrokenPipeError):
+        code = BROKEN_PIPE
+        _drop_output()
+    except MemoryError as error:
+        what = f" ({error})" if str(error) else ""
+        code = _complain(f"not enough memory{what}; ask for less, or use a larger machine", BAD_INPUT)
+    except OSError as error:
+        code = _complain(_reason(error), BAD_INPUT)
+        _drop_output()
+    sys.exit(code)
+
+
+def _complain(message: str, code: int, *, kind: str = "error: ") -> int:
+    line = " ".join(message.split())
+    # Perhaps nobody reads standard error either; the exit code still tells.
+    with suppress(OSError):
+        print(f"specsim: {kind}{line}", file=sys.stderr, flush=True)
+    return code
+
+
+def _reason(error: OSError) -> str:
+    what = f"{error.filename}: " if error.filename else ""
+    remedy = (
+        "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the path and its rights"
+    )
+    return f"{what}{error.strerror or error}; {remedy}"
+
+
+def _drop_output() -> None:
+    # What is still buffered can never be written; Python would complain about it when it ends.
+    with suppress(OSError, ValueError):
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)
+
+
+@click.group(cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="specsim")
+def main() -> None:
+    """Simulate speculative decoding, compute its exact laws, and hold the two against each other."""

@@ -1,0 +1,113 @@
+"""What the commands share: tables for people, JSON for machines, progress on standard error."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any
+
+import click
+import numpy as np
+
+#: Help of the option ``--json`` of every command.
+JSON_HELP = "Print the result as JSON on standard output."
+
+
+class Count(click.ParamType):
+    """A whole number that may be written 200000, 200_000 or 2e5."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number, or fail with a usage error."""
+        if isinstance(value, int):
+            return value
+        try:
+            number = Fraction(str(value).replace("_", ""))
+        except (ValueError, ZeroDivisionError):
+            number = Fraction(1, 2)
+        if number.denominator != 1:
+            self.fail(f"{value!r} is not a whole number; write it as 200000 or 2e5", param, ctx)
+        return int(number)
+
+
+def show(*renderables: Any) -> None:
+    """Print tables and text of rich on standard output, in colour on a terminal."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    sheet = io.StringIO()
+    console = Console(
+        file=sheet, force_terminal=terminal, width=None if terminal else 110, highlight=False, soft_wrap=False
+    )
+    for renderable in renderables:
+        console.print(renderable)
+    # Not printed by rich itself, which would end the program with code 1 when a pipe breaks.
+    click.echo(sheet.getvalue(), nl=False, color=terminal)
+
+
+def show_json(document: dict[str, Any]) -> None:
+    """Print a document as JSON; see `plain` for what becomes of rationals and arrays."""
+    click.echo(json.dumps(plain(document), indent=2, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """Return `value` in JSON's types: rationals as ``"p/q"``, arrays as lists, nan and infinity as None."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return [plain(item) for item in value.tolist()]
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Fraction):
+        return spell_exact(value)
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def spell_exact(value: Fraction) -> str:
+    """Return all digits of a rational, however many."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return str(value)
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error while the block runs; only on a terminal.
+
+    Yields
+    ------
+    callable
+        Called with how many of `total` are done.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+
+        def update(done: int) -> None:
+            bar.update(task, completed=done)
+
+        yield update

@@ -1,0 +1,150 @@
+"""``specsim simulate``: what simulation says of a pair and an algorithm, beside theory."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from specsim.cli.arguments import help_with_grammar, horizon_option, pair_and_algorithm
+from specsim.cli.comparison import Extreme, Line, as_document, compare
+from specsim.cli.expect import describe
+from specsim.cli.output import JSON_HELP, Count, progress, show, show_json
+from specsim.files import replacing
+from specsim.grammar import parse_algorithm, parse_pair
+
+if TYPE_CHECKING:
+    import xarray
+
+_HELP = help_with_grammar(
+    "Simulate ALGORITHM on PAIR and print the observed means with their standard errors, beside theory's "
+    "values where theory knows ALGORITHM. The same seed gives the same numbers on every machine and with "
+    "every number of threads.",
+    """\
+  specsim simulate paper:50 speculative --runs 100000 --seed 1
+  specsim simulate paper:50 batch:drafts=4 --runs 1e6 --seed 1 --out batch.nc
+  specsim simulate prefix:tokens=2,horizon=4,seed=1 speculative:draft_length=2 --runs 1e5 --json""",
+)
+
+
+@click.command("simulate", help=_HELP)
+@pair_and_algorithm
+@click.option(
+    "--runs", type=Count(), required=True, metavar="N", help="Number of runs, such as 200000 or 2e5."
+)
+@click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed.")
+@horizon_option
+@click.option("--threads", type=int, metavar="N", help="Default: one for each available core.")
+@click.option("--engine", default="literal", show_default=True, metavar="NAME", help="Which simulator.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the tallies as netCDF."
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def command(
+    pair: str,
+    algorithm: str,
+    runs: int,
+    seed: int | None,
+    horizon: int | None,
+    threads: int | None,
+    engine: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Simulate and compare."""
+    import specsim
+
+    model = parse_pair(pair)
+    decoder = parse_algorithm(algorithm)
+    length = model.check_horizon(horizon)
+    # The output file is opened first: an unwritable folder is found out before the work, not after it.
+    with _output(out) as temporary:
+        start = time.perf_counter()
+        with progress("simulating", runs) as update:
+            dataset = specsim.simulate(
+                model,
+                decoder,
+                runs=runs,
+                seed=seed,
+                horizon=length,
+                engine=engine,
+                threads=threads,
+                progress=update,
+            )
+        seconds = time.perf_counter() - start
+        if temporary is not None:
+            _write(dataset, temporary)
+    lines, extremes, silence = compare(dataset, model, decoder, length)
+    provenance = {
+        "runs": runs,
+        "seed": int(dataset.attrs["seed"]),
+        "engine": engine,
+        "out": None if out is None else str(out),
+    }
+    if as_json:
+        document = {**describe(model, decoder, length), **provenance}
+        show_json({**document, **as_document(lines, extremes, silence)})
+    else:
+        title = f"{decoder.label} on {model.name}, horizon {length}"
+        _print(title, provenance, seconds, lines, extremes, silence)
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[Path | None]:
+    if path is None:
+        yield None
+    else:
+        with replacing(path) as temporary:
+            yield temporary
+
+
+def _write(dataset: xarray.Dataset, path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.to_netcdf(path, engine="h5netcdf")
+
+
+def _print(
+    title: str,
+    provenance: dict[str, Any],
+    seconds: float,
+    lines: list[Line],
+    extremes: list[Extreme],
+    silence: str | None,
+) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("per run")
+    for heading in ("observed", "s.e.", "theory", "sigma"):
+        table.add_column(heading, justify="right")
+    for line in lines:
+        table.add_row(
+            line.quantity,
+            f"{line.observed:.6g}",
+            "" if line.standard_error is None else f"{line.standard_error:.2g}",
+            "" if line.expected is None else f"{line.expected:.6g}",
+            "" if line.sigma is None else f"{line.sigma:+.2f}",
+        )
+    renderables: list[Any] = [table]
+    if extremes:
+        largest = Table(title="Largest deviations", title_justify="left")
+        largest.add_column("compared")
+        for heading in ("cells", "largest, in sigmas", "typical for so many"):
+            largest.add_column(heading, justify="right")
+        for extreme in extremes:
+            cells, sigma = str(extreme.cells), f"{extreme.sigma:.2f}"
+            largest.add_row(extreme.quantity, cells, sigma, f"{extreme.typical:.2f}")
+        renderables.append(largest)
+    if silence:
+        renderables.append(f"Theory is silent: {silence}")
+    runs, seed = provenance["runs"], provenance["seed"]
+    renderables.append(f"{runs} runs, seed {seed}, engine {provenance['engine']}, {seconds:.1f} s")
+    if provenance["out"]:
+        renderables.append(f"tallies: {provenance['out']}")
+    show(*renderables)
