@@ -76,7 +76,7 @@ class Outcomes:
         return self._law(self.horizon + 1, lambda outcome: outcome.accepted_lengths[0])
 
     def accepted_length_counts(self) -> NDArray[Any]:
-        """Expected number of rounds per run with each accepted length, shape ``(horizon + 1,)``."""
+        """Return the expected rounds per run with each accepted length, shape ``(horizon + 1,)``."""
         counts = _zeros(self.horizon + 1)
         for outcome, probability in self.law.items():
             for length in outcome.accepted_lengths:
@@ -98,11 +98,11 @@ class Outcomes:
         return steps
 
     def expected_rejections(self) -> Fraction:
-        """Expected number of rejections."""
+        """Return the expected number of rejections."""
         return self._mean(lambda outcome: outcome.rejected.bit_count())
 
     def expected_target_calls(self) -> Fraction:
-        """Expected number of target calls."""
+        """Return the expected number of target calls."""
         return self._mean(lambda outcome: outcome.calls)
 
     def rejection_variance(self) -> Fraction:

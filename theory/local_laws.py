@@ -1,0 +1,125 @@
+"""Every law of a descriptor whose positions have root and follow kernels, by forward recursion."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.algorithms import Algorithm
+from specsim.pairs import ModelPair
+from specsim.theory.counters import FullCount, Moments
+from specsim.theory.recursion import Flow, Recursion
+from specsim.theory.states import PathStates
+
+Array = NDArray[Any]
+
+_MAX_PATHS = 2**20
+_MAX_EXACT_PATHS = 2**14
+
+
+class LocalLaws:
+    """The laws of one algorithm on one pair; see `specsim.theory.laws` for what each method returns."""
+
+    def __init__(self, pair: ModelPair, algorithm: Algorithm, horizon: int, exact: bool) -> None:
+        self.pair = pair
+        self.algorithm = algorithm
+        self.horizon = horizon
+        self.exact = exact
+
+    def rejections_by_step(self) -> Array:
+        """Probability that each position is rejected."""
+        return self._vector([_ratio(flow.rejected.sum(), flow.denominator) for flow in self._flows()])
+
+    def expected_rejections(self) -> Any:
+        """Sum of `rejections_by_step`."""
+        return sum(self.rejections_by_step().tolist())
+
+    def expected_target_calls(self) -> Any:
+        """Return the expected number of rounds."""
+        return sum(_ratio(flow.before[0].sum(), flow.before_denominator) for flow in self._flows())
+
+    def rejection_law(self) -> Array:
+        """Law of the number of rejections."""
+        return self._count_law("rejections")
+
+    def target_call_law(self) -> Array:
+        """Law of the number of target calls."""
+        return self._count_law("calls")
+
+    def rejection_variance(self) -> Any:
+        """Variance of the number of rejections, from two moments carried along."""
+        flow = self._last(count="rejections", counter=Moments())
+        _, first, second = (_ratio(total, flow.denominator) for total in flow.after.sum(axis=(0, 2)))
+        return second - first * first
+
+    def accepted_length_counts(self, first_round: bool = False) -> Array:
+        """Count rounds by accepted length; with `first_round` only the first round of a run."""
+        counts = [Fraction(0) if self.exact else 0.0] * (self.horizon + 1)
+        recursion = Recursion(
+            self.pair, self.algorithm, self.horizon, self.exact, depths=True, first_round=first_round
+        )
+        for flow in recursion:
+            # Depth 0 ends no round by acceptance, unless there is no draft at all.
+            for depth, mass in enumerate(flow.rejected.sum(axis=(1, 2))):
+                counts[depth] += _ratio(mass, flow.denominator)
+            counts[recursion.length] += _ratio(flow.whole.sum() + flow.bonus.sum(), flow.denominator)
+        for depth, mass in enumerate(flow.after.sum(axis=(1, 2))):
+            if depth > 0:
+                counts[depth] += _ratio(mass, flow.denominator)
+        return self._vector(counts)
+
+    def output_law(self) -> Array:
+        """Law of the whole sequence."""
+        states = PathStates(self.pair, self.horizon, _MAX_EXACT_PATHS if self.exact else _MAX_PATHS)
+        flow = self._last(states=states)
+        law = np.zeros(self.pair.tokens**self.horizon, dtype=flow.after.dtype)
+        np.add.at(law, states.paths, flow.after.sum(axis=(0, 1)))
+        if self.exact:
+            return self._vector([Fraction(int(mass), flow.denominator) for mass in law])
+        return law
+
+    def transition_marginals(self) -> Array:
+        """Law of (context, emitted token) at each step."""
+        shape = (self.horizon, self.pair.contexts, self.pair.tokens)
+        marginals = np.zeros(shape, dtype=object if self.exact else np.float64)
+        recursion = Recursion(self.pair, self.algorithm, self.horizon, self.exact)
+        for flow in recursion:
+            kernels = flow.kernels
+            by_depth = flow.before.sum(axis=1)
+            root = kernels.root.accept + kernels.root.reject
+            follow = kernels.follow.accept + kernels.follow.reject
+            if recursion.merged:
+                joint = by_depth[0][:, None] * root + by_depth[1][:, None] * follow
+            else:
+                joint = by_depth[recursion.length][:, None] * kernels.target
+                if recursion.length:
+                    joint = joint + by_depth[0][:, None] * root
+                    joint = joint + by_depth[1 : recursion.length].sum(axis=0)[:, None] * follow
+            if self.exact:
+                joint = self._vector([Fraction(int(mass), flow.denominator) for mass in joint.ravel()])
+            marginals[flow.step] = joint.reshape(shape[1:])
+        return marginals
+
+    def _flows(self, **options: Any) -> Recursion:
+        return Recursion(self.pair, self.algorithm, self.horizon, self.exact, **options)
+
+    def _last(self, **options: Any) -> Flow:
+        for flow in self._flows(**options):
+            last = flow
+        return last
+
+    def _count_law(self, count: str) -> Array:
+        flow = self._last(count=count, counter=FullCount(self.horizon))
+        return self._vector([_ratio(mass, flow.denominator) for mass in flow.after.sum(axis=(0, 2))])
+
+    def _vector(self, values: list[Any]) -> Array:
+        return np.array(values, dtype=object if self.exact else np.float64)
+
+
+def _ratio(mass: Any, denominator: Any) -> Any:
+    if isinstance(mass, float):
+        return float(mass)
+    return Fraction(int(mass), denominator)
