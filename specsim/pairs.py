@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -185,6 +186,33 @@ class ModelPair:
             object.__setattr__(pair, key, value)
         return pair
 
+    @classmethod
+    def from_logits(cls, target: ArrayLike, draft: ArrayLike, **options: Any) -> ModelPair:
+        """Build a pair by softmax; parameters and errors are those of `specsim.logits.from_logits`."""
+        from specsim.logits import from_logits
+
+        return from_logits(target, draft, **options)
+
+    @classmethod
+    def from_ngrams(cls, source: str | os.PathLike[str], **options: Any) -> ModelPair:
+        """Estimate a pair from a text; parameters and errors are those of `specsim.ngrams.from_ngrams`."""
+        from specsim.ngrams import from_ngrams
+
+        return from_ngrams(source, **options)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> ModelPair:
+        """Read a pair from netCDF and verify its identity; errors are those of `pair_files.read_pair`."""
+        from specsim.pair_files import read_pair
+
+        return read_pair(path)
+
+    def to_file(self, path: str | os.PathLike[str]) -> None:
+        """Write the pair as netCDF, atomically; errors are those of `specsim.pair_files.write_pair`."""
+        from specsim.pair_files import write_pair
+
+        write_pair(self, path)
+
     def __setattr__(self, key: str, value: object) -> None:
         raise AttributeError(f"ModelPair is immutable: cannot set {key}; build a new pair")
 
@@ -239,9 +267,7 @@ class ModelPair:
     def identity(self) -> str:
         """SHA-256, in hexadecimal, of everything that defines the two laws and the horizon."""
         digest = hashlib.sha256()
-        digest.update(
-            f"specsim-pair-1 {self.steps} {self.contexts} {self.tokens} {self.horizon}\n".encode()
-        )
+        digest.update(f"specsim-pair-1 {self.steps} {self.contexts} {self.tokens} {self.horizon}\n".encode())
         for array in (self.target_weights, self.draft_weights, self.initial_weights):
             digest.update(np.ascontiguousarray(array, dtype="<u8").tobytes())
         digest.update(np.ascontiguousarray(self.next_context, dtype="<i8").tobytes())
@@ -389,7 +415,7 @@ def _horizon(horizon: int | None, steps: int) -> int:
     if not 1 <= horizon <= _MAX_HORIZON:
         raise InputError(f"horizon is {horizon}; give a number of tokens from 1 to {_MAX_HORIZON}")
     if steps > 1 and horizon > steps:
-        raise InputError(f"horizon is {horizon} but the pair has rows for {steps} steps; give at most {steps}")
+        raise InputError(f"horizon is {horizon} but the pair has rows for {steps} steps; give at most that")
     return int(horizon)
 
 
