@@ -1,0 +1,77 @@
+"""All claims, collected from the modules of `specsim.validation.claims`, and their selection by name."""
+
+from __future__ import annotations
+
+import difflib
+import pkgutil
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import import_module
+
+from specsim.errors import InputError
+from specsim.validation.claims_model import Claim
+
+
+@cache
+def all_claims() -> tuple[Claim, ...]:
+    """Return every claim: ``CLAIMS`` of each module of `specsim.validation.claims`, by module name.
+
+    Raises
+    ------
+    InputError
+        Two claims have the same id.
+    """
+    package = import_module("specsim.validation.claims")
+    found: list[Claim] = []
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda item: item.name):
+        if not module.name.startswith("_"):
+            found.extend(getattr(import_module(f"{package.__name__}.{module.name}"), "CLAIMS", ()))
+    return check_unique(found)
+
+
+def check_unique(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """Return the claims as a tuple.
+
+    Raises
+    ------
+    InputError
+        Two have the same id.
+    """
+    listed = tuple(claims)
+    ids = [claim.id for claim in listed]
+    for claim_id in ids:
+        if ids.count(claim_id) > 1:
+            raise InputError(f"claim id {claim_id} is used twice; ids must differ")
+    return listed
+
+
+def select_claims(patterns: Iterable[str] = (), claims: Iterable[Claim] | None = None) -> tuple[Claim, ...]:
+    """Return the claims whose id matches one of the patterns, in their own order.
+
+    Parameters
+    ----------
+    patterns
+        With ``*``, ``?`` and ``[...]``. Defaults to none: all claims.
+    claims
+        Defaults to None: `all_claims`.
+
+    Raises
+    ------
+    InputError
+        A pattern matches no claim.
+    """
+    listed = all_claims() if claims is None else tuple(claims)
+    chosen = list(patterns)
+    if not chosen:
+        return listed
+    ids = [claim.id for claim in listed]
+    for pattern in chosen:
+        if not any(fnmatchcase(claim_id, pattern) for claim_id in ids):
+            near = difflib.get_close_matches(pattern, ids, n=3, cutoff=0.4)
+            near += [claim_id for claim_id in ids if pattern.strip("*") in claim_id and claim_id not in near][
+                :3
+            ]
+            hint = f"did you mean {' or '.join(near[:3])}?" if near else "see specsim validate --list"
+            raise InputError(f"claim {pattern!r} is unknown; {hint}")
+    return tuple(claim for claim in listed if any(fnmatchcase(claim.id, pattern) for pattern in chosen))
