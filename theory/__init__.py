@@ -28,6 +28,8 @@ _HOMES = {
         "target_call_law",
         "transition_marginals",
     ),
+    "pair_tables": ("Pair",),
+    "rational_pair": ("RationalPair",),
     "target": ("target_law", "target_marginals"),
     "theorem1": ("theorem_1_rejections", "theorem_1_rejections_by_step"),
     "theorem3": (

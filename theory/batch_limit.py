@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
-from specsim.pairs import ModelPair
+from specsim.theory.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.target import emit, initial_law, rows_of, target_context_laws
 from specsim.theory.theorem1 import theorem_1_rejections_by_step, total_variation
 
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 _MAX_PREFIXES = 2**18
 
 
-def support_condition(pair: ModelPair, *, horizon: int | None = None) -> bool:
+def support_condition(pair: Pair | PairTables, *, horizon: int | None = None) -> bool:
     """Tell whether the target's support lies in the draft's, in every context the target reaches.
 
     The condition under which items (2) and (3) of Proposition 1 hold as printed.
@@ -29,6 +29,7 @@ def support_condition(pair: ModelPair, *, horizon: int | None = None) -> bool:
     horizon
         Tokens to emit. Defaults to None, the pair's own.
     """
+    pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     reached = pair.initial > 0
     for step in range(horizon):
@@ -41,7 +42,7 @@ def support_condition(pair: ModelPair, *, horizon: int | None = None) -> bool:
     return True
 
 
-def limit_is_positive(pair: ModelPair, *, horizon: int | None = None) -> bool:
+def limit_is_positive(pair: Pair | PairTables, *, horizon: int | None = None) -> bool:
     """Tell whether the limit of E[N_rej] for M -> infinity is positive.
 
     Item (4) of Proposition 1 claims it always is; that fails for horizon 1, and whenever the rows agree from
@@ -57,7 +58,7 @@ def limit_is_positive(pair: ModelPair, *, horizon: int | None = None) -> bool:
 
 
 def batch_limit_rejection_masses(
-    pair: ModelPair, *, support_term: bool = True, horizon: int | None = None, exact: bool = False
+    pair: Pair | PairTables, *, support_term: bool = True, horizon: int | None = None, exact: bool = False
 ) -> list[Array]:
     """Return f^inf(x_{1:n}), the limit of equation (22), over all prefixes.
 
@@ -90,6 +91,7 @@ def batch_limit_rejection_masses(
     -----
     2411.00841, Proposition 1 (2), with f(empty) = 1.
     """
+    pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     initial = initial_law(pair, exact)
     prompts = np.flatnonzero(initial)
@@ -114,7 +116,7 @@ def batch_limit_rejection_masses(
 
 
 def batch_limit_rejections(
-    pair: ModelPair, *, support_term: bool = True, horizon: int | None = None, exact: bool = False
+    pair: Pair | PairTables, *, support_term: bool = True, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return the limit of E[N_rej] of the batch algorithm for M -> infinity.
 
@@ -134,6 +136,7 @@ def batch_limit_rejections(
     -----
     2411.00841, Proposition 1 (3).
     """
+    pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     total: Any = sum(theorem_1_rejections_by_step(pair, horizon=horizon, exact=exact).tolist())
     rejected = initial_law(pair, exact)
@@ -144,7 +147,7 @@ def batch_limit_rejections(
     return total
 
 
-def _limit_rows(pair: ModelPair, step: int, exact: bool, support_term: bool) -> tuple[Array, Array, Array]:
+def _limit_rows(pair: PairTables, step: int, exact: bool, support_term: bool) -> tuple[Array, Array, Array]:
     target, draft = rows_of(pair, step, exact)
     plain = np.maximum(target - draft, target.flat[0] * 0)
     outside = np.where(draft == 0, target, 0 * target) if support_term else 0 * target

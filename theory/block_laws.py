@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import BlockVerification
 from specsim.errors import TooLargeError
-from specsim.pairs import UNIT, ModelPair
+from specsim.theory.pair_tables import PairTables
 
 Array = NDArray[Any]
 
@@ -31,7 +31,7 @@ class BlockLaws:
     `TooLargeError` is raised beyond about four hundred thousand states.
     """
 
-    def __init__(self, pair: ModelPair, algorithm: BlockVerification, horizon: int, exact: bool) -> None:
+    def __init__(self, pair: PairTables, algorithm: BlockVerification, horizon: int, exact: bool) -> None:
         self.pair = pair
         self.horizon = horizon
         self.exact = exact
@@ -94,9 +94,10 @@ class BlockLaws:
         index = self.pair.step_index(position)
         if index not in self._rows:
             if self.exact:
+                target, draft = self.pair.target_weights[index], self.pair.draft_weights[index]
                 self._rows[index] = (
-                    [[Fraction(w, UNIT) for w in row] for row in self.pair.target_weights[index].tolist()],
-                    [[Fraction(w, UNIT) for w in row] for row in self.pair.draft_weights[index].tolist()],
+                    self.pair.fractions(target).tolist(),
+                    self.pair.fractions(draft).tolist(),
                 )
             else:
                 self._rows[index] = (self.pair.target[index].tolist(), self.pair.draft[index].tolist())
@@ -172,10 +173,9 @@ class _Pass:
 
     def run(self) -> _Pass:
         pair = self.laws.pair
-        weights = pair.initial_weights.tolist()
-        for context, weight in enumerate(weights):
-            if weight:
-                mass = Fraction(weight, UNIT) if self.laws.exact else weight / UNIT
+        initial = pair.fractions(pair.initial_weights) if self.laws.exact else pair.initial
+        for context, mass in enumerate(initial.tolist()):
+            if mass:
                 self._starts[0][context, 0] += mass
         for position in range(self.laws.horizon):
             self._begin(position)

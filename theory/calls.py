@@ -12,14 +12,14 @@ from typing import Any
 
 from specsim.algorithms import Algorithm
 from specsim.errors import InputError
-from specsim.pairs import ModelPair
 from specsim.theory.laws import block_efficiency, expected_rejections, rejections_by_step
+from specsim.theory.pair_tables import Pair, tables_of
 
 Number = int | float | Fraction
 
 
 def calls_from_rejections(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return E[N_rej] + 1 - Pr(R_horizon = 1), which equals E[calls] for drafts that reach the horizon.
 
@@ -42,7 +42,7 @@ def calls_from_rejections(
     Corrects the identification of calls and rejections in section 2 of 2411.00841. `expected_target_calls`
     counts rounds and does not use this identity.
     """
-    horizon = pair.check_horizon(horizon)
+    horizon = tables_of(pair).check_horizon(horizon)
     if not hasattr(algorithm, "draft_length") and algorithm.keyword != "batch-as-printed":
         raise InputError(f"algorithm is {algorithm.label}, which has no rejections to count calls from")
     length = getattr(algorithm, "draft_length", None)
@@ -55,9 +55,7 @@ def calls_from_rejections(
     return sum(steps.tolist()) + 1 - steps.tolist()[-1]
 
 
-def acceleration(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Any:
+def acceleration(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False) -> Any:
     """Return horizon / E[N_rej], the acceleration in the paper's convention; ``math.inf`` without rejections.
 
     Parameters
@@ -69,13 +67,13 @@ def acceleration(
     -----
     2411.00841, section 2. `acceleration_per_call` divides by what is really spent.
     """
-    horizon = pair.check_horizon(horizon)
+    horizon = tables_of(pair).check_horizon(horizon)
     rejections = expected_rejections(pair, algorithm, horizon=horizon, exact=exact)
     return horizon / rejections if rejections else math.inf
 
 
 def acceleration_per_call(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return horizon / E[calls], the acceleration when each target call costs one unit and drafts are free.
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.errors import TooLargeError
-from specsim.pairs import UNIT, ModelPair
 from specsim.theory.literal import Decoder, Round, Rows, explore, literal_decoder
+from specsim.theory.pair_tables import Pair, tables_of
 
 _MAX_PATHS = 2**16
 _MAX_BRANCHES = 1_000_000
@@ -144,7 +144,7 @@ class Outcomes:
 
 
 def enumerate_outcomes(
-    pair: ModelPair,
+    pair: Pair,
     algorithm: Algorithm,
     *,
     horizon: int | None = None,
@@ -179,22 +179,23 @@ def enumerate_outcomes(
     TooLargeError
         The enumeration would take too long; use the law functions.
     """
-    horizon = pair.check_horizon(horizon)
+    tables = tables_of(pair)
+    horizon = tables.check_horizon(horizon)
     paths = pair.tokens**horizon
     if paths > _MAX_PATHS:
         raise TooLargeError(
             f"horizon is {horizon} with {pair.tokens} tokens: {paths} sequences to enumerate; "
             f"at most {_MAX_PATHS}, so use the law functions of specsim.theory instead"
         )
-    decoder = literal_decoder(algorithm, Rows(pair, horizon))
+    decoder = literal_decoder(algorithm, Rows(tables, horizon))
     budget = _Budget()
     rounds: dict[tuple[int, int], dict[Round, Fraction]] = {}
 
     # One dictionary per position: a round emits at least one token, so positions are met in order.
     states: list[dict[tuple[int, Outcome], Fraction]] = [defaultdict(Fraction) for _ in range(horizon + 1)]
-    for context, weight in enumerate(pair.initial_weights.tolist()):
+    for context, weight in enumerate(tables.initial_weights.tolist()):
         if weight:
-            states[0][context, Outcome(0, 0, 0, ())] += Fraction(weight, UNIT)
+            states[0][context, Outcome(0, 0, 0, ())] += Fraction(weight, tables.unit)
     for position in range(horizon):
         for (context, outcome), probability in states[position].items():
             start = (position, context)

@@ -11,6 +11,7 @@ The same formulas serve float64 arrays (``unit`` 1.0) and arrays of Python integ
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import singledispatch
@@ -29,9 +30,10 @@ from specsim.algorithms import (
     Speculative,
 )
 from specsim.errors import InputError, TooLargeError, UnsupportedError
-from specsim.pairs import UNIT, ModelPair
+from specsim.theory.pair_tables import PairTables
 
 _MAX_KERNEL_BITS = 1e11
+_CHUNK = 2**17
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,14 @@ class StepRows:
     exact: bool
 
     @classmethod
-    def of(cls, pair: ModelPair, step: int, exact: bool) -> StepRows:
+    def of(cls, pair: PairTables, step: int, exact: bool) -> StepRows:
         """Read the rows of `step` (from 0), shape ``(contexts, tokens)``."""
         index = pair.step_index(step)
         if exact:
             return cls(
                 pair.target_weights[index].astype(object),
                 pair.draft_weights[index].astype(object),
-                UNIT,
+                pair.unit,
                 step,
                 True,
             )
@@ -132,6 +134,51 @@ def step_kernels(algorithm: Algorithm, rows: StepRows) -> StepKernels:
         for position in (root, follow)
     ]
     return StepKernels(scaled[0], scaled[1], rows.target * (common // rows.unit), common)
+
+
+def kernels_by_step(
+    algorithm: Algorithm, pair: PairTables, horizon: int, exact: bool
+) -> Iterator[StepKernels]:
+    """Yield the kernels of every step; see `step_kernels`.
+
+    Floats of many steps are computed at once: kernels are made row by row, so steps stack like contexts.
+    """
+    tabled = isinstance(algorithm, RejectionBased)
+    if pair.stationary and not _changes_by_step(algorithm):
+        kernels = step_kernels(algorithm, StepRows.of(pair, 0, exact))
+        for _ in range(horizon):
+            yield kernels
+        return
+    if exact or tabled:
+        for step in range(horizon):
+            yield step_kernels(algorithm, StepRows.of(pair, step, exact))
+        return
+    contexts, tokens = pair.contexts, pair.tokens
+    chunk = max(1, _CHUNK // (contexts * tokens))
+    for start in range(0, horizon, chunk):
+        stop = min(horizon, start + chunk)
+        rows = StepRows(
+            pair.target[start:stop].reshape(-1, tokens),
+            pair.draft[start:stop].reshape(-1, tokens),
+            1.0,
+            start,
+            False,
+        )
+        stacked = step_kernels(algorithm, rows)
+        for step in range(stop - start):
+            part = slice(step * contexts, (step + 1) * contexts)
+            yield StepKernels(
+                Position(stacked.root.accept[part], stacked.root.reject[part], 1),
+                Position(stacked.follow.accept[part], stacked.follow.reject[part], 1),
+                stacked.target[part],
+                1,
+            )
+
+
+def _changes_by_step(algorithm: Algorithm) -> bool:
+    if not isinstance(algorithm, RejectionBased):
+        return False
+    return max(algorithm.acceptance.shape[0], algorithm.residual.shape[0]) > 1
 
 
 @singledispatch

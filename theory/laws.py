@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, BlockVerification
-from specsim.pairs import ModelPair
 from specsim.theory.block_laws import BlockLaws
 from specsim.theory.local_laws import LocalLaws
+from specsim.theory.pair_tables import Pair, tables_of
 
 Array = NDArray[Any]
 
@@ -64,12 +64,14 @@ def _(algorithm: BlockVerification) -> Any:
     return BlockLaws
 
 
-def _laws(pair: ModelPair, algorithm: Algorithm, horizon: int | None, exact: bool) -> Laws:
-    return laws_class(algorithm)(pair, algorithm, pair.check_horizon(horizon), exact)
+def _laws(pair: Pair, algorithm: Algorithm, horizon: int | None, exact: bool) -> Laws:
+    tables = tables_of(pair)
+    laws: Laws = laws_class(algorithm)(tables, algorithm, tables.check_horizon(horizon), exact)
+    return laws
 
 
 def expected_rejections(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return the expected number of rejections, E[N_rej].
 
@@ -102,7 +104,7 @@ def expected_rejections(
 
 
 def expected_target_calls(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return the expected number of target calls, that is of rounds (2411.00841, Definition 1).
 
@@ -112,7 +114,7 @@ def expected_target_calls(
 
 
 def rejections_by_step(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return Pr(R_n = 1) for n = 1..horizon, shape ``(horizon,)``.
 
@@ -122,7 +124,7 @@ def rejections_by_step(
 
 
 def rejection_law(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return the law of the number of rejections, shape ``(horizon + 1,)``.
 
@@ -132,7 +134,7 @@ def rejection_law(
 
 
 def target_call_law(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return the law of the number of target calls, shape ``(horizon + 1,)``.
 
@@ -143,7 +145,7 @@ def target_call_law(
 
 
 def rejection_variance(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return the variance of the number of rejections.
 
@@ -154,17 +156,19 @@ def rejection_variance(
 
 
 def block_efficiency(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return horizon / E[target calls], the tokens per call of many runs (2211.17192).
 
     Parameters, errors and the type returned are those of `expected_rejections`.
     """
-    return pair.check_horizon(horizon) / expected_target_calls(pair, algorithm, horizon=horizon, exact=exact)
+    return tables_of(pair).check_horizon(horizon) / expected_target_calls(
+        pair, algorithm, horizon=horizon, exact=exact
+    )
 
 
 def accepted_length_counts(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return the expected number of rounds per run with each accepted length, shape ``(horizon + 1,)``.
 
@@ -176,7 +180,7 @@ def accepted_length_counts(
 
 
 def accepted_length_law(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return the accepted-length law of a round picked uniformly among all rounds of many runs.
 
@@ -188,7 +192,7 @@ def accepted_length_law(
 
 
 def first_accepted_length_law(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return the law of the accepted length of the first round of a run, shape ``(horizon + 1,)``.
 
@@ -197,9 +201,7 @@ def first_accepted_length_law(
     return _laws(pair, algorithm, horizon, exact).accepted_length_counts(first_round=True)
 
 
-def output_law(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+def output_law(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False) -> Array:
     """Return the law of the emitted sequence, shape ``(tokens ** horizon,)``.
 
     Sequences are numbered in base `tokens`, first token most significant. Parameters are those of
@@ -214,7 +216,7 @@ def output_law(
 
 
 def output_marginals(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return the law of the token at each position, shape ``(horizon, tokens)``.
 
@@ -224,7 +226,7 @@ def output_marginals(
 
 
 def transition_marginals(
-    pair: ModelPair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return the law of (context, emitted token) at each step, shape ``(horizon, contexts, tokens)``.
 

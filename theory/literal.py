@@ -25,7 +25,7 @@ from specsim.algorithms import (
     Speculative,
 )
 from specsim.errors import InputError, UnsupportedError
-from specsim.pairs import UNIT, ModelPair
+from specsim.theory.pair_tables import PairTables
 
 Row = list[Fraction]
 Law = list[tuple[Any, Fraction]]
@@ -45,7 +45,7 @@ Program = Generator[Law, Any, Round]
 class Rows:
     """The rows of a pair as lists of rationals, with the transitions between contexts."""
 
-    def __init__(self, pair: ModelPair, horizon: int) -> None:
+    def __init__(self, pair: PairTables, horizon: int) -> None:
         self.horizon = horizon
         self.tokens = pair.tokens
         self._pair = pair
@@ -67,7 +67,7 @@ class Rows:
     def _row(self, kind: str, weights: np.ndarray, position: int, context: int) -> Row:
         key = (kind, self._pair.step_index(position), context)
         if key not in self._cache:
-            self._cache[key] = [Fraction(int(w), UNIT) for w in weights[key[1], context]]
+            self._cache[key] = [Fraction(int(w), self._pair.unit) for w in weights[key[1], context]]
         return self._cache[key]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
-from specsim.pairs import ModelPair
 from specsim.theory.counters import FullCount, Moments
+from specsim.theory.pair_tables import PairTables
 from specsim.theory.recursion import Flow, Recursion
 from specsim.theory.states import PathStates
 
@@ -23,7 +23,7 @@ _MAX_EXACT_PATHS = 2**14
 class LocalLaws:
     """The laws of one algorithm on one pair; see `specsim.theory.laws` for what each method returns."""
 
-    def __init__(self, pair: ModelPair, algorithm: Algorithm, horizon: int, exact: bool) -> None:
+    def __init__(self, pair: PairTables, algorithm: Algorithm, horizon: int, exact: bool) -> None:
         self.pair = pair
         self.algorithm = algorithm
         self.horizon = horizon

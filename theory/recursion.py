@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import Algorithm, RejectionBased
+from specsim.algorithms import Algorithm
 from specsim.errors import TooLargeError
-from specsim.pairs import UNIT, ModelPair
 from specsim.theory.counters import Counter, NoCount
-from specsim.theory.kernels import StepKernels, StepRows, rounds_of, step_kernels
+from specsim.theory.kernels import StepKernels, kernels_by_step, rounds_of
+from specsim.theory.pair_tables import PairTables
 from specsim.theory.states import ContextStates, States
 
 Array = NDArray[Any]
@@ -84,7 +84,7 @@ class Recursion:
 
     def __init__(
         self,
-        pair: ModelPair,
+        pair: PairTables,
         algorithm: Algorithm,
         horizon: int,
         exact: bool,
@@ -114,12 +114,9 @@ class Recursion:
 
     def __iter__(self) -> Iterator[Flow]:
         mass = self._start()
-        denominator: Any = UNIT if self.exact else 1
-        kernels: StepKernels | None = None
-        cached = self.pair.stationary and _same_every_step(self.algorithm)
-        for step in range(self.horizon):
-            if kernels is None or not cached:
-                kernels = step_kernels(self.algorithm, StepRows.of(self.pair, step, self.exact))
+        denominator: Any = self.pair.unit if self.exact else 1
+        steps = kernels_by_step(self.algorithm, self.pair, self.horizon, self.exact)
+        for step, kernels in enumerate(steps):
             if step == 0 and self.exact:
                 self._refuse_absurd(kernels)
             flow = self._step(step, mass, denominator, kernels)
@@ -199,9 +196,3 @@ class Recursion:
                 f"horizon is {self.horizon} with {self.pair.contexts} contexts, {self.pair.tokens} tokens: "
                 f"exact numbers would reach {int(2 * bits)} bits; use exact=False or a smaller problem"
             )
-
-
-def _same_every_step(algorithm: Algorithm) -> bool:
-    if not isinstance(algorithm, RejectionBased):
-        return True
-    return algorithm.acceptance.shape[0] == 1 and algorithm.residual.shape[0] == 1

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
-from specsim.pairs import ModelPair
+from specsim.theory.pair_tables import PairTables
 
 Array = NDArray[Any]
 
@@ -17,7 +17,7 @@ class States(Protocol):
     """The states before each step, each with a context, and the state that every token leads to."""
 
     def start(self, exact: bool) -> Array:
-        """Mass of the states before step 0: floats, or integers times 2^32."""
+        """Mass of the states before step 0: floats, or integers over the pair's unit."""
 
     def rows(self, step: int, kernel: Array) -> Array:
         """Expand a kernel ``(contexts, tokens)`` to ``(states, tokens)``."""
@@ -29,7 +29,7 @@ class States(Protocol):
 class ContextStates:
     """The states are the contexts of the pair."""
 
-    def __init__(self, pair: ModelPair) -> None:
+    def __init__(self, pair: PairTables) -> None:
         self._pair = pair
 
     def start(self, exact: bool) -> Array:
@@ -56,7 +56,7 @@ class PathStates:
         More than `limit` states.
     """
 
-    def __init__(self, pair: ModelPair, horizon: int, limit: int) -> None:
+    def __init__(self, pair: PairTables, horizon: int, limit: int) -> None:
         if pair.tokens**horizon > limit:
             raise TooLargeError(
                 f"horizon is {horizon} with {pair.tokens} tokens: the law of the whole sequence has "

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
-from specsim.pairs import UNIT, ModelPair
+from specsim.theory.pair_tables import Pair, PairTables, tables_of
 
 Array = NDArray[Any]
 
@@ -18,26 +17,20 @@ _MAX_PATHS = 2**20
 _MAX_EXACT_PATHS = 2**16
 
 
-def rows_of(pair: ModelPair, step: int, exact: bool) -> tuple[Array, Array]:
+def rows_of(pair: PairTables, step: int, exact: bool) -> tuple[Array, Array]:
     """Return target and draft rows of `step` (from 0), ``(contexts, tokens)``, as floats or Fractions."""
     index = pair.step_index(step)
     if not exact:
         return pair.target[index], pair.draft[index]
-    return fractions(pair.target_weights[index]), fractions(pair.draft_weights[index])
+    return pair.fractions(pair.target_weights[index]), pair.fractions(pair.draft_weights[index])
 
 
-def fractions(weights: NDArray[np.uint64]) -> Array:
-    """Return weights as an object array of the Fractions weight / 2^32."""
-    numbers = [Fraction(weight, UNIT) for weight in weights.ravel().tolist()]
-    return np.array(numbers, dtype=object).reshape(weights.shape)
-
-
-def initial_law(pair: ModelPair, exact: bool) -> Array:
+def initial_law(pair: PairTables, exact: bool) -> Array:
     """Return the law of the first context, ``(contexts,)``."""
-    return fractions(pair.initial_weights) if exact else pair.initial.copy()
+    return pair.fractions(pair.initial_weights) if exact else pair.initial.copy()
 
 
-def emit(pair: ModelPair, mass: Array, kernel: Array) -> Array:
+def emit(pair: PairTables, mass: Array, kernel: Array) -> Array:
     """Mass on the contexts after emitting a token: ``(contexts,)`` by ``(contexts, tokens)``."""
     joint = mass[:, None] * kernel
     moved = np.zeros_like(mass)
@@ -45,7 +38,7 @@ def emit(pair: ModelPair, mass: Array, kernel: Array) -> Array:
     return moved
 
 
-def target_context_laws(pair: ModelPair, horizon: int, exact: bool) -> Iterator[Array]:
+def target_context_laws(pair: PairTables, horizon: int, exact: bool) -> Iterator[Array]:
     """Yield the target's law of the context before each step, ``(contexts,)``."""
     law = initial_law(pair, exact)
     for step in range(horizon):
@@ -53,7 +46,7 @@ def target_context_laws(pair: ModelPair, horizon: int, exact: bool) -> Iterator[
         law = emit(pair, law, rows_of(pair, step, exact)[0])
 
 
-def target_law(pair: ModelPair, *, horizon: int | None = None, exact: bool = False) -> Array:
+def target_law(pair: Pair | PairTables, *, horizon: int | None = None, exact: bool = False) -> Array:
     """Return the target's law of the whole sequence, shape ``(tokens ** horizon,)``.
 
     Parameters
@@ -70,6 +63,7 @@ def target_law(pair: ModelPair, *, horizon: int | None = None, exact: bool = Fal
     TooLargeError
         There are too many sequences; use `target_marginals`.
     """
+    pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     limit = _MAX_EXACT_PATHS if exact else _MAX_PATHS
     if pair.tokens**horizon > limit:
@@ -91,11 +85,12 @@ def target_law(pair: ModelPair, *, horizon: int | None = None, exact: bool = Fal
     return total
 
 
-def target_marginals(pair: ModelPair, *, horizon: int | None = None, exact: bool = False) -> Array:
+def target_marginals(pair: Pair | PairTables, *, horizon: int | None = None, exact: bool = False) -> Array:
     """Return the target's law of the token at each position, shape ``(horizon, tokens)``.
 
     Parameters are those of `target_law`.
     """
+    pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     laws = target_context_laws(pair, horizon, exact)
     return np.array(

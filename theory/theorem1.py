@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.pairs import ModelPair
+from specsim.theory.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.target import rows_of, target_context_laws
 
 Array = NDArray[Any]
 
 
-def theorem_1_rejections(pair: ModelPair, *, horizon: int | None = None, exact: bool = False) -> Any:
+def theorem_1_rejections(pair: Pair | PairTables, *, horizon: int | None = None, exact: bool = False) -> Any:
     """Return sum_n E_{x_<n ~ target}[ TV(D_n, T_n)(x_<n) ], which Theorem 1 equates with E[N_rej].
 
     Parameters
@@ -38,12 +38,13 @@ def theorem_1_rejections(pair: ModelPair, *, horizon: int | None = None, exact: 
 
 
 def theorem_1_rejections_by_step(
-    pair: ModelPair, *, horizon: int | None = None, exact: bool = False
+    pair: Pair | PairTables, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return E_target[TV_n] for n = 1..horizon, the terms of `theorem_1_rejections`, ``(horizon,)``.
 
     Parameters are those of `theorem_1_rejections`.
     """
+    pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     laws = target_context_laws(pair, horizon, exact)
     terms = [law @ total_variation(*rows_of(pair, step, exact)) for step, law in enumerate(laws)]

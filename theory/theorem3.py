@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError, TooLargeError
-from specsim.pairs import ModelPair
+from specsim.theory.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.target import emit, initial_law, rows_of, target_context_laws
 from specsim.theory.theorem1 import total_variation
 
 Array = NDArray[Any]
 
 _MAX_PREFIXES = 2**18
+_TOGETHER = 2**15
 
 
 class RootRows(NamedTuple):
@@ -63,7 +64,7 @@ def root_rows(target: Array, draft: Array, drafts: int) -> RootRows:
 
 
 def batch_rejection_masses(
-    pair: ModelPair,
+    pair: Pair | PairTables,
     drafts: int,
     *,
     base_case: int | Fraction = 1,
@@ -99,6 +100,7 @@ def batch_rejection_masses(
     TooLargeError
         There are too many prefixes; use `batch_rejections`.
     """
+    pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     check_drafts(drafts)
     initial = initial_law(pair, exact)
@@ -127,6 +129,23 @@ def batch_rejection_masses(
     return result
 
 
+def _roots(pair: PairTables, drafts: int, horizon: int, exact: bool) -> Iterator[RootRows]:
+    """Yield `root_rows` of every step; floats of many steps are iterated together, as rows are independent."""
+    if exact or pair.stationary:
+        for step in range(horizon):
+            if step == 0 or not pair.stationary:
+                root = root_rows(*rows_of(pair, step, exact), drafts)
+            yield root
+        return
+    together = max(1, _TOGETHER // (pair.contexts * pair.tokens))
+    for start in range(0, horizon, together):
+        target, draft = pair.target[start : start + together], pair.draft[start : start + together]
+        stacked = root_rows(target.reshape(-1, pair.tokens), draft.reshape(-1, pair.tokens), drafts)
+        for step in range(min(together, horizon - start)):
+            part = slice(step * pair.contexts, (step + 1) * pair.contexts)
+            yield RootRows(stacked.masses[part], stacked.rows[part])
+
+
 class _Step(NamedTuple):
     law: Array  # mu_{n-1}: the target's law of the context
     before: Array  # F_{n-1}: contexts reached by a rejected token
@@ -136,15 +155,17 @@ class _Step(NamedTuple):
 
 
 def _steps(
-    pair: ModelPair, drafts: int, base_case: int | Fraction, horizon: int | None, exact: bool
+    pair: Pair | PairTables, drafts: int, base_case: int | Fraction, horizon: int | None, exact: bool
 ) -> Iterator[_Step]:
     """Equation (22) summed over the prefixes that end in one context."""
+    pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     check_drafts(drafts)
     rejected = initial_law(pair, exact) * base_case
+    roots = _roots(pair, drafts, horizon, exact)
     for step, law in enumerate(target_context_laws(pair, horizon, exact)):
         target, draft = rows_of(pair, step, exact)
-        root = root_rows(target, draft, drafts)
+        root = next(roots)
         plain = np.maximum(target - draft, target.flat[0] * 0)
         gain = plain - root.masses[:, None] * root.rows
         after = emit(pair, law, plain) - emit(pair, rejected, gain)
@@ -153,7 +174,7 @@ def _steps(
 
 
 def batch_rejections(
-    pair: ModelPair,
+    pair: Pair | PairTables,
     drafts: int,
     *,
     base_case: int | Fraction = 1,
@@ -187,7 +208,7 @@ def batch_rejections(
 
 
 def shifted_batch_rejections(
-    pair: ModelPair, drafts: int, *, horizon: int | None = None, exact: bool = False
+    pair: Pair | PairTables, drafts: int, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return the index-shifted sum behind the paper's plotted batch curves: an erratum, not E[N_rej].
 
@@ -215,7 +236,7 @@ def shifted_batch_rejections(
 
 
 def batch_rejections_by_recursion(
-    pair: ModelPair, drafts: int, *, horizon: int | None = None, exact: bool = False
+    pair: Pair | PairTables, drafts: int, *, horizon: int | None = None, exact: bool = False
 ) -> Array:
     """Return E[R_n] for n = 1..horizon from F_n = (mu_{n-1} - F_{n-1}) H_n + F_{n-1} W_n, ``(horizon,)``.
 
@@ -231,6 +252,7 @@ def batch_rejections_by_recursion(
     -----
     Equation (22) of 2411.00841 rearranged: no subtraction of masses, no normalisation.
     """
+    pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     check_drafts(drafts)
     rejected = initial_law(pair, exact)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from specsim.algorithms import RejectionBased
 from specsim.errors import InputError
-from specsim.pairs import ModelPair
-from specsim.theory.target import fractions, target_context_laws
+from specsim.theory.pair_tables import Pair, tables_of
+from specsim.theory.target import rows_of, target_context_laws
 
 Array = NDArray[Any]
 
@@ -61,7 +61,7 @@ def epsilon_from_acceptance(target: ArrayLike, draft: ArrayLike, acceptance: Arr
 
 
 def member_from_acceptance(
-    pair: ModelPair, acceptance: ArrayLike, *, draft_length: int | None = None
+    pair: Pair, acceptance: ArrayLike, *, draft_length: int | None = None
 ) -> RejectionBased:
     """Return the unbiased member with the given acceptance: r = (T - a D) / sum (1 - a) D.
 
@@ -88,7 +88,8 @@ def member_from_acceptance(
     -----
     2411.00841, Corollary 1 and equations (11)-(14).
     """
-    target, draft = fractions(pair.target_weights), fractions(pair.draft_weights)
+    tables = tables_of(pair)
+    target, draft = tables.fractions(tables.target_weights), tables.fractions(tables.draft_weights)
     table = np.array(acceptance, dtype=object)
     if table.shape != target.shape:
         raise InputError(f"acceptance has shape {table.shape}; give {target.shape}, the pair's rows")
@@ -99,12 +100,13 @@ def member_from_acceptance(
         raise InputError("acceptance is above min(1, target / draft) or negative somewhere; lower it")
     left = target - kept
     refused = (draft - kept).sum(axis=-1, keepdims=True)
-    residual = np.where(refused > 0, left / np.where(refused > 0, refused, Fraction(1)), target)
+    some = refused > 0
+    residual = np.where(some, left / np.where(some, refused, refused + 1), target)
     return RejectionBased(acceptance=table, residual=residual, draft_length=draft_length)
 
 
 def random_unbiased_member(
-    pair: ModelPair, seed: int, *, draft_length: int | None = None, resolution: int = 8
+    pair: Pair, seed: int, *, draft_length: int | None = None, resolution: int = 8
 ) -> RejectionBased:
     """Return a random unbiased member of the family, in exact rationals.
 
@@ -130,7 +132,8 @@ def random_unbiased_member(
     if isinstance(resolution, bool) or not isinstance(resolution, int) or resolution < 1:
         raise InputError(f"resolution is {resolution!r}; give a whole number of at least 1")
     generator = random.Random(seed)
-    target, draft = fractions(pair.target_weights), fractions(pair.draft_weights)
+    tables = tables_of(pair)
+    target, draft = tables.fractions(tables.target_weights), tables.fractions(tables.draft_weights)
     largest = acceptance_from_epsilon(target, draft, 0)
     factors = np.empty(target.shape, dtype=object)
     for index in np.ndindex(factors.shape):
@@ -138,7 +141,7 @@ def random_unbiased_member(
     return member_from_acceptance(pair, largest * factors, draft_length=draft_length)
 
 
-def member_rejections(pair: ModelPair, acceptance: ArrayLike, *, horizon: int | None = None) -> Fraction:
+def member_rejections(pair: Pair, acceptance: ArrayLike, *, horizon: int | None = None) -> Fraction:
     """Return sum_n E_target[ sum_x (1 - a) D ], the expected rejections of the unbiased member.
 
     Parameters
@@ -153,12 +156,12 @@ def member_rejections(pair: ModelPair, acceptance: ArrayLike, *, horizon: int | 
     Holds because an unbiased member's prefixes have the target's law (2411.00841, proof of Theorem 2); the
     bound of Theorem 2 follows from a <= min(1, T / D).
     """
-    horizon = pair.check_horizon(horizon)
+    tables = tables_of(pair)
+    horizon = tables.check_horizon(horizon)
     table = np.array(acceptance, dtype=object)
     total = Fraction(0)
-    for step, law in enumerate(target_context_laws(pair, horizon, True)):
-        index = pair.step_index(step)
-        draft = fractions(pair.draft_weights[index])
-        refused = (draft * (1 - table[index])).sum(axis=-1)
+    for step, law in enumerate(target_context_laws(tables, horizon, True)):
+        draft = rows_of(tables, step, True)[1]
+        refused = (draft * (1 - table[tables.step_index(step)])).sum(axis=-1)
         total += law @ refused
     return total
