@@ -224,7 +224,7 @@ class _Engine:
                 *prompt,
                 tables.draft.last, tables.draft.guide, self.shift, tables.target.last, tables.target.guide,
                 self._floats(self.pair.target, steps), self._floats(self.pair.draft, steps),
-                state.calls, state.rejections, state.lengths, state.path, state.rejected,
+                state.calls, state.first_length, state.rejections, state.lengths, state.path, state.rejected,
                 *counts,
             )  # fmt: skip
         else:
@@ -238,8 +238,8 @@ class _Engine:
                 tables.draft.last, tables.draft.guide, self.shift, tables.accept,
                 tables.residual.end, tables.residual.guide, self.bits,
                 tables.target.last, tables.target.guide, tables.root_accept,
-                state.context, state.accepted, state.calls, state.rejections, state.lengths, state.path,
-                state.rejected,
+                state.context, state.accepted, state.calls, state.first_length, state.rejections,
+                state.lengths, state.path, state.rejected,
                 *counts,
             )  # fmt: skip
         if status:

@@ -45,8 +45,13 @@ def of_steps(table: NDArray[Any], steps: NDArray[np.intp]) -> NDArray[Any]:
 
 
 def guide_bits(tokens: int) -> int:
-    """Binary logarithm of the number of guide cells: at least one cell per token, at least two cells."""
-    return max(1, int(tokens - 1).bit_length())
+    """Binary logarithm of the number of guide cells.
+
+    Small rows get four cells or more per token, so that most draws need no walk; large ones get one, so that
+    guides do not crowd the weights out of the caches.
+    """
+    bits = int(tokens - 1).bit_length()
+    return max(1, bits + 2 if tokens <= 256 else bits)
 
 
 def segments(weights: Words) -> Segments:
@@ -79,7 +84,7 @@ def residuals(weights: Words) -> Residuals:
     bits = guide_bits(weights.shape[1])
     ends = np.cumsum(weights, axis=1, dtype=np.uint64)
     totals = np.maximum(ends[:, -1:], np.uint64(1)).astype(np.float64)
-    # One cell late rather than early: an early cell could skip the token that is meant.
+    # Rounded so that float errors can only make it late: an early cell would skip the token that is meant.
     first_cell = (
         np.floor(ends.astype(np.float64) / totals * 2**bits * (1 + 1e-12) + 1e-9).astype(np.int64) + 1
     )

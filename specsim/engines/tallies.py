@@ -12,6 +12,8 @@ from specsim.pairs import ModelPair
 
 Counts = NDArray[np.int64]
 
+#: Runs per block of the kernels.
+BLOCK = 1024
 _AUTOMATIC_TRANSITIONS = 2**20
 _AUTOMATIC_OUTCOMES = 2**12
 _MOST_OUTCOMES = 2**24
@@ -119,8 +121,9 @@ class State:
         self.context = np.zeros(size, np.uint32)
         self.accepted = np.zeros(size, np.uint32)
         self.calls = np.zeros(size, np.uint32)
+        self.first_length = np.zeros(size, np.uint32)
         self.rejections = np.zeros(size, np.uint32)
         # Rounds of each run by accepted length, for the sums of squares.
-        self.lengths = np.zeros((size, horizon + 1), np.uint32)
+        self.lengths = np.zeros((-(-size // BLOCK), horizon + 1, BLOCK), np.uint32)
         self.path = np.zeros(size if outcomes else 0, np.uint64)
         self.rejected = np.zeros(size if outcomes else 0, np.uint64)

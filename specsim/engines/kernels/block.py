@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import boolean, float64, int64, uint32, uint64
 
-from specsim.engines.jit import device, kernel
-from specsim.engines.kernels.sampling import ONE, ZERO, draw, record_round
+from specsim.engines.jit import inlined, kernel
+from specsim.engines.kernels.sampling import BLOCK, ONE, ZERO, draw, record_round, sum_rounds
 from specsim.engines.philox import word_pairs
 
 _11 = np.uint64(11)
@@ -21,7 +21,7 @@ _GUIDE = uint32[:, ::1]
 _ROWS = float64[:, ::1]
 
 
-@device
+@inlined
 def excess(scale, target, draft, row):
     """Sum of the positive part of ``scale * T - D``."""
     total = 0.0
@@ -30,7 +30,7 @@ def excess(scale, target, draft, row):
     return total
 
 
-@device
+@inlined
 def draw_excess(scale, target, draft, row, uniform):
     """Draw from the normalised positive part of ``scale * T - D``; status 1 when it is empty."""
     level = uniform * excess(scale, target, draft, row)
@@ -53,7 +53,7 @@ def draw_excess(scale, target, draft, row, uniform):
         uint64, uint64, int64, int64, int64, int64, boolean, boolean,
         _LASTS, _GUIDE, uint64, uint32[:, ::1],
         _LASTS, _GUIDE, uint64, _LASTS, _GUIDE, _ROWS, _ROWS,
-        _STATE, _STATE, uint32[:, ::1], uint64[::1], uint64[::1],
+        _STATE, _STATE, _STATE, uint32[:, :, ::1], uint64[::1], uint64[::1],
         int64[:, ::1], int64, _COUNT, _COUNT, _COUNT, _COUNT,
     )
 )  # fmt: skip
@@ -61,7 +61,7 @@ def verify_blocks(
     seed, first_run, runs, horizon, stride, draft_length, bonus, outcomes,
     initial_last, initial_guide, initial_shift, next_context,
     draft_last, draft_guide, draft_shift, target_last, target_guide, target, draft,
-    calls, rejections, lengths, path, rejected,
+    calls, first, rejections, lengths, path, rejected,
     token_count, width, by_step, length_count, length_square, first_length,
 ):  # fmt: skip
     """Decode `runs` runs from the first position to the horizon.
@@ -106,7 +106,7 @@ def verify_blocks(
                 if coins[i] < success:
                     kept = i + 1
                     kept_ratio = ratio
-            record_round(run, kept, calls, lengths, length_count, length_square, first_length)
+            record_round(run // BLOCK, run % BLOCK, run, kept, calls, first, lengths)
             emitted = kept
             if start + kept < horizon and (kept < size or bonus):
                 _, tail = word_pairs(seed, number, np.uint64(start + kept + 1), slot | _FINAL)
@@ -131,4 +131,7 @@ def verify_blocks(
             last = states[emitted - 1]
             states[0] = next_context[last, drafted[emitted - 1]]
             start += emitted
+    for block in range(lengths.shape[0]):
+        size = min(BLOCK, runs - block * BLOCK)
+        sum_rounds(block, size, first, lengths, length_count, length_square, first_length)
     return 0
