@@ -1,0 +1,108 @@
+"""The algorithms on which claims are checked, and descriptors made from the rows of a pair."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim import (
+    Autoregressive,
+    Batch,
+    BatchAsPrinted,
+    BlockVerification,
+    ModelPair,
+    OverAcceptance,
+    RejectionBased,
+    Speculative,
+)
+from specsim.algorithms import Algorithm
+from specsim.pairs import UNIT
+
+AUTOREGRESSIVE = (Autoregressive(),)
+
+SPECULATIVE = (
+    Speculative(),
+    Speculative(draft_length=1),
+    Speculative(draft_length=2),
+    Speculative(draft_length=2, bonus=False),
+    Speculative(draft_length=3),
+)
+
+BATCH = (
+    Batch(drafts=1),
+    Batch(drafts=2),
+    Batch(drafts=3),
+    Batch(drafts=2, draft_length=1),
+    Batch(drafts=2, draft_length=2, bonus=True),
+    Batch(drafts=3, draft_length=2),
+)
+
+BLOCK = (
+    BlockVerification(),
+    BlockVerification(draft_length=1),
+    BlockVerification(draft_length=2),
+    BlockVerification(draft_length=2, bonus=False),
+)
+
+OVER_ACCEPTANCE = (
+    OverAcceptance(epsilon=0.0),
+    OverAcceptance(epsilon=0.125),
+    OverAcceptance(epsilon=0.125, residual="target"),
+    OverAcceptance(epsilon=0.125, residual="draft"),
+    OverAcceptance(epsilon=Fraction(1, 10), residual="target", draft_length=2, bonus=True),
+    OverAcceptance(epsilon=0.05, residual="optimal", draft_length=2),
+    OverAcceptance(epsilon=1.0, residual="draft"),
+)
+
+AS_PRINTED = (
+    BatchAsPrinted(drafts=1, slip="extra-subtraction"),
+    BatchAsPrinted(drafts=2, slip="inside-loop"),
+    BatchAsPrinted(drafts=2, slip="extra-subtraction"),
+    BatchAsPrinted(drafts=3, slip="inside-loop"),
+)
+
+#: Descriptors whose output law is the target's.
+LOSSLESS: tuple[Algorithm, ...] = (*AUTOREGRESSIVE, *SPECULATIVE, *BATCH, *BLOCK)
+
+
+def rows(pair: ModelPair) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return target and draft rows as `fractions.Fraction`, shape ``(steps, contexts, tokens)``."""
+    target, draft = (
+        np.array([Fraction(int(weight), UNIT) for weight in weights.ravel()], dtype=object).reshape(
+            weights.shape
+        )
+        for weights in (pair.target_weights, pair.draft_weights)
+    )
+    return target, draft
+
+
+def biased_member(pair: ModelPair, *, seed: int, draft_length: int | None = None, bonus: bool = False) -> RejectionBased:
+    """Return a member of the rejection-based family with arbitrary acceptances and residuals, in 64ths."""
+    generator = np.random.RandomState(seed)
+    shape = pair.target.shape
+    acceptance = generator.randint(0, 65, size=shape)
+    cuts = np.sort(generator.randint(0, 65, size=(*shape[:2], shape[2] - 1)), axis=-1)
+    residual = np.diff(cuts, axis=-1, prepend=0, append=64)
+    return RejectionBased(
+        acceptance=acceptance / 64.0, residual=residual / 64.0, draft_length=draft_length, bonus=bonus
+    )
+
+
+def speculative_member(pair: ModelPair, *, draft_length: int | None = None) -> RejectionBased:
+    """Return speculative decoding as tables of the rejection-based family, exact."""
+    target, draft = rows(pair)
+    one, zero = Fraction(1), Fraction(0)
+    acceptance = np.empty(target.shape, dtype=object)
+    residual = np.empty(target.shape, dtype=object)
+    for index in np.ndindex(*target.shape[:2]):
+        for token in range(pair.tokens):
+            there = (*index, token)
+            acceptance[there] = min(one, target[there] / draft[there]) if draft[there] else one
+        excess = [max(t - d, zero) for t, d in zip(target[index], draft[index], strict=True)]
+        total = sum(excess)
+        # Where the rows are equal nothing is rejected and any law will do.
+        residual[index] = [value / total for value in excess] if total else list(target[index])
+    return RejectionBased(acceptance=acceptance, residual=residual, draft_length=draft_length)
