@@ -92,7 +92,9 @@ def algorithm_identity(algorithm: Algorithm) -> str:
 class StatisticalTest(Protocol):
     """What an assertion compares with; every test knows its own power."""
 
-    unit: str
+    @property
+    def unit(self) -> str:
+        """The unit of its discrepancies."""
 
     def min_runs(self, discrepancy: float, alpha: float) -> int:
         """Return the runs at which `discrepancy` is caught with probability 0.999."""

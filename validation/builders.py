@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-import numpy as np
-
 from specsim.algorithms import Algorithm
 from specsim.pairs import ModelPair
 from specsim.validation.assertions import Assertion, SimulationRequest
@@ -75,7 +73,6 @@ def assert_quantity(
     request = SimulationRequest(
         pair=pair, algorithm=algorithm, engine=engine, outcomes=quantity.variable == "outcome_count"
     )
-    columns = 1 if quantity.kind == "mean" else int(np.atleast_2d(np.asarray(value)).shape[1])
     return Assertion(
         label=f"{label + ': ' if label else ''}{quantity.words}, {request.label}",
         request=request,
@@ -83,7 +80,7 @@ def assert_quantity(
         observe=quantity.observe,
         discrepancy=None if discrepancy is None else discrepancy * effort.discrepancy_factor,
         runs=runs,
-        name_entry=quantity.name_entry(columns),
+        name_entry=lambda index: quantity.entry(index, pair),
     )
 
 

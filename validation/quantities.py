@@ -48,8 +48,8 @@ class Quantity:
         Takes the tallies, returns the observation that the kind's test wants.
     variable
         The tally that it reads.
-    row, cell
-        Words for the two indices of an entry; an empty `row` when there is one row.
+    entry
+        Names a flat index of the expected values, given the pair.
     """
 
     name: str
@@ -58,23 +58,7 @@ class Quantity:
     expected: Expected
     observe: Callable[[Any], Any]
     variable: str
-    row: str = ""
-    cell: str = ""
-
-    def name_entry(self, columns: int) -> Callable[[int], str]:
-        """Return a function that names a flat index of an array with so many columns."""
-        first = 0 if self.cell in ("rejections", "calls", "accepted") else 1
-
-        def words(index: int) -> str:
-            if self.kind == "mean":
-                return ""
-            if self.kind in ("probabilities", "counts"):
-                return f"{self.cell} {index + first}"
-            row, cell = divmod(index, columns)
-            inside = f"{self.cell} {cell}"
-            return f"{self.row} {row + 1}, {inside}" if self.row else inside
-
-        return words
+    entry: Callable[[int, ModelPair], str] = lambda index, pair: ""
 
 
 def _values(dataset: Any, variable: str) -> NDArray[np.int64]:
@@ -143,7 +127,7 @@ QUANTITIES: dict[str, Quantity] = {
             expected=_call("rejection_law"),
             observe=_histogram("rejection_count"),
             variable="rejection_count",
-            cell="rejections",
+            entry=lambda index, pair: f"{index} rejections",
         ),
         Quantity(
             name="target_call_law",
@@ -152,7 +136,7 @@ QUANTITIES: dict[str, Quantity] = {
             expected=_call("target_call_law"),
             observe=_histogram("target_call_count"),
             variable="target_call_count",
-            cell="calls",
+            entry=lambda index, pair: f"{index} calls",
         ),
         Quantity(
             name="first_accepted_length_law",
@@ -161,7 +145,7 @@ QUANTITIES: dict[str, Quantity] = {
             expected=_call("first_accepted_length_law"),
             observe=_histogram("first_accepted_length_count"),
             variable="first_accepted_length_count",
-            cell="accepted",
+            entry=lambda index, pair: f"{index} accepted",
         ),
         Quantity(
             name="accepted_length_counts",
@@ -173,7 +157,7 @@ QUANTITIES: dict[str, Quantity] = {
                 _values(dataset, "accepted_length_square_sum"),
             ),
             variable="accepted_length_count",
-            cell="accepted",
+            entry=lambda index, pair: f"{index} accepted",
         ),
         Quantity(
             name="rejections_by_step",
@@ -182,7 +166,7 @@ QUANTITIES: dict[str, Quantity] = {
             expected=_call("rejections_by_step"),
             observe=lambda dataset: _values(dataset, "rejections_by_step"),
             variable="rejections_by_step",
-            cell="step",
+            entry=lambda index, pair: f"step {index + 1}",
         ),
         Quantity(
             name="output_marginals",
@@ -191,8 +175,7 @@ QUANTITIES: dict[str, Quantity] = {
             expected=_call("output_marginals"),
             observe=lambda dataset: _values(dataset, "token_count"),
             variable="token_count",
-            row="step",
-            cell="token",
+            entry=lambda index, pair: f"step {index // pair.tokens + 1}, token {index % pair.tokens}",
         ),
         Quantity(
             name="transition_marginals",
@@ -203,8 +186,10 @@ QUANTITIES: dict[str, Quantity] = {
             ),
             observe=lambda dataset: _flat_rows(_values(dataset, "transition_count")),
             variable="transition_count",
-            row="step",
-            cell="context x tokens + token",
+            entry=lambda index, pair: (
+                f"step {index // (pair.contexts * pair.tokens) + 1}, "
+                f"context {index // pair.tokens % pair.contexts}, token {index % pair.tokens}"
+            ),
         ),
         Quantity(
             name="output_law",
@@ -213,7 +198,7 @@ QUANTITIES: dict[str, Quantity] = {
             expected=_call("output_law"),
             observe=lambda dataset: _values(dataset, "outcome_count").sum(axis=1)[None, :],
             variable="outcome_count",
-            cell="path",
+            entry=lambda index, pair: f"sequence {_sequence(index, pair)}",
         ),
         Quantity(
             name="joint_law",
@@ -224,7 +209,10 @@ QUANTITIES: dict[str, Quantity] = {
             ).ravel(),
             observe=lambda dataset: _values(dataset, "outcome_count").ravel()[None, :],
             variable="outcome_count",
-            cell="path x 2^horizon + rejected",
+            entry=lambda index, pair: (
+                f"sequence {_sequence(index >> pair.horizon, pair)}, "
+                f"rejected {_positions(index & (2**pair.horizon - 1)) or 'nowhere'}"
+            ),
         ),
     )
 }
@@ -285,6 +273,19 @@ def make_test(
         row = int(np.abs(sums - 1).argmax())
         return Unusable(f"theory's {quantity.words}: row {row} sums to {sums[row]:.12g}, not to 1")
     return LawTest(laws)
+
+
+def _sequence(path: int, pair: ModelPair) -> str:
+    tokens = [
+        path // pair.tokens ** (pair.horizon - step) % pair.tokens for step in range(1, pair.horizon + 1)
+    ]
+    return " ".join(str(token) for token in tokens)
+
+
+def _positions(mask: int) -> str:
+    return (
+        "at " + ", ".join(str(bit + 1) for bit in range(mask.bit_length()) if mask >> bit & 1) if mask else ""
+    )
 
 
 def _flat_rows(values: Any) -> NDArray[Any]:

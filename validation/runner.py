@@ -140,12 +140,9 @@ class _Run:
     positions: int = 0
 
     def execute(self, progress: Callable[[Event], object]) -> RunReport:
-        lanes = [self._statistical_lane, self._exact_lane]
+        jobs: list[Callable[[], None]] = [self._statistical_lane, self._exact_lane]
         if self.threads == 1:
-            # One core: one thing at a time, what is cheap and sharp first.
-            jobs: list[Callable[[], None]] = [lambda: [lane() for lane in reversed(lanes)] and None]
-        else:
-            jobs = list(lanes)
+            jobs = [self._one_lane]
         workers = [threading.Thread(target=self._guarded, args=(job,), daemon=True) for job in jobs]
         running = len(workers)
         try:
@@ -196,6 +193,11 @@ class _Run:
         )
         if self.stop_at_failure and outcome.status in (Status.DISAGREES, Status.ERROR):
             self.stop.set()
+
+    def _one_lane(self) -> None:
+        # One core: one thing at a time, what is sharp first.
+        self._exact_lane()
+        self._statistical_lane()
 
     # Exact checks: pure Python, one after the other.
 

@@ -1,0 +1,308 @@
+"""A small NumPy decoder with switches for mistakes that no descriptor can express.
+
+With every switch off it is speculative or batch speculative decoding, and has to pass everything; it is a
+fourth witness as much as a breeding ground for mutants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.algorithms import Algorithm, Batch, Speculative
+from specsim.pairs import ModelPair
+from specsim.validation.mutants.model import Mutant
+from specsim.validation.witnesses import Witnesses
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+#: Runs decoded side by side.
+BLOCK = 2**14
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistakes:
+    """What is done wrong.
+
+    Attributes
+    ----------
+    no_restart
+        After a rejection the round goes on along the old draft: no target call, no new root.
+    stale_context
+        After a rejection the next row is read as if the rejected token had been emitted.
+    shared_coin
+        The coin of the acceptance is used once more to draw the residual.
+    only_drafted_token_removed
+        The residual is the target row without the drafted token.
+    bonus_counted
+        A bonus token is counted as a rejection.
+    bonus_from_draft
+        A bonus token is drawn from the draft row.
+    root_not_updated
+        Every draft of a batch is tried against the target row itself, and so is the last residual.
+    first_unverified
+        The first drafted token of a round is always accepted.
+    """
+
+    no_restart: bool = False
+    stale_context: bool = False
+    shared_coin: bool = False
+    only_drafted_token_removed: bool = False
+    bonus_counted: bool = False
+    bonus_from_draft: bool = False
+    root_not_updated: bool = False
+    first_unverified: bool = False
+
+
+def decode(
+    pair: ModelPair,
+    algorithm: Speculative | Batch,
+    *,
+    runs: int,
+    seed: int,
+    mistakes: Mistakes,
+    first_run: int = 0,
+    horizon: int | None = None,
+    outcomes: bool | None = None,
+    **ignored: Any,
+) -> Any:
+    """Simulate with mistakes and return tallies, an `xarray.Dataset` like that of `specsim.simulate`."""
+    length = pair.check_horizon(horizon)
+    tallies = _Tallies(pair, length, outcomes)
+    generator = np.random.Generator(np.random.PCG64DXSM([seed, first_run]))
+    for start in range(0, runs, BLOCK):
+        size = min(BLOCK, runs - start)
+        _Block(pair, algorithm, mistakes, generator, size, length).run(tallies)
+    return tallies.dataset(runs)
+
+
+def add_tallies(parts: list[Any]) -> Any:
+    """Add the tallies of disjoint runs."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+class _Block:
+    """Runs in lockstep: position by position, all runs at once."""
+
+    def __init__(
+        self,
+        pair: ModelPair,
+        algorithm: Speculative | Batch,
+        mistakes: Mistakes,
+        generator: np.random.Generator,
+        size: int,
+        length: int,
+    ) -> None:
+        self.pair, self.mistakes, self.generator = pair, mistakes, generator
+        self.size, self.length = size, length
+        self.drafts = int(algorithm.drafts) if isinstance(algorithm, Batch) else 1
+        self.most = algorithm.draft_length or length
+        self.bonus = algorithm.bonus and algorithm.draft_length is not None
+        self.context = _draw(np.tile(pair.initial, (size, 1)), generator.random(size))
+
+    def run(self, tallies: _Tallies) -> None:
+        size, length, mistakes = self.size, self.length, self.mistakes
+        accepted = np.zeros(size, np.int64)
+        fresh = np.ones(size, bool)
+        pending = np.zeros(size, bool)
+        calls, rejections = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        lengths = np.zeros((size, length + 1), np.int64)
+        first_length = np.full(size, -1, np.int64)
+        path, mask = np.zeros(size, np.int64), np.zeros(size, np.int64)
+
+        def end_rounds(ended: NDArray[np.bool_]) -> None:
+            where = np.flatnonzero(ended)
+            lengths[where, accepted[where]] += 1
+            first = where[first_length[where] < 0]
+            first_length[first] = accepted[first]
+
+        for step in range(length):
+            index = self.pair.step_index(step)
+            target, draft = self.pair.target[index][self.context], self.pair.draft[index][self.context]
+            calls += fresh & ~pending
+            token, drafted, rejected = self._position(target, draft, fresh)
+            bonus_rows = draft if mistakes.bonus_from_draft else target
+            token = np.where(pending, _draw(bonus_rows, self.generator.random(size)), token)
+            rejected &= ~pending
+            accepted += ~rejected & ~pending
+            counted = rejected | pending if mistakes.bonus_counted else rejected
+            tallies.position(step, self.context, token, counted)
+            rejections += counted
+            path = path * self.pair.tokens + token
+            mask |= counted.astype(np.int64) << step if length < 63 else 0
+            seen = np.where(rejected & mistakes.stale_context, drafted, token)
+            self.context = self.pair.next_context[self.context, seen]
+            whole = ~pending & ~rejected & (accepted == self.most)
+            last = step == length - 1
+            ended = (rejected & (not mistakes.no_restart)) | whole | (last & ~pending)
+            end_rounds(ended)
+            accepted[ended] = 0
+            fresh = ended | pending
+            pending = whole & self.bonus & (not last)
+        tallies.runs(calls, rejections, lengths, first_length, path, mask)
+
+    def _position(
+        self, target: Floats, draft: Floats, fresh: NDArray[np.bool_]
+    ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+        """Return the emitted token, the last one drafted, and whether the position was rejected."""
+        size, mistakes = self.size, self.mistakes
+        current = target.copy()
+        token, drafted = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        waiting = np.ones(size, bool)
+        coin = np.zeros(size)
+        everyone = np.arange(size)
+        for draft_number in range(self.drafts):
+            tried = waiting & (fresh | (draft_number == 0))
+            candidate = _draw(draft, self.generator.random(size))
+            coin = np.where(tried, self.generator.random(size), coin)
+            accept = coin * draft[everyone, candidate] < current[everyone, candidate]
+            if mistakes.first_unverified:
+                accept |= fresh
+            token = np.where(tried & accept, candidate, token)
+            drafted = np.where(tried, candidate, drafted)
+            failed = tried & ~accept
+            waiting &= ~(tried & accept)
+            if mistakes.root_not_updated and draft_number < self.drafts - 1:
+                continue
+            if mistakes.only_drafted_token_removed:
+                residual = current.copy()
+                residual[everyone, candidate] = 0.0
+            else:
+                residual = np.maximum(current - draft, 0.0)
+            totals = residual.sum(axis=1, keepdims=True)
+            updated = np.where(totals > 0, residual / np.where(totals > 0, totals, 1.0), current)
+            update = failed if not mistakes.root_not_updated else waiting
+            current = np.where(update[:, None], updated, current)
+        uniform = coin if mistakes.shared_coin else self.generator.random(size)
+        return np.where(waiting, _draw(current, uniform), token), drafted, waiting
+
+
+class _Tallies:
+    def __init__(self, pair: ModelPair, length: int, outcomes: bool | None) -> None:
+        tokens = pair.tokens
+        self.transition = np.zeros((length, pair.contexts, tokens), np.int64)
+        self.by_step = np.zeros(length, np.int64)
+        self.rejection = np.zeros(length + 1, np.int64)
+        self.call = np.zeros(length + 1, np.int64)
+        self.accepted = np.zeros(length + 1, np.int64)
+        self.squares = np.zeros(length + 1, np.int64)
+        self.first = np.zeros(length + 1, np.int64)
+        cells = (2 * tokens) ** length
+        wanted = outcomes if outcomes is not None else cells <= 4096
+        self.outcome = np.zeros((tokens**length, 2**length), np.int64) if wanted else None
+
+    def position(self, step: int, context: Ints, token: Ints, rejected: NDArray[np.bool_]) -> None:
+        np.add.at(self.transition[step], (context, token), 1)
+        self.by_step[step] += rejected.sum()
+
+    def runs(self, calls: Ints, rejections: Ints, lengths: Ints, first: Ints, path: Ints, mask: Ints) -> None:
+        size = len(self.rejection)
+        self.rejection += np.bincount(rejections, minlength=size)
+        self.call += np.bincount(calls, minlength=size)
+        self.accepted += lengths.sum(axis=0)
+        self.squares += (lengths**2).sum(axis=0)
+        self.first += np.bincount(first, minlength=size)
+        if self.outcome is not None:
+            np.add.at(self.outcome, (path, mask), 1)
+
+    def dataset(self, runs: int) -> Any:
+        import xarray
+
+        variables = {
+            "rejections_by_step": ("step", self.by_step),
+            "rejection_count": ("rejections", self.rejection),
+            "target_call_count": ("calls", self.call),
+            "accepted_length_count": ("accepted", self.accepted),
+            "accepted_length_square_sum": ("accepted", self.squares),
+            "first_accepted_length_count": ("accepted", self.first),
+            "token_count": (("step", "token"), self.transition.sum(axis=1)),
+            "transition_count": (("step", "context", "token"), self.transition),
+        }
+        if self.outcome is not None:
+            variables["outcome_count"] = (("path", "rejected"), self.outcome)
+        return xarray.Dataset(variables, attrs={"runs": runs})
+
+
+def _draw(rows: Floats, uniform: Floats) -> Ints:
+    """Draw one token per row by inversion, never one of probability zero."""
+    cumulative = np.cumsum(rows, axis=1)
+    token = (uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=1)
+    last = rows.shape[1] - 1 - (rows[:, ::-1] > 0).argmax(axis=1)
+    return np.minimum(token, last)
+
+
+def replace_decoder(mistakes: Mistakes, *kinds: type[Algorithm]) -> Any:
+    """Return a mutation that decodes the given kinds of algorithm with mistakes."""
+
+    def apply(witnesses: Witnesses) -> Witnesses:
+        def simulate(pair: ModelPair, algorithm: Algorithm, **options: Any) -> Any:
+            if isinstance(algorithm, kinds):
+                return decode(pair, algorithm, mistakes=mistakes, **options)  # type: ignore[arg-type]
+            return witnesses.simulate(pair, algorithm, **options)
+
+        def merge(parts: list[Any]) -> Any:
+            ours = "engine" not in parts[0].attrs
+            return add_tallies(parts) if ours else witnesses.merge(parts)
+
+        return witnesses.replace(simulate=simulate, merge=merge)
+
+    return apply
+
+
+MUTANTS = (
+    Mutant(
+        name="no-restart-after-rejection",
+        description="After a rejection the round goes on along the old draft, without a new target call.",
+        cite="2411.00841, Algorithm 1: the restart after line 10",
+        apply=replace_decoder(Mistakes(no_restart=True), Speculative, Batch),
+    ),
+    Mutant(
+        name="stale-context",
+        description="After a rejection the next row is read as if the rejected token had been emitted.",
+        cite="feifeibear/LLMSpeculativeSampling#29; eBay/spec_dec",
+        apply=replace_decoder(Mistakes(stale_context=True), Speculative, Batch),
+    ),
+    Mutant(
+        name="coin-shared-with-residual",
+        description="The uniform number of the acceptance is used once more to draw the residual.",
+        cite="vllm-project/vllm#54282; flashinfer-ai/flashinfer#424; sgl-project/sglang#7231",
+        apply=replace_decoder(Mistakes(shared_coin=True), Speculative, Batch),
+    ),
+    Mutant(
+        name="residual-removes-one-token",
+        description="The residual is the target row without the drafted token.",
+        cite="xLLM-AI/xllm#2175; SafeAILab/EAGLE#20",
+        apply=replace_decoder(Mistakes(only_drafted_token_removed=True), Speculative),
+    ),
+    Mutant(
+        name="bonus-counted-as-rejection",
+        description="A bonus token is counted as a rejection.",
+        cite="2411.00841, section 2: a round is identified with a rejection",
+        apply=replace_decoder(Mistakes(bonus_counted=True), Speculative, Batch),
+    ),
+    Mutant(
+        name="bonus-from-draft",
+        description="A bonus token is drawn from the draft row.",
+        cite="the bonus position is mocked in vLLM's tests",
+        apply=replace_decoder(Mistakes(bonus_from_draft=True), Speculative, Batch),
+    ),
+    Mutant(
+        name="chain-not-updated",
+        description="Every draft of a batch is tried against the target row itself.",
+        cite="2411.00841, Algorithm 4, line 19 left out",
+        apply=replace_decoder(Mistakes(root_not_updated=True), Batch),
+    ),
+    Mutant(
+        name="first-token-unverified",
+        description="The first drafted token of a round is always accepted.",
+        cite="ohdearquant/lattice#243",
+        apply=replace_decoder(Mistakes(first_unverified=True), Speculative, Batch),
+    ),
+)
