@@ -45,7 +45,7 @@ _HOMES = {
         "limit_is_positive",
     ),
     "batch_improvement": (
-        "batch_improvement",
+        "batch_improvement_of_rows",
         "batch_improvement_bernoulli",
         "batch_improvement_uniform",
     ),

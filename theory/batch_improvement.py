@@ -16,7 +16,7 @@ from specsim.errors import InputError
 Number = int | float | Fraction
 
 
-def batch_improvement(target: Sequence[Number], draft: Sequence[Number], drafts: int | float) -> Any:
+def batch_improvement_of_rows(target: Sequence[Number], draft: Sequence[Number], drafts: int | float) -> Any:
     """Return TV(T, D) - B_M: how much less often a root is rejected with `drafts` drafts than with one.
 
     Parameters

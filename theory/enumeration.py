@@ -17,8 +17,8 @@ from specsim.theory.literal import Decoder, Round, Rows, explore, literal_decode
 from specsim.theory.pair_tables import Pair, tables_of
 
 _MAX_PATHS = 2**16
-_MAX_BRANCHES = 1_000_000
-_MAX_STATES = 1_000_000
+_MAX_BRANCHES = 300_000
+_MAX_STATES = 300_000
 _FULL_DRAFTS = 300
 
 

@@ -130,7 +130,7 @@ def batch_rejection_masses(
 
 
 def _roots(pair: PairTables, drafts: int, horizon: int, exact: bool) -> Iterator[RootRows]:
-    """Yield `root_rows` of every step; floats of many steps are iterated together, as rows are independent."""
+    """Yield `root_rows` of every step; floats of many steps are iterated together."""
     if exact or pair.stationary:
         for step in range(horizon):
             if step == 0 or not pair.stationary:
