@@ -94,20 +94,20 @@ class Entry:
 
 
 def _whole(text: str) -> int:
-    if not re.fullmatch(r"[+-]?\d{1,18}", text):
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         raise ValueError(text)
     return int(text)
 
 
 def _number(text: str) -> float | Fraction:
-    match = re.fullmatch(r"([+-]?\d{1,400})(?:/(\d{1,400}))?", text)
+    match = re.fullmatch(r"([+-]?[0-9]{1,4000})(?:/([0-9]{1,4000}))?", text)
     if match:
         return Fraction(int(match[1]), int(match[2] or "1"))
     return _decimal(text)
 
 
 def _decimal(text: str) -> float:
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", text):
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|nan)", text):
         raise ValueError(text)
     return float(text)
 
@@ -351,6 +351,6 @@ def _known(given: str, table: Mapping[str, Any]) -> str:
 
 def _exists(text: str) -> bool:
     try:
-        return Path(text).exists()
+        return text != "" and Path(text).exists()
     except (OSError, ValueError):
         return False

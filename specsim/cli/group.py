@@ -173,7 +173,9 @@ def _drop_output() -> None:
         os.close(sink)
 
 
-@click.group(cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "specsim", cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="specsim")
 def main() -> None:
     """Simulate speculative decoding, compute its exact laws, and hold the two against each other."""

@@ -1,0 +1,83 @@
+"""What importing costs, and that nobody else's modules get in the way."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import specsim
+
+ROOT = Path(specsim.__file__).resolve().parent.parent
+HEAVY = ("numba", "scipy", "xarray", "sympy", "matplotlib", "flint", "pandas", "h5py", "rich", "jinja2")
+LINKED = ("theory", "validation", "paper_figures")
+
+
+def python(*arguments, folder=None, path=ROOT):
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=folder or ROOT,
+        env={**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("module", ["specsim", "specsim.cli", "specsim.theory", "specsim.grammar"])
+def test_import__is_light(module):
+    code = f"import sys, {module}; print(*sorted({HEAVY!r} & sys.modules.keys()))".replace(
+        repr(HEAVY), f"set({HEAVY!r})"
+    )
+    result = python("-c", code)
+    assert result.stderr == ""
+    assert result.stdout.split() == []
+
+
+def test_public_names__are_all_there():
+    for name in specsim.__all__:
+        assert getattr(specsim, name) is not None
+    assert set(specsim.__all__) <= set(dir(specsim))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = specsim.nonsense
+
+
+def test_a_users_own_modules_do_not_get_in_the_way(tmp_path):
+    for name in LINKED:
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('the wrong module')\n")
+    imports = "; ".join(f"import specsim.{name}" for name in LINKED)
+    result = python("-c", f"{imports}; print(specsim.theory.__file__)", folder=tmp_path)
+    assert result.stderr == ""
+    assert Path(result.stdout.strip()).resolve() == ROOT / "theory" / "__init__.py"
+    result = python("-m", "specsim", "expect", "paper:2", "speculative", folder=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_theory__is_not_importable_twice():
+    result = python("-c", "import theory")
+    assert result.returncode == 1
+    assert "import this package as specsim.theory" in result.stderr
+
+
+def test_links__a_checkout_without_them_works(tmp_path):
+    # As git makes them where symbolic links are not allowed: small files that hold the path.
+    shutil.copytree(
+        ROOT / "specsim", tmp_path / "specsim", ignore=shutil.ignore_patterns("__pycache__", *LINKED)
+    )
+    for name in LINKED:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (tmp_path / "specsim" / name).write_text(f"../{name}")
+    result = python("-m", "specsim", "expect", "paper:2", "speculative", folder=tmp_path, path=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    result = python("-c", "import specsim.theory as t; print(t.__file__)", folder=tmp_path, path=tmp_path)
+    assert Path(result.stdout.strip()).resolve() == tmp_path.resolve() / "theory" / "__init__.py"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="checked out without symbolic links")
+def test_links__lead_to_the_real_folders():
+    if (ROOT / "pyproject.toml").exists():
+        for name in LINKED:
+            assert os.readlink(ROOT / "specsim" / name) == f"../{name}"

@@ -1,0 +1,358 @@
+"""The command line: results, exit codes, and one line for everything that goes wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import click
+import pytest
+import xarray
+from click.testing import CliRunner
+
+import specsim
+from specsim import theory
+from specsim.cli import group, main
+from specsim.cli.comparison import compare
+from specsim.cli.output import plain, spell_exact
+
+PAIR = "random:contexts=2,horizon=4,seed=1"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, list(arguments))
+
+
+def refused(*arguments):
+    """Run, and return the message of what must be one line on standard error and exit code 2."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("specsim: error: ")
+    return lines[0]
+
+
+def test_help__lists_every_command_without_loading_any():
+    result = run("--help")
+    assert result.exit_code == 0
+    for name in ("validate", "figures", "expect", "simulate"):
+        assert name in result.stdout
+    assert "130 interrupted" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["expect", "simulate"])
+def test_help__of_a_command_explains_the_grammar_with_examples(name):
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    for word in (
+        "paper:N",
+        "random:contexts=...",
+        "near-equal",
+        "over-acceptance:epsilon=...",
+        "Examples:",
+        "--json",
+    ):
+        assert word in result.stdout
+
+
+def test_version():
+    result = run("--version")
+    assert result.exit_code == 0
+    assert specsim.__version__ in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "No such command 'nonsense'; see 'specsim --help'"),
+        (["--nonsense"], "No such option '--nonsense'"),
+        (["expect"], "Missing argument 'PAIR'; see 'specsim expect --help'"),
+        (["expect", PAIR], "Missing argument 'ALGORITHM'"),
+        (["expect", "papr:50", "speculative"], "no file and no pair is called 'papr:50'"),
+        (["expect", PAIR, "batch"], "drafts is missing"),
+        (["expect", PAIR, "speculative", "--horizon", "5"], "horizon is 5 but the pair has rows for 4 steps"),
+        (["expect", PAIR, "speculative", "--horizon", "x"], "'x' is not a valid integer"),
+        (["simulate", PAIR, "speculative"], "Missing option '--runs'"),
+        (["simulate", PAIR, "speculative", "--runs", "0"], "runs is 0"),
+        (["simulate", PAIR, "speculative", "--runs", "2.5"], "'2.5' is not a whole number"),
+        (["simulate", PAIR, "speculative", "--runs", "many"], "'many' is not a whole number"),
+        (["simulate", PAIR, "speculative", "--runs", "9", "--seed", "-1"], "seed is -1"),
+        (["simulate", PAIR, "speculative", "--runs", "9", "--engine", "x"], "engine is 'x'"),
+        (["simulate", PAIR, "speculative", "--runs", "9", "--threads", "0"], "threads is 0"),
+        (["simulate", PAIR, "batch:drafts=inf", "--runs", "9"], "drafts is inf"),
+    ],
+)
+def test_bad_input__is_one_line_and_exit_code_2(arguments, message):
+    assert message in refused(*arguments)
+
+
+def test_expect__prints_what_theory_says():
+    result = run("expect", "paper:50", "batch:drafts=4")
+    assert result.exit_code == 0
+    assert "14.0901" in result.stdout
+    assert "2.73864" in result.stdout
+    assert "14.8463" in result.stdout
+    assert "Whole laws: --laws" in result.stdout
+    assert result.stderr == ""
+
+
+def test_expect__json_is_the_whole_of_it():
+    pair, algorithm = specsim.parse_pair(PAIR), specsim.Speculative(draft_length=2)
+    document = json.loads(run("expect", PAIR, algorithm.label, "--json").stdout)
+    assert document["pair"]["identity"] == pair.identity
+    assert (document["algorithm"], document["horizon"], document["exact"]) == (algorithm.label, 4, False)
+    assert document["expected_rejections"] == pytest.approx(theory.expected_rejections(pair, algorithm))
+    assert document["expected_target_calls"] == pytest.approx(theory.expected_target_calls(pair, algorithm))
+    assert document["block_efficiency"] == pytest.approx(4 / document["expected_target_calls"])
+    assert sum(document["rejections_by_step"]) == pytest.approx(document["expected_rejections"])
+    for law in ("rejection_law", "target_call_law", "accepted_length_law"):
+        assert len(document[law]) == 5
+        assert sum(document[law]) == pytest.approx(1)
+    mean = document["expected_rejections"]
+    variance = sum((n - mean) ** 2 * share for n, share in enumerate(document["rejection_law"]))
+    assert document["rejection_variance"] == pytest.approx(variance)
+    assert document["bias"] == pytest.approx(0, abs=1e-12)
+
+
+def test_expect__exact_gives_rationals():
+    pair, algorithm = specsim.parse_pair(PAIR), specsim.Speculative()
+    document = json.loads(run("expect", PAIR, "speculative", "--exact", "--json").stdout)
+    exact = Fraction(document["expected_rejections"])
+    assert exact == theory.expected_rejections(pair, algorithm, exact=True)
+    assert document["decimal"]["expected_rejections"] == float(exact)
+    assert sum(map(Fraction, document["rejection_law"])) == 1
+    assert "all of them: --json" in run("expect", PAIR, "speculative", "--exact").stdout
+
+
+def test_expect__horizon_and_laws():
+    shorter = json.loads(run("expect", PAIR, "speculative", "--horizon", "2", "--json").stdout)
+    assert shorter["horizon"] == 2
+    assert len(shorter["rejections_by_step"]) == 2
+    assert "n target calls" in run("expect", PAIR, "speculative").stdout
+    assert "n target calls" not in run("expect", "paper:50", "speculative").stdout
+    assert "n target calls" in run("expect", "paper:50", "speculative", "--laws").stdout
+
+
+def test_expect__states_the_bias_of_a_biased_rule():
+    document = json.loads(run("expect", PAIR, "over-acceptance:epsilon=1/10", "--json").stdout)
+    assert document["bias"] > 1e-3
+
+
+def test_simulate__prints_observed_beside_theory(tmp_path):
+    out = tmp_path / "new" / "tallies.nc"
+    result = run("simulate", PAIR, "speculative", "--runs", "2e4", "--seed", "5", "--out", str(out))
+    assert result.exit_code == 0
+    assert "20000 runs, seed 5, engine literal" in result.stdout
+    assert "rejection of each position" in result.stdout
+    with xarray.open_dataset(out, engine="h5netcdf") as dataset:
+        assert int(dataset["rejection_count"].sum()) == 20000
+        assert dataset.attrs["pair_identity"] == specsim.parse_pair(PAIR).identity
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_simulate__json_does_not_depend_on_threads():
+    command = ["simulate", PAIR, "batch:drafts=2", "--runs", "20000", "--seed", "5", "--json", "--threads"]
+    first, second = run(*command, "1").stdout, run(*command, "2").stdout
+    assert first == second
+    document = json.loads(first)
+    means = {line["quantity"]: line for line in document["means"]}
+    rejections = means["rejections per run"]
+    expected = theory.expected_rejections(specsim.parse_pair(PAIR), specsim.Batch(drafts=2))
+    assert rejections["expected"] == pytest.approx(expected)
+    assert abs(rejections["sigma"]) < 6
+    deviation = rejections["observed"] - rejections["expected"]
+    assert rejections["sigma"] == pytest.approx(deviation / rejections["standard_error"])
+    assert means["target calls per run"]["observed"] < 4
+    assert all(extreme["sigma"] < 6 for extreme in document["largest_deviations"])
+    assert document["theory_silent"] is None
+
+
+def test_simulate__a_seed_that_was_drawn_is_stated():
+    seeds = {
+        json.loads(run("simulate", PAIR, "speculative", "--runs", "10", "--json").stdout)["seed"]
+        for _ in range(2)
+    }
+    assert len(seeds) == 2
+
+
+def test_comparison__sees_a_wrong_simulation():
+    pair = specsim.parse_pair(PAIR)
+    wrong = specsim.simulate(pair, specsim.OverAcceptance(epsilon=0.05), runs=200_000, seed=1)
+    lines, extremes, silence = compare(wrong, pair, specsim.Speculative(), 4)
+    assert silence is None
+    assert abs(lines[0].sigma) > 10
+    assert max(extreme.sigma for extreme in extremes) > 10
+
+
+def test_comparison__where_theory_says_impossible_nothing_is_typical():
+    pair = specsim.parse_pair("random:contexts=2,horizon=3,seed=1,family=disjoint")
+    agreed = specsim.simulate(pair, specsim.Speculative(), runs=1000, seed=1)
+    lines, _, _ = compare(agreed, pair, specsim.Speculative(), 3)
+    assert lines[0].observed == 3
+    assert lines[0].sigma == 0
+    equal = specsim.ModelPair.from_probabilities(pair.target, pair.target, initial=pair.initial, horizon=3)
+    lines, extremes, _ = compare(agreed, equal, specsim.Speculative(), 3)
+    assert lines[0].sigma == float("inf")
+    assert extremes[0].sigma == float("inf")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="needs rights that can be taken away")
+def test_simulate__an_unwritable_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    message = refused("simulate", PAIR, "speculative", "--runs", "9", "--out", str(tmp_path / "x.nc"))
+    assert "cannot write" in message
+
+
+def test_simulate__an_impossible_output_is_found_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(specsim, "simulate", None)
+    (tmp_path / "file").write_text("")
+    place = str(tmp_path / "file" / "x.nc")
+    assert "choose a writable folder" in refused(
+        "simulate", PAIR, "speculative", "--runs", "9", "--out", place
+    )
+    assert "it is a folder" in refused("simulate", PAIR, "speculative", "--runs", "9", "--out", str(tmp_path))
+
+
+def test_simulate__a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xarray.Dataset, "to_netcdf", fail)
+    out = tmp_path / "x.nc"
+    message = refused("simulate", PAIR, "speculative", "--runs", "9", "--out", str(out))
+    assert "No space left on device; free some space" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "specsim: interrupted"),
+        (specsim.InputError("a\nb"), 2, "specsim: error: a b"),
+        (MemoryError(), 2, "specsim: error: not enough memory; ask for less, or use a larger machine"),
+        (PermissionError(13, "Permission denied", "x"), 2, "specsim: error: x: Permission denied; check"),
+        (OSError(28, "No space left on device"), 2, "specsim: error: No space left on device; free some"),
+        (click.ClickException("no"), 2, "specsim: error: no"),
+        (BrokenPipeError(32, "Broken pipe"), 141, ""),
+    ],
+)
+def test_failures__have_their_codes_and_no_traceback(error, code, message, monkeypatch):
+    def fail(text):
+        raise error
+
+    monkeypatch.setattr("specsim.cli.expect.parse_pair", fail)
+    result = run("expect", PAIR, "speculative")
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 1
+
+
+def test_failures__a_bug_keeps_its_traceback(monkeypatch):
+    def fail(text):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("specsim.cli.expect.parse_pair", fail)
+    assert isinstance(run("expect", PAIR, "speculative").exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_exit_codes__of_a_command_reach_the_shell(code, monkeypatch):
+    def stop(text):
+        click.get_current_context().exit(code)
+
+    monkeypatch.setattr("specsim.cli.expect.parse_pair", stop)
+    assert run("expect", PAIR, "speculative").exit_code == code
+
+
+def test_plain__makes_json_of_everything():
+    assert plain({"a": Fraction(1, 3), "b": (float("inf"), 2)}) == {"a": "1/3", "b": [None, 2]}
+    digits = sys.get_int_max_str_digits()
+    assert len(spell_exact(Fraction(1, 10**9999))) > 9999
+    assert sys.get_int_max_str_digits() == digits
+
+
+COMMAND = [sys.executable, "-W", "error", "-m", "specsim"]
+ROOT = Path(specsim.__file__).resolve().parent.parent
+
+
+def shell(*arguments, **options):
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, **options
+    )
+
+
+def test_process__bad_input():
+    result = shell("expect", "papr:50", "speculative")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("specsim: error: no file and no pair is called 'papr:50'")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_process__a_full_disk_behind_standard_output():
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*COMMAND, "expect", PAIR, "speculative"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert result.returncode == 2
+    assert result.stderr == "specsim: error: No space left on device; free some space\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes and signals")
+@pytest.mark.parametrize("arguments", [["expect", PAIR, "speculative"], ["--help"]])
+def test_process__a_reader_that_goes_away(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        result = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=ROOT,
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert result.returncode == group.BROKEN_PIPE
+    assert result.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_process__ctrl_c(tmp_path):
+    out = tmp_path / "x.nc"
+    process = subprocess.Popen(
+        [*COMMAND, "simulate", "paper:50", "speculative", "--runs", "1e12", "--out", str(out)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    killer = threading.Timer(120, process.kill)
+    killer.start()
+    try:
+        while not list(tmp_path.iterdir()) and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate()
+    finally:
+        killer.cancel()
+    assert process.returncode == 130
+    assert output == ""
+    assert errors.strip() == "specsim: interrupted"
+    assert list(tmp_path.iterdir()) == []

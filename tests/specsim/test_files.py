@@ -1,0 +1,73 @@
+"""Nothing half-written is ever left behind."""
+
+import errno
+import os
+import stat
+
+import pytest
+
+from specsim.errors import InputError
+from specsim.files import replacing, write_text
+
+
+def fail_half_way(path, error):
+    with replacing(path) as temporary:
+        assert temporary.suffix == path.suffix
+        assert temporary.parent == path.parent
+        temporary.write_text("half")
+        raise error
+
+
+def test_write_text__writes_utf_8_and_makes_the_folder(tmp_path):
+    path = tmp_path / "new" / "folder" / "note.txt"
+    write_text(path, "é\n")
+    assert path.read_bytes() == "é\n".encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_replacing__keeps_the_old_file_when_the_block_fails(tmp_path):
+    path = tmp_path / "data.nc"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="boom"):
+        fail_half_way(path, RuntimeError("boom"))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replacing__cleans_up_when_interrupted(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fail_half_way(tmp_path / "data.nc", KeyboardInterrupt())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_replacing__a_full_disk_is_one_line(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"cannot write .*data\.nc: No space left on device; free some space"),
+        replacing(tmp_path / "data.nc"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_replacing__refuses_a_folder(tmp_path):
+    with pytest.raises(InputError, match="it is a folder; give a file name"), replacing(tmp_path):
+        pass
+
+
+def test_replacing__an_impossible_folder_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(InputError, match=r"cannot write .*; choose a writable folder"),
+        replacing(tmp_path / "file" / "data.nc"),
+    ):
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX rights")
+def test_replacing__gives_the_usual_rights(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "note.txt", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "note.txt").stat().st_mode) == 0o640

@@ -1,0 +1,209 @@
+"""The grammar: what it spells, that labels come back, and what every mistake is told."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specsim.algorithms import (
+    Autoregressive,
+    Batch,
+    BatchAsPrinted,
+    BlockVerification,
+    OverAcceptance,
+    Speculative,
+)
+from specsim.errors import InputError
+from specsim.families import paper_pair, random_pair, random_prefix_pair
+from specsim.grammar import ALGORITHMS, PAIRS, parse_algorithm, parse_pair
+from specsim.ngrams import from_ngrams
+from specsim.row_families import ROW_FAMILIES
+
+
+@pytest.mark.parametrize(
+    ("text", "algorithm"),
+    [
+        ("autoregressive", Autoregressive()),
+        ("speculative", Speculative()),
+        ("speculative:draft_length=4,bonus=no", Speculative(draft_length=4, bonus=False)),
+        ("speculative:draft_length=none", Speculative()),
+        (" batch : drafts = 4 ".replace(" :", ":"), Batch(drafts=4)),
+        ("batch:drafts=inf", Batch(drafts=math.inf)),
+        ("over-acceptance:epsilon=0.1,residual=draft", OverAcceptance(epsilon=0.1, residual="draft")),
+        ("over-acceptance:epsilon=1/10", OverAcceptance(epsilon=Fraction(1, 10))),
+        ("over-acceptance:epsilon=0", OverAcceptance(epsilon=0)),
+        ("over-acceptance:epsilon=1e-3", OverAcceptance(epsilon=0.001)),
+        ("batch-as-printed:drafts=2,slip=inside-loop", BatchAsPrinted(drafts=2, slip="inside-loop")),
+        ("block-verification:draft_length=3", BlockVerification(draft_length=3)),
+    ],
+)
+def test_parse_algorithm(text, algorithm):
+    assert parse_algorithm(text) == algorithm
+
+
+def test_parse_algorithm__one_tenth_is_exact_and_0_1_is_a_float():
+    assert isinstance(parse_algorithm("over-acceptance:epsilon=1/10").epsilon, Fraction)
+    assert parse_algorithm("over-acceptance:epsilon=0.1").epsilon != Fraction(1, 10)
+
+
+lengths = st.one_of(st.none(), st.integers(1, 99))
+rounds = {"draft_length": lengths, "bonus": st.booleans()}
+epsilons = st.one_of(
+    st.fractions(0, 3), st.floats(0, 1e300, allow_nan=False), st.integers(0, 10**30), st.just(5e-324)
+)
+algorithms = st.one_of(
+    st.just(Autoregressive()),
+    st.builds(Speculative, **rounds),
+    st.builds(BlockVerification, **rounds),
+    st.builds(Batch, drafts=st.one_of(st.integers(1, 10**6), st.just(math.inf)), **rounds),
+    st.builds(
+        OverAcceptance, epsilon=epsilons, residual=st.sampled_from(["optimal", "target", "draft"]), **rounds
+    ),
+    st.builds(
+        BatchAsPrinted, drafts=st.integers(1, 99), slip=st.sampled_from(["inside-loop", "extra-subtraction"])
+    ),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(algorithms)
+def test_label__comes_back(algorithm):
+    assert parse_algorithm(algorithm.label) == algorithm
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "unknown algorithm ''; known: autoregressive, speculative,"),
+        ("spec", "unknown algorithm 'spec'; did you mean speculative"),
+        ("spekulative", "did you mean speculative"),
+        ("Batch(drafts=4)", r"unknown algorithm 'Batch\(drafts=4\)'"),
+        ("batch", "drafts is missing; write batch:drafts=..."),
+        ("batch:", "an item is empty; write key=value"),
+        ("batch:drafts", "'drafts' has no key; write batch:drafts="),
+        ("batch:drafts=", "drafts has no value"),
+        ("batch:drafts=4,", "an item is empty"),
+        ("batch:draft=4", "has no key 'draft'; did you mean drafts"),
+        ("batch:zzz=4", "has no key 'zzz'; known: drafts, draft_length, bonus"),
+        ("batch:drafts=4,drafts=4", "drafts is given twice"),
+        ("batch:drafts=four", "drafts is 'four'; give a whole number, or inf"),
+        ("batch:drafts=4.0", "drafts is '4.0'"),
+        ("batch:drafts=1_000", "drafts is '1_000'"),
+        ("batch:drafts=٤", "drafts is '٤'"),
+        ("batch:drafts=0", "drafts is 0; give a whole number of at least 1"),
+        ("batch:drafts=4,bonus=maybe", "bonus is 'maybe'; give yes or no"),
+        ("batch:drafts=__import__('os')", "drafts is"),
+        ("batch-as-printed:drafts=2,slip=both", "slip is 'both'; give one of inside-loop, extra-subtraction"),
+        ("over-acceptance:epsilon=1/0", "epsilon is '1/0'; give a number such as 0.1 or 1/10"),
+        ("over-acceptance:epsilon=-1", "epsilon is -1; give a finite number, at least 0"),
+        ("over-acceptance:epsilon=nan", "epsilon is nan"),
+        ("over-acceptance:epsilon=1e", "epsilon is '1e'"),
+        ("autoregressive:draft_length=3", "has no key 'draft_length'; known: none"),
+        ("rejection-based", "build specsim.RejectionBased in Python"),
+        ('batch:drafts="4', "cannot read"),
+    ],
+)
+def test_parse_algorithm__mistakes_get_one_line(text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        parse_algorithm(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_parse_pair__constructors():
+    assert parse_pair("paper:50") == parse_pair("paper:horizon=50") == paper_pair(50)
+    assert parse_pair("random:contexts=7,horizon=50,family=uniform,seed=3") == random_pair(
+        contexts=7, horizon=50, seed=3
+    )
+    assert parse_pair(
+        "random:contexts=3,tokens=4,horizon=5,seed=1,stationary=yes,initial=random,family=sparse,density=.3"
+    ) == random_pair(
+        contexts=3,
+        tokens=4,
+        horizon=5,
+        seed=1,
+        stationary=True,
+        initial="random",
+        family="sparse",
+        density=0.3,
+    )
+    assert parse_pair("prefix:tokens=2,horizon=3,family=uniform,seed=1") == random_prefix_pair(
+        tokens=2, horizon=3, seed=1
+    )
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        paper_pair(3),
+        *(random_pair(contexts=3, horizon=2, seed=1, family=family) for family in ROW_FAMILIES),
+        random_pair(contexts=3, tokens=2, horizon=2, seed=1, stationary=True, initial="point"),
+        random_pair(contexts=3, horizon=2, seed=1, family="perturbed", tv=1 / 3),
+        random_pair(contexts=3, horizon=2, seed=1, family="dirichlet", concentration=1e-3),
+        random_prefix_pair(tokens=2, horizon=3, seed=1, family="sparse", density=0.7),
+    ],
+    ids=lambda pair: pair.name,
+)
+def test_name__of_a_constructed_pair_comes_back(pair):
+    assert parse_pair(pair.name) == pair
+    assert parse_pair(pair.name).name == pair.name
+
+
+def test_parse_pair__ngrams_and_files(tmp_path):
+    text = tmp_path / "a, b.txt"
+    text.write_text("to be or not to be")
+    pair = parse_pair(f'ngrams:file="{text}",horizon=4,target_order=1,draft_order=0,smoothing=0.5')
+    assert pair == from_ngrams(text, horizon=4, target_order=1, draft_order=0, smoothing=0.5)
+    assert parse_pair(pair.name) == pair
+    pair.to_file(tmp_path / "pair.nc")
+    assert parse_pair(str(tmp_path / "pair.nc")) == pair
+
+
+def test_parse_pair__a_file_may_have_the_name_of_a_constructor(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paper_pair(2).to_file("random")
+    assert parse_pair("random") == paper_pair(2)
+    paper_pair(3).to_file("paper:50")
+    assert parse_pair("./paper:50") == paper_pair(3)
+    assert parse_pair("paper:50") == paper_pair(50)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "papr:50",
+            "no file and no pair is called 'papr:50'; give a file or a constructor: did you mean paper",
+        ),
+        ("none.nc", "no file and no pair is called 'none.nc'"),
+        ("", "no file and no pair is called ''"),
+        ("a\0b", "no file and no pair is called"),
+        ("x" * 5000, "no file and no pair is called"),
+        ("paper", "horizon is missing; write paper:horizon=..."),
+        ("paper:fifty", "horizon is 'fifty'; give a whole number"),
+        ("paper:50,60", "'60' has no key"),
+        ("paper:50,horizon=60", "horizon is given twice"),
+        ("paper:0", "horizon is 0"),
+        ("paper:99999999999999999999", "horizon is '99999999999999999999'"),
+        ("random:contexts=3,horizon=2", "seed is missing; write random:contexts=...,horizon=...,seed=..."),
+        ("random:contexts=3,horizon=2,seed=1,family=x", "family is 'x'; give one of uniform, dirichlet"),
+        ("random:contexts=3,horizon=2,seed=1,tv=.1", "tv is 0.1, but family uniform does not take it"),
+        ("random:7", "'7' has no key; write random:contexts="),
+        ("ngrams:horizon=3", "file is missing"),
+        ("ngrams:file=none.txt,horizon=3", "cannot read none.txt"),
+    ],
+)
+def test_parse_pair__mistakes_get_one_line(text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        parse_pair(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_tables__every_keyword_is_explained():
+    for table in (ALGORITHMS, PAIRS):
+        for keyword, entry in table.items():
+            assert entry.help.endswith(".")
+            assert set(entry.required) <= set(entry.keys)
+            assert entry.usage(keyword).startswith(keyword)
+            assert all(kind.description for kind in entry.keys.values())
