@@ -44,7 +44,7 @@ _HOMES = {
         "support_condition",
         "limit_is_positive",
     ),
-    "batch_improvements": (
+    "batch_improvement": (
         "batch_improvement_of_rows",
         "batch_improvement_bernoulli",
         "batch_improvement_uniform",
