@@ -12,6 +12,13 @@ if __name__ != "specsim.theory":
     raise ImportError(f"import this package as specsim.theory, not as {__name__}")
 
 _HOMES = {
+    "certificate_formats": (
+        "CertificateError",
+        "FrontCertificate",
+        "RejectionCertificate",
+        "certificate_from_json",
+    ),
+    "certificates": ("check_certificate",),
     "enumeration": ("Outcome", "Outcomes", "enumerate_outcomes"),
     "laws": (
         "accepted_length_counts",
@@ -28,10 +35,15 @@ _HOMES = {
         "target_call_law",
         "transition_marginals",
     ),
+    "lower_bounds": ("LowerBound", "lower_bound"),
     "pair_tables": ("Pair",),
+    "pareto": ("ParetoFront", "pareto_front"),
     "rational_pair": ("RationalPair",),
+    "residual_sets": ("OptimalResiduals", "optimal_residuals"),
+    "sequence_fronts": ("SequenceFront", "sequence_front"),
     "target": ("target_law", "target_marginals"),
     "theorem1": ("theorem_1_rejections", "theorem_1_rejections_by_step"),
+    "theorem2": ("optimal_rejections",),
     "theorem3": (
         "batch_rejection_masses",
         "batch_rejections",
@@ -56,6 +68,17 @@ _HOMES = {
         "constant_rate_calls",
         "constant_rate_tokens_per_call",
     ),
+    "tradeoff": (
+        "OverAcceptanceLosses",
+        "front_excess",
+        "loss",
+        "over_acceptance",
+        "over_acceptance_loss",
+        "over_acceptance_losses",
+        "rejection_probability",
+        "total_variation",
+        "written_law",
+    ),
     "unbiased_members": (
         "acceptance_from_epsilon",
         "epsilon_from_acceptance",
@@ -64,12 +87,16 @@ _HOMES = {
         "random_unbiased_member",
     ),
 }
+# Modules to use as modules.
+_MODULES = ("symbolic",)
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

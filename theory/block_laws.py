@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,22 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import BlockVerification
 from specsim.errors import TooLargeError
+from specsim.theory.block_rounds import BlockRounds
 from specsim.theory.pair_tables import PairTables
 
 Array = NDArray[Any]
 
 _MAX_STATES = 400_000
+_MAX_ARRAY = 2e6
 _MAX_PATHS = 2**14
 
 
 class BlockLaws:
     """The laws of block verification on one pair; see `specsim.theory.laws` for what each method returns.
 
-    The work grows like contexts times tokens to the power of the draft length, less where ratios coincide;
-    `TooLargeError` is raised beyond about four hundred thousand states.
+    The work grows like contexts times tokens to the power of the draft length, less where ratios coincide.
+    Floats of moderate size are computed by `specsim.theory.block_rounds` on whole arrays of paths;
+    otherwise `TooLargeError` is raised beyond about four hundred thousand states.
     """
 
     def __init__(self, pair: PairTables, algorithm: BlockVerification, horizon: int, exact: bool) -> None:
@@ -44,28 +48,46 @@ class BlockLaws:
         self._rows: dict[int, tuple[list[list[Any]], list[list[Any]]]] = {}
         self._ends: dict[tuple[Any, ...], tuple[Any, Any, Any]] = {}
 
+    @cached_property
+    def _arrays(self) -> BlockRounds | None:
+        nodes = self.pair.contexts * float(self.pair.tokens) ** self.length
+        if self.exact or nodes * self.pair.tokens > _MAX_ARRAY:
+            return None
+        return BlockRounds(self.pair, self.horizon, self.length, self.has_bonus)
+
     def rejections_by_step(self) -> Array:
         """Probability that each position is rejected."""
+        if self._arrays:
+            return self._arrays.run().rejected
         return self._vector(_Pass(self).run().rejected)
 
     def expected_rejections(self) -> Any:
         """Sum of `rejections_by_step`."""
-        return sum(_Pass(self).run().rejected, self.zero)
+        return sum(self.rejections_by_step().tolist(), self.zero)
 
     def expected_target_calls(self) -> Any:
         """Return the expected number of rounds."""
+        if self._arrays:
+            return float(self._arrays.run().calls)
         return _Pass(self).run().calls
 
     def rejection_law(self) -> Array:
         """Law of the number of rejections."""
+        if self._arrays:
+            return self._arrays.run("rejections").final
         return self._tags(_Pass(self, count="rejections").run().final, self.horizon + 1)
 
     def target_call_law(self) -> Array:
         """Law of the number of target calls."""
+        if self._arrays:
+            return self._arrays.run("calls").final
         return self._tags(_Pass(self, count="calls").run().final, self.horizon + 1)
 
     def rejection_variance(self) -> Any:
         """Variance of the number of rejections."""
+        if self._arrays:
+            _, mean, square = self._arrays.run("moments").final.tolist()
+            return square - mean * mean
         law = self.rejection_law()
         counts = np.arange(len(law))
         mean = (law * counts).sum()
@@ -73,6 +95,8 @@ class BlockLaws:
 
     def accepted_length_counts(self, first_round: bool = False) -> Array:
         """Count rounds by accepted length; with `first_round` only the first round of a run."""
+        if self._arrays:
+            return self._arrays.run(first_round=first_round).lengths
         return self._vector(_Pass(self, first_round=first_round).run().lengths)
 
     def output_law(self) -> Array:
@@ -87,6 +111,8 @@ class BlockLaws:
 
     def transition_marginals(self) -> Array:
         """Law of (context, emitted token) at each step."""
+        if self._arrays:
+            return self._arrays.run().joint
         return self._vector(_Pass(self).run().joint)
 
     def rows(self, position: int) -> tuple[list[list[Any]], list[list[Any]]]:

@@ -1,0 +1,43 @@
+"""Theorem 2 of 2411.00841: the fewest rejections of any unbiased member of the rejection-based family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from specsim.theory.pair_tables import Pair, tables_of
+from specsim.theory.target import rows_of, target_context_laws
+
+
+def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: bool = False) -> Any:
+    """Return sum_n E_target[ 1 - sum_x min(D_n, T_n)(x) ], the bound of Theorem 2.
+
+    By Corollary 1 an unbiased member accepts with a <= min(1, T / D), so it keeps at most the overlap
+    sum_x min(D, T) of a position. The bound holds inside the family of Algorithm 2 only: block verification
+    rejects less.
+
+    Parameters
+    ----------
+    pair
+        The draft and the target.
+    horizon
+        Tokens to emit. Defaults to None, the pair's own.
+    exact
+        Whether to return a Fraction. Defaults to False.
+
+    Returns
+    -------
+    float or Fraction
+
+    Notes
+    -----
+    2411.00841, Theorem 2 (Theorem 8 of its Appendix C). `lower_bound` returns it with a certificate.
+    """
+    tables = tables_of(pair)
+    horizon = tables.check_horizon(horizon)
+    total: Any = 0
+    for step, law in enumerate(target_context_laws(tables, horizon, exact)):
+        overlap = np.minimum(*rows_of(tables, step, exact)).sum(axis=1)
+        total += law @ (1 - overlap)
+    return total if exact else float(total)
