@@ -312,6 +312,27 @@ def test_process__a_full_disk_behind_standard_output():
     assert result.stderr == "specsim: error: No space left on device; free some space\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_process__a_full_disk_that_is_noticed_only_at_the_end():
+    code = (
+        "import sys, click, specsim.cli.expect as command; from specsim.cli import main\n"
+        "command.parse_pair = lambda text: (print('buffered'), click.get_current_context().exit(0))\n"
+        "main(['expect', 'paper:2', 'speculative'])"
+    )
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert result.returncode == 2
+    assert result.stderr == "specsim: error: No space left on device; free some space\n"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes and signals")
 @pytest.mark.parametrize("arguments", [["expect", PAIR, "speculative"], ["--help"]])
 def test_process__a_reader_that_goes_away(arguments):
