@@ -72,6 +72,7 @@ def make_plan(
     """
     assertions: dict[Place, list[Assertion]] = {}
     errors: dict[Place, str] = {}
+    witnesses = witnesses.with_memory()
     for index, claim in enumerate(claims):
         for number, check in enumerate(claim.checks):
             if not isinstance(check, StatisticalCheck):

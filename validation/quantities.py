@@ -94,13 +94,6 @@ def _mean_of_law(law: str, mean: str) -> Expected:
     return both
 
 
-def _rejections(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> tuple[float, float]:
-    theory = witnesses.theory
-    return float(theory.expected_rejections(pair, algorithm)), float(
-        theory.rejection_variance(pair, algorithm)
-    )
-
-
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
     for quantity in (
@@ -108,7 +101,7 @@ QUANTITIES: dict[str, Quantity] = {
             name="expected_rejections",
             words="mean rejections",
             kind="mean",
-            expected=_rejections,
+            expected=_mean_of_law("rejection_law", "expected_rejections"),
             observe=_total("rejection_count"),
             variable="rejection_count",
         ),
@@ -276,16 +269,14 @@ def make_test(
 
 
 def _sequence(path: int, pair: ModelPair) -> str:
-    tokens = [
-        path // pair.tokens ** (pair.horizon - step) % pair.tokens for step in range(1, pair.horizon + 1)
-    ]
+    length = pair.horizon
+    tokens = [path // pair.tokens ** (length - step) % pair.tokens for step in range(1, length + 1)]
     return " ".join(str(token) for token in tokens)
 
 
 def _positions(mask: int) -> str:
-    return (
-        "at " + ", ".join(str(bit + 1) for bit in range(mask.bit_length()) if mask >> bit & 1) if mask else ""
-    )
+    steps = [str(bit + 1) for bit in range(mask.bit_length()) if mask >> bit & 1]
+    return f"at {', '.join(steps)}" if steps else ""
 
 
 def _flat_rows(values: Any) -> NDArray[Any]:

@@ -27,6 +27,35 @@ class Overlay:
         return getattr(self.__dict__["_base"], name)
 
 
+class Memory(Overlay):
+    """A namespace whose functions are called once for each set of arguments.
+
+    Arguments that cannot be hashed are passed on without being remembered.
+    """
+
+    def __init__(self, base: Any) -> None:
+        super().__init__(base)
+        self.__dict__["_known"] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        function = super().__getattr__(name)
+        if not callable(function) or isinstance(function, type):
+            return function
+        known = self.__dict__["_known"]
+
+        def remembered(*arguments: Any, **options: Any) -> Any:
+            key = (name, arguments, tuple(sorted(options.items())))
+            try:
+                hash(key)
+            except TypeError:
+                return function(*arguments, **options)
+            if key not in known:
+                known[key] = function(*arguments, **options)
+            return known[key]
+
+        return remembered
+
+
 @dataclass(frozen=True, kw_only=True)
 class Witnesses:
     """What checks may call. A mutant is the same object with one attribute replaced by a wrong one.
@@ -54,6 +83,10 @@ class Witnesses:
     def replace(self, **changes: Any) -> Witnesses:
         """Return a copy with the given attributes replaced."""
         return dataclasses.replace(self, **changes)
+
+    def with_memory(self) -> Witnesses:
+        """Return the same witnesses with a theory that computes nothing twice."""
+        return self.replace(theory=Memory(self.theory))
 
     def replace_theory(self, **functions: Callable[..., Any]) -> Witnesses:
         """Return a copy whose theory has the given functions replaced.

@@ -43,14 +43,19 @@ def two_sided_p_values(count: ArrayLike, runs: int, probability: ArrayLike) -> F
 def critical_counts(runs: int, probability: ArrayLike, alpha: float) -> tuple[Floats, Floats]:
     """Return the last count rejected from below (or -1) and the first from above (or runs + 1)."""
     p = np.asarray(probability, dtype=np.float64)
-    low, high = np.full(p.shape, -1.0), np.full(p.shape, float(runs))
+    # Bernstein: counts further than this from the mean are rejected, so the search may start there.
+    level = math.log(2 / alpha)
+    width = np.sqrt(2 * runs * p * (1 - p) * level) + 2 * level / 3
+    low = np.maximum(-1.0, np.floor(runs * p - width) - 1)
+    high = np.minimum(float(runs), np.ceil(runs * p))
     while np.any(high - low > 1):
         middle = np.floor((low + high) / 2)
         rejected = 2 * lower_tail(middle, runs, p) <= alpha
         low = np.where((high - low > 1) & rejected, middle, low)
         high = np.where((high - low > 1) & ~rejected, middle, high)
     below = low
-    low, high = np.zeros(p.shape), np.full(p.shape, float(runs + 1))
+    low = np.maximum(0.0, np.floor(runs * p))
+    high = np.minimum(runs + 1.0, np.ceil(runs * p + width) + 1)
     while np.any(high - low > 1):
         middle = np.ceil((low + high) / 2)
         rejected = 2 * upper_tail(middle, runs, p) <= alpha
