@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import xarray
+
+from specsim import InputError, ModelPair, Speculative, merge, simulate
+from specsim.engines.variables import ATTRIBUTES, VARIABLES, check, markdown
+
+
+@pytest.fixture
+def result():
+    rows = np.array([[0.25, 0.75], [0.5, 0.5]])
+    pair = ModelPair.from_probabilities(rows, rows[::-1], initial=[0.5, 0.5], horizon=3)
+    return simulate(pair, Speculative(), runs=50, seed=2**64 - 1, threads=1, per_run=True)
+
+
+def test_result__has_every_variable_as_registered(result):
+    assert set(result.data_vars) == set(VARIABLES)
+    assert set(result.attrs) == set(ATTRIBUTES)
+    check(result)
+    assert list(result.step.values) == [1, 2, 3]
+    assert list(result.rejections.values) == [0, 1, 2, 3]
+    assert result.token_count.attrs["long_name"] == VARIABLES["token_count"].meaning
+
+
+def damage(name):
+    def change(result):
+        values = result[name].values.copy()
+        values.flat[0] += 1
+        return result.assign({name: (result[name].dims, values)})
+
+    return change
+
+
+DAMAGED = {
+    "sums to": damage("rejection_count"),
+    "token_count sums to": damage("token_count"),
+    "outcome_count sums to": damage("outcome_count"),
+    "no variable": lambda result: result.drop_vars("token_count"),
+    "unknown variable": lambda result: result.assign(other=("step", np.zeros(3, int))),
+    "it must be int64": lambda result: result.assign(rejection_count=result.rejection_count.astype(float)),
+    "expected 4": lambda result: result.isel(calls=slice(3)),
+    "negative": lambda result: result.assign(rejections_by_step=result.rejections_by_step - 100),
+    "no attribute seed": lambda result: result.drop_attrs().assign_attrs(
+        {name: value for name, value in result.attrs.items() if name != "seed"}
+    ),
+}
+
+
+@pytest.mark.parametrize("message", DAMAGED)
+def test_check__refuses_damaged_results(message, result):
+    with pytest.raises(InputError, match=message):
+        check(DAMAGED[message](result))
+
+
+def test_netcdf__round_trip_keeps_everything(result, tmp_path):
+    result.to_netcdf(tmp_path / "result.nc", engine="h5netcdf")
+    with xarray.open_dataset(tmp_path / "result.nc", engine="h5netcdf") as stored:
+        stored.load()
+    check(stored)
+    xarray.testing.assert_equal(stored, result)
+    assert int(stored.attrs["seed"]) == 2**64 - 1
+    assert merge([stored]).attrs["run_ranges"] == "0:50"
+
+
+def test_markdown__lists_every_variable_and_attribute():
+    text = markdown()
+    for name in (*VARIABLES, *ATTRIBUTES):
+        assert f"| `{name}` |" in text
