@@ -109,6 +109,10 @@ class BlockLaws:
             )
         return self._tags(_Pass(self, count="path").run().final, paths)
 
+    def output_marginals(self) -> Array:
+        """Law of the token at each step."""
+        return np.asarray(self.transition_marginals().sum(axis=1))
+
     def transition_marginals(self) -> Array:
         """Law of (context, emitted token) at each step."""
         if self._arrays:

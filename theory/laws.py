@@ -49,6 +49,9 @@ class Laws(Protocol):
     def output_law(self) -> Array:
         """Shape ``(tokens ** horizon,)``."""
 
+    def output_marginals(self) -> Array:
+        """Shape ``(horizon, tokens)``."""
+
     def transition_marginals(self) -> Array:
         """Shape ``(horizon, contexts, tokens)``."""
 
@@ -222,7 +225,7 @@ def output_marginals(
 
     Parameters and errors are those of `expected_rejections`.
     """
-    return transition_marginals(pair, algorithm, horizon=horizon, exact=exact).sum(axis=1)
+    return _laws(pair, algorithm, horizon, exact).output_marginals()
 
 
 def transition_marginals(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
+from specsim.errors import TooLargeError
 from specsim.theory.counters import FullCount, Moments
 from specsim.theory.pair_tables import PairTables
 from specsim.theory.recursion import Flow, Recursion
@@ -18,6 +22,8 @@ Array = NDArray[Any]
 
 _MAX_PATHS = 2**20
 _MAX_EXACT_PATHS = 2**14
+_MAX_TRANSITIONS = 2**27
+_MAX_EXACT_TRANSITIONS = 2**20
 
 
 class LocalLaws:
@@ -81,27 +87,45 @@ class LocalLaws:
             return self._vector([Fraction(int(mass), flow.denominator) for mass in law])
         return law
 
+    def output_marginals(self) -> Array:
+        """Law of the token at each step."""
+        marginals = []
+        for flow, shares in self._shares():
+            tokens: Array = reduce(np.add, [mass @ kernel for mass, kernel in shares])
+            marginals.append([_ratio(mass, flow.denominator) for mass in tokens])
+        return self._vector(marginals)
+
     def transition_marginals(self) -> Array:
         """Law of (context, emitted token) at each step."""
         shape = (self.horizon, self.pair.contexts, self.pair.tokens)
+        if math.prod(shape) > (_MAX_EXACT_TRANSITIONS if self.exact else _MAX_TRANSITIONS):
+            raise TooLargeError(
+                f"horizon is {shape[0]} with {shape[1]} contexts and {shape[2]} tokens: too many transitions "
+                "for one array; use output_marginals or a smaller horizon"
+            )
         marginals = np.zeros(shape, dtype=object if self.exact else np.float64)
-        recursion = Recursion(self.pair, self.algorithm, self.horizon, self.exact)
+        for flow, shares in self._shares():
+            joint: Array = reduce(np.add, [mass[:, None] * kernel for mass, kernel in shares])
+            if self.exact:
+                joint = self._vector([_ratio(mass, flow.denominator) for mass in joint.ravel()])
+            marginals[flow.step] = joint.reshape(shape[1:])
+        return marginals
+
+    def _shares(self) -> Iterator[tuple[Flow, list[tuple[Array, Array]]]]:
+        """Yield the flow of each step with (mass of the contexts, kernel by which it emits a token)."""
+        recursion = self._flows()
         for flow in recursion:
             kernels = flow.kernels
             by_depth = flow.before.sum(axis=1)
-            root = kernels.root.accept + kernels.root.reject
-            follow = kernels.follow.accept + kernels.follow.reject
-            if recursion.merged:
-                joint = by_depth[0][:, None] * root + by_depth[1][:, None] * follow
-            else:
-                joint = by_depth[recursion.length][:, None] * kernels.target
-                if recursion.length:
-                    joint = joint + by_depth[0][:, None] * root
-                    joint = joint + by_depth[1 : recursion.length].sum(axis=0)[:, None] * follow
-            if self.exact:
-                joint = self._vector([Fraction(int(mass), flow.denominator) for mass in joint.ravel()])
-            marginals[flow.step] = joint.reshape(shape[1:])
-        return marginals
+            follow_depths = by_depth[1:] if recursion.merged else by_depth[1 : recursion.length]
+            shares = []
+            if recursion.length:
+                shares.append((by_depth[0], kernels.root.accept + kernels.root.reject))
+            if len(follow_depths):
+                shares.append((follow_depths.sum(axis=0), kernels.follow.accept + kernels.follow.reject))
+            if recursion.has_bonus:
+                shares.append((by_depth[recursion.length], kernels.target))
+            yield flow, shares
 
     def _flows(self, **options: Any) -> Recursion:
         return Recursion(self.pair, self.algorithm, self.horizon, self.exact, **options)

@@ -133,6 +133,7 @@ def compare(pair: ModelPair, algorithm: Algorithm) -> None:
             assert exact.sum() == 1
             assert all(isinstance(value, F) for value in exact)
     joint = theory.transition_marginals(pair, algorithm, exact=True)
+    assert (joint.sum(axis=1) == outcomes.output_marginals()).all()
     assert joint.shape == (pair.horizon, pair.contexts, pair.tokens)
     assert all(step.sum() == 1 for step in joint)
     assert np.abs(theory.transition_marginals(pair, algorithm) - joint.astype(float)).max() < 1e-12
@@ -258,6 +259,8 @@ class TestRefusals:
             theory.output_law(long, Speculative())
         with pytest.raises(TooLargeError, match="output_marginals"):
             theory.output_law(long, BlockVerification())
+        with pytest.raises(TooLargeError, match="output_marginals"):
+            theory.transition_marginals(long, Speculative(), horizon=20_000, exact=True)
 
     def test_absurd_exact_numbers(self) -> None:
         with pytest.raises(TooLargeError, match="drafts is 100000"):
