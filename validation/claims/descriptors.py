@@ -79,7 +79,9 @@ def rows(pair: ModelPair) -> tuple[NDArray[Any], NDArray[Any]]:
     return target, draft
 
 
-def biased_member(pair: ModelPair, *, seed: int, draft_length: int | None = None, bonus: bool = False) -> RejectionBased:
+def biased_member(
+    pair: ModelPair, *, seed: int, draft_length: int | None = None, bonus: bool = False
+) -> RejectionBased:
     """Return a member of the rejection-based family with arbitrary acceptances and residuals, in 64ths."""
     generator = np.random.RandomState(seed)
     shape = pair.target.shape

@@ -63,9 +63,7 @@ def compare_laws(
             outcomes = witnesses.enumerate_outcomes(pair, algorithm)
             for law in LAWS:
                 computed = getattr(witnesses.theory, law)(pair, algorithm, exact=True)
-                yield equal(
-                    f"{law}, {algorithm.label} on {pair.name}", computed, getattr(outcomes, law)()
-                )
+                yield equal(f"{law}, {algorithm.label} on {pair.name}", computed, getattr(outcomes, law)())
 
 
 def _enumeration(algorithms_for: AlgorithmsFor) -> ExactCheck:
@@ -186,7 +184,17 @@ CLAIMS = (
         tiny=_same(descriptors.SPECULATIVE),
         large=_same((Speculative(), Speculative(draft_length=4), Speculative(draft_length=5, bonus=False))),
         regression=_same((Speculative(), Speculative(draft_length=2))),
-        mutants=("bonus-counted-as-rejection", "residual-from-target", "no-restart-after-rejection"),
+        mutants=(
+            "bonus-counted-as-rejection",
+            "bonus-missing",
+            "residual-from-target",
+            "no-restart-after-rejection",
+            "context-never-advances",
+            "draft-length-off-by-one",
+            "residual-counted-as-accepted",
+            "theory-steps-shifted",
+            "theory-first-round-is-every-round",
+        ),
     ),
     _claim(
         "laws-rejection-based",
@@ -217,9 +225,7 @@ CLAIMS = (
                 OverAcceptance(epsilon=0.05, residual="draft", draft_length=4),
             )
         ),
-        regression=_same(
-            (OverAcceptance(epsilon=0.0625), OverAcceptance(epsilon=0.0625, residual="target"))
-        ),
+        regression=_same((OverAcceptance(epsilon=0.0625), OverAcceptance(epsilon=0.0625, residual="target"))),
         mutants=("epsilon-ignored", "residuals-swapped"),
     ),
     _claim(

@@ -32,7 +32,9 @@ def outside_support(horizon: int) -> ModelPair:
 
 def sixteenths(horizon: int) -> ModelPair:
     """Return independent tokens with draft (15/16, 1/16) and target (1/16, 15/16)."""
-    return row_pair((0.0625, 0.9375), (0.9375, 0.0625), horizon=horizon, name=f"sixteenths, horizon {horizon}")
+    return row_pair(
+        (0.0625, 0.9375), (0.9375, 0.0625), horizon=horizon, name=f"sixteenths, horizon {horizon}"
+    )
 
 
 def _bounds(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
@@ -67,8 +69,8 @@ def _worst_remainders(theory: Any, pair: ModelPair, drafts: int) -> list[Fractio
         index = pair.step_index(step)
         remainders.append(
             max(
-                theory.batch_improvement(list(t), list(d), math.inf)
-                - theory.batch_improvement(list(t), list(d), drafts)
+                theory.batch_improvement_of_rows(list(t), list(d), math.inf)
+                - theory.batch_improvement_of_rows(list(t), list(d), drafts)
                 for t, d in zip(target[index], draft[index], strict=True)
             )
         )
@@ -167,10 +169,7 @@ def _item_3(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
 def _item_4(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     theory = witnesses.theory
     pair = sixteenths(1)
-    values = [
-        theory.batch_rejections(pair, drafts, exact=True)
-        for drafts in (1, 5, 20, 80, 320)
-    ]
+    values = [theory.batch_rejections(pair, drafts, exact=True) for drafts in (1, 5, 20, 80, 320)]
     for drafts in (1, 2, 3, 4):
         yield equal(
             f"E[rejections] with {drafts} drafts, horizon 1",
@@ -227,7 +226,7 @@ CLAIMS = (
         source="2411.00841, Proposition 1 (1)",
         verdict=Verdict.HOLDS,
         checks=(ExactCheck("every prefix", _bounds),),
-        mutants=("f-empty-zero", "f-doubled"),
+        mutants=("theory-empty-base-case", "theory-masses-doubled"),
     ),
     Claim(
         id="yin2024.proposition-1-2",
@@ -237,7 +236,7 @@ CLAIMS = (
         verdict=Verdict.CONDITION,
         condition="the target's support lies in the draft's",
         checks=(ExactCheck("limit, and where the condition fails", _item_2),),
-        mutants=("limit-without-support-term", "limit-masses-without-support-term"),
+        mutants=("theory-limit-without-support",),
     ),
     Claim(
         id="yin2024.proposition-1-3",
@@ -256,7 +255,7 @@ CLAIMS = (
                 excluded=_printed_limit,
             ),
         ),
-        mutants=("limit-without-support-term", "one-draft-fewer"),
+        mutants=("theory-limit-without-support",),
     ),
     Claim(
         id="yin2024.proposition-1-4",

@@ -16,9 +16,23 @@ from specsim.validation.builders import (
 )
 from specsim.validation.claims import descriptors
 from specsim.validation.claims.plans import lossless_at_size
-from specsim.validation.claims_model import Claim, Comparison, ExactCheck, Verdict, counterexample, decided, equal
+from specsim.validation.claims_model import (
+    Claim,
+    Comparison,
+    ExactCheck,
+    Verdict,
+    counterexample,
+    decided,
+    equal,
+)
 from specsim.validation.effort import Effort
-from specsim.validation.instances import constant_distance_pair, large_pairs, paper_pairs, small_trees, tiny_pairs
+from specsim.validation.instances import (
+    constant_distance_pair,
+    large_pairs,
+    paper_pairs,
+    small_trees,
+    tiny_pairs,
+)
 from specsim.validation.witnesses import Witnesses
 
 #: Draft lengths at which plain speculative decoding without bonus tokens is compared.
@@ -213,7 +227,15 @@ CLAIMS = (
             per_step_check("every step", _at_size, discrepancy=0.01, expected=_by_step),
             law_check("law of rejections", _at_size, discrepancy=0.03),
         ),
-        mutants=("theorem-1-without-half", "theorem-1-from-draft", "residual-from-target"),
+        mutants=(
+            "theory-tv-without-half",
+            "theory-prefixes-from-draft",
+            "residual-from-target",
+            "no-restart-after-rejection",
+            "step-axis-shifted",
+            "first-rejection-lost",
+            "theory-independent-rejections",
+        ),
     ),
     Claim(
         id="yin2024.theorem-1-lossless",
@@ -232,7 +254,22 @@ CLAIMS = (
                 demands={"transition_marginals": 0.03},
             ),
         ),
-        mutants=("residual-from-target", "residual-from-draft", "always-accept", "reversed-residual"),
+        mutants=(
+            "residual-from-target",
+            "residual-from-draft",
+            "residual-absolute-difference",
+            "residual-removes-one-token",
+            "acceptance-always",
+            "acceptance-doubled",
+            "acceptance-inverted",
+            "coin-shared-with-residual",
+            "stale-context",
+            "draft-law-differs",
+            "target-row-late",
+            "first-token-unverified",
+            "bonus-from-draft",
+            "token-axis-shifted",
+        ),
     ),
     Claim(
         id="yin2024.figure-2a",
@@ -252,7 +289,7 @@ CLAIMS = (
                 expected=_mean_and_variance,
             ),
         ),
-        mutants=("theorem-1-from-draft", "theorem-1-without-half"),
+        mutants=("theory-prefixes-from-draft", "theory-tv-without-half"),
     ),
     Claim(
         id="yin2024.draft-length",
@@ -267,7 +304,7 @@ CLAIMS = (
             mean_check("mean at size", _lengths_at_size, discrepancy=0.1, expected=_mean_and_variance),
             per_step_check("every step", _lengths_at_size, discrepancy=0.01, expected=_by_step),
         ),
-        mutants=("bonus-always", "round-keeps-draft-length-1", "theorem-1-without-half"),
+        mutants=("theory-prefixes-from-draft", "first-token-unverified", "enumeration-ignores-draft-length"),
     ),
     Claim(
         id="yin2024.remark-2",
@@ -288,6 +325,6 @@ CLAIMS = (
                 expected=_constant_calls,
             ),
         ),
-        mutants=("constant-rate-without-last-call",),
+        mutants=("constant-rate-without-last-call", "last-round-forgotten"),
     ),
 )

@@ -177,9 +177,7 @@ def _monotone(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
             witnesses.enumerate_outcomes(pair, Batch(drafts=drafts)).expected_rejections()
             for drafts in _drafts(effort)
         ]
-        values += [
-            theory.batch_rejections(pair, drafts, exact=True) for drafts in range(len(values) + 1, 12)
-        ]
+        values += [theory.batch_rejections(pair, drafts, exact=True) for drafts in range(len(values) + 1, 12)]
         values.append(theory.expected_rejections(pair, Batch(drafts=math.inf), exact=True))
         yield decided(
             f"E[rejections] does not grow with the drafts (1..11, then infinitely many) on {pair.name}",
@@ -256,7 +254,14 @@ CLAIMS = (
             per_step_check("every step", _batch_at_size, discrepancy=0.01, expected=_by_step),
             law_check("law of rejections", _batch_at_size, discrepancy=0.03),
         ),
-        mutants=("one-draft-fewer", "batch-closed-form-shifted", "chain-not-updated", "restart-at-root-lost"),
+        mutants=(
+            "one-draft-fewer",
+            "theory-one-draft-more",
+            "theory-batch-shifted",
+            "theory-empty-base-case",
+            "chain-not-updated",
+            "no-restart-after-rejection",
+        ),
     ),
     Claim(
         id="yin2024.equation-22",
@@ -275,7 +280,7 @@ CLAIMS = (
                 discrepancy=0.03,
             ),
         ),
-        mutants=("f-empty-zero", "one-draft-fewer", "chain-not-updated"),
+        mutants=("theory-empty-base-case", "theory-one-draft-more", "one-draft-fewer", "chain-not-updated"),
     ),
     Claim(
         id="yin2024.theorem-3-base-case",
@@ -293,7 +298,7 @@ CLAIMS = (
                 excluded=_without_base,
             ),
         ),
-        mutants=("base-case-ignored", "f-empty-zero"),
+        mutants=("base-case-ignored", "theory-empty-base-case"),
     ),
     Claim(
         id="yin2024.batch-lossless",
@@ -306,7 +311,7 @@ CLAIMS = (
             lossless_check("whole law on small trees", _lossless_trees),
             lossless_at_size("tokens at every step", _lossless_at_size),
         ),
-        mutants=("chain-not-updated", "batch-is-as-printed"),
+        mutants=("chain-not-updated", "batch-inside-loop", "batch-extra-subtraction"),
     ),
     Claim(
         id="yin2024.batch-monotone",
@@ -324,7 +329,7 @@ CLAIMS = (
                 excluded=_one_draft,
             ),
         ),
-        mutants=("drafts-inverted",),
+        mutants=("theory-fewest-drafts-best", "one-draft-fewer"),
     ),
     Claim(
         id="yin2024.batch-draft-length",
@@ -344,6 +349,6 @@ CLAIMS = (
                 ),
             ),
         ),
-        mutants=("draft-length-ignored",),
+        mutants=("batch-draft-length-ignored", "enumeration-ignores-draft-length"),
     ),
 )
