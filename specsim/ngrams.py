@@ -78,7 +78,8 @@ def from_ngrams(
     Returns
     -------
     ModelPair
-        Stationary, with token names (bytes in hexadecimal, unprintable characters escaped).
+        Stationary, with token names (bytes in hexadecimal, unprintable characters escaped). Probabilities
+        below about 2^-33 become zero; ``rounding`` counts them.
 
     Raises
     ------
