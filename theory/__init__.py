@@ -41,6 +41,7 @@ _HOMES = {
     "rational_pair": ("RationalPair",),
     "residual_sets": ("OptimalResiduals", "optimal_residuals"),
     "sequence_fronts": ("SequenceFront", "sequence_front"),
+    "sequence_identity": ("OverAcceptanceIdentity", "over_acceptance_identity"),
     "target": ("target_law", "target_marginals"),
     "theorem1": ("theorem_1_rejections", "theorem_1_rejections_by_step"),
     "theorem2": ("optimal_rejections",),
