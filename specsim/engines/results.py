@@ -14,7 +14,7 @@ import numpy as np
 
 from specsim.algorithms import Algorithm
 from specsim.engines.tallies import Tally
-from specsim.engines.variables import VARIABLES, check
+from specsim.engines.variables import ROUND_VARIABLES, VARIABLES, check
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 
@@ -59,11 +59,8 @@ def to_dataset(
     shape = tally.shape
     variables: dict[str, np.ndarray] = {
         name: getattr(tally, name)
-        for name in (
-            "rejections_by_step", "rejection_count", "target_call_count", "accepted_length_count",
-            "accepted_length_square_sum", "first_accepted_length_count",
-        )
-    }  # fmt: skip
+        for name in ("rejections_by_step", "rejection_count", *(ROUND_VARIABLES if shape.rounds else ()))
+    }
     if shape.transitions:
         transitions = tally.tokens.reshape(shape.horizon, shape.contexts, shape.tokens)
         variables["token_count"] = transitions.sum(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from specsim.errors import TooLargeError
 from specsim.pairs import ModelPair
 
 Counts = NDArray[np.int64]
+#: How much is tallied: everything, or only rejections and tokens (and outcomes on request).
+Tallies = Literal["all", "rejections"]
 
 #: Runs per block of the kernels.
 BLOCK = 1024
@@ -31,6 +34,8 @@ class Shape:
         Whether tokens are counted per context.
     outcomes
         Whether whole outcomes are counted.
+    rounds
+        Whether target calls and accepted lengths are counted.
     """
 
     horizon: int
@@ -38,10 +43,13 @@ class Shape:
     tokens: int
     transitions: bool
     outcomes: bool
+    rounds: bool = True
 
     @classmethod
-    def of(cls, pair: ModelPair, horizon: int, outcomes: bool | None) -> Shape:
+    def of(cls, pair: ModelPair, horizon: int, outcomes: bool | None, tallies: Tallies = "all") -> Shape:
         """Choose what is tallied; ``outcomes=None`` keeps whole outcomes where there are few.
+
+        With ``tallies="rejections"`` only rejections and tokens are counted, and outcomes on request.
 
         Raises
         ------
@@ -55,12 +63,14 @@ class Shape:
                 f"outcomes is True, but {pair.tokens} tokens over horizon {horizon} have more than "
                 f"{_MOST_OUTCOMES} outcomes; use outcomes=False or a shorter horizon"
             )
+        whole = tallies == "all"
         return cls(
             horizon=horizon,
             contexts=pair.contexts,
             tokens=pair.tokens,
-            transitions=horizon * pair.contexts * pair.tokens <= _AUTOMATIC_TRANSITIONS,
-            outcomes=count <= _AUTOMATIC_OUTCOMES if outcomes is None else outcomes,
+            transitions=whole and horizon * pair.contexts * pair.tokens <= _AUTOMATIC_TRANSITIONS,
+            outcomes=whole and count <= _AUTOMATIC_OUTCOMES if outcomes is None else outcomes,
+            rounds=whole,
         )
 
     @property
@@ -99,7 +109,8 @@ class Tally:
         """Count what is known of runs only at their end."""
         length = self.shape.horizon + 1
         self.rejection_count += np.bincount(state.rejections, minlength=length)
-        self.target_call_count += np.bincount(state.calls, minlength=length)
+        if self.shape.rounds:
+            self.target_call_count += np.bincount(state.calls, minlength=length)
         if self.shape.outcomes:
             sets = np.uint64(self.outcomes.shape[1])
             outcome = (state.path * sets + state.rejected).astype(np.int64)
@@ -115,15 +126,16 @@ class Tally:
 class State:
     """State of the runs ``first .. first + size - 1`` between positions."""
 
-    def __init__(self, first: int, size: int, horizon: int, outcomes: bool) -> None:
+    def __init__(self, first: int, size: int, horizon: int, outcomes: bool, rounds: bool = True) -> None:
         self.first = first
         self.size = size
         self.context = np.zeros(size, np.uint32)
         self.accepted = np.zeros(size, np.uint32)
-        self.calls = np.zeros(size, np.uint32)
-        self.first_length = np.zeros(size, np.uint32)
+        self.calls = np.zeros(size if rounds else 0, np.uint32)
+        self.first_length = np.zeros(size if rounds else 0, np.uint32)
         self.rejections = np.zeros(size, np.uint32)
         # Rounds of each run by accepted length, for the sums of squares.
-        self.lengths = np.zeros((-(-size // BLOCK), horizon + 1, BLOCK), np.uint32)
+        blocks = -(-size // BLOCK) if rounds else 0
+        self.lengths = np.zeros((blocks, horizon + 1, BLOCK), np.uint32)
         self.path = np.zeros(size if outcomes else 0, np.uint64)
         self.rejected = np.zeros(size if outcomes else 0, np.uint64)

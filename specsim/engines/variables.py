@@ -42,22 +42,30 @@ VARIABLES: dict[str, Variable] = {
             name="rejections_by_step", dims=("step",), meaning="Runs in which the position was rejected."
         ),
         Variable(name="rejection_count", dims=("rejections",), meaning="Runs with so many rejections."),
-        Variable(name="target_call_count", dims=("calls",), meaning="Runs with so many target calls."),
+        Variable(
+            name="target_call_count",
+            dims=("calls",),
+            meaning="Runs with so many target calls.",
+            required=False,
+        ),
         Variable(
             name="accepted_length_count",
             dims=("accepted",),
             meaning="Rounds, over all runs, with so many accepted drafted tokens.",
+            required=False,
         ),
         Variable(
             name="accepted_length_square_sum",
             dims=("accepted",),
             meaning="Sum over runs of the square of the run's number of rounds with so many accepted "
             "drafted tokens.",
+            required=False,
         ),
         Variable(
             name="first_accepted_length_count",
             dims=("accepted",),
             meaning="Runs whose first round accepted so many drafted tokens.",
+            required=False,
         ),
         Variable(
             name="token_count", dims=("step", "token"), meaning="Runs that emitted the token at the step."
@@ -79,6 +87,14 @@ VARIABLES: dict[str, Variable] = {
         Variable(name="rejections_of_run", dims=("run",), meaning="Rejections of each run.", required=False),
     )
 }
+
+#: Variables of the rounds, kept unless only rejections are tallied.
+ROUND_VARIABLES = (
+    "target_call_count",
+    "accepted_length_count",
+    "accepted_length_square_sum",
+    "first_accepted_length_count",
+)
 
 #: Attributes that every result carries.
 ATTRIBUTES: dict[str, str] = {

@@ -1,0 +1,221 @@
+"""The alias engine: one gather per token from tables of the collapsed law; fast, and no witness.
+
+That the collapsed law is the law of the published algorithm is what Theorem 1 of 2411.00841 proves; the
+literal engine, which uses no theorem, and the exact theory are what this engine is compared with.
+
+Run r reads, for position n, word ``n % 4`` of the Philox block with counter
+``(n // 4, 2^30, r mod 2^32, r div 2^32)``; position 0 is the prompt. No other engine uses these counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.algorithms import Algorithm
+from specsim.engines.alias_tables import AliasTables, Layout, build_tables, column_bits, pack
+from specsim.engines.memory import available_bytes, require
+from specsim.engines.plans import Plan, prepare
+from specsim.engines.scheduling import work_through
+from specsim.engines.tallies import Shape, State, Tally
+from specsim.errors import UnsupportedError
+from specsim.pairs import ModelPair
+
+_CHUNK_TOKENS = 2**22
+_STAGED_STATE_BYTES = 2**27
+_NARROW_ENTRIES = 2**31
+
+Task = tuple[int, int]
+
+
+def run_alias(
+    pair: ModelPair,
+    algorithm: Algorithm,
+    shape: Shape,
+    *,
+    seed: int,
+    first_run: int,
+    runs: int,
+    threads: int,
+    rejections_of_run: NDArray[np.int64] | None,
+    progress: Callable[[int], object] | None,
+    table_bytes: int | None = None,
+    path: str | None = None,
+) -> Tally:
+    """Run the alias engine and return its tallies.
+
+    Parameters
+    ----------
+    pair, algorithm, shape, seed, first_run, runs, threads, rejections_of_run, progress
+        As in `specsim.engines.literal.run_literal`.
+    table_bytes
+        Memory for tables. Defaults to None: a quarter of what is available. Steps are processed in stages
+        whose tables fit; the result does not depend on it. A step takes ``4 * 2**bits`` bytes per context,
+        with ``2**bits`` at least twice the number of tokens, times 1, 2 or 3 kinds of positions.
+    path
+        Kernel to use. Defaults to None, the fastest that serves; see `specsim.engines.cpu`. The result does
+        not depend on it.
+
+    Raises
+    ------
+    UnsupportedError
+        The algorithm has no collapsed one-position law, or the kernel asked for does not serve.
+    TooLargeError
+        Tables of a single step, or the tallies, do not fit in memory.
+    """
+    horizon = shape.horizon
+    plan = prepare(algorithm, pair, horizon)
+    if plan.kind != "chain":
+        raise UnsupportedError(
+            f"algorithm is {type(algorithm).__name__}, whose rounds are verified as a whole; "
+            'the alias engine has no table for it, use engine="literal"'
+        )
+    layout = Layout.of(pair, plan)
+    step_bytes = layout.step_bytes
+    if table_bytes is None:
+        table_bytes = available_bytes() // 4
+    staged = plan.table_steps > 1
+    stage_steps = min(horizon, max(1, table_bytes // step_bytes)) if staged else horizon
+    kept_steps = min(stage_steps, plan.table_steps)
+    run_bytes = 8 * horizon + 64 if shape.rounds else 16
+    chunk = _chunk_runs(horizon, run_bytes, runs, threads)
+    workers = min(threads, -(-runs // chunk))
+    require(
+        kept_steps * step_bytes
+        + layout.scratch_bytes(pair)
+        + (workers + 1) * (shape.bytes + chunk * run_bytes),
+        f"alias tables of {kept_steps} steps and tallies of {workers} threads",
+        "use fewer tokens, contexts or threads, or a shorter horizon",
+    )
+
+    engine = _Engine(pair, plan, layout, shape, seed, path)
+    tallies = [Tally(shape) for _ in range(workers)]
+    finished = 0
+
+    def finish(worker: int, state: State) -> None:
+        engine.finish(state, tallies[worker])
+        if rejections_of_run is not None:
+            begin = state.first - first_run
+            rejections_of_run[begin : begin + state.size] = state.rejections
+
+    def report(task: Any) -> None:
+        nonlocal finished
+        finished += task.size if isinstance(task, State) else task[1]
+        if progress is not None:
+            progress(finished)
+
+    if stage_steps == horizon:
+        tables = build_tables(pair, plan, layout, 0, horizon)
+
+        def decode(worker: int, task: Task) -> None:
+            state = engine.state(task)
+            engine.advance(state, tables, tallies[worker])
+            finish(worker, state)
+
+        work_through(_chunks(first_run, runs, chunk), decode, threads=workers, done=report)
+    else:
+        # Time outside all runs of a group: the tables of a stage are built once per group.
+        group = max(chunk, _STAGED_STATE_BYTES // run_bytes // chunk * chunk)
+        for first, size in _chunks(first_run, runs, group):
+            states = [engine.state(task) for task in _chunks(first, size, chunk)]
+            for begin in range(0, horizon, stage_steps):
+                tables = build_tables(pair, plan, layout, begin, min(horizon, begin + stage_steps))
+
+                def walk(worker: int, state: State, tables: AliasTables = tables) -> None:
+                    engine.advance(state, tables, tallies[worker])
+
+                work_through(states, walk, threads=workers, done=lambda state: None)
+            for state in states:
+                finish(0, state)
+                report(state)
+
+    total = tallies[0]
+    for tally in tallies[1:]:
+        total.add(tally)
+    return total
+
+
+def _chunks(first: int, runs: int, size: int) -> Iterator[Task]:
+    """Split a range of runs; yields (first run, number of runs)."""
+    for begin in range(0, runs, size):
+        yield first + begin, min(size, runs - begin)
+
+
+def _chunk_runs(horizon: int, run_bytes: int, runs: int, threads: int) -> int:
+    """Choose the runs of a chunk: some milliseconds of work, a bounded state, a share for every thread."""
+    size = max(2048, min(_CHUNK_TOKENS // horizon, 2**24 // run_bytes) // 2048 * 2048)
+    share = -(-runs // threads)
+    return min(size, -(-share // 2048) * 2048)
+
+
+class _Engine:
+    """The kernel calls of one simulation."""
+
+    def __init__(
+        self, pair: ModelPair, plan: Plan, layout: Layout, shape: Shape, seed: int, path: str | None
+    ) -> None:
+        self.pair = pair
+        self.plan = plan
+        self.layout = layout
+        self.shape = shape
+        self.seed = np.uint64(seed)
+        self.initial_bits = column_bits(pair.contexts)
+        self.initial = pack(pair.initial_weights[None], self.initial_bits)[0]
+        paths = self._paths()
+        if path is not None and path not in paths:
+            raise UnsupportedError(
+                f"path is {path!r}, which does not serve here; give one of {', '.join(paths)}"
+            )
+        self.path = paths[0] if path is None else path
+        self.next_context = pair.next_context.astype(np.uint32).ravel()
+
+    def _paths(self) -> list[str]:
+        """Name the kernels that serve, the fastest first."""
+        plan, layout, shape = self.plan, self.layout, self.shape
+        narrow = layout.rows * 2**layout.bits <= _NARROW_ENTRIES
+        few = not (shape.rounds or shape.transitions or shape.outcomes)
+        # A whole draft ends a round unseen by the last token; it matters where rounds begin or end specially.
+        endless = plan.draft_length > shape.horizon or plan.draft_length == 0
+        if self.pair.is_markov and narrow and few and (endless or not (layout.root or layout.bonus)):
+            return ["gather", "rounds"]
+        return ["rounds"]
+
+    def state(self, task: Task) -> State:
+        """Return the state of new runs."""
+        return State(*task, self.shape.horizon, self.shape.outcomes, self.shape.rounds)
+
+    def advance(self, state: State, tables: AliasTables, tally: Tally) -> None:
+        """Advance the runs of a chunk over the steps of `tables`."""
+        shape, layout, plan = self.shape, self.layout, self.plan
+        what = (
+            self.seed, np.uint64(state.first), state.size, tables.begin, tables.end, shape.horizon,
+            self.initial, np.uint32(self.initial_bits), tables.entries, np.uint32(layout.bits),
+            np.uint32(layout.root),
+        )  # fmt: skip
+        if self.path == "gather":
+            from specsim.engines.kernels.alias import advance_rejections
+
+            advance_rejections(
+                *what, state.context, state.rejections,
+                tally.tokens, tally.rejections_by_step, tally.rejection_count,
+            )  # fmt: skip
+            return
+        from specsim.engines.kernels.alias import advance_rounds
+
+        advance_rounds(
+            *what, np.uint32(layout.bonus), self.next_context, shape.tokens,
+            plan.draft_length, plan.bonus, shape.rounds, shape.outcomes,
+            shape.tokens if shape.transitions else 0,
+            state.context, state.accepted, state.calls, state.first_length, state.rejections, state.lengths,
+            state.path, state.rejected,
+            tally.tokens, tally.rejections_by_step, tally.accepted_length_count,
+            tally.accepted_length_square_sum, tally.first_accepted_length_count,
+        )  # fmt: skip
+
+    def finish(self, state: State, tally: Tally) -> None:
+        """Count what is known of runs only at their end."""
+        if self.path == "rounds":
+            tally.finish(state)
