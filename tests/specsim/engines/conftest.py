@@ -73,6 +73,15 @@ def two_atoms():
     )
 
 
+def scaled_residual():
+    """Block verification meets residuals of two atoms whose proportion depends on the accepted tokens."""
+    return ModelPair.from_probabilities(
+        [[np.array([6, 4, 3, 3]) / 16] * 4, [np.array([8, 1, 6, 1]) / 16] * 4],
+        [[np.array([8, 4, 2, 2]) / 16] * 4, [np.array([2, 6, 4, 4]) / 16] * 4],
+        initial=[1, 0, 0, 0],
+    )
+
+
 def tiny_pairs():
     """Name -> pair, each with at most 4 tokens and a horizon of at most 3."""
     generator = np.random.default_rng(20241100841)
@@ -93,6 +102,7 @@ def tiny_pairs():
         "prefix": prefix_pair(generator, 2, 3),
         "prefix with zeros": prefix_pair(generator, 3, 2, zeros=0.3),
         "two atoms": two_atoms(),
+        "scaled residual": scaled_residual(),
         "equal rows": ModelPair.from_probabilities(equal, equal, initial=[1, 0]),
         "disjoint": independent([0.25, 0.75, 0, 0], [0, 0, 0.5, 0.5], 2),
         "point masses": independent([0, 1, 0], [0, 0, 1], 2),

@@ -29,6 +29,7 @@ NAMES = [
     "prefix",
     "prefix with zeros",
     "two atoms",
+    "scaled residual",
     "equal rows",
     "disjoint",
     "point masses",
