@@ -60,6 +60,8 @@ def to_dataset(
     variables: dict[str, np.ndarray] = {
         name: getattr(tally, name)
         for name in ("rejections_by_step", "rejection_count", *(ROUND_VARIABLES if shape.rounds else ()))
+        # No single runs, hence no sum over runs of a square.
+        if engine != "population" or name != "accepted_length_square_sum"
     }
     if shape.transitions:
         transitions = tally.tokens.reshape(shape.horizon, shape.contexts, shape.tokens)

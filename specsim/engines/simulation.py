@@ -13,6 +13,7 @@ from specsim.algorithms import Algorithm
 from specsim.engines.alias import run_alias
 from specsim.engines.literal import run_literal
 from specsim.engines.memory import require
+from specsim.engines.population import run_population
 from specsim.engines.results import to_dataset
 from specsim.engines.scheduling import available_cores
 from specsim.engines.tallies import Shape, Tallies, Tally
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     import xarray
 
 #: Engines by name.
-ENGINES: dict[str, Callable[..., Tally]] = {"literal": run_literal, "alias": run_alias}
+ENGINES: dict[str, Callable[..., Tally]] = {
+    "literal": run_literal,
+    "alias": run_alias,
+    "population": run_population,
+}
 
 _MOST_RUNS = 2**62
 
@@ -64,7 +69,8 @@ def simulate(
         ``"literal"``: the published pseudo-code step by step. ``"alias"``: one draw per token from the law of
         (token, rejected or not); much faster, equal in law by Theorem 1 of 2411.00841 (and to within 2^-32
         per token and context for rules whose masses are not multiples of 2^-32). Not for
-        `BlockVerification`.
+        `BlockVerification`. ``"population"``: counts of runs move together, at a cost that does not depend on
+        `runs` (up to 2^53); equal in law, for aggregated counts only, not for `BlockVerification`.
     threads
         Defaults to None, one per available core.
     first_run
@@ -102,12 +108,14 @@ def simulate(
         raise InputError(f"engine is {engine!r}; give one of {', '.join(sorted(ENGINES))}")
     if tallies not in ("all", "rejections"):
         raise InputError(f"tallies is {tallies!r}; give 'all' or 'rejections'")
-    if runs * length**2 >= 2**63:
+    single_runs = engine != "population"
+    most = (2**63 - 1) // (length**2 if single_runs else length)
+    if runs > most:
         raise InputError(
-            f"runs is {runs}, with which sums of squares over horizon {length} could pass 2^63; "
-            f"give at most {(2**63 - 1) // length**2} and merge no more"
+            f"runs is {runs}, with which counts over horizon {length} could pass 2^63; "
+            f"give at most {most} and merge no more"
         )
-    shape = Shape.of(pair, length, outcomes, tallies)
+    shape = Shape.of(pair, length, outcomes if single_runs else bool(outcomes), tallies)
     rejections_of_run = None
     if per_run:
         require(8 * runs, "per_run", "use fewer runs, or per_run=False")
