@@ -1,0 +1,343 @@
+"""``specsim validate``: verify the published statements."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from specsim.cli.output import show
+from specsim.errors import InputError
+from specsim.files import replacing, write_text
+
+if TYPE_CHECKING:
+    from specsim.validation.claims_model import Claim
+    from specsim.validation.events import Event
+    from specsim.validation.kill_matrix import KillMatrix
+    from specsim.validation.outcomes import RunReport
+    from specsim.validation.report_html import ReportFigure
+
+_HELP = """Verify the published statements of arXiv 2411.00841: every claim by exact rationals on small pairs,
+by simulation against theory at size, with stated error rates.
+
+CLAIM is an id or a pattern such as 'yin2024.theorem-*'. Default: all claims.
+
+\b
+Efforts:
+  quick      under a minute
+  standard   about five minutes
+  deep       hours; give --resume, then it can be interrupted and continued
+
+\b
+Examples:
+  specsim validate --effort quick
+  specsim validate 'yin2024.theorem-3*' --json theorem-3.json
+  specsim validate --html report.html --mutants
+  specsim validate --effort deep --resume deep-run
+
+\b
+Reading the table:
+  verdict    what was established; a claim that fails as printed is established by a counterexample
+  exact      comparisons of rational numbers
+  stat.      statistical assertions, all planned before anything was simulated
+  worst σ    the largest distance of any entry from theory, in standard errors
+  catches    the discrepancy that every demanding assertion finds with probability 0.999
+
+Exit codes: 0 agrees, 1 disagrees, 2 bad input, 3 could not decide within the effort, 130 interrupted.
+"""
+
+
+@click.command(name="validate", help=_HELP)
+@click.argument("claims", metavar="[CLAIM]...", nargs=-1)
+@click.option(
+    "--effort",
+    type=click.Choice(["quick", "standard", "deep"]),
+    default="standard",
+    show_default=True,
+    help="How much is enumerated and simulated.",
+)
+@click.option("--list", "only_list", is_flag=True, help="List the claims and do nothing else.")
+@click.option("--seed", type=int, metavar="N", help="Default: a fixed one, so that every run is the same.")
+@click.option("--threads", type=int, metavar="N", help="Threads. Default: one per core. Changes no number.")
+@click.option(
+    "--alpha", type=float, default=1e-6, show_default=True, help="False-alarm budget of the whole run."
+)
+@click.option(
+    "--json", "json_path", metavar="FILE", help="Write the report as JSON ('-': to standard output)."
+)
+@click.option("--junit", "junit_path", metavar="FILE", help="Write the report as JUnit XML.")
+@click.option("--html", "html_path", metavar="FILE", help="Write the report as one self-contained page.")
+@click.option("--resume", "resume_dir", metavar="DIR", help="Keep finished work there, and start from it.")
+@click.option("--update", is_flag=True, help="Rewrite the stored integers of regression checks.")
+@click.option("--mutants", is_flag=True, help="Also run the claims against deliberately wrong witnesses.")
+def command(
+    claims: tuple[str, ...],
+    effort: str,
+    only_list: bool,
+    seed: int | None,
+    threads: int | None,
+    alpha: float,
+    json_path: str | None,
+    junit_path: str | None,
+    html_path: str | None,
+    resume_dir: str | None,
+    update: bool,
+    mutants: bool,
+) -> int:
+    """Run the command; see its help."""
+    from specsim.validation.registry import select_claims
+
+    chosen = select_claims(claims)
+    if only_list:
+        return _list(chosen, json_path)
+    check_outputs([json_path, junit_path, html_path])
+    from specsim.validation.runner import DEFAULT_SEED, validate
+
+    with _display() as shown:
+        report = validate(
+            chosen,
+            effort=effort,
+            seed=DEFAULT_SEED if seed is None else seed,
+            alpha=alpha,
+            threads=threads,
+            resume_dir=resume_dir,
+            update=update,
+            progress=shown.event,
+        )
+        matrix: KillMatrix | None = None
+        figures: list[ReportFigure] = []
+        figure_notes: list[str] = []
+        interrupted = report.interrupted
+        if not interrupted:
+            try:
+                if mutants:
+                    matrix = _mutants(
+                        chosen, everything=not claims, report=report, threads=threads, shown=shown
+                    )
+                if html_path:
+                    figures, figure_notes = _figures(effort, threads, shown)
+            except KeyboardInterrupt:
+                interrupted = True
+    _write(report, matrix, figures, figure_notes, json_path, junit_path, html_path)
+    if json_path != "-":
+        from specsim.validation.report_table import kill_table, report_renderables
+
+        parts = report_renderables(report)
+        if matrix is not None:
+            parts[1:1] = kill_table(matrix)
+        show(*parts)
+    if interrupted:
+        return 130
+    if matrix is not None and not matrix.complete:
+        return max(report.exit_code, 1) if report.exit_code != 3 else 1
+    return report.exit_code
+
+
+def check_outputs(paths: list[str | None]) -> None:
+    """Raise `InputError` for a file that cannot be written, before any work is done."""
+    named = [path for path in paths if path and path != "-"]
+    for path in named:
+        if named.count(path) > 1:
+            raise InputError(f"{path} is named for two reports; give each its own file")
+        target = Path(path)
+        existed = target.parent.exists()
+        with replacing(target.with_name(f".{target.name}.probe")) as probe:
+            probe.write_bytes(b"")
+        target.with_name(f".{target.name}.probe").unlink(missing_ok=True)
+        if target.is_dir():
+            raise InputError(f"cannot write {target}: it is a folder; give a file name")
+        if not existed and not any(target.parent.iterdir()):
+            # Left as it was until there is something to put in it.
+            target.parent.rmdir()
+
+
+def _list(claims: tuple[Claim, ...], json_path: str | None) -> int:
+    if json_path:
+        from specsim.cli.output import show_json
+
+        document = {
+            "claims": [
+                {
+                    "id": claim.id,
+                    "title": claim.title,
+                    "statement": claim.statement,
+                    "source": claim.source,
+                    "expected": claim.verdict.value,
+                    "condition": claim.condition,
+                    "checks": [{"name": check.name, "kind": check.kind} for check in claim.checks],
+                    "mutants": list(claim.mutants),
+                }
+                for claim in claims
+            ]
+        }
+        if json_path == "-":
+            show_json(document)
+        else:
+            import json
+
+            write_text(json_path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        return 0
+    from specsim.validation.report_table import list_table
+
+    show(list_table(claims))
+    return 0
+
+
+def _mutants(
+    claims: tuple[Claim, ...], *, everything: bool, report: RunReport, threads: int | None, shown: _Display
+) -> KillMatrix:
+    from specsim.validation.kill_matrix import kill_matrix
+    from specsim.validation.mutants import all_mutants
+
+    named = {name for claim in claims for name in claim.mutants}
+    ids = {claim.id for claim in claims}
+    chosen = [
+        mutant for mutant in all_mutants() if everything or mutant.name in named or ids & set(mutant.kills)
+    ]
+    return kill_matrix(
+        claims,
+        chosen,
+        effort="quick",
+        seed=report.seed,
+        alpha=report.alpha,
+        threads=threads,
+        progress=lambda name, done, total: shown.say(f"mutant {done + 1} of {total}: {name}"),
+    )
+
+
+def _figures(effort: str, threads: int | None, shown: _Display) -> tuple[list[ReportFigure], list[str]]:
+    """Draw the figures of the page; one that fails is left out, with a note that says so."""
+    from specsim.paper_figures import draw, names
+    from specsim.validation.report_html import ReportFigure
+    from specsim.validation.report_words import number
+
+    figures, notes = [], []
+    for name in names():
+        shown.say(f"figure {name}")
+        try:
+            drawn = draw(name, effort=effort, threads=threads)
+        except Exception as error:
+            notes.append(f"{name} could not be drawn ({type(error).__name__}: {error}) and is left out.")
+            continue
+        rows = tuple(
+            (row.quantity, number(row.reference, 6), number(row.ours, 6), row.verdict)
+            for row in drawn.comparison
+        )
+        figures.append(
+            ReportFigure(
+                name=name,
+                title=drawn.title,
+                caption=drawn.caption,
+                svg=drawn.svg,
+                rows=rows,
+                passed=drawn.passed,
+            )
+        )
+    return figures, notes
+
+
+def _write(
+    report: RunReport,
+    matrix: KillMatrix | None,
+    figures: list[ReportFigure],
+    figure_notes: list[str],
+    json_path: str | None,
+    junit_path: str | None,
+    html_path: str | None,
+) -> None:
+    if json_path:
+        from specsim.validation.report_json import report_json
+
+        text = report_json(report, matrix)
+        if json_path == "-":
+            click.echo(text, nl=False)
+        else:
+            write_text(json_path, text)
+    if junit_path:
+        from specsim.validation.report_junit import report_junit
+
+        write_text(junit_path, report_junit(report))
+    if html_path:
+        from specsim.validation.report_html import report_html
+
+        write_text(html_path, report_html(report, matrix=matrix, figures=figures, figure_notes=figure_notes))
+
+
+class _Display:
+    """Progress on standard error: bars on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, bars: Any) -> None:
+        self._bars = bars
+        self._checks = self._positions = self._words = None
+        self._done = 0
+        if bars is not None:
+            self._checks = bars.add_task("checks", total=None)
+            self._positions = bars.add_task("simulation: planning", total=None)
+            self._words = bars.add_task("", total=1, visible=False)
+
+    def event(self, event: Event) -> None:
+        """Show one event of the run."""
+        from specsim.validation import events
+
+        match event:
+            case events.Planned():
+                self._line(
+                    f"planned {event.assertions} assertions on {event.simulations} simulations, "
+                    f"each at {event.alpha_each:.3g}"
+                )
+                self._update(self._positions, description="simulation", total=max(1, event.positions))
+            case events.Simulated():
+                self._update(
+                    self._positions, description=f"simulation: {event.label[:60]}", completed=event.positions
+                )
+            case events.Comparing():
+                self._update(
+                    self._checks, description=f"{event.claim}: {event.check[:40]} ({event.comparisons})"
+                )
+            case events.CheckFinished():
+                self._done += 1
+                self._update(self._checks, completed=self._done)
+                if event.status != "agrees":
+                    self._line(f"{event.claim}: {event.check}: {event.status}")
+            case events.Note():
+                self._line(f"note: {event.text}")
+
+    def say(self, words: str) -> None:
+        """Show what is being done after the checks."""
+        self._update(self._words, description=words, visible=True)
+        if self._bars is None:
+            self._line(words)
+
+    def _update(self, task: Any, **changes: Any) -> None:
+        if self._bars is not None:
+            self._bars.update(task, **changes)
+
+    def _line(self, words: str) -> None:
+        if self._bars is not None:
+            self._bars.console.print(words, style="dim", markup=False, highlight=False)
+        else:
+            print(f"specsim: {words}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _display() -> Iterator[_Display]:
+    if not sys.stderr.isatty():
+        yield _Display(None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    bars = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bars:
+        yield _Display(bars)
