@@ -81,7 +81,7 @@ class Plan:
     def step_bytes(self, pair: ModelPair) -> int:
         """Bytes of the tables of one step, scratch of building them included."""
         row = 8 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens)
-        return pair.contexts * (12 * row + 10 * pair.tokens * self.subtractions)
+        return pair.contexts * (12 * row + 18 * pair.tokens * self.subtractions)
 
 
 @singledispatch
