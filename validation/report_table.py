@@ -60,12 +60,12 @@ def claims_table(report: RunReport) -> Table:
     )
     table.add_column("")
     table.add_column("claim", no_wrap=True)
-    table.add_column("verdict", overflow="fold", min_width=21)
+    table.add_column("verdict", overflow="fold", min_width=16)
     table.add_column("exact", justify="right")
     table.add_column("stat.", justify="right")
     table.add_column("runs", justify="right")
-    table.add_column("worst σ", justify="right")
-    table.add_column("catches", overflow="fold")
+    table.add_column("  worst σ", justify="right")
+    table.add_column(" catches", overflow="fold", min_width=26)
     for claim in report.claims:
         colour = _COLOURS[claim.status]
         table.add_row(
@@ -78,7 +78,7 @@ def claims_table(report: RunReport) -> Table:
             _count(len(claim.assertions)),
             _count(distinct_runs(claim)),
             _text(sigma_text(worst_sigma(claim.assertions)).lstrip("+")),
-            _text(caught_text(claim.assertions), "dim"),
+            _text(f" {caught_text(claim.assertions)}", "dim"),
         )
     return table
 
@@ -86,14 +86,14 @@ def claims_table(report: RunReport) -> Table:
 def list_table(claims: Iterable[Claim]) -> Table:
     """Return the table of ``validate --list``."""
     table = _table(None)
-    for heading in ("claim", "title", "expected", "checks", "source"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("claim", no_wrap=True)
+    for heading in ("title", "expected", "source"):
+        table.add_column(heading)
     for claim in claims:
         table.add_row(
             _text(claim.id),
             _text(claim.title),
             _text(claim.verdict.value),
-            _text(", ".join(claim.kinds)),
             _text(claim.source, "dim"),
         )
     return table
@@ -168,7 +168,7 @@ def _table(title: str | None) -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
+    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def _verdict_colour(claim: ClaimOutcome) -> str:
@@ -188,7 +188,7 @@ def _line(words: str, style: str = "") -> Text:
 def _indented(words: str, style: str = "", by: int = 2) -> Padding:
     from rich.padding import Padding
 
-    return Padding(_text(words, style), (0, 0, 0, by))
+    return Padding(_text(words, style), (0, 0, 0, by), expand=False)
 
 
 def _count(value: int) -> Text:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from specsim.validation.outcomes import AssertionOutcome, ClaimOutcome, RunReport, Status
 
 #: How the units of discrepancies are abbreviated.
-UNITS = {"total variation": "TV", "probability": "prob", "per run": "mean"}
+UNITS = {"total variation": "TV", "probability": "p", "per run": "mean"}
 
 #: One sign for each status.
 SIGNS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from specsim.validation.claims_model import Claim, Comparison, ExactCheck, Regre
 from specsim.validation.effort import Effort, get_effort
 from specsim.validation.evaluation import evaluate
 from specsim.validation.events import CheckFinished, Comparing, Event, Note, Planned, Simulated
+from specsim.validation.exact_process import ExactProcess, WorkerDied
 from specsim.validation.outcomes import (
     AssertionOutcome,
     CheckOutcome,
@@ -74,7 +76,8 @@ def validate(
         Bound of the probability that correct code is reported as wrong anywhere in the run, in (0, 1). It is
         split evenly over all statistical assertions before anything is simulated.
     threads
-        Threads of a simulation. Defaults to None: one per core. With 1, nothing runs side by side.
+        Threads of a simulation. Defaults to None: one per core. Otherwise than with 1, exact checks run in a
+        process beside them.
     resume_dir
         Folder of finished work: what is there is not done again, what gets finished is put there. Defaults to
         None: nothing is kept.
@@ -113,6 +116,8 @@ def validate(
         update=update,
         witnesses=witnesses or as_built(),
         stop_at_failure=stop_at_failure,
+        # Another process knows registered claims and the project's own witnesses only.
+        own_process=witnesses is None and threads != 1 and set(map(id, chosen)) <= set(map(id, all_claims())),
     )
     if resume_dir is not None:
         run.store = Store(resume_dir, run.witnesses.name, run.note)
@@ -129,7 +134,9 @@ class _Run:
     update: bool
     witnesses: Witnesses
     stop_at_failure: bool
+    own_process: bool
     store: Store | None = None
+    process: ExactProcess | None = None
     plan: Plan | None = None
     interrupted: bool = False
     outcomes: dict[Place, CheckOutcome] = field(default_factory=dict)
@@ -163,6 +170,8 @@ class _Run:
             self.interrupted = True
         finally:
             self.stop.set()
+            if self.process is not None:
+                self.process.end()
             for worker in workers:
                 if worker.ident is not None:
                     worker.join(PATIENCE)
@@ -199,44 +208,97 @@ class _Run:
         self._exact_lane()
         self._statistical_lane()
 
-    # Exact checks: pure Python, one after the other.
+    # Exact checks: pure Python, one after the other, in a process of their own where that is possible.
 
     def _exact_lane(self) -> None:
+        waiting: list[tuple[Place, Claim, ExactCheck]] = []
         for index, claim in enumerate(self.claims):
             for number, check in enumerate(claim.checks):
                 if isinstance(check, ExactCheck):
-                    self._check_stop()
-                    self._finish((index, number), self._exact(claim, check))
-
-    def _exact(self, claim: Claim, check: ExactCheck) -> CheckOutcome:
-        key = f"exact {claim.id} {check.name} {self.effort.name}"
-        stored = self.store.load_comparisons(key) if self.store else None
-        comparisons: list[Comparison] = list(stored or ())
-        if stored is None:
+                    stored = (
+                        self.store.load_comparisons(self._exact_key(claim, check)) if self.store else None
+                    )
+                    if stored is None:
+                        waiting.append(((index, number), claim, check))
+                    else:
+                        self._finish_exact((index, number), check, list(stored), "")
+        if waiting and self.own_process:
+            waiting = self._exact_in_process(waiting)
+        for place, claim, check in waiting:
+            self._check_stop()
+            comparisons: list[Comparison] = []
+            error = ""
             try:
                 for comparison in check.run(self.witnesses, self.effort):
                     self._check_stop()
-                    comparisons.append(comparison)
-                    self.events.put(Comparing(claim=claim.id, check=check.name, comparisons=len(comparisons)))
+                    self._compared(claim, check, comparisons, comparison)
             except _Stopped:
                 raise
-            except Exception as error:
-                return CheckOutcome(
-                    name=check.name,
-                    kind="exact",
-                    status=Status.ERROR,
-                    comparisons=tuple(comparisons),
-                    message=describe_error(error),
-                )
-            if self.store:
-                self.store.save_comparisons(key, tuple(comparisons))
-        message, status = "", Status.AGREES
-        if not comparisons:
-            message, status = "the check compared nothing, so it could never fail", Status.ERROR
+            except Exception as problem:
+                error = describe_error(problem)
+            self._keep_exact(place, claim, check, comparisons, error)
+
+    def _exact_in_process(
+        self, waiting: list[tuple[Place, Claim, ExactCheck]]
+    ) -> list[tuple[Place, Claim, ExactCheck]]:
+        """Run checks in another process; return those that it did not get to, should it die."""
+        todo = deque(waiting)
+        comparisons: list[Comparison] = []
+        try:
+            self.process = ExactProcess(
+                self.effort.name, [(claim.id, check.name) for _, claim, check in todo]
+            )
+        except OSError as error:
+            self.note(f"exact checks run in this process: none of their own could be started ({error})")
+            return waiting
+        try:
+            for answer in self.process.answers():
+                self._check_stop()
+                place, claim, check = todo[0]
+                if isinstance(answer, Comparison):
+                    self._compared(claim, check, comparisons, answer)
+                else:
+                    todo.popleft()
+                    self._keep_exact(place, claim, check, comparisons, answer[2])
+                    comparisons = []
+        except WorkerDied as error:
+            self._check_stop()
+            self.note(f"the process of the exact checks ended early ({error}); going on in this one")
+        finally:
+            self.process.close()
+        return list(todo)
+
+    def _exact_key(self, claim: Claim, check: ExactCheck) -> str:
+        return f"exact {claim.id} {check.name} {self.effort.name}"
+
+    def _compared(
+        self, claim: Claim, check: ExactCheck, comparisons: list[Comparison], comparison: Comparison
+    ) -> None:
+        comparisons.append(comparison)
+        self.events.put(Comparing(claim=claim.id, check=check.name, comparisons=len(comparisons)))
+
+    def _keep_exact(
+        self, place: Place, claim: Claim, check: ExactCheck, comparisons: list[Comparison], error: str
+    ) -> None:
+        if self.store and not error:
+            self.store.save_comparisons(self._exact_key(claim, check), tuple(comparisons))
+        self._finish_exact(place, check, comparisons, error)
+
+    def _finish_exact(
+        self, place: Place, check: ExactCheck, comparisons: list[Comparison], error: str
+    ) -> None:
+        status, message = Status.AGREES, error
+        if error:
+            status = Status.ERROR
+        elif not comparisons:
+            status, message = Status.ERROR, "the check compared nothing, so it could never fail"
         elif not all(comparison.agrees for comparison in comparisons):
             status = Status.DISAGREES
-        return CheckOutcome(
-            name=check.name, kind="exact", status=status, comparisons=tuple(comparisons), message=message
+        self._finish(
+            place,
+            CheckOutcome(
+                name=check.name, kind="exact", status=status, comparisons=tuple(comparisons), message=message
+            ),
         )
 
     # Statistical checks: plan all, then simulate one request after the other; then regressions.

@@ -145,11 +145,15 @@ def check_outputs(paths: list[str | None]) -> None:
             raise InputError(f"{path} is named for two reports; give each its own file")
         target = Path(path)
         existed = target.parent.exists()
-        with replacing(target.with_name(f".{target.name}.probe")) as probe:
-            probe.write_bytes(b"")
-        target.with_name(f".{target.name}.probe").unlink(missing_ok=True)
         if target.is_dir():
             raise InputError(f"cannot write {target}: it is a folder; give a file name")
+        trial = target.with_name(f".{target.name}.probe")
+        try:
+            with replacing(trial) as probe:
+                probe.write_bytes(b"")
+            trial.unlink(missing_ok=True)
+        except InputError as error:
+            raise InputError(str(error).replace(str(trial), str(target))) from None
         if not existed and not any(target.parent.iterdir()):
             # Left as it was until there is something to put in it.
             target.parent.rmdir()
