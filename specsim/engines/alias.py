@@ -9,6 +9,7 @@ Run r reads, for position n, word ``n % 4`` of the Philox block with counter
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
-from specsim.engines.alias_tables import AliasTables, Layout, build_tables, column_bits, pack
+from specsim.engines.alias_tables import AliasTables, Layout, build_tables, byte_planes, column_bits, pack
+from specsim.engines.cpu import permutes_bytes
 from specsim.engines.memory import available_bytes, require
 from specsim.engines.plans import Plan, prepare
 from specsim.engines.scheduling import work_through
@@ -27,6 +29,9 @@ from specsim.pairs import ModelPair
 _CHUNK_TOKENS = 2**22
 _STAGED_STATE_BYTES = 2**27
 _NARROW_ENTRIES = 2**31
+_PERMUTED_TOKENS = 8
+#: Environment variable that asks for a kernel by name.
+PATH_VARIABLE = "SPECSIM_ALIAS_PATH"
 
 Task = tuple[int, int]
 
@@ -165,6 +170,7 @@ class _Engine:
         self.initial_bits = column_bits(pair.contexts)
         self.initial = pack(pair.initial_weights[None], self.initial_bits)[0]
         paths = self._paths()
+        path = path or os.environ.get(PATH_VARIABLE)
         if path is not None and path not in paths:
             raise UnsupportedError(
                 f"path is {path!r}, which does not serve here; give one of {', '.join(paths)}"
@@ -180,7 +186,8 @@ class _Engine:
         # A whole draft ends a round unseen by the last token; it matters where rounds begin or end specially.
         endless = plan.draft_length > shape.horizon or plan.draft_length == 0
         if self.pair.is_markov and narrow and few and (endless or not (layout.root or layout.bonus)):
-            return ["gather", "rounds"]
+            small = self.pair.tokens <= _PERMUTED_TOKENS and permutes_bytes()
+            return ["permute", "gather", "rounds"] if small else ["gather", "rounds"]
         return ["rounds"]
 
     def state(self, task: Task) -> State:
@@ -196,14 +203,23 @@ class _Engine:
             np.uint32(layout.root),
         )  # fmt: skip
         if self.path == "gather":
-            from specsim.engines.kernels.alias import advance_rejections
+            from specsim.engines.kernels.alias_rejections import advance_rejections
 
             advance_rejections(
                 *what, state.context, state.rejections,
                 tally.tokens, tally.rejections_by_step, tally.rejection_count,
             )  # fmt: skip
             return
-        from specsim.engines.kernels.alias import advance_rounds
+        if self.path == "permute":
+            from specsim.engines.kernels.permute import advance_permuted
+
+            advance_permuted(
+                *what[:8], byte_planes(tables.entries, layout), layout.root > 0,
+                state.context, state.rejections,
+                tally.tokens, tally.rejections_by_step, tally.rejection_count,
+            )  # fmt: skip
+            return
+        from specsim.engines.kernels.alias_rounds import advance_rounds
 
         advance_rounds(
             *what, np.uint32(layout.bonus), self.next_context, shape.tokens,

@@ -219,6 +219,24 @@ def unpack(entries: Indices, bits: int) -> Words:
     return masses
 
 
+def byte_planes(entries: Indices, layout: Layout) -> NDArray[np.uint8]:
+    """Return tables of at most 8 tokens as byte planes for `specsim.engines.kernels.permute`.
+
+    Returns
+    -------
+    ndarray of uint8
+        Shape ``(steps or 1, 4 * 128)``, or ``(steps or 1, 4 * 256)`` with rows for first positions.
+    """
+    steps = len(entries)
+    rooted = layout.root > 0
+    contexts = layout.root or layout.rows
+    rows = np.zeros((steps, 1 + rooted, 8, 16), np.uint32)
+    rows[:, :, :contexts] = entries.reshape(steps, 1 + rooted, contexts, 16)
+    words = rows.reshape(steps, -1)
+    planes = [(words >> np.uint32(8 * plane)) & np.uint32(255) for plane in range(4)]
+    return np.stack(planes, axis=1).astype(np.uint8).reshape(steps, -1)
+
+
 def _parts(rows: int, bits: int) -> Iterator[slice]:
     """Split rows so that a part's scratch arrays stay small."""
     size = max(1, _SCRATCH_BYTES // (8 * 2**bits))

@@ -1,16 +1,24 @@
-"""Random words of the alias engine: four positions of a run share one Philox block."""
+"""What the kernels of the alias engine share: random words, first contexts, counts of tokens.
+
+Four positions of a run share one Philox block.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import lockstep
+from specsim.engines.jit import device, lockstep
 from specsim.engines.philox import philox
 
 #: Second counter word of every draw of this engine. The other engines use slots below 2^30 or above 2^31.
 SLOT = np.uint64(1 << 30)
 #: Positions per Philox block: position n of a run reads word ``n % 4`` of block ``n // 4``; 0 is the prompt.
 PACK = 4
+
+ONE = np.uint32(1)
+_31 = np.uint32(31)
+_LANES = 64
+_BYTES = np.uint64(0x00FF00FF00FF00FF)
 
 LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -46,3 +54,54 @@ def fill_block(words, size, seed, first_run, block):
     fill(words, begun, seed, first_run, block)
     if begun < size:
         fill(words[:, begun:], size - begun, seed, first_run + np.uint64(begun), block)
+
+
+@device
+def aligned(size):
+    """Return zeros, uint32, that begin at a cache line, so that no vector of them spans two."""
+    room = np.zeros(size + 16, np.uint32)
+    skip = np.int64(((64 - (np.int64(room.ctypes.data) & 63)) & 63) >> 2)
+    return room[skip : skip + size]
+
+
+@lockstep
+def start(words, entries, bits, context):
+    """Draw the first contexts of the runs."""
+    mask = np.uint32((ONE << (bits & _31)) - ONE)
+    for i in range(context.size):
+        word = words[i]
+        column = np.uint32(word & mask)
+        entry = entries[np.uint64(column)]
+        context[i] = column if np.uint32(word | mask) < entry else np.uint32(entry & mask)
+
+
+@lockstep
+def count(cells, counts):
+    """Add one to the count of every cell."""
+    for i in range(cells.size):
+        counts[np.uint64(cells[i])] += 1
+
+
+@lockstep
+def count_packed(cells, sums, counts):
+    """Add one to the count of every cell, cells being below 8: eight byte counters per 64-bit lane."""
+    for low in range(0, cells.size, 127 * _LANES):
+        size = min(127 * _LANES, cells.size - low)
+        groups = size // _LANES
+        for lane in range(_LANES):
+            sums[lane] = np.uint64(0)
+        for group in range(groups):
+            for lane in range(_LANES):
+                shift = np.uint64(cells[np.uint64(low + group * _LANES + lane)]) << np.uint64(3)
+                sums[lane] = sums[lane] + (np.uint64(1) << (shift & np.uint64(63)))
+        for lane in range(size - groups * _LANES):
+            shift = np.uint64(cells[np.uint64(low + groups * _LANES + lane)]) << np.uint64(3)
+            sums[lane] = sums[lane] + (np.uint64(1) << (shift & np.uint64(63)))
+        even = np.uint64(0)
+        odd = np.uint64(0)
+        for lane in range(_LANES):
+            even += sums[lane] & _BYTES
+            odd += (sums[lane] >> np.uint64(8)) & _BYTES
+        for token in range(counts.size):
+            half = odd if token & 1 else even
+            counts[token] += np.int64((half >> np.uint64(16 * (token >> 1))) & np.uint64(0xFFFF))

@@ -16,7 +16,6 @@ from specsim import (
     RejectionBased,
     Speculative,
     merge,
-    paper_pair,
     random_pair,
     simulate,
 )
@@ -328,17 +327,3 @@ def test_large_vocabulary__and_many_contexts():
         other = simulate(pair, Speculative(), runs=20_000, seed=9, threads=1)
         for name in ("rejections_by_step", "first_accepted_length_count"):
             assert np.abs(result[name].values - other[name].values).max() < 1000
-
-
-def test_paths__asked_for_by_name():
-    from specsim.engines.tallies import Shape
-
-    pair = paper_pair(5)
-    shape = Shape.of(pair, 5, None, "all")
-    arguments = {"seed": 1, "first_run": 0, "runs": 10, "threads": 1}
-    with pytest.raises(
-        UnsupportedError, match="path is 'gather', which does not serve here; give one of rounds"
-    ):
-        alias.run_alias(
-            pair, Speculative(), shape, rejections_of_run=None, progress=None, path="gather", **arguments
-        )

@@ -19,7 +19,7 @@ from specsim import (
     random_pair,
 )
 from specsim.engines.alias_tables import Layout, build_tables, collapse, column_bits, pack, unpack
-from specsim.engines.kernels.alias import step_plain
+from specsim.engines.kernels.alias_rejections import step_plain
 from specsim.engines.plans import prepare
 
 UNIT = 2**32

@@ -1,12 +1,6 @@
-"""Collapsed decoding by alias tables, in lockstep: time outside, runs inside, one gather per token.
+"""Collapsed decoding by alias tables of any algorithm and any pair, in lockstep.
 
-An atom is a token with the way it came to be written: ``token`` when it was drafted and accepted (or is a
-bonus token), ``token + 2**(bits - 1)`` when it was written after a rejection. A row of a table has
-``2**bits`` columns; the low bits of a random word choose the column, the others are compared with its
-threshold.
-
-Products and shifts of uint32 are cast back at once and shifts are masked, or LLVM would work on 64 bits and
-gather half as many entries at a time.
+Atoms and entries are as in `specsim.engines.kernels.alias_rejections`.
 """
 
 from __future__ import annotations
@@ -15,56 +9,13 @@ import numpy as np
 from numba import boolean, int64, uint32, uint64, void
 
 from specsim.engines.jit import kernel, lockstep
-from specsim.engines.kernels.alias_words import PACK, fill, fill_block, until_carry
+from specsim.engines.kernels.alias_words import ONE, PACK, aligned, count, fill_block, start
 from specsim.engines.kernels.sampling import BLOCK, record_round, sum_rounds
 
-#: Runs per block of `advance_rejections`.
-WIDE_BLOCK = 2048
-#: Vocabularies up to this size are counted in packed bytes.
-PACKED_TOKENS = 8
-
-ONE = np.uint32(1)
 _31 = np.uint32(31)
-_MOST = np.uint32(0x7FFFFFFF)
-_LANES = 64
-_BYTES = np.uint64(0x00FF00FF00FF00FF)
 
 _STATE = uint32[::1]
 _COUNT = int64[::1]
-
-
-@lockstep
-def start(words, entries, bits, context):
-    """Draw the first contexts of the runs."""
-    mask = np.uint32((ONE << (bits & _31)) - ONE)
-    for i in range(context.size):
-        word = words[i]
-        column = np.uint32(word & mask)
-        entry = entries[np.uint64(column)]
-        context[i] = column if np.uint32(word | mask) < entry else np.uint32(entry & mask)
-
-
-@lockstep
-def step_plain(words, entries, bits, root, row, token, rejections):
-    """Emit one token per run where the row is the last token, plus `root` after a rejection."""
-    shift = np.uint32(bits & _31)
-    mask = np.uint32((ONE << shift) - ONE)
-    half = np.uint32(np.uint32(shift - ONE) & _31)
-    below = np.uint32(mask >> ONE)
-    total = np.uint32(0)
-    for i in range(row.size):
-        word = words[i]
-        column = np.uint32(word & mask)
-        index = np.uint32((np.uint32(row[i] << shift) | column) & _MOST)
-        entry = entries[np.uint64(index)]
-        atom = column if np.uint32(word | mask) < entry else np.uint32(entry & mask)
-        rejected = np.uint32(atom >> half)
-        emitted = np.uint32(atom & below)
-        token[i] = emitted
-        row[i] = np.uint32(emitted + np.uint32(rejected * root))
-        rejections[i] = np.uint32(rejections[i] + rejected)
-        total = np.uint32(total + rejected)
-    return np.int64(total)
 
 
 @lockstep
@@ -110,90 +61,6 @@ def step_phased(
     return np.int64(total)
 
 
-@lockstep
-def count(cells, counts):
-    """Add one to the count of every cell."""
-    for i in range(cells.size):
-        counts[np.uint64(cells[i])] += 1
-
-
-@lockstep
-def count_packed(cells, sums, counts):
-    """Add one to the count of every cell, cells being below 8: eight byte counters per 64-bit lane."""
-    for low in range(0, cells.size, 127 * _LANES):
-        size = min(127 * _LANES, cells.size - low)
-        groups = size // _LANES
-        for lane in range(_LANES):
-            sums[lane] = np.uint64(0)
-        for group in range(groups):
-            for lane in range(_LANES):
-                shift = np.uint64(cells[np.uint64(low + group * _LANES + lane)]) << np.uint64(3)
-                sums[lane] = sums[lane] + (np.uint64(1) << (shift & np.uint64(63)))
-        for lane in range(size - groups * _LANES):
-            shift = np.uint64(cells[np.uint64(low + groups * _LANES + lane)]) << np.uint64(3)
-            sums[lane] = sums[lane] + (np.uint64(1) << (shift & np.uint64(63)))
-        even = np.uint64(0)
-        odd = np.uint64(0)
-        for lane in range(_LANES):
-            even += sums[lane] & _BYTES
-            odd += (sums[lane] >> np.uint64(8)) & _BYTES
-        for token in range(counts.size):
-            half = odd if token & 1 else even
-            counts[token] += np.int64((half >> np.uint64(16 * (token >> 1))) & np.uint64(0xFFFF))
-
-
-@kernel(
-    void(
-        uint64, uint64, int64, int64, int64, int64,
-        _STATE, uint32, uint32[:, ::1], uint32, uint32,
-        _STATE, _STATE, int64[:, ::1], _COUNT, _COUNT,
-    ),
-    distinct=True,
-)  # fmt: skip
-def advance_rejections(
-    seed, first_run, runs, begin, end, horizon,
-    initial, initial_bits, entries, bits, root,
-    row, rejections, token_count, by_step, rejection_count,
-):  # fmt: skip
-    """Advance runs over the positions ``begin .. end - 1`` (counted from 0), counting rejections and tokens.
-
-    For algorithms and pairs in which the next row is the last token, plus `root` after a rejection. Entries
-    have one row per step from `begin` on, or one that serves all.
-    """
-    words = np.empty((PACK, WIDE_BLOCK), np.uint32)
-    token = np.empty(WIDE_BLOCK, np.uint32)
-    sums = np.empty(_LANES, np.uint64)
-    packed = token_count.shape[1] <= PACKED_TOKENS
-    low = 0
-    while low < runs:
-        run = first_run + np.uint64(low)
-        size = until_carry(run, min(WIDE_BLOCK, runs - low))
-        rows = row[low : low + size]
-        tokens = token[:size]
-        counts = rejections[low : low + size]
-        if begin == 0:
-            fill(words, size, seed, run, np.uint64(0))
-            start(words[0], initial, initial_bits, rows)
-            for i in range(size):
-                rows[i] = np.uint32(rows[i] + root)
-        elif (begin + 1) % PACK:
-            fill(words, size, seed, run, np.uint64((begin + 1) // PACK))
-        for step in range(begin, end):
-            position = step + 1
-            if position % PACK == 0:
-                fill(words, size, seed, run, np.uint64(position // PACK))
-            table = entries[0 if entries.shape[0] == 1 else step - begin]
-            by_step[step] += step_plain(words[position % PACK], table, bits, root, rows, tokens, counts)
-            if packed:
-                count_packed(tokens, sums, token_count[step])
-            else:
-                count(tokens, token_count[step])
-        if end == horizon:
-            for i in range(size):
-                rejection_count[np.uint64(counts[i])] += 1
-        low += size
-
-
 @kernel(
     void(
         uint64, uint64, int64, int64, int64, int64,
@@ -217,8 +84,8 @@ def advance_rounds(
     a step hold one row per context for positions inside a round, then from row `root` on for first positions
     and from row `bonus` on for bonus tokens.
     """
-    words = np.empty((PACK, BLOCK), np.uint32)
-    notes = np.empty((5, BLOCK), np.uint32)
+    words = aligned(PACK * BLOCK).reshape(PACK, BLOCK)
+    notes = aligned(5 * BLOCK).reshape(5, BLOCK)
     listed = np.empty(BLOCK, np.uint32)
     whole = np.uint32(draft_length)
     tokens = np.uint64(vocabulary)
