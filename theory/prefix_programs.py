@@ -57,12 +57,7 @@ class PrefixTree:
             More than 1024 outputs.
         """
         contexts = [c for c, mass in enumerate(pair.initial) if mass]
-        outputs = len(contexts) * pair.tokens**pair.horizon
-        if outputs > MAX_OUTPUTS:
-            raise TooLargeError(
-                f"horizon {pair.horizon} with {pair.tokens} tokens and {len(contexts)} first contexts has "
-                f"{outputs} outputs; at most {MAX_OUTPUTS} are unrolled, use a shorter horizon"
-            )
+        check_outputs(len(contexts), pair.tokens, pair.horizon)
         parents = [-1] * len(contexts)
         draft = [Fraction(1)] * len(contexts)
         mass = [pair.initial[c] for c in contexts]
@@ -168,6 +163,17 @@ class PrefixTree:
                 for w in below
             )
         return cost
+
+
+def check_outputs(roots: int, tokens: int, horizon: int) -> None:
+    """Raise `TooLargeError` when there are more outputs than are unrolled."""
+    outputs = roots * tokens ** min(horizon, 64)
+    if outputs > MAX_OUTPUTS:
+        raise TooLargeError(
+            f"horizon {horizon} with {tokens} tokens and {roots} first contexts has "
+            f"{outputs if outputs < 10**9 else 'over 10^9'} outputs; at most {MAX_OUTPUTS} are unrolled, "
+            "use a shorter horizon"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

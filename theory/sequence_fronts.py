@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
-from specsim.pairs import ModelPair
 from specsim.theory.certificate_formats import FrontCertificate, FrontLine, FrontPoint
-from specsim.theory.prefix_programs import PrefixTree, exact_law, exact_line, solve_price
-from specsim.theory.rational_pair import RationalPair, as_rational
+from specsim.theory.pair_tables import Pair, tables_of
+from specsim.theory.prefix_programs import PrefixTree, check_outputs, exact_law, exact_line, solve_price
+from specsim.theory.rational_pair import as_rational
 from specsim.theory.rows import Number, as_array, read_number
 
 #: Neighbouring points this close to their chord are not refined when exact recovery has failed.
@@ -109,7 +109,7 @@ class SequenceFront:
 
 
 def sequence_front(
-    pair: ModelPair | RationalPair,
+    pair: Pair,
     *,
     horizon: int | None = None,
     exact: bool = False,
@@ -157,17 +157,21 @@ def sequence_front(
     Examples
     --------
     >>> from fractions import Fraction as F
+    >>> from specsim.theory import RationalPair
     >>> pair = RationalPair.independent((F(1, 3), F(2, 3)), (F(2, 3), F(1, 3)), horizon=3)
     >>> front = sequence_front(pair, exact=True)
     >>> str(front.joint_total_variation), str(front.rejections_at(F(13, 54)))
     ('13/27', '1/3')
     """
-    rational = as_rational(pair, horizon)
+    tables = tables_of(pair)
+    length = tables.check_horizon(horizon)
+    check_outputs(int(np.count_nonzero(tables.initial_weights)), tables.tokens, length)
+    rational = as_rational(pair, length)
     tree = PrefixTree.unroll(rational)
     points, lines = _explore(tree, Fraction(read_number("resolution", resolution, exact=True)), max_corners)
     certificate = FrontCertificate(
         pair=pair.identity,
-        horizon=rational.horizon,
+        horizon=length,
         points=tuple(points),
         lines=tuple(lines),
         gap=_open_gap(points, lines),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from specsim.errors import TooLargeError
-from specsim.pairs import ModelPair
-from specsim.theory.rational_pair import RationalPair, as_rational
+from specsim.theory.pair_tables import Pair, tables_of
 from specsim.theory.rows import Number, read_number
 
 _MAX_EXACT_ENTRIES = 20_000
@@ -40,7 +41,7 @@ class OverAcceptanceIdentity:
 
 
 def over_acceptance_identity(
-    pair: ModelPair | RationalPair,
+    pair: Pair,
     epsilon: float | Fraction,
     *,
     horizon: int | None = None,
@@ -75,56 +76,64 @@ def over_acceptance_identity(
         With `exact=True`: more than 20000 (step, context, token) triples, whose rationals grow too long.
     """
     extra: Any = read_number("epsilon", epsilon, exact=exact)
-    rational = as_rational(pair, horizon)
-    entries = rational.horizon * rational.contexts * rational.tokens
+    tables = tables_of(pair)
+    length = tables.check_horizon(horizon)
+    entries = length * tables.contexts * tables.tokens
     if exact and entries > _MAX_EXACT_ENTRIES:
         raise TooLargeError(
             f"{entries} (step, context, token) triples are too many for exact=True; at most "
             f"{_MAX_EXACT_ENTRIES}, use exact=False or a shorter horizon"
         )
-    number = Fraction if exact else float
-    outputs = sum(1 for mass in rational.initial if mass) * rational.tokens**rational.horizon
-    mass: list[Any] = [number(m) for m in rational.initial]
+    if exact:
+        target, draft = tables.fractions(tables.target_weights), tables.fractions(tables.draft_weights)
+        mass: NDArray[Any] = tables.fractions(tables.initial_weights)
+    else:
+        target, draft, mass = tables.target, tables.draft, tables.initial
+    following = tables.next_context
+    few = int(np.count_nonzero(mass)) * tables.tokens ** min(length, 64) <= _MAX_OUTPUTS
     # Per output so far: context, mass under the algorithm, mass under the target.
-    prefixes: list[tuple[int, Any, Any]] = [(c, m, m) for c, m in enumerate(mass) if m]
-    totals: list[Any] = [number(0)] * 3
-    for step in range(rational.horizon):
-        rows: list[tuple[list[Any], list[Any]]] = []
-        after: list[Any] = [number(0)] * rational.contexts
-        for context in range(rational.contexts):
-            target = [number(t) for t in rational.target_row(step, context)]
-            draft = [number(d) for d in rational.draft_row(step, context)]
-            accepted = [min(d, t + extra) for t, d in zip(target, draft, strict=True)]
-            rejection = sum(d - g for d, g in zip(draft, accepted, strict=True))
-            missing = [max(t - d, 0 * t) for t, d in zip(target, draft, strict=True)]
-            written = list(accepted)
-            if rejection > 0:
-                share = rejection / sum(missing)
-                written = [g + share * m for g, m in zip(accepted, missing, strict=True)]
-            weight = mass[context]
-            bias = sum(abs(t - w) for t, w in zip(target, written, strict=True)) / 2
-            for k, value in enumerate((rejection, bias, sum(missing))):
-                totals[k] += weight * value
-            for x, w in enumerate(written):
-                after[rational.next_context[context][x]] += weight * w
-            rows.append((written, target))
-        if outputs <= _MAX_OUTPUTS:
-            prefixes = _extend(prefixes, rows, rational.next_context)
+    prefixes: list[tuple[int, Any, Any]] = [(c, m, m) for c, m in enumerate(mass.tolist()) if m]
+    totals: list[Any] = [0 * extra] * 3
+    for step in range(length):
+        index = tables.step_index(step)
+        written, sums = _written(target[index], draft[index], extra)
+        for k, values in enumerate(sums):
+            totals[k] += (mass * values).sum()
+        if few:
+            prefixes = _extend(prefixes, written.tolist(), target[index].tolist(), following.tolist())
+        after = np.full(tables.contexts, 0 * extra, dtype=mass.dtype)
+        np.add.at(after, following, mass[:, None] * written)
         mass = after
-    joint = sum(abs(o - t) for _, o, t in prefixes) / 2 if outputs <= _MAX_OUTPUTS else None
+    joint = sum(abs(o - t) for _, o, t in prefixes) / 2 if few else None
     return OverAcceptanceIdentity(
         rejections=totals[0], losses=totals[1], distances=totals[2], joint_bias=joint
     )
 
 
+def _written(
+    target: NDArray[Any], draft: NDArray[Any], extra: Any
+) -> tuple[NDArray[Any], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Law written in every context, and per context the rejection probability, Loss* and the distance."""
+    accepted = np.minimum(draft, target + extra)
+    rejection = (draft - accepted).sum(axis=1)
+    missing = np.maximum(target - draft, 0 * extra)
+    distance = missing.sum(axis=1)
+    share = np.array(
+        [r / d if r > 0 else 0 * extra for r, d in zip(rejection, distance, strict=True)], dtype=target.dtype
+    )
+    written = accepted + share[:, None] * missing
+    return written, (rejection, abs(target - written).sum(axis=1) / 2, distance)
+
+
 def _extend(
-    prefixes: Sequence[tuple[int, Any, Any]],
-    rows: Sequence[tuple[list[Any], list[Any]]],
-    next_context: Sequence[Sequence[int]],
+    prefixes: list[tuple[int, Any, Any]],
+    written: list[list[Any]],
+    target: list[list[Any]],
+    following: list[list[int]],
 ) -> list[tuple[int, Any, Any]]:
     return [
-        (next_context[context][x], written * w, aimed * t)
-        for context, written, aimed in prefixes
-        for x, (w, t) in enumerate(zip(*rows[context], strict=True))
-        if written * w or aimed * t
+        (following[context][x], own * w, aimed * t)
+        for context, own, aimed in prefixes
+        for x, (w, t) in enumerate(zip(written[context], target[context], strict=True))
+        if own * w or aimed * t
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from specsim.errors import InputError
@@ -79,15 +79,14 @@ def batch_improvement_uniform(drafts: int) -> Derivation:
     ]
     masses = root_masses(groups, drafts, {ratio: 1 + above})
     share = 1 - 1 / ratio
-    m = sympy.Symbol("M", positive=True, integer=True)
     induction = _induction(
-        m,
-        scale=ratio * (1 - share**m),
-        mass=share**m,
+        share,
+        scale=lambda power: ratio * (1 - power * share),
+        mass=lambda power: power * share,
         # Target tokens keep (rho - C_m) / n each, which is rho (1 - 1/rho)^m / n >= 0; the others have none.
         mass_from_scale=lambda scale: (size / ratio) * (ratio / size - scale / size),
-        first_scale=sympy.Integer(1),
     )
+    m = sympy.Symbol("M", positive=True, integer=True)
     return Derivation(
         name=rf"\mathrm{{BI}}_{{{drafts}}}",
         derived=sympy.factor(masses[0][1] - masses[-1][1]),
@@ -130,17 +129,16 @@ def batch_improvement_bernoulli(drafts: int, *, draft_larger: bool = True) -> De
         [(1, 1 - v, 1 - u), (1, v, u)], drafts, two_token_coordinates(u, v, first_larger=draft_larger)
     )
     base, distance = (u, u - v) if draft_larger else (1 - u, v - u)
-    m = sympy.Symbol("M", positive=True, integer=True)
     kept, gain = sympy.symbols("kept gain", positive=True)
     induction = _induction(
-        m,
-        scale=1 + gain * (1 - kept ** (m - 1)) / (1 - kept),
-        mass=kept ** (m - 1) * gain,
+        kept,
+        scale=lambda power: 1 + gain * (1 - power) / (1 - kept),
+        mass=lambda power: power * gain,
         # The token that the draft neglects has D = 1 - kept and T = D + gain, which leaves
         # kept^(m-1) gain >= 0; the other has T <= D <= C_m D.
         mass_from_scale=lambda scale: 1 - kept + gain - scale * (1 - kept),
-        first_scale=sympy.Integer(1),
     )
+    m = sympy.Symbol("M", positive=True, integer=True)
     order = (
         (sympy.Ge(u, v), sympy.Ge(v, 0), sympy.Le(u, 1))
         if draft_larger
@@ -178,12 +176,21 @@ def check_count(field: str, value: object) -> None:
         raise InputError(f"{field} is {value!r}; give a whole number of at least 1")
 
 
-def _induction(m: Any, *, scale: Any, mass: Any, mass_from_scale: Any, first_scale: Any) -> bool:
-    """Whether guessed C_m and B_m start right and obey the recursion for every m."""
+def _induction(
+    base: Any,
+    *,
+    scale: Callable[[Any], Any],
+    mass: Callable[[Any], Any],
+    mass_from_scale: Callable[[Any], Any],
+) -> bool:
+    """Whether guessed C_m and B_m, functions of base^(m - 1), start right and obey the recursion."""
+    import sympy
+
+    power = sympy.Symbol("power")
     return (
-        is_zero(scale.subs(m, 1) - first_scale)
-        and is_zero(mass_from_scale(scale) - mass)
-        and is_zero(scale + mass - scale.subs(m, m + 1))
+        is_zero(scale(sympy.Integer(1)) - 1)
+        and is_zero(mass_from_scale(scale(power)) - mass(power))
+        and is_zero(scale(power) + mass(power) - scale(power * base))
     )
 
 

@@ -52,25 +52,31 @@ def independent_rejections(horizon: int, *, batch: bool = True) -> Derivation:
     ratio = b - d
     fixed = d / (1 - ratio)
     length = sympy.Symbol("L", positive=True, integer=True)
-    at_step = fixed + (1 - fixed) * ratio**length
-    closed = length * fixed + (1 - b) * ratio * (1 - ratio**length) / (1 - ratio) ** 2
-    if not batch:
-        # The general form holds too, but 0^L hides it.
-        at_step, closed = d, length * d
-    # The recursion, the sum's increment and both starts: together they prove every horizon.
+
+    def at_step(power: Any) -> Any:
+        return fixed + (1 - fixed) * power
+
+    def closed(count: Any, power: Any) -> Any:
+        return count * fixed + (1 - b) * ratio * (1 - power) / (1 - ratio) ** 2
+
+    # With power = ratio^n: the recursion, the sum's increment and both starts prove every horizon.
+    power = sympy.Symbol("power")
+    after = at_step(power * ratio)
     induction = (
-        is_zero(at_step.subs(length, length + 1) - ((1 - at_step) * d + at_step * b))
-        and is_zero(closed.subs(length, length + 1) - closed - at_step.subs(length, length + 1))
-        and is_zero(closed.subs(length, 1) - b)
-        and is_zero(at_step.subs(length, 1) - b)
+        is_zero(at_step(1) - 1)
+        and is_zero(after - ((1 - at_step(power)) * d + at_step(power) * b))
+        and is_zero(closed(0, 1))
+        and is_zero(closed(length + 1, power * ratio) - closed(length, power) - after)
     )
+    # Without batches the ratio is 0, and sympy would keep 0^L.
+    general = closed(length, ratio**length) if batch else length * d
     symbols = {"distance": d, "root_mass": b} if batch else {"distance": d}
     order = (sympy.Le(b, d), sympy.Le(d, 1), sympy.Ge(b, 0)) if batch else (sympy.Ge(d, 0), sympy.Le(d, 1))
     return Derivation(
         name=r"\mathbb{E}[N_{\mathrm{rej}}]",
         derived=sympy.expand(total),
-        closed_form=closed.subs(length, horizon),
-        general_form=closed,
+        closed_form=general.subs(length, horizon),
+        general_form=general,
         symbols=symbols,
         assumptions=order,
         steps=tuple(steps),
@@ -190,18 +196,29 @@ def _forward(horizon: int, follow: list, root: list, v: Any, w: Any) -> list[Any
 
 
 def _one_draft_closed_form(length: Any, distances: list[Any], v: Any, w: Any) -> tuple[Any, bool]:
+    """Return the closed form for any horizon, and whether induction proves it."""
+    import sympy
+
     ratio = v[1] - v[0]
     fixed = v[0] / (1 - ratio)
-    law = fixed + (w - fixed) * ratio**length
-    closed = length * ((1 - fixed) * distances[0] + fixed * distances[1]) + (w - fixed) * (
-        distances[1] - distances[0]
-    ) * (1 - ratio**length) / (1 - ratio)
+
+    def law(power: Any) -> Any:
+        return fixed + (w - fixed) * power
+
+    def closed(count: Any, power: Any) -> Any:
+        steady = (1 - fixed) * distances[0] + fixed * distances[1]
+        return count * steady + (w - fixed) * (distances[1] - distances[0]) * (1 - power) / (1 - ratio)
+
+    power = sympy.Symbol("power")
+    now = law(power)
     proved = (
-        is_zero(law.subs(length, length + 1) - ((1 - law) * v[0] + law * v[1]))
-        and is_zero(law.subs(length, 0) - w)
-        and is_zero(closed.subs(length, 0))
+        is_zero(law(1) - w)
+        and is_zero(law(power * ratio) - ((1 - now) * v[0] + now * v[1]))
+        and is_zero(closed(0, 1))
         and is_zero(
-            closed.subs(length, length + 1) - closed - ((1 - law) * distances[0] + law * distances[1])
+            closed(length + 1, power * ratio)
+            - closed(length, power)
+            - ((1 - now) * distances[0] + now * distances[1])
         )
     )
-    return closed, proved
+    return closed(length, ratio**length), proved

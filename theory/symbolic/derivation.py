@@ -46,7 +46,7 @@ class Derivation:
 
     @property
     def is_identity(self) -> bool:
-        """Whether sympy reduces the difference of `derived` and `closed_form` to zero."""
+        """Whether `derived` and `closed_form` are the same rational function."""
         return is_zero(self.derived - self.closed_form)
 
     def latex(self, *, general: bool = False) -> str:
@@ -115,12 +115,10 @@ class Derivation:
 
 
 def is_zero(expression: Any) -> bool:
-    """Whether an expression simplifies to zero."""
+    """Whether a rational function of its symbols is identically zero."""
     import sympy
 
-    if sympy.together(sympy.expand(expression)) == 0:
-        return True
-    return bool(sympy.simplify(sympy.powsimp(sympy.expand(expression))) == 0)
+    return bool(sympy.cancel(sympy.together(sympy.sympify(expression))) == 0)
 
 
 def sign(expression: Any, coordinates: Mapping[Any, Any]) -> int:
