@@ -144,7 +144,7 @@ def batch_limit_rejections(
         target, plain, outside = _limit_rows(pair, step, exact, support_term)
         total -= rejected @ (total_variation(target, rows_of(pair, step, exact)[1]) - outside.sum(axis=1))
         rejected = emit(pair, law - rejected, plain) + emit(pair, rejected, outside)
-    return total
+    return total if exact else float(total)
 
 
 def _limit_rows(pair: PairTables, step: int, exact: bool, support_term: bool) -> tuple[Array, Array, Array]:

@@ -24,6 +24,7 @@ Array = NDArray[Any]
 
 _MAX_STATES = 400_000
 _MAX_ARRAY = 2e6
+_MAX_LENGTH = 300
 _MAX_PATHS = 2**14
 
 
@@ -46,7 +47,7 @@ class BlockLaws:
         self.has_bonus = limit is not None and algorithm.bonus
         self._next = pair.next_context.tolist()
         self._rows: dict[int, tuple[list[list[Any]], list[list[Any]]]] = {}
-        self._ends: dict[tuple[Any, ...], tuple[Any, Any, Any]] = {}
+        self._ends: dict[tuple[Any, ...], tuple[Any, Any]] = {}
 
     @cached_property
     def _arrays(self) -> BlockRounds | None:
@@ -91,7 +92,8 @@ class BlockLaws:
         law = self.rejection_law()
         counts = np.arange(len(law))
         mean = (law * counts).sum()
-        return (law * counts**2).sum() - mean * mean
+        variance = (law * counts**2).sum() - mean * mean
+        return variance if self.exact else float(variance)
 
     def accepted_length_counts(self, first_round: bool = False) -> Array:
         """Count rounds by accepted length; with `first_round` only the first round of a run."""
@@ -144,13 +146,13 @@ class BlockLaws:
         pairs = zip(target[context], draft[context], strict=True)
         return [max(ratio * t - d, self.zero) for t, d in pairs]
 
-    def ends(self, position: int, left: int, context: int, ratio: Any) -> tuple[Any, Any, Any]:
-        """Pr(the block ends here), Pr(here or later), Pr(later), given the tokens drafted up to here."""
+    def ends(self, position: int, left: int, context: int, ratio: Any) -> tuple[Any, Any]:
+        """Pr(the block ends here) and Pr(here or later), given the tokens drafted up to here."""
         key = (position, left, context, ratio)
         if key in self._ends:
             return self._ends[key]
         if left == 0:
-            result = (ratio, ratio, self.zero)
+            result = (ratio, ratio)
         else:
             mass = sum(self.excess(position, context, ratio), self.zero)
             below = mass + 1 - ratio
@@ -163,7 +165,7 @@ class BlockLaws:
                     new = self.ratio(ratio, target[context][token], weight)
                     later += weight * self.ends(position + 1, left - 1, following, new)[1]
             here = test * (1 - later)
-            result = (here, here + later, later)
+            result = (here, here + later)
         if len(self._ends) > _MAX_STATES:
             raise TooLargeError(
                 f"block verification with draft_length {self.length} and {self.pair.tokens} tokens has more "
@@ -186,6 +188,11 @@ class _Pass:
     """One forward pass; the tag of a mass is its count, or its emitted sequence."""
 
     def __init__(self, laws: BlockLaws, *, count: str | None = None, first_round: bool = False) -> None:
+        if laws.length > _MAX_LENGTH:
+            raise TooLargeError(
+                f"block verification drafts {laws.length} tokens per round (draft_length or horizon); "
+                f"theory takes at most {_MAX_LENGTH}"
+            )
         self.laws = laws
         self.count = count
         self.first_round = first_round
@@ -238,8 +245,7 @@ class _Pass:
         self, position: int, left: int, accepted: int, context: int, ratio: Any, tag: int, mass: Any
     ) -> None:
         laws = self.laws
-        here, _, later = laws.ends(position, left, context, ratio)
-        stop = mass * (here if accepted else 1 - later)
+        stop = mass * laws.ends(position, left, context, ratio)[0]
         if stop:
             excess = laws.excess(position, context, ratio)
             total = sum(excess, laws.zero)

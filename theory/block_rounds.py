@@ -141,7 +141,7 @@ class BlockRounds:
             mass = excess.sum(axis=1)
             below = mass + 1 - level.ratio
             test = np.divide(mass, below, out=np.ones_like(mass), where=below > 0)
-            here = (test if depth else 1.0) * np.maximum(1 - later, 0.0)
+            here = test * np.maximum(1 - later, 0.0)
             residual = np.divide(excess, mass[:, None], out=np.zeros_like(excess), where=mass[:, None] > 0)
             residual *= here[:, None]
             landed = level.origin[:, None] * contexts + self.pair.next_context[level.context]

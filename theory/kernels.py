@@ -258,10 +258,10 @@ def _(algorithm: Batch, rows: StepRows) -> tuple[Position, Position]:
 
 @position_kernels.register
 def _(algorithm: BatchAsPrinted, rows: StepRows) -> tuple[Position, Position]:
-    # The row in use when the loop is left, and the row after the one subtraction too many.
+    # Line 28 subtracts the draft from the row in use when the loop is left, which is excess / total.
     failures = 1 if algorithm.slip == "inside-loop" else algorithm.drafts
     excess, denominator = root_excess(rows, failures)
-    one_too_many, _ = root_excess(rows, failures + 1)
+    one_too_many = positive(excess * rows.unit - excess.sum(axis=1)[:, None] * rows.draft)
     accept = rows.target * (denominator // rows.unit if rows.exact else 1.0) - excess
     root = _spread(accept, excess.sum(axis=1), one_too_many, denominator, rows.exact)
     return root, plain_position(rows)

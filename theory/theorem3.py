@@ -204,7 +204,7 @@ def batch_rejections(
     total: Any = 0
     for step in _steps(pair, drafts, base_case, horizon, exact):
         total += step.law @ step.variation - step.before @ (step.variation - step.root_masses)
-    return total
+    return total if exact else float(total)
 
 
 def shifted_batch_rejections(
@@ -232,7 +232,7 @@ def shifted_batch_rejections(
     total: Any = 0
     for step in _steps(pair, drafts, 1, horizon, exact):
         total += step.law @ step.variation - step.after @ (step.variation - step.root_masses)
-    return total
+    return total if exact else float(total)
 
 
 def batch_rejections_by_recursion(

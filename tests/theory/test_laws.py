@@ -204,6 +204,16 @@ def test_floats_equal_exact_numbers_at_moderate_size(algorithm: Algorithm) -> No
         assert np.abs(function(pair, algorithm) - exact).max() < 1e-11, name
 
 
+def test_nearly_equal_rows() -> None:
+    """The smallest difference a pair can have: floats must not lose the residual of the printed slip."""
+    unit = 2.0**-32
+    pair = make([[1.0, 0.0]] * 2, [[1 - unit, unit]] * 2, 2)
+    for slip in ("inside-loop", "extra-subtraction"):
+        algorithm = BatchAsPrinted(drafts=3, slip=slip)
+        exact = theory.output_law(pair, algorithm, exact=True).astype(float)
+        assert np.abs(theory.output_law(pair, algorithm) - exact).max() < 1e-15
+
+
 @dataclass(frozen=True, kw_only=True)
 class RootEverywhere(Batch):
     """A mutant: the root kernel serves every position."""
@@ -274,6 +284,12 @@ class TestRefusals:
         target, draft = generator.dirichlet(np.ones(6), (2, 12, 6))
         with pytest.raises(TooLargeError, match="draft_length 12"):
             theory.expected_rejections(make(target, draft, 12), BlockVerification())
+
+    def test_block_verification_with_endless_drafts(self) -> None:
+        pair = make([[1.0]], [[1.0]], 1000)
+        with pytest.raises(TooLargeError, match="1000 tokens per round"):
+            theory.expected_rejections(pair, BlockVerification(), exact=True)
+        assert theory.expected_target_calls(pair, BlockVerification(draft_length=299, bonus=False)) == 4
 
     def test_unknown_descriptor(self) -> None:
         class Unknown(Algorithm):
