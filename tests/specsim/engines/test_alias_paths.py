@@ -34,6 +34,7 @@ PAIRS = [
     paper_pair(50),
     random_pair(contexts=8, horizon=600, seed=1, stationary=True),
     random_pair(contexts=2, horizon=3, seed=2, family="disjoint"),
+    random_pair(contexts=4, horizon=600, seed=2, family="disjoint", stationary=True),
     random_pair(contexts=1, horizon=5, seed=3),
     random_pair(contexts=9, horizon=9, seed=4),
     random_pair(contexts=300, horizon=3, seed=5, family="sparse"),
@@ -82,18 +83,45 @@ def test_permute__does_not_depend_on_threads_chunks_or_stages(algorithm, monkeyp
 
 
 @permuting
-def test_permute__compares_every_byte_of_the_threshold(monkeypatch):
-    """Rows with masses of 1, 2^8, 2^16 and 2^24: thresholds that differ in one byte only."""
-    from specsim import ModelPair
+@pytest.mark.parametrize("rooted", [False, True])
+def test_permute__compares_every_bit_of_the_threshold(rooted):
+    """Words just below, at and just above thresholds whose bytes are extreme, against the gathering step."""
+    import numba
 
-    small = np.array([1, 2**8 + 1, 2**16 - 1, 2**24, 2**24 + 2**16, 0])
-    row = np.append(small, 2**32 - small.sum()) / 2**32
-    pair = ModelPair.from_probabilities(
-        [np.roll(row, i) for i in range(7)], [np.roll(row, 2 * i) for i in range(7)], initial=row, horizon=40
-    )
-    options = {"runs": 400_000}
-    one = run("permute", pair, Speculative(), monkeypatch, **options)
-    assert_equal(one, run("gather", pair, Speculative(), monkeypatch, **options))
+    from specsim.engines.alias_tables import Layout, byte_planes
+    from specsim.engines.kernels import permute
+    from specsim.engines.kernels.alias_rejections import step_plain
+
+    emit = permute.step_rooted if rooted else permute.step_plain
+
+    @numba.njit
+    def step(words, planes, base, marks, met, groups, tail):
+        return emit(words, planes, base, marks, met, groups, tail)
+
+    generator = np.random.default_rng(1)
+    rows = 16 if rooted else 8
+    layout = Layout(bits=4, rows=rows, root=8 if rooted else 0, bonus=0)
+    extremes = np.array([0, 1, 2**28 - 1, *(2 ** np.arange(4, 28, 4)), *(2 ** np.arange(4, 28, 4) - 1)])
+    for _ in range(200):
+        thresholds = generator.choice(extremes, size=rows * 16) ^ generator.choice(extremes, size=rows * 16)
+        aliases = generator.integers(0, 16, size=rows * 16)
+        entries = (thresholds << 4 | aliases).astype(np.uint32)
+        row = generator.integers(0, rows, size=128).astype(np.uint32)
+        column = generator.integers(0, 16, size=128)
+        fraction = np.clip(thresholds[row * 16 + column] + generator.integers(-1, 2, size=128), 0, 2**28 - 1)
+        words = (fraction << 4 | column).astype(np.uint32)
+        base, marks, met = np.zeros(32, np.uint32), np.zeros(32, np.uint32), np.zeros(8, np.int64)
+        permute.to_lanes(row, base)
+        total = step(words, byte_planes(entries[None], layout)[0], base, marks, met, 2, np.uint64(0))
+        token, counts = np.zeros(128, np.uint32), np.zeros(128, np.uint32)
+        root = np.uint32(layout.root)
+        assert total == step_plain(words, entries, np.uint32(4), root, row, token, counts)
+        got_row, got_counts = np.zeros(128, np.uint32), np.zeros(128, np.uint32)
+        permute.from_lanes(base, np.uint32(4), got_row)
+        permute.from_lanes(marks, np.uint32(0), got_counts)
+        assert np.array_equal(got_row, row)
+        assert np.array_equal(got_counts, counts)
+        assert np.array_equal(met[:7], np.bincount(token, minlength=8)[:7])
 
 
 def served(pair, algorithm, monkeypatch, **options):
