@@ -1,0 +1,43 @@
+"""Figure 5a: speculative decoding, 100 tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from specsim.paper_figures import paper_values, style
+from specsim.paper_figures.comparison import Row, against_paper
+from specsim.paper_figures.efforts import FigureEffort
+from specsim.paper_figures.registry import Progress
+from specsim.paper_figures.running_mean import compute, draw_running_means, simulation_rows
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+caption = (
+    "As Figure 2a, over 100 tokens: running mean of the rejections of speculative decoding (blue), the "
+    "exact value of Theorem 1 (black line) and the exact 95 % band around it. The point at the right is"
+    " the mean of all runs."
+)
+
+
+def data(
+    effort: FigureEffort, seed: int, threads: int | None = None, progress: Progress | None = None
+) -> xarray.Dataset:
+    """Simulate speculative decoding of 100 tokens on the paper's pair."""
+    return compute("figure-5a", 100, (1,), effort, seed, threads, progress)
+
+
+@style.styled
+def plot(dataset: xarray.Dataset) -> Figure:
+    """Draw the running mean."""
+    return draw_running_means(dataset, colours={1: style.SIMULATED}, span=(33.2, 33.9), gap=0.04)
+
+
+def comparison(dataset: xarray.Dataset) -> list[Row]:
+    """Hold Theorem 1 against the plotted line, and the simulation against Theorem 1."""
+    expected = float(dataset["expected"].sel(drafts=1))
+    return [
+        against_paper("Theorem 1", paper_values.FIGURE_5A_LINE, expected),
+        *simulation_rows(dataset),
+    ]

@@ -1,0 +1,107 @@
+"""Simulated numbers of rejections, reduced to what the figures show."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import xarray
+
+    from specsim.algorithms import Algorithm
+    from specsim.pairs import ModelPair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejections:
+    """Rejections over many runs.
+
+    Attributes
+    ----------
+    total
+        Sum over all runs.
+    runs
+        Number of runs.
+    seed
+        The seed of `specsim.simulate`.
+    first
+        int64: the rejections of each of the first runs; empty unless asked for.
+    """
+
+    total: int
+    runs: int
+    seed: int
+    first: NDArray[np.int64]
+
+
+def seed_of(seed: int, label: str) -> int:
+    """Return a seed below 2^63 for one simulation, so that no two simulations share random words."""
+    digest = hashlib.sha256(f"{seed}/{label}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def simulate_rejections(
+    pair: ModelPair,
+    algorithm: Algorithm,
+    *,
+    runs: int,
+    seed: int,
+    label: str,
+    threads: int | None,
+    first: int = 0,
+) -> Rejections:
+    """Simulate, and keep the total of rejections and those of each of the first runs.
+
+    Parameters
+    ----------
+    pair, algorithm, runs, threads
+        As in `specsim.simulate`.
+    seed, label
+        As in `seed_of`.
+    first
+        For how many of the first runs the rejections of each are kept; at most `runs`.
+    """
+    own = seed_of(seed, label)
+    total = 0
+    kept = np.zeros(0, np.int64)
+    first = min(first, runs)
+    if first:
+        part = _simulate(pair, algorithm, runs=first, seed=own, threads=threads, per_run=True)
+        kept = part["rejections_of_run"].values
+        total += total_rejections(part)
+    if runs > first:
+        part = _simulate(
+            pair, algorithm, runs=runs - first, seed=own, threads=threads, first_run=first, outcomes=False
+        )
+        total += total_rejections(part)
+    return Rejections(total=total, runs=runs, seed=own, first=kept)
+
+
+def total_rejections(result: xarray.Dataset) -> int:
+    """Return the sum over all runs of the number of rejections."""
+    counts = result["rejection_count"]
+    return sum(int(k) * int(n) for k, n in zip(counts["rejections"].values, counts.values, strict=True))
+
+
+def provenance(seed: int, effort: str, **more: Any) -> dict[str, Any]:
+    """Return attributes that tell how a dataset was computed."""
+    import specsim
+
+    return {
+        "specsim": specsim.__version__,
+        "numpy": np.__version__,
+        "paper": "arXiv 2411.00841",
+        "seed": str(seed),
+        "effort": effort,
+        **more,
+    }
+
+
+def _simulate(pair: ModelPair, algorithm: Algorithm, **request: Any) -> xarray.Dataset:
+    from specsim import simulate
+
+    return simulate(pair, algorithm, **request)

@@ -1,0 +1,201 @@
+"""The numbers that the figures are made to show."""
+
+import math
+
+import numpy as np
+import pytest
+
+from specsim.paper_figures import FigureEffort, draw, names, registry
+from specsim.paper_figures.comparison import CLEAR_MISS, simulation_meets, simulation_misses
+from specsim.paper_figures.paper_values import FIGURE_2B_LINES, FIGURE_5C
+
+SHIFTED = {
+    "figure-2b": {4: 14.2198, 5: 14.0120},
+    "figure-2c": {50: 12.742, 100: 12.578, 500: 12.405, 2000: 12.344},
+    "figure-5b": {2: 30.960},
+    "figure-5c": {
+        2: 30.960, 5: 28.735, 10: 27.584, 20: 26.739, 50: 25.978, 150: 25.474, 200: 25.394, 400: 25.258,
+        1000: 25.161, 2000: 25.127,
+    },
+}  # fmt: skip
+EXACT = {
+    "figure-2a": {1: 16.4049},
+    "figure-2b": {4: 14.0901, 5: 13.8684},
+    "figure-2c": {1: 16.4049, 2: 15.0023, 4: 14.0901, 5: 13.8684, 10: 13.3150, 100: 12.3460, 2000: 12.1045},
+    "figure-5a": {1: 33.5348},
+    "figure-5b": {2: 30.8675},
+    "figure-5c": {1: 33.5348, 2: 30.8675, 5: 28.5981, 50: 25.8509, 1000: 25.0048, 2000: 24.9678},
+}
+DEVIATIONS = {"figure-2a": {1: 3.329}, "figure-2b": {4: 2.739, 5: 2.679}, "figure-5b": {2: 4.241}}
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_shifted_sums__are_the_lines_of_the_paper(drawing, name):
+    for drafts, value in SHIFTED[name].items():
+        assert float(drawing(name).dataset["shifted"].sel(drafts=drafts)) == pytest.approx(value, abs=5.1e-4)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_exact_means__are_those_of_the_corrected_algorithm(drawing, name):
+    for drafts, value in EXACT[name].items():
+        assert float(drawing(name).dataset["expected"].sel(drafts=drafts)) == pytest.approx(value, abs=5.1e-5)
+    for drafts, value in DEVIATIONS.get(name, {}).items():
+        found = float(drawing(name).dataset["standard_deviation"].sel(drafts=drafts))
+        assert found == pytest.approx(value, abs=5.1e-4)
+
+
+def test_limits__for_infinitely_many_drafts(drawing):
+    assert float(drawing("figure-2c").dataset["limit"]) == pytest.approx(12.0994, abs=5.1e-5)
+    assert float(drawing("figure-5c").dataset["limit"]) == pytest.approx(24.9515, abs=5.1e-5)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_comparison__holds_and_is_complete(drawing, name):
+    drawn = drawing(name)
+    assert drawn.passed
+    assert drawn.comparison
+    for row in drawn.comparison:
+        assert row.quantity
+        assert row.source
+        assert row.verdict
+        assert math.isfinite(row.ours)
+        assert "NOT" not in row.verdict
+
+
+def test_every_plotted_value__is_compared(drawing):
+    quantities = [row.quantity for row in drawing("figure-5c").comparison]
+    for drafts in FIGURE_5C:
+        assert any(quantity.startswith(f"M = {drafts}:") for quantity in quantities)
+
+
+def test_simulation__meets_the_truth_and_refutes_the_plotted_lines():
+    effort = FigureEffort(name="test", main_runs=200_000, point_runs=1, cell_runs=1)
+    drawn = draw("figure-2b", effort=effort, seed=5)
+    rows = [row for row in drawn.comparison if row.unit == "sigma" and row.required]
+    met = [row for row in rows if row.source == "exact"]
+    missed = [row for row in rows if row.source != "exact"]
+    assert len(met) == len(missed) == 2
+    assert all(abs(row.difference) < 6 for row in met)
+    assert all(row.difference < -CLEAR_MISS for row in missed)
+    assert drawn.passed
+
+
+def test_comparison__fails_when_the_simulation_follows_the_plotted_line(drawing):
+    dataset = drawing("figure-2b").dataset.copy(deep=True)
+    module = registry.load("figure-2b")
+    runs = 1_000_000
+    dataset.attrs["all_runs"] = runs
+    dataset["total"] = np.rint(dataset["shifted"] * runs).astype(np.int64)
+    failed = [row for row in module.comparison(dataset) if row.required and not row.passed]
+    assert {row.source for row in failed} == {
+        "exact",
+        *(f"{line.where} (read)" for line in FIGURE_2B_LINES.values()),
+    }
+
+
+def test_comparison__fails_when_the_shifted_sum_is_not_the_plotted_line(drawing):
+    dataset = drawing("figure-2c").dataset.copy(deep=True)
+    dataset["shifted"] = dataset["expected"]
+    failed = [
+        row for row in registry.load("figure-2c").comparison(dataset) if row.required and not row.passed
+    ]
+    assert [row.quantity for row in failed] == [
+        f"M = {drafts}: shifted sum" for drafts in (50, 100, 500, 2000)
+    ]
+
+
+def test_comparison__fails_when_the_curve_rises(drawing):
+    dataset = drawing("figure-2c").dataset.copy(deep=True)
+    dataset["limit"] = dataset["limit"] + 0.1
+    failed = [
+        row for row in registry.load("figure-2c").comparison(dataset) if row.required and not row.passed
+    ]
+    assert [row.quantity for row in failed] == ["largest rise"]
+
+
+def test_misses__are_not_demanded_of_few_runs():
+    paper = FIGURE_2B_LINES[4]
+    given = {"total": 14_090, "runs": 1_000, "expected": 14.0901, "variance": 7.5, "high": 50.0}
+    row = simulation_misses("x", paper, **given, verdict="refuted")
+    assert not row.required
+    assert row.passed
+    assert row.verdict == "too few runs to tell"
+
+
+def test_meets__rejects_a_mean_that_is_off():
+    given = {"runs": 200_000, "expected": 14.0901, "variance": 7.5, "high": 50.0}
+    assert simulation_meets("x", total=2_818_020, **given).passed
+    assert not simulation_meets("x", total=2_843_960, **given).passed
+
+
+def test_bernoulli__limits_and_the_wrong_label(drawing):
+    dataset = drawing("figure-3-bernoulli").dataset
+    limits = dict(zip(dataset["curve"].values.tolist(), dataset["limit"].values.tolist(), strict=True))
+    assert limits == pytest.approx({0.1: 0.4, 0.2: 0.3, 0.3: 0.2, 0.65: 0.15, 0.85: 0.35, 0.95: 0.45})
+    assert float(dataset["mislabelled_limit"]) == pytest.approx(0.1)
+    wrong = dataset.copy(deep=True)
+    wrong["limit"] = wrong["limit"].where(wrong["curve"] != 0.3, 0.1)
+    rows = registry.load("figure-3-bernoulli").comparison(wrong)
+    assert [row.quantity for row in rows if not row.passed] == ["limit for Ber(0.3)"]
+
+
+def test_improvement__is_that_of_whole_single_step_runs(drawing):
+    dataset = drawing("figure-3-uniform").dataset
+    one = dataset.sel(curve=5.0)
+    assert float(one["improvement"].sel(drafts=4)) == pytest.approx(0.8 - 0.8**4)
+    assert float(one["rejection"].sel(simulated=4)) == pytest.approx(0.8**4)
+    off = dataset.copy(deep=True)
+    off["rejected"] = off["rejected"].where(off["simulated"] != 8, 300)
+    rows = registry.load("figure-3-uniform").comparison(off)
+    assert not all(row.passed for row in rows)
+
+
+def test_trade_off__is_on_the_front_and_near_the_papers_shape(drawing):
+    dataset = drawing("figure-4b").dataset
+    front = dataset.isel(decoder=0)
+    total = float(dataset["total_variation"])
+    np.testing.assert_allclose(front["bias_curve"] + front["rejection_curve"], total, atol=1e-12)
+    assert total == pytest.approx(0.407, abs=0.01)
+    assert (np.diff(front["rejection_curve"]) <= 1e-15).all()
+    np.testing.assert_allclose(dataset["smallest_loss"], front["bias"], atol=1e-12)
+
+
+def test_region__of_figure_4a_is_exact(drawing):
+    dataset = drawing("figure-4a").dataset
+    bands = dataset.sel(rejection=[0.0, 0.1, 0.35, 0.6, 1.0], method="nearest")
+    np.testing.assert_allclose(bands["smallest_bias"], [0.35, 0.25, 0, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(bands["largest_bias"], [0.35, 0.45, 0.65, 0.80, 0.95], atol=1e-12)
+
+
+def test_sequence_front__has_the_known_heights(drawing):
+    three = drawing("remark-6").dataset.sel(horizon=3)
+    heights = three["rejections"].sel(part=[0, 0.25, 0.5, 0.75, 1]).values
+    np.testing.assert_allclose(heights, [1, 0.641975, 0.333333, 0.120370, 0], atol=1e-6)
+
+
+def test_schematic__has_the_exact_chain(drawing):
+    dataset = drawing("figure-3-schematic").dataset
+    rows = [[0.5, 0.3, 0.15, 0.05], [6 / 7, 0, 1 / 7, 0], [46 / 49, 0, 3 / 49, 0], [1, 0, 0, 0]]
+    np.testing.assert_allclose(dataset["aimed"], rows, atol=1e-15)
+    np.testing.assert_allclose(dataset["failing"], [7 / 20, 7 / 10, 181 / 245], atol=1e-15)
+    np.testing.assert_allclose(dataset["bias"], [0, 1 / 35, 3 / 200], atol=1e-8)
+
+
+def test_data__does_not_depend_on_threads():
+    effort = FigureEffort(name="test", main_runs=2_000, point_runs=1, cell_runs=1, curve_runs=500)
+    one, two = (draw("figure-2a", effort=effort, seed=3, threads=threads).dataset for threads in (1, 2))
+    assert one.identical(two)
+    other = draw("figure-2a", effort=effort, seed=4).dataset
+    assert int(other["total"][0]) != int(one["total"][0])
+
+
+def test_names__are_those_of_the_paper():
+    assert names() == (
+        *(f"figure-2{panel}" for panel in "abc"),
+        *(f"figure-3-{panel}" for panel in ("schematic", "bernoulli", "uniform")),
+        *(f"figure-4{panel}" for panel in "abc"),
+        *(f"figure-5{panel}" for panel in "abc"),
+        "table-1",
+        "table-2",
+        "remark-6",
+    )
