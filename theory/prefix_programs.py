@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from heapq import heapify, heappop, heappush
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -387,31 +389,64 @@ def exact_line(tree: PrefixTree, price: Fraction, found: FloatSolution) -> Front
 
 
 def _solve(equations: Sequence[_Equation], guesses: Sequence[float]) -> list[Fraction] | None:
-    """Solve linear equations exactly; unknowns left free take their rounded guess; None if inconsistent."""
-    from flint import fmpq, fmpq_mat
+    """Solve linear equations exactly; unknowns left free take their rounded guess; None if inconsistent.
 
-    count = len(guesses)
-    rows = [(left, right) for left, right in equations if right or any(left.values())]
-    if not count:
-        return [] if not any(right for left, right in rows if not any(left.values())) and not rows else None
-    values = [Fraction(round(guess * _ROUND), _ROUND) for guess in guesses]
-    if not rows:
-        return values
-    matrix = fmpq_mat(len(rows), count + 1)
-    for r, (left, right) in enumerate(rows):
-        for i, c in left.items():
-            matrix[r, i] = fmpq(c.numerator, c.denominator)
-        matrix[r, count] = fmpq(right.numerator, right.denominator)
-    reduced, rank = matrix.rref()
-    table = reduced.table() if hasattr(reduced, "table") else reduced.tolist()
-    for r in range(rank):
-        row = table[r]
-        pivot = next(i for i in range(count + 1) if row[i] != 0)
-        if pivot == count:
-            return None
-        total = row[count]
-        for i in range(pivot + 1, count):
-            if row[i] != 0:
-                total -= row[i] * fmpq(values[i].numerator, values[i].denominator)
-        values[pivot] = Fraction(int(total.p), int(total.q))
-    return values
+    Gauss elimination on sparse rows, shortest row first; the equations of a tree hardly fill in.
+    """
+    from flint import fmpq
+
+    rows: dict[int, dict[int, Any]] = {}
+    right: dict[int, Any] = {}
+    using: dict[int, set[int]] = {}
+    for r, (left, constant) in enumerate(equations):
+        row = {i: fmpq(c.numerator, c.denominator) for i, c in left.items() if c}
+        if not row:
+            if constant:
+                return None
+            continue
+        rows[r] = row
+        right[r] = fmpq(constant.numerator, constant.denominator)
+        for i in row:
+            using.setdefault(i, set()).add(r)
+    solved: list[tuple[int, dict[int, Any], Any]] = []
+    waiting = [(len(row), r) for r, row in rows.items()]
+    heapify(waiting)
+    while waiting:
+        size, r = heappop(waiting)
+        if r not in rows:
+            continue
+        row, constant = rows[r], right[r]
+        if not row:
+            if constant != 0:
+                return None
+            del rows[r]
+            continue
+        if len(row) != size:
+            heappush(waiting, (len(row), r))
+            continue
+        del rows[r]
+        for i in row:
+            using[i].discard(r)
+        pivot = min(row, key=lambda i: (len(using[i]), i))
+        scale = row.pop(pivot)
+        row = {i: c / scale for i, c in row.items()}
+        constant /= scale
+        solved.append((pivot, row, constant))
+        for other in list(using[pivot]):
+            target = rows[other]
+            factor = target.pop(pivot)
+            for i, c in row.items():
+                value = target.get(i, 0) - factor * c
+                if value == 0:
+                    if target.pop(i, None) is not None:
+                        using[i].discard(other)
+                else:
+                    target[i] = value
+                    using[i].add(other)
+            right[other] -= factor * constant
+            heappush(waiting, (len(target), other))
+        using[pivot].clear()
+    exact: list[Any] = [fmpq(round(guess * _ROUND), _ROUND) for guess in guesses]
+    for pivot, row, constant in reversed(solved):
+        exact[pivot] = constant - sum((c * exact[i] for i, c in row.items()), fmpq(0))
+    return [Fraction(int(value.p), int(value.q)) for value in exact]

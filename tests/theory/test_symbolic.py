@@ -253,6 +253,7 @@ def test_sign__is_proved_or_refused():
     assert sign(u - v, coordinates) == 1
     assert sign(v * v - u * u, coordinates) == -1
     assert sign((u - v) - u + v, coordinates) == 0
+    assert sign(1 / (v - 1), coordinates) == -1
     assert positive_part(v - u, coordinates) == 0
     with pytest.raises(InputError, match="do not decide the sign"):
         sign(u + v - 1, coordinates)
