@@ -23,9 +23,10 @@ from specsim.pairs import ModelPair
 
 if TYPE_CHECKING:
     from specsim import theory, validation
-    from specsim.engines import merge, simulate
+    from specsim.engines import merge
     from specsim.families import paper_pair, random_pair, random_prefix_pair
     from specsim.grammar import parse_algorithm, parse_pair
+    from specsim.scale import simulate
 
 __version__ = "0.1.0"
 
@@ -53,7 +54,7 @@ __all__ = [
 
 _LAZY = {
     "merge": "specsim.engines",
-    "simulate": "specsim.engines",
+    "simulate": "specsim.scale",
     "paper_pair": "specsim.families",
     "random_pair": "specsim.families",
     "random_prefix_pair": "specsim.families",

@@ -15,3 +15,7 @@ class TooLargeError(InputError):
 
 class UnsupportedError(InputError):
     """A descriptor that a function or an engine does not know."""
+
+
+class StoreWarning(UserWarning):
+    """A stored file could not be used; what it held is computed again."""

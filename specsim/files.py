@@ -68,3 +68,24 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable_folder(folder: str | os.PathLike[str]) -> None:
+    """Create `folder` when missing and make sure that files can be written there.
+
+    Raises
+    ------
+    InputError
+        They cannot.
+    """
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise InputError(f"cannot write in {place}: it is a file; give a folder")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".probe-", dir=place):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot write in {place}: {error.strerror or error}; choose a writable folder"
+        ) from error

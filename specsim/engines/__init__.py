@@ -1,6 +1,6 @@
-"""Simulators: `specsim.simulate`, `specsim.merge` and the registry of result variables."""
+"""Simulators: engines by name, `merge`, and the registry of result variables."""
 
 from specsim.engines.results import merge
-from specsim.engines.simulation import ENGINES, simulate
+from specsim.engines.simulation import ENGINES
 
-__all__ = ["ENGINES", "merge", "simulate"]
+__all__ = ["ENGINES", "merge"]

@@ -1,0 +1,107 @@
+"""Datasets of integers in single files that prove their own integrity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from specsim.errors import InputError
+from specsim.files import replacing
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class DamagedError(Exception):
+    """A file is not what was written: cut short, or changed."""
+
+
+def write_archive(path: str | os.PathLike[str], dataset: xarray.Dataset, head: dict[str, Any]) -> None:
+    """Write a Dataset and a head in JSON's types to one file, moved into place when it is complete.
+
+    Parameters
+    ----------
+    path
+        By custom with the suffix ``.npz``: NumPy reads it too.
+    dataset
+        Variables without missing values; attributes are numbers and text.
+    head
+        What else the file says.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    layout = {
+        "head": head,
+        "variables": {str(name): [str(dim) for dim in item.dims] for name, item in dataset.data_vars.items()},
+        "coordinates": {str(name): [str(dim) for dim in item.dims] for name, item in dataset.coords.items()},
+        "attributes": {
+            str(name): value.item() if isinstance(value, np.generic) else value
+            for name, value in dataset.attrs.items()
+        },
+    }
+    arrays: dict[str, Any] = {f"variable {name}": item.values for name, item in dataset.data_vars.items()}
+    arrays |= {f"coordinate {name}": item.values for name, item in dataset.coords.items()}
+    text = json.dumps(layout, sort_keys=True)
+    seal = _digest(text, arrays)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, layout=np.array(text), sha256=np.array(seal), **arrays)
+
+
+def read_archive(path: str | os.PathLike[str]) -> tuple[xarray.Dataset, dict[str, Any]]:
+    """Read what `write_archive` wrote.
+
+    Returns
+    -------
+    dataset, head
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DamagedError
+        The file is not whole or was changed.
+    InputError
+        The file may not be read.
+    """
+    import xarray
+
+    try:
+        with np.load(Path(path), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        text, seal = str(arrays.pop("layout")), str(arrays.pop("sha256"))
+        whole = seal == _digest(text, arrays)
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; change its rights") from None
+    # Any byte of a damaged file may be wrong, and every layer below has errors of its own for that.
+    except Exception as error:
+        raise DamagedError(f"{type(error).__name__}: {error}") from error
+    if not whole:
+        raise DamagedError("its checksum is wrong")
+    layout = json.loads(text)
+    dataset = xarray.Dataset(
+        {name: (tuple(dims), arrays[f"variable {name}"]) for name, dims in layout["variables"].items()},
+        coords={
+            name: (tuple(dims), arrays[f"coordinate {name}"]) for name, dims in layout["coordinates"].items()
+        },
+        attrs=layout["attributes"],
+    )
+    return dataset, layout["head"]
+
+
+def _digest(text: str, arrays: dict[str, np.ndarray]) -> str:
+    state = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        state.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()

@@ -1,0 +1,88 @@
+"""How a request is cut: from what is asked alone, never from threads, workers or timing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from specsim.engines.simulation import Request, whole
+from specsim.errors import InputError
+
+#: Numbers of the first run and of the run after the last one.
+Range = tuple[int, int]
+
+#: Emitted tokens per chunk, about half a second of one core.
+_POSITIONS = {"literal": 2**27, "alias": 2**29}
+#: Every chunk builds its tables and writes its tallies; so many emitted tokens per cell make up for it.
+_POSITIONS_PER_CELL = 64
+_MOST_CHUNKS = 1024
+
+
+def chunk_size(request: Request, chunk_runs: int | None = None) -> int:
+    """Return the runs per chunk.
+
+    The own choice is a power of two, so that chunks of a longer simulation are unions of those of a shorter
+    one or equal to them.
+
+    Parameters
+    ----------
+    request
+        What is simulated.
+    chunk_runs
+        What the caller wants. Defaults to None: own choice.
+
+    Raises
+    ------
+    InputError
+        `chunk_runs` is out of range, or given for an engine whose requests cannot be cut.
+    """
+    if not request.divisible:
+        if chunk_runs is not None:
+            raise InputError(
+                f"chunk_runs is {chunk_runs}, but the {request.engine} engine draws all runs at once; "
+                "leave it out"
+            )
+        return request.runs
+    if chunk_runs is not None:
+        return whole("chunk_runs", chunk_runs, 1, 2**62)
+    horizon, pair = request.shape.horizon, request.pair
+    cells = min(pair.steps, horizon) * pair.contexts * pair.tokens + request.shape.bytes // 8
+    positions = max(_POSITIONS[request.engine], _POSITIONS_PER_CELL * cells)
+    size = max(positions // horizon, -(-request.runs // _MOST_CHUNKS), 1)
+    return 1 << (size - 1).bit_length()
+
+
+def gaps(wanted: Range, done: Iterable[Range], size: int) -> Iterator[Range]:
+    """Cut what is not done at the multiples of `size`.
+
+    Parameters
+    ----------
+    wanted
+        The runs of the request.
+    done
+        Disjoint ranges within `wanted`.
+    size
+        Runs per chunk.
+
+    Yields
+    ------
+    tuple of int
+        Ranges in order; together with `done` they are `wanted`.
+    """
+    start, stop = wanted
+    for (_, begin), (end, _) in pairwise([(start, start), *sorted(done), (stop, stop)]):
+        while begin < end:
+            cut = min(end, (begin // size + 1) * size)
+            yield begin, cut
+            begin = cut
+
+
+def usable(wanted: Range, stored: Iterable[Range]) -> list[Range]:
+    """Choose disjoint stored ranges within `wanted`, preferring long ones where they overlap."""
+    chosen: list[Range] = []
+    reached = wanted[0]
+    for start, stop in sorted(stored, key=lambda piece: (piece[0], -piece[1])):
+        if start >= reached and stop <= wanted[1]:
+            chosen.append((start, stop))
+            reached = stop
+    return chosen

@@ -1,0 +1,127 @@
+"""`specsim.simulate`: one request, at once or in chunks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from specsim.algorithms import Algorithm
+from specsim.engines.simulation import check_request, perform
+from specsim.engines.tallies import Tallies
+from specsim.errors import InputError
+from specsim.pairs import ModelPair
+from specsim.scale.running import check_threads, run_requests
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def simulate(
+    pair: ModelPair,
+    algorithm: Algorithm,
+    *,
+    runs: int,
+    seed: int | None = None,
+    horizon: int | None = None,
+    engine: str = "literal",
+    threads: int | None = None,
+    first_run: int = 0,
+    per_run: bool = False,
+    outcomes: bool | None = None,
+    tallies: Tallies = "all",
+    progress: Callable[[int], object] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    cluster: Any = None,
+    chunk_runs: int | None = None,
+) -> xarray.Dataset:
+    """Simulate the runs ``first_run .. first_run + runs - 1`` and tally what happens.
+
+    Every random word is a function of (seed, run, draw), so the result does not depend on the number of
+    threads, on chunks, on a restart or on where it is computed, and results of disjoint ranges of runs add up
+    (`specsim.merge`).
+
+    Parameters
+    ----------
+    pair
+        The draft and the target model.
+    algorithm
+        A descriptor, such as ``Speculative()``.
+    runs
+        Number of runs, 1 to 2^62.
+    seed
+        0 to 2^64 - 1. Defaults to None: drawn from the operating system and recorded in the result. With
+        `store` it must be given.
+    horizon
+        Tokens per run. Defaults to None, the pair's own.
+    engine
+        ``"literal"``: the published pseudo-code step by step. ``"alias"``: one draw per token from the law of
+        (token, rejected or not); much faster, equal in law by Theorem 1 of 2411.00841 (and to within 2^-32
+        per token and context for rules whose masses are not multiples of 2^-32). Not for
+        `BlockVerification`. ``"population"``: counts of runs move together, at a cost that does not depend on
+        `runs` (up to 2^53); equal in law, for aggregated counts only, not for `BlockVerification`.
+    threads
+        Defaults to None, one per available core. Not to be given with `cluster`.
+    first_run
+        Number of the first run.
+    per_run
+        Whether to keep the rejections of each run.
+    outcomes
+        Whether to count whole outcomes (sequence and set of rejected positions). Defaults to None: where
+        there are at most 4096, unless ``tallies="rejections"``.
+    tallies
+        ``"all"``, or ``"rejections"``: only rejections per step and per run and tokens per step, which is
+        faster.
+    progress
+        Called in the calling thread with the number of finished runs.
+    store
+        A folder of finished chunks, created when missing. Chunks found there are not computed again, and
+        each finished one is put there, so that a simulation that was cut short goes on where it was, also
+        with more runs. A damaged chunk is computed again, with a `specsim.errors.StoreWarning`. Defaults to
+        None: nothing is kept.
+    cluster
+        The address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, or a `dask.distributed.Client`:
+        the chunks are computed by its workers. Defaults to None: in this process.
+    chunk_runs
+        Runs per chunk. Defaults to None: chosen from the request alone. The result does not depend on it.
+
+    Returns
+    -------
+    xarray.Dataset
+        int64 counts, as listed in `specsim.engines.variables`; provenance in the attributes.
+
+    Raises
+    ------
+    InputError
+        A value out of range, an unknown engine, an algorithm that the engine does not know or that does not
+        fit the pair; as `TooLargeError` when memory would not suffice. A store that cannot be written or
+        holds a chunk of something else; a cluster that cannot be reached, whose workers run another version,
+        or that is lost.
+    """
+    request = check_request(
+        pair,
+        algorithm,
+        runs=runs,
+        seed=seed,
+        horizon=horizon,
+        engine=engine,
+        first_run=first_run,
+        per_run=per_run,
+        outcomes=outcomes,
+        tallies=tallies,
+    )
+    if store is None and cluster is None and chunk_runs is None:
+        return perform(
+            request,
+            first_run=request.first_run,
+            runs=request.runs,
+            threads=check_threads(threads),
+            progress=progress,
+        )
+    if store is not None and seed is None:
+        raise InputError("seed is None; a simulation with a store needs its seed, give seed=")
+    results = run_requests(
+        [request], store=store, cluster=cluster, threads=threads, chunk_runs=chunk_runs, progress=progress
+    )
+    ((_, dataset),) = results
+    return dataset

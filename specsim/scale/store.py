@@ -1,0 +1,168 @@
+"""A folder of finished chunks, one file each, so that a simulation can be resumed and extended.
+
+Each request has a folder of its own, named by its identity, so that one store serves many requests. A file
+says which runs it holds in its name, and in its contents what they are runs of and what computed them; all of
+it is sealed by a SHA-256. Files appear under their names only when they are complete, so that processes may
+share a store and may be killed at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+import warnings
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specsim.engines.results import algorithm_identity
+from specsim.engines.simulation import Request
+from specsim.engines.variables import check
+from specsim.errors import InputError, StoreWarning
+from specsim.files import check_writable_folder
+from specsim.scale.archive import DamagedError, read_archive, write_archive
+from specsim.scale.chunks import Range
+from specsim.scale.software import software, spell
+
+if TYPE_CHECKING:
+    import xarray
+
+_FORMAT = "specsim-chunk 1"
+_NAME = re.compile(r"([0-9]+)-([0-9]+)\.npz")
+#: Beginnings of files whose writer was killed are removed when they are so many seconds old.
+_ABANDONED = 3600.0
+
+
+def describe_request(request: Request) -> dict[str, Any]:
+    """Return in JSON's types what the tallies of a run depend on, and what is tallied."""
+    shape = request.shape
+    described: dict[str, Any] = {
+        "pair": request.pair.identity,
+        "algorithm": algorithm_identity(request.algorithm),
+        "engine": request.engine,
+        "seed": request.seed,
+        "horizon": shape.horizon,
+        "transitions": shape.transitions,
+        "outcomes": shape.outcomes,
+        "rounds": shape.rounds,
+        "per_run": request.per_run,
+    }
+    if not request.divisible:
+        described |= {"first_run": request.first_run, "runs": request.runs}
+    return described
+
+
+class ChunkStore:
+    """The finished chunks of one request.
+
+    Parameters
+    ----------
+    folder
+        The store, created when missing.
+    request
+        Whose chunks.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], request: Request) -> None:
+        self._request = describe_request(request)
+        self._software = software(request.engine)
+        self.folder = Path(folder) / self.identity[:20]
+        check_writable_folder(self.folder)
+        self._tidy()
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the request."""
+        return hashlib.sha256(json.dumps(self._request, sort_keys=True).encode()).hexdigest()
+
+    def path(self, chunk: Range) -> Path:
+        """Return the file of a chunk."""
+        return self.folder / f"{chunk[0]}-{chunk[1]}.npz"
+
+    def ranges(self) -> list[Range]:
+        """Return the ranges of runs for which there is a file."""
+        found = []
+        for name in os.listdir(self.folder):
+            match = _NAME.fullmatch(name)
+            if match and int(match[1]) < int(match[2]):
+                found.append((int(match[1]), int(match[2])))
+        return sorted(found)
+
+    def load(self, chunk: Range) -> xarray.Dataset | None:
+        """Return the tallies of a chunk, or None when there are none that can be used.
+
+        A damaged file is reported by a `StoreWarning`.
+
+        Raises
+        ------
+        InputError
+            The file holds tallies of another request or from other software.
+        """
+        path = self.path(chunk)
+        try:
+            dataset, head = read_archive(path)
+        except FileNotFoundError:
+            return None
+        except DamagedError as error:
+            reason = str(error).splitlines()[0]
+            warnings.warn(
+                f"stored chunk {path} is damaged ({reason}); computing it again", StoreWarning, stacklevel=2
+            )
+            return None
+        self._refuse_foreign(path, chunk, head)
+        check(dataset)
+        return dataset
+
+    def save(self, chunk: Range, dataset: xarray.Dataset) -> None:
+        """Store the tallies of a finished chunk.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        write_archive(self.path(chunk), dataset, self._head(chunk))
+
+    def _head(self, chunk: Range) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "request": self._request,
+            "software": self._software,
+            "first_run": chunk[0],
+            "runs": chunk[1] - chunk[0],
+        }
+
+    def _refuse_foreign(self, path: Path, chunk: Range, head: dict[str, Any]) -> None:
+        expected = self._head(chunk)
+        if head == expected:
+            return
+        remedy = "give another folder, or delete this one"
+        if head.get("format") != _FORMAT:
+            raise InputError(f"{path} is no chunk of a simulation; {remedy}")
+        if head["software"] != expected["software"]:
+            raise InputError(
+                f"{path} was computed by {spell(head['software'])} and this is "
+                f"{spell(expected['software'])}; {remedy}"
+            )
+        differing = [
+            name for name, value in expected["request"].items() if head["request"].get(name) != value
+        ]
+        what = f"another {differing[0]}" if differing else "other runs"
+        raise InputError(f"{path} holds runs of another request ({what}); {remedy}")
+
+    def _tidy(self) -> None:
+        """Remove what killed writers left behind."""
+        limit = time.time() - _ABANDONED
+        with contextlib.suppress(OSError):
+            for path in self.folder.glob(".*.npz"):
+                if path.stat().st_mtime < limit:
+                    path.unlink()
