@@ -195,6 +195,7 @@ def _mutants(
     claims: tuple[Claim, ...], *, everything: bool, report: RunReport, threads: int | None, shown: _Display
 ) -> KillMatrix:
     from specsim.validation.kill_matrix import kill_matrix
+    from specsim.validation.light import LIGHT, light
     from specsim.validation.mutants import all_mutants
 
     named = {name for claim in claims for name in claim.mutants}
@@ -203,9 +204,9 @@ def _mutants(
         mutant for mutant in all_mutants() if everything or mutant.name in named or ids & set(mutant.kills)
     ]
     return kill_matrix(
-        claims,
+        [light(claim) for claim in claims],
         chosen,
-        effort="quick",
+        effort=LIGHT,
         seed=report.seed,
         alpha=report.alpha,
         threads=threads,

@@ -63,9 +63,9 @@ def _biased(slip: Any) -> ExactCheck:
             yield counterexample(
                 f"draft (.20, .45, .10, .25), target (.50, .30, .15, .05), two drafts, horizon {horizon}",
                 found > 0,
-                f"{WORDS[slip]}: the output law is {found} = {float(found):.4f} away from the target in total "
-                f"variation, with {printed.expected_rejections()} expected rejections (corrected: 0, with "
-                f"{corrected.expected_rejections()})",
+                f"{WORDS[slip]}: the output law is {found} = {float(found):.4f} away from the target in "
+                f"total variation, with {printed.expected_rejections()} expected rejections (corrected: "
+                f"0, with {corrected.expected_rejections()})",
                 printed=found,
                 exact=0,
             )
@@ -107,7 +107,7 @@ def _hidden(slip: Any) -> ExactCheck:
 
 
 def _visible(slip: Any) -> StatisticalCheck:
-    """The engine as printed obeys the printed law and misses the target by many standard errors."""
+    """Plan that the engine as printed obeys the printed law and misses the target by many errors."""
 
     def plan(witnesses: Witnesses, effort: Effort) -> Iterator[Assertion]:
         fixture = four_tokens_rounded(2)
@@ -181,7 +181,7 @@ CLAIMS = (
     _claim(
         "extra-subtraction",
         "Algorithm 4, line 28",
-        "With the draft subtracted again in line 28, after line 19 has updated the row, Algorithm 4 is lossless.",
+        "With the draft subtracted again in line 28, after line 19 updated the row, Algorithm 4 is lossless.",
         ("printed-is-corrected", "theory-everything-unbiased", "erratum-from-corrected-algorithm"),
     ),
 )

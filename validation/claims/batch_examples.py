@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 from specsim import Batch, ModelPair
 from specsim.algorithms import Algorithm
@@ -43,26 +44,26 @@ def _uniform(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
                 theory.batch_improvement_uniform(ratio, drafts),
                 plain - rejected,
             )
-        for drafts in (1, 2, 7, 40, math.inf):
+        for many in (1, 2, 7, 40, math.inf):
             yield equal(
-                f"formula against the root masses, ratio {ratio}, {drafts} drafts",
-                theory.batch_improvement_uniform(ratio, drafts),
-                theory.batch_improvement_of_rows(target, draft, drafts),
+                f"formula against the root masses, ratio {ratio}, {many} drafts",
+                theory.batch_improvement_uniform(ratio, many),
+                theory.batch_improvement_of_rows(target, draft, many),
             )
         yield equal(
             f"limit for many drafts, ratio {ratio}",
             theory.batch_improvement_uniform(ratio, math.inf),
             plain,
         )
-    for ratio in (10, 1000, 10**6):
+    for large in (10, 1000, 10**6):
         for drafts in (2, 5):
-            value = theory.batch_improvement_uniform(ratio, drafts)
-            leading = Fraction(drafts - 1, ratio)
+            value = theory.batch_improvement_uniform(large, drafts)
+            leading = Fraction(drafts - 1, large)
             yield decided(
-                f"about (M - 1) / ratio for a large ratio: ratio {ratio}, {drafts} drafts",
-                0 <= leading - value <= Fraction(drafts**2, ratio**2),
+                f"about (M - 1) / ratio for a large ratio: ratio {large}, {drafts} drafts",
+                0 <= leading - value <= Fraction(drafts**2, large**2),
                 observed=value,
-                expected=f"{leading} up to {drafts**2}/{ratio}^2",
+                expected=f"{leading} up to {drafts**2}/{large}^2",
             )
 
 
@@ -79,7 +80,7 @@ def _uniform_cases(effort: Effort) -> Iterator[tuple[ModelPair, Algorithm]]:
             yield pair, Batch(drafts=drafts)
 
 
-def _uniform_rejection(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> list[float]:
+def _uniform_rejection(witnesses: Witnesses, pair: ModelPair, algorithm: Any) -> list[float]:
     ratio = Fraction(pair.tokens, int((pair.target[0, 0] > 0).sum()))
     improvement = witnesses.theory.batch_improvement_uniform(ratio, algorithm.drafts)
     return [float(1 - 1 / ratio - improvement)]
@@ -105,11 +106,11 @@ def _bernoulli(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
                         theory.batch_improvement_bernoulli(u, v, drafts),
                         abs(u - v) * (1 - u ** (drafts - 1)),
                     )
-            for drafts in (5, 64, math.inf):
+            for many in (5, 64, math.inf):
                 yield equal(
-                    f"formula against the root masses, u = {u}, v = {v}, {drafts} drafts",
-                    theory.batch_improvement_bernoulli(u, v, drafts),
-                    theory.batch_improvement_of_rows([1 - v, v], [1 - u, u], drafts),
+                    f"formula against the root masses, u = {u}, v = {v}, {many} drafts",
+                    theory.batch_improvement_bernoulli(u, v, many),
+                    theory.batch_improvement_of_rows([1 - v, v], [1 - u, u], many),
                 )
 
 
@@ -137,7 +138,7 @@ def _bernoulli_cases(effort: Effort) -> Iterator[tuple[ModelPair, Algorithm]]:
             yield pair, Batch(drafts=drafts)
 
 
-def _bernoulli_rejection(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> list[float]:
+def _bernoulli_rejection(witnesses: Witnesses, pair: ModelPair, algorithm: Any) -> list[float]:
     u, v = float(pair.draft[0, 0, 1]), float(pair.target[0, 0, 1])
     return [abs(u - v) - float(witnesses.theory.batch_improvement_bernoulli(u, v, algorithm.drafts))]
 
@@ -166,8 +167,8 @@ def _legend(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     yield counterexample(
         "curve labelled Ber(0.3), target Ber(0.5)",
         truth == Fraction(1, 5) and rightful == [Fraction(1, 10)] * 2,
-        f"the curve is drawn with the limit 0.10; Ber(0.3) has the limit {truth}, and 0.10 belongs to Ber(0.4) "
-        "or Ber(0.6)",
+        f"the curve is drawn with the limit 0.10; Ber(0.3) has the limit {truth}, and 0.10 belongs to "
+        "Ber(0.4) or Ber(0.6)",
         printed=Fraction(1, 10),
         exact=truth,
     )

@@ -45,7 +45,7 @@ def _identity(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
 
 
 def _identity_simulated(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
-    """The identity holds run by run, so the totals of any simulation obey it to the last unit."""
+    """Compare totals: the identity holds run by run, so any simulation obeys it to the last unit."""
     runs = effort.pick(quick=2000, standard=100_000, deep=5_000_000)
     pairs = (paper_pairs()[0], random_pair(contexts=5, horizon=9, family="sparse", seed=701))
     for pair in pairs:

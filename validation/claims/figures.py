@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from specsim import Batch, ModelPair
 from specsim.algorithms import Algorithm
@@ -107,12 +108,12 @@ def _simulated(effort: Effort) -> Iterator[tuple[ModelPair, Algorithm]]:
         yield _pair(horizon), Batch(drafts=drafts)
 
 
-def _mean_and_variance(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> tuple[float, float]:
+def _mean_and_variance(witnesses: Witnesses, pair: ModelPair, algorithm: Any) -> tuple[float, float]:
     theory = witnesses.theory
     return theory.batch_rejections(pair, algorithm.drafts), theory.rejection_variance(pair, algorithm)
 
 
-def _plotted(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> float:
+def _plotted(witnesses: Witnesses, pair: ModelPair, algorithm: Any) -> float:
     return VALUES[pair.horizon, int(algorithm.drafts)][2]
 
 

@@ -56,7 +56,7 @@ def token_probability(
     excluded: float | None,
     discrepancy: float,
 ) -> Assertion:
-    """Plan one assertion on the probability of one token at one position (from 1), excluding another value."""
+    """Plan one assertion on the probability of a token at a position (from 1), excluding another value."""
     probability = float(witnesses.theory.output_marginals(pair, algorithm)[position - 1][token])
     request = SimulationRequest(pair=pair, algorithm=algorithm)
 

@@ -39,7 +39,7 @@ def distance(one: Any, other: Any) -> Fraction:
 
 
 def aimed_at(pair: RationalPair, law: list[Fraction]) -> RationalPair:
-    """Return the prefix pair with the draft of `pair` (one prompt) whose target is the law of sequences `law`."""
+    """Return the prefix pair with the draft of `pair` (one prompt) whose target emits sequences by `law`."""
     tokens, length = pair.tokens, pair.horizon
     levels = [law]
     while len(levels[0]) > 1:
@@ -239,7 +239,7 @@ def _at_size(effort: Effort) -> Iterator[tuple[ModelPair, Algorithm]]:
         yield paper_pairs()[0], OverAcceptance(epsilon=epsilon)
 
 
-def _losses_at_size(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> tuple[float, float]:
+def _losses_at_size(witnesses: Witnesses, pair: ModelPair, algorithm: Any) -> tuple[float, float]:
     """Mean rejections as summed distances minus summed losses, with prefixes from the decoder's own law."""
     theory = witnesses.theory
     flows = theory.transition_marginals(pair, algorithm)
@@ -278,7 +278,7 @@ CLAIMS = (
         title="Losses along the decoder's own prefixes",
         statement=(
             "For Decoding-OPT, E[rejections] plus the expected sum of one-step losses is the expected sum of "
-            "total variation distances, all with prefixes from its own law; the joint bias is at most that loss."
+            "total variation distances, all with prefixes from its own law, and bounds the joint bias."
         ),
         source="2411.00841, Remark 6; derived",
         verdict=Verdict.HOLDS,

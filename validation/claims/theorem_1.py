@@ -231,7 +231,6 @@ CLAIMS = (
             "theory-tv-without-half",
             "theory-prefixes-from-draft",
             "residual-from-target",
-            "no-restart-after-rejection",
             "step-axis-shifted",
             "first-rejection-lost",
             "theory-independent-rejections",

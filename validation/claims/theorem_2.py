@@ -1,4 +1,4 @@
-"""Theorem 2 with its lemmas: the lower bound inside the rejection-based family, its certificate, its scope."""
+"""Theorem 2 with its lemmas: the lower bound inside the rejection-based family, certificate, scope."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from specsim import BlockVerification, ModelPair, RejectionBased, Speculative, random_pair
 from specsim.algorithms import Algorithm
+from specsim.row_families import Family
 from specsim.validation.assertions import Assertion
 from specsim.validation.builders import assert_quantity, mean_check
 from specsim.validation.claims import descriptors
@@ -106,7 +107,7 @@ def _member_cases(effort: Effort) -> Iterator[tuple[ModelPair, Algorithm]]:
 
 def _acceptances(effort: Effort, count: int) -> Iterator[tuple[ModelPair, Any, Any, Any]]:
     """One-step pairs with random acceptances in 16ths, as rationals."""
-    families = ("uniform", "dirichlet", "sparse", "equal-rows", "disjoint")
+    families: tuple[Family, ...] = ("uniform", "dirichlet", "sparse", "equal-rows", "disjoint")
     for seed in range(count * effort.pick(quick=1, standard=4, deep=40)):
         tokens = 2 + seed % 3
         pair = random_pair(
@@ -261,11 +262,11 @@ def _block_beats(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
             printed=bound,
             exact=rejections,
         )
-    for pair in (dyadic_fixture(3), *tiny_pairs(effort.name)):
-        rejections = witnesses.enumerate_outcomes(pair, BlockVerification()).expected_rejections()
+    for tiny in tiny_pairs(effort.name):
+        rejections = witnesses.enumerate_outcomes(tiny, BlockVerification()).expected_rejections()
         yield equal(
-            f"E[rejections] of block verification on {pair.name}",
-            theory.expected_rejections(pair, BlockVerification(), exact=True),
+            f"E[rejections] of block verification on {tiny.name}",
+            theory.expected_rejections(tiny, BlockVerification(), exact=True),
             rejections,
         )
 
@@ -333,8 +334,8 @@ CLAIMS = (
         id="yin2024.lower-bound-certificate",
         title="Certificate of the lower bound",
         statement=(
-            "The bound comes with a dual solution that an independent exact checker accepts, and refuses when "
-            "its value, masses, multipliers or pair are tampered with."
+            "The bound comes with a dual solution that an independent exact checker accepts, and refuses "
+            "when its value, masses, multipliers or pair are tampered with."
         ),
         source="2411.00841, Theorem 2; linear programming duality",
         verdict=Verdict.HOLDS,

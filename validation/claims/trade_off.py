@@ -68,7 +68,7 @@ def one_step(
 ) -> tuple[Fraction, Fraction]:
     """Bias and rejection probability of a member, by enumeration of its literal program."""
     pair = RationalPair.independent(target, draft, horizon=1)
-    member = RejectionBased(acceptance=[list(acceptance)], residual=[list(residual)])
+    member = RejectionBased(acceptance=np.array([[acceptance]]), residual=np.array([[list(residual)]]))
     outcomes = witnesses.enumerate_outcomes(pair, member)
     law = outcomes.output_law()
     bias = sum((abs(o - t) for o, t in zip(law, target, strict=True)), ZERO) / 2
@@ -219,7 +219,7 @@ def _converse(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
 
 
 def _proof(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
-    """The proof of Theorem 5 in the appendix writes losses and distances as L1 norms without the factor 1/2."""
+    """Show that losses written as L1 norms without the factor 1/2, as in the appendix, do not add up."""
     target, draft = (list(row) for row in FOUR_TOKENS)
     acceptance = list(witnesses.theory.over_acceptance(target, draft, Fraction(1, 20), exact=True))
     best = witnesses.theory.optimal_residuals(target, draft, acceptance, exact=True).example()
@@ -254,9 +254,9 @@ def _region(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     yield counterexample(
         "draft (2/3, 1/3), target (1/3, 2/3): the point (bias 1/2, Pr(reject) 0)",
         claimed[0] + claimed[1] > distance and biases == {distance} and not front.attains(*claimed),
-        f"the point (1/2, 0) lies above the line bias + Pr(reject) = {distance}, but where nothing is rejected "
-        f"the bias is {distance} whatever the residual: the region is attainable only in the sense that some "
-        "member is at least as good",
+        f"the point (1/2, 0) lies above the line bias + Pr(reject) = {distance}, but where nothing is "
+        f"rejected the bias is {distance} whatever the residual: the region is attainable only in the "
+        "sense that some member is at least as good",
         printed="attainable",
         exact="not attainable, only dominated",
     )
@@ -302,8 +302,8 @@ def _listing(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
             yield counterexample(
                 "draft (.20, .45, .10, .25), target (.50, .30, .15, .05), epsilon 1/20",
                 losses[2] != losses[1] and losses[2] > losses[1] > losses[0],
-                f"the listing resamples from the draft and has the bias {losses[2]}; resampling from the target, "
-                f"as the text says, has {losses[1]}, the optimal residual {losses[0]}",
+                f"the listing resamples from the draft and has the bias {losses[2]}; resampling from the "
+                f"target, as the text says, has {losses[1]}, the optimal residual {losses[0]}",
                 printed=losses[2],
                 exact=losses[1],
             )
@@ -334,7 +334,7 @@ def _uniform_rules(effort: Effort) -> Iterator[tuple[ModelPair, Algorithm]]:
         yield four_tokens_rounded(1), OverAcceptance(epsilon=epsilon, residual="draft")
 
 
-def _written(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> Any:
+def _written(witnesses: Witnesses, pair: ModelPair, algorithm: Any) -> Any:
     theory = witnesses.theory
     target, draft = pair.target[0, 0], pair.draft[0, 0]
     acceptance = theory.over_acceptance(target, draft, float(algorithm.epsilon))
@@ -346,7 +346,7 @@ def _written(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> Any
     return theory.written_law(draft, acceptance, residual)
 
 
-def _rejections_on_front(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> tuple[float, float]:
+def _rejections_on_front(witnesses: Witnesses, pair: ModelPair, algorithm: Any) -> tuple[float, float]:
     theory = witnesses.theory
     target, draft = pair.target[0, 0], pair.draft[0, 0]
     acceptance = theory.over_acceptance(target, draft, float(algorithm.epsilon))
@@ -361,8 +361,8 @@ CLAIMS = (
         id="yin2024.theorem-4",
         title="Smallest bias for a given acceptance",
         statement=(
-            "For acceptance a the smallest bias is half of sum |T - aD| minus half of sum (1 - a) D, attained "
-            "exactly by the residuals r with r = 0 where Z < 0 and 0 <= r <= Z elsewhere, "
+            "For acceptance a the smallest bias is half of sum |T - aD| minus half of sum (1 - a) D, "
+            "attained exactly by the residuals r with r = 0 where Z < 0 and 0 <= r <= Z elsewhere, "
             "Z = (T - aD) / Pr(reject)."
         ),
         source="2411.00841, Theorem 4 (Theorem 10 in Appendix E.1)",

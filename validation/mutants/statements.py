@@ -60,7 +60,7 @@ def _token_wise(algorithm: BlockVerification) -> Algorithm:
 def _to_the_horizon(algorithm: Algorithm) -> Algorithm:
     if getattr(algorithm, "draft_length", None) is None:
         return algorithm
-    return dataclasses.replace(algorithm, draft_length=None)  # type: ignore[call-arg,type-var]
+    return dataclasses.replace(algorithm, draft_length=None)  # type: ignore[type-var]
 
 
 def _swapped(pair: Any) -> Any:
@@ -112,11 +112,11 @@ def _loose_certificate(theory: Any, pair: Any, **options: Any) -> Any:
 
 
 def _target_residual(member: RejectionBased, pair: Any) -> RejectionBased:
-    from specsim.theory.target import fractions
+    from specsim.validation.claims.descriptors import rows
 
     return RejectionBased(
         acceptance=member.acceptance,
-        residual=fractions(pair.target_weights),
+        residual=rows(pair)[0],
         draft_length=member.draft_length,
         bonus=member.bonus,
     )

@@ -1,0 +1,124 @@
+"""The claims about the paper: complete, well formed, and established in their small instances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from specsim.pairs import ModelPair
+from specsim.validation import instances
+from specsim.validation.claims_model import Verdict
+from specsim.validation.light import LIGHT, light
+from specsim.validation.outcomes import Status
+from specsim.validation.registry import all_claims, select_claims
+from specsim.validation.runner import validate
+
+HOLDS, CONDITION, FAILS = Verdict.HOLDS, Verdict.CONDITION, Verdict.FAILS
+
+#: Every row that has to be listed, with the verdict it has to come to.
+ROWS = {
+    "yin2024.theorem-1-rejections": HOLDS,
+    "yin2024.theorem-1-lossless": HOLDS,
+    "yin2024.figure-2a": HOLDS,
+    "yin2024.draft-length": CONDITION,
+    "yin2024.remark-2": HOLDS,
+    "yin2024.theorem-2": HOLDS,
+    "yin2024.lemma-1": HOLDS,
+    "yin2024.corollary-1": HOLDS,
+    "yin2024.lemma-2": HOLDS,
+    "yin2024.lower-bound-certificate": HOLDS,
+    "yin2024.optimality-scope": FAILS,
+    "yin2024.theorem-3": HOLDS,
+    "yin2024.equation-22": HOLDS,
+    "yin2024.theorem-3-base-case": FAILS,
+    "yin2024.batch-lossless": HOLDS,
+    "yin2024.batch-monotone": HOLDS,
+    "yin2024.batch-draft-length": CONDITION,
+    "yin2024.example-uniform": HOLDS,
+    "yin2024.example-bernoulli": CONDITION,
+    "yin2024.figure-3-legend": FAILS,
+    "yin2024.proposition-1-1": HOLDS,
+    "yin2024.proposition-1-2": CONDITION,
+    "yin2024.proposition-1-3": CONDITION,
+    "yin2024.proposition-1-4": FAILS,
+    "yin2024.theorem-4": HOLDS,
+    "yin2024.theorem-4-several-optima": FAILS,
+    "yin2024.theorem-5": HOLDS,
+    "yin2024.theorem-5-converse": HOLDS,
+    "yin2024.theorem-5-proof": FAILS,
+    "yin2024.figure-4-region": FAILS,
+    "yin2024.remark-6": HOLDS,
+    "yin2024.remark-6-sums": HOLDS,
+    "yin2024.calls-identity": HOLDS,
+    "yin2024.calls-equal-rejections": FAILS,
+    "yin2024.algorithm-4-inside-loop": FAILS,
+    "yin2024.algorithm-4-extra-subtraction": FAILS,
+    "yin2024.figures-2-5-batch-curves": FAILS,
+    "yin2024.listing-uno": FAILS,
+    "specsim.laws-autoregressive": HOLDS,
+    "specsim.laws-speculative": HOLDS,
+    "specsim.laws-rejection-based": HOLDS,
+    "specsim.laws-over-acceptance": HOLDS,
+    "specsim.laws-batch": HOLDS,
+    "specsim.laws-batch-as-printed": HOLDS,
+    "specsim.laws-block-verification": HOLDS,
+}
+
+
+def test_all_claims__have_every_row_with_its_verdict() -> None:
+    found = {claim.id: claim.verdict for claim in all_claims()}
+    assert {claim_id: found.get(claim_id) for claim_id in ROWS} == ROWS
+
+
+def test_all_claims__name_mutants_and_sources() -> None:
+    for claim in all_claims():
+        assert claim.mutants, claim.id
+        assert any(mark in claim.source for mark in ("2411.00841", "2403.10444")), claim.id
+
+
+def test_claims__are_established_in_their_small_instances() -> None:
+    """The unmutated suite passes: otherwise the kills of mutants would mean nothing."""
+    chosen = select_claims([claim_id for claim_id in ROWS if claim_id != "yin2024.figures-2-5-batch-curves"])
+    report = validate([light(claim) for claim in chosen], effort=LIGHT, threads=2)
+    wrong = {item.claim.id: item.checks for item in report.claims if item.status is not Status.AGREES}
+    assert not wrong
+
+
+@pytest.mark.slow
+def test_claims__are_established_at_quick_effort() -> None:
+    report = validate(effort="quick")
+    assert [item.claim.id for item in report.claims if item.status is not Status.AGREES] == []
+
+
+def _has_zeros(pair: ModelPair) -> bool:
+    return bool(((pair.target == 0) | (pair.draft == 0)).any())
+
+
+def _has_equal_rows(pair: ModelPair) -> bool:
+    return bool((pair.target == pair.draft).all(axis=-1).any())
+
+
+def _has_disjoint_rows(pair: ModelPair) -> bool:
+    return bool((np.minimum(pair.target, pair.draft).sum(axis=-1) == 0).any())
+
+
+@pytest.mark.parametrize("trait", [_has_zeros, _has_equal_rows, _has_disjoint_rows])
+@pytest.mark.parametrize("markov", [True, False])
+def test_tiny_pairs__have_every_trait(trait: object, markov: bool) -> None:
+    pairs = [pair for pair in instances.tiny_pairs("standard") if pair.is_markov == markov]
+    assert any(trait(pair) for pair in pairs)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("size", ["quick", "standard"])
+def test_large_pairs__have_every_family_and_the_full_size(size: str) -> None:
+    pairs = instances.large_pairs(size)
+    for family in instances.FAMILIES:
+        assert any(f"family={family}" in pair.name for pair in pairs)
+    assert any(pair.contexts == 64 and pair.tokens == 64 and pair.horizon == 128 for pair in pairs)
+    assert any(not pair.is_markov for pair in pairs)
+
+
+def test_constant_distance_pair__has_the_distance_everywhere() -> None:
+    pair = instances.constant_distance_pair(3)
+    distances = np.abs(pair.target - pair.draft).sum(axis=-1) / 2
+    assert (distances == 0.25).all()

@@ -1,0 +1,68 @@
+"""Every claim is rejected by at least one mutant, so every claim can fail."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from specsim.validation.claims_model import Claim, ExactCheck
+from specsim.validation.kill_matrix import kill_matrix
+from specsim.validation.light import LIGHT, light
+from specsim.validation.mutants import all_mutants, get_mutants
+from specsim.validation.registry import all_claims
+from specsim.validation.witnesses import Witnesses, as_built
+
+#: Claims whose mutants are wrong simulators: only their statistical checks can reject them.
+BY_SIMULATION = {
+    "specsim.laws-autoregressive": "autoregressive-from-draft",
+    "specsim.laws-speculative": "bonus-missing",
+    "specsim.laws-rejection-based": "acceptance-ignored",
+    "specsim.laws-over-acceptance": "epsilon-ignored",
+    "specsim.laws-batch": "one-draft-fewer",
+    "specsim.laws-batch-as-printed": "printed-is-corrected",
+    "specsim.laws-block-verification": "block-is-token-wise",
+    "yin2024.theorem-1-lossless": "residual-from-target",
+    "yin2024.batch-lossless": "batch-inside-loop",
+}
+
+
+def _rejected_exactly(claim: Claim, witnesses: Witnesses) -> bool:
+    """Whether an exact comparison fails. A check that crashes has rejected nothing."""
+    for check in claim.checks:
+        if not isinstance(check, ExactCheck):
+            continue
+        try:
+            if any(not comparison.agrees for comparison in check.run(witnesses, LIGHT)):
+                return True
+        except Exception:
+            continue
+    return False
+
+
+@pytest.mark.parametrize(
+    "claim", [claim for claim in all_claims() if claim.id not in BY_SIMULATION], ids=lambda claim: claim.id
+)
+def test_claim__is_rejected_exactly_by_one_of_its_mutants(claim: Claim) -> None:
+    assert any(
+        _rejected_exactly(claim, mutant.apply(as_built())) for mutant in reversed(get_mutants(claim.mutants))
+    )
+
+
+@pytest.mark.parametrize(("claim_id", "mutant"), BY_SIMULATION.items())
+def test_claim__is_rejected_in_simulation_by_a_mutant(claim_id: str, mutant: str) -> None:
+    (claim,) = (claim for claim in all_claims() if claim.id == claim_id)
+    assert mutant in claim.mutants
+    cut = light(claim, smallest=2)
+    simulated = tuple(check for check in cut.checks if check.kind == "statistical")
+    only = dataclasses.replace(cut, checks=simulated, mutants=(mutant,))
+    (kill,) = kill_matrix([only], get_mutants([mutant]), LIGHT, threads=1).kills
+    assert kill.killed, kill.evidence
+
+
+@pytest.mark.slow
+def test_kill_matrix__has_no_survivors() -> None:
+    matrix = kill_matrix([light(claim) for claim in all_claims()], all_mutants(), LIGHT, threads=1)
+    assert [(kill.mutant, kill.claim, kill.evidence) for kill in matrix.survivors] == []
+    assert matrix.unassigned == ()
+    assert {kill.claim for kill in matrix.kills} >= {claim.id for claim in all_claims()}
