@@ -25,7 +25,6 @@ _HOME = {
     "counterexample": "claims_model",
     "decided": "claims_model",
     "equal": "claims_model",
-    "kill_matrix": "kill_matrix",
     "select_claims": "registry",
     "validate": "runner",
 }

@@ -31,7 +31,7 @@ def _suite(root: ElementTree.Element, claim: ClaimOutcome) -> dict[str, int]:
     why = {heading: "\n".join(lines) for heading, lines in failures(claim)}
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     for check in claim.checks:
-        case = ElementTree.SubElement(suite, "testcase", classname=claim.claim.id, name=check.name)
+        case = ElementTree.SubElement(suite, "testcase", classname=claim.claim.id, name=_clean(check.name))
         counts["tests"] += 1
         _result(case, check, why.get(f"{check.name} ({check.kind}): {check.status.value}", ""), counts)
     if claim.reason:

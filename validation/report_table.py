@@ -60,12 +60,12 @@ def claims_table(report: RunReport) -> Table:
     )
     table.add_column("")
     table.add_column("claim", no_wrap=True)
-    table.add_column("verdict", overflow="fold", min_width=16)
+    table.add_column("verdict", overflow="fold", min_width=10)
     table.add_column("exact", justify="right")
     table.add_column("stat.", justify="right")
     table.add_column("runs", justify="right")
     table.add_column("  worst σ", justify="right")
-    table.add_column(" catches", overflow="fold", min_width=26)
+    table.add_column(" catches", overflow="fold", min_width=12)
     for claim in report.claims:
         colour = _COLOURS[claim.status]
         table.add_row(
@@ -178,7 +178,8 @@ def _verdict_colour(claim: ClaimOutcome) -> str:
 def _text(words: str, style: str = "") -> Text:
     from rich.text import Text
 
-    return Text(words, style=style)
+    # Control characters would act on the terminal.
+    return Text("".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in words), style=style)
 
 
 def _line(words: str, style: str = "") -> Text:

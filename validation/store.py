@@ -131,7 +131,8 @@ class Store:
 
         path = self.path(key, ".npz")
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # Opened here: np.load leaves a file that is no archive open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 layout = json.loads(str(archive["layout"]))
                 variables = {
                     name: (tuple(dims), archive[f"variable {name}"])

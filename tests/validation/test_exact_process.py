@@ -1,0 +1,97 @@
+"""Exact checks in a process of their own: same answers, and nothing is lost when it dies."""
+
+import pytest
+
+from specsim.validation import exact_process
+from specsim.validation.claims_model import Comparison, ExactCheck
+from specsim.validation.effort import QUICK
+from specsim.validation.exact_process import ExactProcess, WorkerDied
+from specsim.validation.outcomes import Status
+from specsim.validation.registry import select_claims
+from specsim.validation.runner import validate
+from specsim.validation.witnesses import as_built
+
+CLAIM = "yin2024.theorem-3-base-case"
+
+
+def exact_part(claim):
+    import dataclasses
+
+    return dataclasses.replace(
+        claim, checks=tuple(check for check in claim.checks if isinstance(check, ExactCheck))
+    )
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """A registered claim with its exact checks only, known to this process as registered."""
+    (claim,) = select_claims([CLAIM])
+    cut = exact_part(claim)
+    monkeypatch.setattr("specsim.validation.runner.all_claims", lambda: (cut,))
+    return cut
+
+
+def test_process__gives_what_this_process_would(registered):
+    names = [(registered.id, check.name) for check in registered.checks]
+    process = ExactProcess("quick", names)
+    try:
+        answers = list(process.answers())
+    finally:
+        process.close()
+    here = [item for check in registered.checks for item in check.run(as_built(), QUICK)]
+    assert [answer for answer in answers if isinstance(answer, Comparison)] == here
+    assert [answer for answer in answers if not isinstance(answer, Comparison)] == [
+        (claim, check, "") for claim, check in names
+    ]
+
+
+def test_validate__uses_it_for_registered_claims(registered, monkeypatch):
+    started = []
+    original = exact_process.ExactProcess.__init__
+
+    def record(self, effort, checks):
+        started.append(checks)
+        original(self, effort, checks)
+
+    monkeypatch.setattr(exact_process.ExactProcess, "__init__", record)
+    two = validate([registered], effort="quick", threads=2)
+    assert len(started) == 1
+    one = validate([registered], effort="quick", threads=1)
+    assert len(started) == 1
+    assert one.claims == two.claims
+    assert one.status is Status.AGREES
+
+
+def test_validate__goes_on_by_itself_when_the_process_dies(registered, monkeypatch):
+    original = exact_process.ExactProcess.answers
+
+    def dying(self):
+        answers = original(self)
+        yield next(answers)
+        self.end()
+        raise WorkerDied("exit code -9")
+
+    monkeypatch.setattr(exact_process.ExactProcess, "answers", dying)
+    report = validate([registered], effort="quick", threads=2)
+    assert any("exit code -9" in note for note in report.notes)
+    monkeypatch.undo()
+    assert report.claims[0].checks == validate([registered], effort="quick", threads=1).claims[0].checks
+
+
+def test_process__error_inside_a_check_is_an_answer():
+    process = ExactProcess("quick", [("no.such-claim", "no check")])
+    try:
+        ((claim, check, error),) = process.answers()
+    finally:
+        process.close()
+    assert (claim, check) == ("no.such-claim", "no check")
+    assert "KeyError" in error
+
+
+def test_process__can_be_ended_at_any_time(registered):
+    process = ExactProcess("quick", [(registered.id, registered.checks[0].name)])
+    process.end()
+    with pytest.raises(WorkerDied):
+        list(process.answers())
+    process.close()
+    process.close()
