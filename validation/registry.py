@@ -15,7 +15,7 @@ from specsim.validation.claims_model import Claim
 
 @cache
 def all_claims() -> tuple[Claim, ...]:
-    """Return every claim: ``CLAIMS`` of each module of `specsim.validation.claims`, by module name.
+    """Return every claim: ``CLAIMS`` of each module of `specsim.validation.claims`, in its reading order.
 
     Raises
     ------
@@ -24,9 +24,11 @@ def all_claims() -> tuple[Claim, ...]:
     """
     package = import_module("specsim.validation.claims")
     found: list[Claim] = []
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda item: item.name):
-        if not module.name.startswith("_"):
-            found.extend(getattr(import_module(f"{package.__name__}.{module.name}"), "CLAIMS", ()))
+    listed = getattr(package, "READING_ORDER", ())
+    others = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    for name in dict.fromkeys([*listed, *others]):
+        if not name.startswith("_"):
+            found.extend(getattr(import_module(f"{package.__name__}.{name}"), "CLAIMS", ()))
     return check_unique(found)
 
 

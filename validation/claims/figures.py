@@ -68,7 +68,7 @@ def _curves(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
         yield counterexample(
             where,
             abs(wrong - drawn) <= precision < abs(truth - drawn),
-            f"{where}: the figure shows {drawn}, the sum with its index shifted by one is {wrong:.4f}, "
+            f"the figure shows {drawn}, the sum with its index shifted by one is {wrong:.4f}, "
             f"Theorem 3 is {truth:.4f}",
             printed=f"{drawn}",
             exact=f"{truth:.6f}",
@@ -92,7 +92,7 @@ def _exact_shift(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
         yield counterexample(
             f"draft (2/3, 1/3), target (1/3, 2/3), two drafts, horizon {horizon}",
             shifted != truth,
-            f"horizon {horizon}: the shifted sum gives {shifted}, enumeration {truth}",
+            f"the shifted sum gives {shifted}, enumeration {truth}",
             printed=shifted,
             exact=truth,
         )
@@ -120,7 +120,7 @@ def _plotted(witnesses: Witnesses, pair: ModelPair, algorithm: Any) -> float:
 CLAIMS = (
     Claim(
         id="yin2024.figures-2-5-batch-curves",
-        title="The plotted batch curves are shifted by one index",
+        title="The plotted batch curves",
         statement=(
             "The lines drawn for batch speculative decoding in Figures 2b, 2c and 5 are the expected "
             "rejections of Algorithm 4 on the paper's instance."

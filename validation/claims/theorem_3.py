@@ -286,7 +286,7 @@ CLAIMS = (
     ),
     Claim(
         id="yin2024.theorem-3-base-case",
-        title="Theorem 3 prints no base case",
+        title="Base case of Theorem 3",
         statement="Equation (22) defines f without f(empty); nothing was rejected before, so it reads as 0.",
         source="2411.00841, Theorem 3, equation (22)",
         verdict=Verdict.FAILS,

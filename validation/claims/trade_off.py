@@ -407,7 +407,7 @@ CLAIMS = (
     ),
     Claim(
         id="yin2024.theorem-5-proof",
-        title="The proof of Theorem 5 drops factors",
+        title="Factors in the proof of Theorem 5",
         statement="The loss is sum |T - aD| - sum (1 - a) D, and Pr(reject) plus it is the distance.",
         source="2411.00841, proof of Theorem 5, Appendix E",
         verdict=Verdict.FAILS,
@@ -425,7 +425,7 @@ CLAIMS = (
     ),
     Claim(
         id="yin2024.listing-uno",
-        title="The printed listing resamples from the draft",
+        title="The printed listing of Decoding-UNO",
         statement="The listing implements Decoding-UNO, whose rejected tokens are resampled from the target.",
         source="2411.00841, Appendix G, listing, against section 4.2",
         verdict=Verdict.FAILS,
