@@ -40,6 +40,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "figures": ("specsim.cli.figures:command", "Redraw the paper's figures and compare them with the print."),
     "expect": ("specsim.cli.expect:command", "What theory says of a pair and an algorithm."),
     "simulate": ("specsim.cli.simulate:command", "What simulation says, beside theory."),
+    "sweep": ("specsim.cli.sweep:command", "Simulate many pairs, algorithms and parameters at once."),
+    "bench": ("specsim.cli.bench:command", "Time the engines beside C, NumPy and JAX."),
 }
 
 _EPILOG = """\

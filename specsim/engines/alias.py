@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from specsim.pairs import ModelPair
 _CHUNK_TOKENS = 2**22
 _STAGED_STATE_BYTES = 2**27
 _NARROW_ENTRIES = 2**31
+_KEPT_BYTES = 2**26
 _PERMUTED_TOKENS = 8
 #: Environment variable that asks for a kernel by name.
 PATH_VARIABLE = "SPECSIM_ALIAS_PATH"
@@ -113,7 +114,7 @@ def run_alias(
             progress(finished)
 
     if stage_steps == horizon:
-        tables = build_tables(pair, plan, layout, 0, horizon)
+        tables = _all_tables(pair, algorithm, plan, layout, horizon)
 
         def decode(worker: int, task: Task) -> None:
             state = engine.state(task)
@@ -141,6 +142,31 @@ def run_alias(
     for tally in tallies[1:]:
         total.add(tally)
     return total
+
+
+class _Kept(NamedTuple):
+    pair: ModelPair
+    algorithm: Algorithm
+    horizon: int
+    tables: AliasTables
+
+
+#: The last tables built, if small: a simulation in many parts asks for the same ones each time.
+_kept: _Kept | None = None
+
+
+def _all_tables(
+    pair: ModelPair, algorithm: Algorithm, plan: Plan, layout: Layout, horizon: int
+) -> AliasTables:
+    """Build the tables of all steps, or return those of the last call with the same arguments."""
+    global _kept
+    kept = _kept
+    if kept is not None and kept.pair is pair and kept.algorithm == algorithm and kept.horizon == horizon:
+        return kept.tables
+    tables = build_tables(pair, plan, layout, 0, horizon)
+    if tables.entries.nbytes <= _KEPT_BYTES:
+        _kept = _Kept(pair, algorithm, horizon, tables)
+    return tables
 
 
 def _chunks(first: int, runs: int, size: int) -> Iterator[Task]:

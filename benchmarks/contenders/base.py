@@ -1,0 +1,69 @@
+"""What every contender takes and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim import ModelPair, Speculative
+from specsim.engines.alias_tables import Layout, build_tables, column_bits, pack
+from specsim.engines.plans import prepare
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Counts over the runs of one call: per step, per number of rejections, per step and token."""
+
+    by_step: Counts
+    rejection_count: Counts
+    token_count: Counts
+
+
+#: Simulates (runs, seed).
+Run = Callable[[int, int], Answer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A way to simulate Algorithm 1 of 2411.00841 with drafts to the horizon.
+
+    Attributes
+    ----------
+    name
+        Short, unique.
+    note
+        One line: method and generator.
+    prepare
+        Takes a pair, builds what is reused between calls, returns the simulator; None when the contender
+        cannot serve the pair.
+    warm
+        Runs of a call that compiles or allocates whatever the first call does.
+    """
+
+    name: str
+    note: str
+    prepare: Callable[[ModelPair], Run | None]
+    warm: int = 3000
+
+
+def alias_tables(pair: ModelPair) -> tuple[NDArray[np.uint32], int, NDArray[np.uint32], int]:
+    """Return the alias tables of all steps, their bits, the prompt's table and its bits."""
+    plan = prepare(Speculative(), pair, pair.horizon)
+    layout = Layout.of(pair, plan)
+    tables = build_tables(pair, plan, layout, 0, pair.horizon)
+    initial_bits = column_bits(pair.contexts)
+    return tables.entries, layout.bits, pack(pair.initial_weights[None], initial_bits)[0], initial_bits
+
+
+def empty_answer(pair: ModelPair) -> Answer:
+    """Return counts of zero."""
+    return Answer(
+        by_step=np.zeros(pair.horizon, np.int64),
+        rejection_count=np.zeros(pair.horizon + 1, np.int64),
+        token_count=np.zeros((pair.horizon, pair.tokens), np.int64),
+    )
