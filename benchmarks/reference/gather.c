@@ -10,15 +10,17 @@ static u32 step(const u32 *words, const u32 *entries, u32 bits, u32 *row, u32 *r
   int i = 0;
 #ifdef __AVX512F__
   __m512i masks = _mm512_set1_epi32(mask), belows = _mm512_set1_epi32(below), sum = _mm512_setzero_si512();
-  __m128i shift = _mm_cvtsi32_si128(bits), down = _mm_cvtsi32_si128(half);
+  __m512i shift = _mm512_set1_epi32(bits), down = _mm512_set1_epi32(half);
+#pragma GCC unroll 4
   for (; i + 16 <= size; i += 16) {
     __m512i word = _mm512_load_si512(words + i);
     __m512i column = _mm512_and_si512(word, masks);
-    __m512i index = _mm512_or_si512(_mm512_sll_epi32(_mm512_load_si512(row + i), shift), column);
-    __m512i entry = _mm512_i32gather_epi32(index, entries, 4);
+    __m512i index = _mm512_or_si512(_mm512_sllv_epi32(_mm512_load_si512(row + i), shift), column);
+    /* Into a cleared register: a gather into an undefined one waits for the register's last use. */
+    __m512i entry = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), 0xFFFF, index, entries, 4);
     __mmask16 own = _mm512_cmplt_epu32_mask(_mm512_or_si512(word, masks), entry);
     __m512i atom = _mm512_mask_mov_epi32(_mm512_and_si512(entry, masks), own, column);
-    __m512i rejected = _mm512_srl_epi32(atom, down);
+    __m512i rejected = _mm512_srlv_epi32(atom, down);
     _mm512_store_si512(row + i, _mm512_and_si512(atom, belows));
     _mm512_store_si512(rejections + i, _mm512_add_epi32(_mm512_load_si512(rejections + i), rejected));
     sum = _mm512_add_epi32(sum, rejected);

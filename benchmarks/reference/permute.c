@@ -20,7 +20,7 @@ void simulate_permute(u64 seed, u64 first_run, i64 runs, i64 horizon, const u32 
                       i64 *rejection_count) {
   static __thread u32 words[4][BLOCK] __attribute__((aligned(64)));
   static __thread uint8_t base[BLOCK] __attribute__((aligned(64))), marks[BLOCK] __attribute__((aligned(64)));
-  static __thread u32 totals[BLOCK];
+  static __thread u32 totals[BLOCK] __attribute__((aligned(64)));
   const v low16 = _mm512_set1_epi32(0x0000FFFF), even = _mm512_set1_epi32(0x00FF00FF);
   const v nibble = _mm512_set1_epi8(15), one = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();
   for (i64 low = 0; low < runs;) {
@@ -60,12 +60,14 @@ void simulate_permute(u64 seed, u64 first_run, i64 runs, i64 horizon, const u32 
         v atom = _mm512_mask_mov_epi8(_mm512_and_si512(e0, nibble), own, column);
         v token = _mm512_and_si512(atom, _mm512_set1_epi8(7));
         _mm512_store_si512(base + 64 * g, _mm512_slli_epi32(token, 4));
-        __mmask64 valid = g == groups - 1 ? tail : ~(u64)0;
-        __mmask64 rejected = _mm512_test_epi8_mask(atom, _mm512_set1_epi8(8)) & valid;
+        __mmask64 rejected = _mm512_test_epi8_mask(atom, _mm512_set1_epi8(8));
+        if (__builtin_expect(left && g == groups - 1, 0)) {
+          rejected &= tail;
+          token = _mm512_mask_mov_epi8(_mm512_set1_epi8(-1), tail, token);
+        }
         v mark = _mm512_load_si512(marks + 64 * g);
         _mm512_store_si512(marks + 64 * g, _mm512_mask_add_epi8(mark, rejected, mark, one));
         rejections += __builtin_popcountll(rejected);
-        token = _mm512_mask_mov_epi8(_mm512_set1_epi8(-1), valid, token);
 #pragma GCC unroll 7
         for (int y = 0; y < COUNTED; y++)
           met[y] = _mm512_mask_add_epi8(met[y], _mm512_cmpeq_epi8_mask(token, _mm512_set1_epi8(y)), met[y], one);
@@ -79,7 +81,14 @@ void simulate_permute(u64 seed, u64 first_run, i64 runs, i64 horizon, const u32 
       }
       if (tokens > COUNTED) token_count[(n - 1) * tokens + COUNTED] += rest;
       if (n % 252 == 0 || n == horizon) {
-        for (int i = 0; i < size; i++) totals[i] += marks[(i & ~63) + 4 * (i & 15) + ((i & 63) >> 4)];
+        for (int g = 0; g < groups; g++) {
+          v mark = _mm512_load_si512(marks + 64 * g), byte = _mm512_set1_epi32(255);
+          for (int j = 0; j < 4; j++) {
+            u32 *total = totals + 64 * g + 16 * j;
+            v more = _mm512_and_si512(_mm512_srlv_epi32(mark, _mm512_set1_epi32(8 * j)), byte);
+            _mm512_store_si512(total, _mm512_add_epi32(_mm512_load_si512(total), more));
+          }
+        }
         memset(marks, 0, sizeof marks);
       }
     }
