@@ -38,9 +38,9 @@ _COLOURS = {
 MOST_COUNTEREXAMPLES = 4
 
 
-def report_renderables(report: RunReport) -> list[Any]:
-    """Return what to print with rich, in order."""
-    parts: list[Any] = [claims_table(report)]
+def report_renderables(report: RunReport, width: int = 110) -> list[Any]:
+    """Return what to print with rich, in order, in lines of at most `width` columns."""
+    parts: list[Any] = [claims_table(report, width)]
     parts += _counterexamples(report)
     parts += _failures(report)
     parts += [_line(f"note: {note}", "yellow") for note in report.notes]
@@ -51,35 +51,46 @@ def report_renderables(report: RunReport) -> list[Any]:
     return parts
 
 
-def claims_table(report: RunReport) -> Table:
-    """Return the table: one row for each claim."""
+def claims_table(report: RunReport, width: int = 110) -> Table:
+    """Return the table: one row for each claim, fewer columns where there is little room, more where much."""
     table = _table(
         f"specsim validate · effort {report.effort} · seed {report.seed} · "
         f"false-alarm budget {report.alpha:g}"
         + ("" if report.witnesses == "as built" else f" · mutant {report.witnesses}")
     )
+    narrow, wide = width < 104, width >= 150
     table.add_column("")
-    table.add_column("claim", no_wrap=True)
-    table.add_column("verdict", overflow="fold", min_width=10)
+    table.add_column("claim", no_wrap=not narrow, overflow="fold")
+    if wide:
+        table.add_column("title", max_width=44)
+    table.add_column("verdict", min_width=10 if narrow else 16)
     table.add_column("exact", justify="right")
     table.add_column("stat.", justify="right")
-    table.add_column("runs", justify="right")
-    table.add_column("  worst σ", justify="right")
-    table.add_column(" catches", overflow="fold", min_width=12)
+    if not narrow:
+        table.add_column("runs", justify="right")
+    table.add_column(" worst σ", justify="right")
+    if not narrow:
+        table.add_column(" catches", min_width=12)
+    group = ""
     for claim in report.claims:
+        prefix, _, name = claim.claim.id.partition(".")
+        if name and prefix != group:
+            table.add_row("", _text(f"{prefix}.", "bold"))
+        group = prefix
         colour = _COLOURS[claim.status]
-        table.add_row(
+        agrees = claim.status is Status.AGREES
+        row = [
             _text(SIGNS[claim.status], colour),
-            _text(claim.claim.id),
-            _text(
-                verdict_text(claim), colour if claim.status is not Status.AGREES else _verdict_colour(claim)
-            ),
+            _text(f"  {name}" if name else claim.claim.id),
+            _text(claim.claim.title, "dim") if wide else None,
+            _text(verdict_text(claim), _verdict_colour(claim) if agrees else colour),
             _count(len(claim.comparisons)),
             _count(len(claim.assertions)),
-            _count(distinct_runs(claim)),
+            None if narrow else _count(distinct_runs(claim)),
             _text(sigma_text(worst_sigma(claim.assertions)).lstrip("+")),
-            _text(f" {caught_text(claim.assertions)}", "dim"),
-        )
+            None if narrow else _text(f" {caught_text(claim.assertions)}", "dim"),
+        ]
+        table.add_row(*(cell for cell in row if cell is not None))
     return table
 
 

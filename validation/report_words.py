@@ -10,6 +10,9 @@ from specsim.validation.outcomes import AssertionOutcome, ClaimOutcome, RunRepor
 #: How the units of discrepancies are abbreviated.
 UNITS = {"total variation": "TV", "probability": "p", "per run": "mean"}
 
+#: Failures of one check that are told in full.
+MOST_FAILURES = 6
+
 #: One sign for each status.
 SIGNS = {
     Status.AGREES: "✓",
@@ -132,13 +135,17 @@ def failures(claim: ClaimOutcome) -> list[tuple[str, list[str]]]:
         if check.status in (Status.AGREES, Status.NOT_RUN):
             continue
         lines = [check.message] if check.message else []
-        for comparison in check.comparisons:
-            if not comparison.agrees:
-                sides = f"observed {comparison.observed}, expected {comparison.expected}"
-                lines.append(f"{comparison.label}: {sides}")
-        for item in check.assertions:
-            if item.status in (Status.DISAGREES, Status.ERROR, Status.UNDECIDED):
-                lines.extend(assertion_lines(item))
+        wrong = [item for item in check.comparisons if not item.agrees]
+        for comparison in wrong[:MOST_FAILURES]:
+            sides = f"observed {comparison.observed}, expected {comparison.expected}"
+            lines.append(f"{comparison.label}: {sides}")
+        if len(wrong) > MOST_FAILURES:
+            lines.append(f"and {len(wrong) - MOST_FAILURES} comparisons more (all in the JSON report)")
+        bad = [item for item in check.assertions if item.status not in (Status.AGREES, Status.NOT_RUN)]
+        for item in bad[:MOST_FAILURES]:
+            lines.extend(assertion_lines(item))
+        if len(bad) > MOST_FAILURES:
+            lines.append(f"and {len(bad) - MOST_FAILURES} assertions more (all in the JSON report)")
         found.append((f"{check.name} ({check.kind}): {check.status.value}", lines))
     if claim.reason:
         found.append(("verdict", [claim.reason]))

@@ -126,7 +126,7 @@ def command(
     if json_path != "-":
         from specsim.validation.report_table import kill_table, report_renderables
 
-        parts = report_renderables(report)
+        parts = report_renderables(report, _width())
         if matrix is not None:
             parts[1:1] = kill_table(matrix)
         show(*parts)
@@ -135,6 +135,13 @@ def command(
     if matrix is not None and not matrix.complete:
         return max(report.exit_code, 1) if report.exit_code != 3 else 1
     return report.exit_code
+
+
+def _width() -> int:
+    """Return the columns that `show` prints in."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 110
 
 
 def check_outputs(paths: list[str | None]) -> None:

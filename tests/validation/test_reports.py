@@ -102,7 +102,7 @@ def test_caught__is_the_largest_that_a_demanding_assertion_catches(report):
 
 def test_table__says_everything(report):
     text = render(report_renderables(report))
-    assert "a.good" in text
+    assert "  good" in text
     assert "printed 0, really 1/2" in text
     assert "as printed: 0   in fact: 1" in text
     assert "NOT ESTABLISHED" in text
@@ -126,7 +126,18 @@ def test_table__says_everything(report):
 
 def test_table__fits_its_width(report):
     for width in (80, 110, 160):
-        assert max(len(line) for line in render(report_renderables(report), width).splitlines()) <= width
+        assert (
+            max(len(line) for line in render(report_renderables(report, width), width).splitlines()) <= width
+        )
+
+
+def test_failures__the_first_in_full_the_rest_counted(coins):
+    many = ExactCheck("many", lambda witnesses, effort: [equal(f"number {n}", n, -1) for n in range(50)])
+    found = validate([coins.claim("a.a", many)], effort="quick", witnesses=coins.witnesses())
+    text = render(report_renderables(found))
+    assert "number 0: observed 0, expected -1" in text
+    assert "number 40" not in text
+    assert "and 44 comparisons more" in text
 
 
 def test_table__is_the_same_for_the_same_report(report):
