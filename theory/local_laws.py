@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import Algorithm
+from specsim.algorithms import Algorithm, Speculative
 from specsim.errors import TooLargeError
 from specsim.theory.counters import FullCount, Moments
+from specsim.theory.integer_chains import IntegerChain
+from specsim.theory.kernels import StepRows, position_kernels, rounds_of
 from specsim.theory.pair_tables import PairTables
 from specsim.theory.recursion import Flow, Recursion
 from specsim.theory.states import PathStates
@@ -37,10 +39,16 @@ class LocalLaws:
 
     def rejections_by_step(self) -> Array:
         """Probability that each position is rejected."""
+        chain = self._chain()
+        if chain is not None:
+            return self._vector(chain.by_step())
         return self._vector([_ratio(flow.rejected.sum(), flow.denominator) for flow in self._flows()])
 
     def expected_rejections(self) -> Any:
         """Sum of `rejections_by_step`."""
+        chain = self._chain()
+        if chain is not None:
+            return chain.total()
         return sum(self.rejections_by_step().tolist())
 
     def expected_target_calls(self) -> Any:
@@ -126,6 +134,29 @@ class LocalLaws:
             if recursion.has_bonus:
                 shares.append((by_depth[recursion.length], kernels.target))
             yield flow, shares
+
+    def _chain(self) -> IntegerChain | None:
+        """Return the chain of contexts in integers, for plain speculative decoding without bonus tokens.
+
+        Where every position has the same kernels, it does not matter where rounds start: a context moves by
+        accept + reject and costs what it rejects. Other descriptors need `Recursion`, and so do bonus tokens.
+        """
+        rounds = rounds_of(self.algorithm)
+        bonus = rounds.has_bonus and rounds.draft_length is not None and rounds.draft_length < self.horizon
+        if not self.exact or type(self.algorithm) is not Speculative or bonus:
+            return None
+
+        def rows(first: int, last: int) -> tuple[Array, Array]:
+            target, draft = self.pair.integer_rows(first, last)
+            shape = target.shape
+            stacked = StepRows(
+                target.reshape(-1, shape[-1]), draft.reshape(-1, shape[-1]), self.pair.unit, first, True
+            )
+            # Both kinds of position have these kernels.
+            root, _ = position_kernels(self.algorithm, stacked)
+            return (root.accept + root.reject).reshape(shape), root.reject.sum(axis=-1).reshape(shape[:2])
+
+        return IntegerChain(self.pair, self.horizon, rows)
 
     def _flows(self, **options: Any) -> Recursion:
         return Recursion(self.pair, self.algorithm, self.horizon, self.exact, **options)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
 from specsim.theory.certificate_formats import RejectionCertificate
+from specsim.theory.integer_chains import IntegerChain
 from specsim.theory.pair_tables import Pair, PairTables, tables_of
 
 #: Largest number of (step, context, token) triples, and of bits in all context masses together.
@@ -87,16 +88,14 @@ def lower_bound(pair: Pair, *, horizon: int | None = None, exact: bool = False) 
     InputError
         `horizon` does not fit the pair.
     TooLargeError
-        With `exact=True` (or on reading ``certificate``): the rationals would not fit in memory.
+        With `exact=True` (or on reading ``certificate``): the rationals would not fit in memory, or not be
+        ready in reasonable time.
     """
     tables = tables_of(pair)
     length = tables.check_horizon(horizon)
     if exact:
-        _check_size(tables, length)
-        terms = _exact_terms(tables, length)
-        by_step: NDArray[Any] = np.empty(length, dtype=object)
-        by_step[:] = terms
-        return LowerBound(value=sum(terms, Fraction(0)), by_step=by_step, horizon=length, _pair=pair)
+        by_step: NDArray[Any] = np.array(_chain(tables, length).by_step(), dtype=object)
+        return LowerBound(value=by_step.sum(), by_step=by_step, horizon=length, _pair=pair)
     mass: NDArray[Any] = tables.initial.copy()
     following = tables.next_context.ravel()
     by_step = np.empty(length)
@@ -106,6 +105,14 @@ def lower_bound(pair: Pair, *, horizon: int | None = None, exact: bool = False) 
         flow = mass[:, None] * tables.target[index]
         mass = np.bincount(following, weights=flow.ravel(), minlength=tables.contexts)
     return LowerBound(value=float(by_step.sum()), by_step=by_step, horizon=length, _pair=pair)
+
+
+def _chain(tables: PairTables, length: int) -> IntegerChain:
+    def rows(first: int, last: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        target, draft = tables.integer_rows(first, last)
+        return target, np.maximum(draft - target, 0).sum(axis=-1)
+
+    return IntegerChain(tables, length, rows)
 
 
 def _check_size(tables: PairTables, length: int) -> None:
@@ -152,6 +159,7 @@ def _exact_terms(tables: PairTables, length: int) -> list[Fraction]:
     ]
 
 
+# The certificate is made without `IntegerChain`: its value is a second computation of the bound.
 def _certificate(identity: str, tables: PairTables, length: int) -> RejectionCertificate:
     _check_size(tables, length)
     zero, one = Fraction(0), Fraction(1)

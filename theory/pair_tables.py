@@ -101,6 +101,16 @@ class PairTables:
             )
         return horizon
 
+    def integer_rows(self, first: int, last: int) -> tuple[Array, Array]:
+        """Return target and draft weights of the tables first..last - 1, fit for subtraction.
+
+        int64 for a `ModelPair`, Python integers for a `RationalPair`; ``(tables, contexts, tokens)``.
+        """
+        target, draft = self.target_weights[first:last], self.draft_weights[first:last]
+        if target.dtype == np.uint64:
+            return target.view(np.int64), draft.view(np.int64)
+        return target, draft
+
     def fractions(self, weights: Array) -> Array:
         """Return weights of this pair as Fractions, dtype object."""
         numbers = [Fraction(weight, self.unit) for weight in weights.ravel().tolist()]

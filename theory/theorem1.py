@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.theory.integer_chains import IntegerChain
 from specsim.theory.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.target import rows_of, target_context_laws
 
@@ -29,12 +30,19 @@ def theorem_1_rejections(pair: Pair | PairTables, *, horizon: int | None = None,
     -------
     float or Fraction
 
+    Raises
+    ------
+    TooLargeError
+        The exact numbers would not fit in memory, or not be ready in reasonable time.
+
     Notes
     -----
     2411.00841, Theorem 1 (1); proofs as Theorems 6 and 7 in its Appendix B. The draft length and the bonus
     do not enter: without bonus the value holds for every draft length.
     """
-    return sum(theorem_1_rejections_by_step(pair, horizon=horizon, exact=exact).tolist())
+    if exact:
+        return _chain(pair, horizon).total()
+    return sum(theorem_1_rejections_by_step(pair, horizon=horizon).tolist())
 
 
 def theorem_1_rejections_by_step(
@@ -42,13 +50,25 @@ def theorem_1_rejections_by_step(
 ) -> Array:
     """Return E_target[TV_n] for n = 1..horizon, the terms of `theorem_1_rejections`, ``(horizon,)``.
 
-    Parameters are those of `theorem_1_rejections`.
+    Parameters and errors are those of `theorem_1_rejections`.
     """
+    if exact:
+        return np.array(_chain(pair, horizon).by_step(), dtype=object)
     pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
-    laws = target_context_laws(pair, horizon, exact)
-    terms = [law @ total_variation(*rows_of(pair, step, exact)) for step, law in enumerate(laws)]
-    return np.array(terms, dtype=object if exact else np.float64)
+    laws = target_context_laws(pair, horizon, False)
+    return np.array([law @ total_variation(*rows_of(pair, step, False)) for step, law in enumerate(laws)])
+
+
+def _chain(pair: Pair | PairTables, horizon: int | None) -> IntegerChain:
+    tables = tables_of(pair)
+
+    def rows(first: int, last: int) -> tuple[Array, Array]:
+        target, draft = tables.integer_rows(first, last)
+        # Both rows have one sum, so the L1 distance is even.
+        return target, np.abs(target - draft).sum(axis=-1) // 2
+
+    return IntegerChain(tables, tables.check_horizon(horizon), rows)
 
 
 def total_variation(target: Array, draft: Array) -> Array:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from specsim.theory.integer_chains import IntegerChain
 from specsim.theory.pair_tables import Pair, tables_of
 from specsim.theory.target import rows_of, target_context_laws
 
@@ -30,14 +32,26 @@ def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: bool = 
     -------
     float or Fraction
 
+    Raises
+    ------
+    TooLargeError
+        The exact numbers would not fit in memory, or not be ready in reasonable time.
+
     Notes
     -----
     2411.00841, Theorem 2 (Theorem 8 of its Appendix C). `lower_bound` returns it with a certificate.
     """
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)
-    total: Any = 0
-    for step, law in enumerate(target_context_laws(tables, horizon, exact)):
-        overlap = np.minimum(*rows_of(tables, step, exact)).sum(axis=1)
+    if exact:
+
+        def rows(first: int, last: int) -> tuple[NDArray[Any], NDArray[Any]]:
+            target, draft = tables.integer_rows(first, last)
+            return target, tables.unit - np.minimum(target, draft).sum(axis=-1)
+
+        return IntegerChain(tables, horizon, rows).total()
+    total = 0.0
+    for step, law in enumerate(target_context_laws(tables, horizon, False)):
+        overlap = np.minimum(*rows_of(tables, step, False)).sum(axis=1)
         total += law @ (1 - overlap)
-    return total if exact else float(total)
+    return float(total)

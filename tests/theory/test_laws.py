@@ -276,8 +276,8 @@ class TestRefusals:
         with pytest.raises(TooLargeError, match="drafts is 100000"):
             theory.expected_rejections(self.pair, Batch(drafts=100_000), exact=True)
         rows = np.full((1, 64, 64), 1 / 64)
-        with pytest.raises(TooLargeError, match="horizon is 4000"):
-            theory.expected_rejections(make(rows, rows, 4000), Speculative(), exact=True)
+        with pytest.raises(TooLargeError, match="horizon is 400000"):
+            theory.expected_rejections(make(rows, rows, 400_000), Speculative(), exact=True)
 
     def test_block_verification_with_too_many_states(self) -> None:
         generator = np.random.default_rng(0)
