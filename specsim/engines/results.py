@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from fractions import Fraction
 from importlib.metadata import version
@@ -125,7 +125,7 @@ def merge(datasets: Iterable[xarray.Dataset]) -> xarray.Dataset:
                     f"datasets have different {name} ({first.attrs[name]} and {part.attrs[name]}); "
                     "merge results of one simulation only"
                 )
-    ranges = sorted(piece for part in parts for piece in _ranges(part))
+    ranges = sorted(piece for part in parts for piece in _ranges(part.attrs))
     for before, after in pairwise(ranges):
         if after[0] < before[1]:
             raise InputError(
@@ -138,7 +138,7 @@ def merge(datasets: Iterable[xarray.Dataset]) -> xarray.Dataset:
             pieces = []
             for part in parts:
                 values = part[name].values
-                for start, stop in _ranges(part):
+                for start, stop in _ranges(part.attrs):
                     pieces.append((start, values[: stop - start]))
                     values = values[stop - start :]
             totals[name] = np.concatenate([values for _, values in sorted(pieces, key=lambda item: item[0])])
@@ -155,23 +155,27 @@ def _labelled(variables: dict[str, np.ndarray], attributes: dict[str, Any]) -> x
     """Build the Dataset, with coordinates, and check it against the registry."""
     import xarray
 
+    sizes = {
+        dim: size
+        for name, values in variables.items()
+        for dim, size in zip(VARIABLES[name].dims, values.shape, strict=True)
+    }
+    coordinates: dict[str, np.ndarray] = {}
+    for name, size in sizes.items():
+        if name == "run":
+            pieces = [np.arange(start, stop, dtype=np.int64) for start, stop in _ranges(attributes)]
+            coordinates[name] = np.concatenate(pieces)
+        else:
+            coordinates[name] = np.arange(size, dtype=np.int64) + (1 if name == "step" else 0)
     dataset = xarray.Dataset(
         {
             name: (VARIABLES[name].dims, variables[name], {"long_name": VARIABLES[name].meaning})
             for name in VARIABLES
             if name in variables
         },
+        coords=coordinates,
         attrs=attributes,
     )
-    coordinates: dict[str, np.ndarray] = {}
-    for dim, size in dataset.sizes.items():
-        name = str(dim)
-        if name == "run":
-            pieces = [np.arange(start, stop, dtype=np.int64) for start, stop in _ranges(dataset)]
-            coordinates[name] = np.concatenate(pieces)
-        else:
-            coordinates[name] = np.arange(size, dtype=np.int64) + (1 if name == "step" else 0)
-    dataset = dataset.assign_coords(coordinates)
     check(dataset)
     return dataset
 
@@ -187,15 +191,15 @@ def _spell(ranges: list[Range]) -> str:
     return ",".join(f"{start}:{stop}" for start, stop in joined)
 
 
-def _ranges(dataset: xarray.Dataset) -> list[Range]:
+def _ranges(attributes: Mapping[Any, Any]) -> list[Range]:
     """Read the run ranges of a result, in the order in which its per-run values are stored."""
-    text = str(dataset.attrs["run_ranges"])
+    text = str(attributes["run_ranges"])
     try:
         ranges = [(int(start), int(stop)) for start, stop in (part.split(":") for part in text.split(","))]
     except ValueError:
         raise InputError(f"run_ranges is {text!r}; give a result of specsim.simulate") from None
-    if sum(stop - start for start, stop in ranges) != int(dataset.attrs["runs"]):
-        raise InputError(f"run_ranges is {text!r} but runs is {dataset.attrs['runs']}; the result is damaged")
+    if sum(stop - start for start, stop in ranges) != int(attributes["runs"]):
+        raise InputError(f"run_ranges is {text!r} but runs is {attributes['runs']}; the result is damaged")
     return ranges
 
 
