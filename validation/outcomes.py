@@ -36,8 +36,8 @@ class AssertionOutcome:
     Attributes
     ----------
     label, status
-        What, and how it came out. `UNDECIDED`: it agrees, but the effort's limit on runs did not allow the
-        demanded discrepancy to be caught.
+        What, and how it came out. `UNDECIDED`: nothing contradicts it, but the effort's limit on runs did not
+        allow the demanded discrepancy to be caught, or a published value to be excluded.
     observed, expected, standard_error, sigma
         Of its worst entry.
     where
