@@ -34,7 +34,7 @@ Efforts:
 
 \b
 Examples:
-  specsim validate --effort quick
+  specsim validate --effort standard
   specsim validate 'yin2024.theorem-3*' --json theorem-3.json
   specsim validate --html report.html --mutants
   specsim validate --effort deep --resume deep-run
@@ -56,7 +56,7 @@ Exit codes: 0 agrees, 1 disagrees, 2 bad input, 3 could not decide within the ef
 @click.option(
     "--effort",
     type=click.Choice(["quick", "standard", "deep"]),
-    default="standard",
+    default="quick",
     show_default=True,
     help="How much is enumerated and simulated.",
 )
