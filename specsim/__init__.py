@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from specsim.engines import merge
     from specsim.families import paper_pair, random_pair, random_prefix_pair
     from specsim.grammar import parse_algorithm, parse_pair
-    from specsim.scale import simulate
+    from specsim.scale import simulate, sweep
 
 __version__ = "0.1.0"
 
@@ -48,6 +48,7 @@ __all__ = [
     "random_pair",
     "random_prefix_pair",
     "simulate",
+    "sweep",
     "theory",
     "validation",
 ]
@@ -55,6 +56,7 @@ __all__ = [
 _LAZY = {
     "merge": "specsim.engines",
     "simulate": "specsim.scale",
+    "sweep": "specsim.scale",
     "paper_pair": "specsim.families",
     "random_pair": "specsim.families",
     "random_prefix_pair": "specsim.families",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,13 +82,15 @@ def compare(
         What was simulated.
     """
     runs = int(dataset.attrs["runs"])
-    known, silence = _theory(pair, algorithm, horizon)
+    known, silence = theory_of(pair, algorithm, horizon)
     rejections = np.asarray(dataset["rejection_count"].values)
     calls = np.asarray(dataset["target_call_count"].values)
     lengths = np.asarray(dataset["accepted_length_count"].values)
     lines = [
-        _mean("rejections per run", rejections, known.get("rejection_law"), known.get("expected_rejections")),
-        _mean(
+        mean_line(
+            "rejections per run", rejections, known.get("rejection_law"), known.get("expected_rejections")
+        ),
+        mean_line(
             "target calls per run", calls, known.get("target_call_law"), known.get("expected_target_calls")
         ),
     ]
@@ -134,7 +136,18 @@ def as_document(lines: list[Line], extremes: list[Extreme], silence: str | None)
     }
 
 
-def _theory(pair: ModelPair, algorithm: Algorithm, horizon: int) -> tuple[dict[str, Any], str | None]:
+def theory_of(
+    pair: ModelPair, algorithm: Algorithm, horizon: int, names: Collection[str] | None = None
+) -> tuple[dict[str, Any], str | None]:
+    """Return what theory knows by the name of its function, and why it is silent on the rest, or None.
+
+    Parameters
+    ----------
+    pair, algorithm, horizon
+        What was simulated.
+    names
+        The functions to ask. Defaults to None: all that are compared.
+    """
     from specsim import theory
 
     functions: dict[str, Callable[..., Any]] = {
@@ -149,6 +162,8 @@ def _theory(pair: ModelPair, algorithm: Algorithm, horizon: int) -> tuple[dict[s
     known: dict[str, Any] = {}
     silence = None
     for name, function in functions.items():
+        if names is not None and name not in names:
+            continue
         try:
             known[name] = function(pair, algorithm, horizon=horizon)
         except (TooLargeError, UnsupportedError) as error:
@@ -156,7 +171,18 @@ def _theory(pair: ModelPair, algorithm: Algorithm, horizon: int) -> tuple[dict[s
     return known, silence
 
 
-def _mean(quantity: str, counts: NDArray[np.int64], law: Floats | None, expected: float | None) -> Line:
+def mean_line(quantity: str, counts: NDArray[np.int64], law: Floats | None, expected: float | None) -> Line:
+    """Compare the mean of a histogram over 0, 1, ... with theory.
+
+    Parameters
+    ----------
+    quantity
+        What was counted.
+    counts
+        The histogram.
+    law, expected
+        Theory's law and mean; None where it is silent.
+    """
     runs = int(counts.sum())
     values = np.arange(len(counts), dtype=np.float64)
     observed = float(values @ counts / runs)

@@ -6,13 +6,20 @@ import io
 import json
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
+
+from specsim.files import replacing
+
+if TYPE_CHECKING:
+    import xarray
 
 #: Help of the option ``--json`` of every command.
 JSON_HELP = "Print the result as JSON on standard output."
@@ -111,3 +118,23 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
             bar.update(task, completed=done)
 
         yield update
+
+
+@contextmanager
+def output_file(path: Path | None) -> Iterator[Path | None]:
+    """Give a temporary path that becomes `path` when the block ends well; None for None.
+
+    Entered before the work, so that an unwritable folder is found out then and not after it.
+    """
+    if path is None:
+        yield None
+    else:
+        with replacing(path) as temporary:
+            yield temporary
+
+
+def write_dataset(dataset: xarray.Dataset, path: Path) -> None:
+    """Write a Dataset as netCDF."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.to_netcdf(path, engine="h5netcdf")

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from specsim.cli.arguments import help_with_grammar, horizon_option, pair_and_algorithm
 from specsim.cli.comparison import Extreme, Line, as_document, compare
 from specsim.cli.expect import describe
-from specsim.cli.output import JSON_HELP, Count, progress, show, show_json
-from specsim.files import replacing
+from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
+from specsim.cli.scaling import resumable, scale_options
 from specsim.grammar import parse_algorithm, parse_pair
-
-if TYPE_CHECKING:
-    import xarray
 
 _HELP = help_with_grammar(
     "Simulate ALGORITHM on PAIR and print the observed means with their standard errors, beside theory's "
-    "values where theory knows ALGORITHM. The same seed gives the same numbers on every machine and with "
-    "every number of threads.",
+    "values where theory knows ALGORITHM. The same seed gives the same numbers on every machine, with "
+    "every number of threads, on a cluster, and when the command was cut short and is given again.",
     """\
   specsim simulate paper:50 speculative --runs 100000 --seed 1
   specsim simulate paper:50 batch:drafts=4 --runs 1e6 --seed 1 --out batch.nc
+  specsim simulate paper:50 speculative --runs 1e10 --seed 1 --engine alias --resume chunks
+  specsim simulate paper:50 speculative --runs 1e12 --seed 1 --resume chunks --cluster tcp://10.0.0.1:8786
   specsim simulate prefix:tokens=2,horizon=4,seed=1 speculative:draft_length=2 --runs 1e5 --json""",
 )
 
@@ -41,6 +37,7 @@ _HELP = help_with_grammar(
 @horizon_option
 @click.option("--threads", type=int, metavar="N", help="Default: one for each available core.")
 @click.option("--engine", default="literal", show_default=True, metavar="NAME", help="Which simulator.")
+@scale_options
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the tallies as netCDF."
 )
@@ -53,6 +50,9 @@ def command(
     horizon: int | None,
     threads: int | None,
     engine: str,
+    resume: Path | None,
+    cluster: str | None,
+    chunk_runs: int | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -63,7 +63,7 @@ def command(
     decoder = parse_algorithm(algorithm)
     length = model.check_horizon(horizon)
     # The output file is opened first: an unwritable folder is found out before the work, not after it.
-    with _output(out) as temporary:
+    with output_file(out) as temporary, resumable(resume, seed):
         start = time.perf_counter()
         with progress("simulating", runs) as update:
             dataset = specsim.simulate(
@@ -75,10 +75,13 @@ def command(
                 engine=engine,
                 threads=threads,
                 progress=update,
+                store=resume,
+                cluster=cluster,
+                chunk_runs=chunk_runs,
             )
         seconds = time.perf_counter() - start
         if temporary is not None:
-            _write(dataset, temporary)
+            write_dataset(dataset, temporary)
     lines, extremes, silence = compare(dataset, model, decoder, length)
     provenance = {
         "runs": runs,
@@ -92,21 +95,6 @@ def command(
     else:
         title = f"{decoder.label} on {model.name}, horizon {length}"
         _print(title, provenance, seconds, lines, extremes, silence)
-
-
-@contextmanager
-def _output(path: Path | None) -> Iterator[Path | None]:
-    if path is None:
-        yield None
-    else:
-        with replacing(path) as temporary:
-            yield temporary
-
-
-def _write(dataset: xarray.Dataset, path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dataset.to_netcdf(path, engine="h5netcdf")
 
 
 def _print(

@@ -74,7 +74,8 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[xarray.Dataset, dict[str
     import xarray
 
     try:
-        with np.load(Path(path), allow_pickle=False) as archive:
+        # Opened here, because NumPy forgets to close what it cannot read.
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         text, seal = str(arrays.pop("layout")), str(arrays.pop("sha256"))
         whole = seal == _digest(text, arrays)

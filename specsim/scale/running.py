@@ -140,6 +140,7 @@ class _Job:
         self._wanted: Range = (request.first_run, request.first_run + request.runs)
         self._size = chunk_size(request, chunk_runs)
         self._shelf = None if store is None else ChunkStore(store, request)
+        self._seen: set[Range] = set()
         self._done: list[Range] = []
         self._left = request.runs
         self._sums: list[tuple[int, xarray.Dataset]] = []
@@ -160,14 +161,15 @@ class _Job:
         """Read the chunks that are in the store."""
         if self._shelf is None:
             return
-        for chunk in usable(self._wanted, self._shelf.ranges()):
+        self._seen = set(self._shelf.ranges())
+        for chunk in usable(self._wanted, self._seen):
             dataset = self._shelf.load(chunk)
             if dataset is not None:
                 yield chunk, dataset
 
     def look_up(self, chunk: Range) -> xarray.Dataset | None:
-        """Return a chunk's tallies if they are in the store by now."""
-        if self._shelf is None or not self._shelf.path(chunk).exists():
+        """Return a chunk's tallies if they have come into the store since `stored` looked."""
+        if self._shelf is None or chunk in self._seen or not self._shelf.path(chunk).exists():
             return None
         return self._shelf.load(chunk)
 

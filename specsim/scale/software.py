@@ -41,4 +41,4 @@ def software(engine: str) -> dict[str, str]:
 
 def spell(found: dict[str, str]) -> str:
     """Spell versions, such as ``specsim 1.0, source 1234``."""
-    return ", ".join(f"{name} {value}" for name, value in found.items())
+    return ", ".join(f"{name} {value}" for name, value in sorted(found.items()))

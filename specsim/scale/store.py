@@ -76,6 +76,7 @@ class ChunkStore:
         self._request = describe_request(request)
         self._software = software(request.engine)
         self.folder = Path(folder) / self.identity[:20]
+        check_writable_folder(folder)
         check_writable_folder(self.folder)
         self._tidy()
 

@@ -1,0 +1,181 @@
+"""``specsim sweep``: many pairs, algorithms and parameters in one table, with theory beside it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from specsim.cli.arguments import help_with_grammar
+from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
+from specsim.cli.scaling import resumable, scale_options
+from specsim.cli.sweep_theory import add_theory
+from specsim.errors import InputError
+from specsim.expansion import expand
+from specsim.grammar import parse_algorithm, parse_pair
+
+if TYPE_CHECKING:
+    import xarray
+
+#: What the table shows: heading, observed, standard error, expected, sigma.
+_COLUMNS = (
+    ("rejections", "mean_rejections", "expected_rejections", "rejections_sigma"),
+    ("target calls", "mean_target_calls", "expected_target_calls", "target_calls_sigma"),
+)
+
+_HELP = help_with_grammar(
+    "Simulate every ALGORITHM on every PAIR and print the means with their standard errors, beside theory's "
+    "values where theory knows them. Both options can be given several times, and lists such as {1,2,4} and "
+    "ranges such as {1..8} in them stand for several values; put them in quotes, because shells read braces "
+    "too. Each combination has a seed of its own, derived from --seed and from what it simulates.",
+    """\
+  specsim sweep --pair paper:50 --algorithm 'batch:drafts={1,2,4,8}' --runs 1e5 --seed 1
+  specsim sweep --pair 'paper:{50,100}' --algorithm speculative --algorithm autoregressive --runs 1e5 --seed 1
+  specsim sweep --pair 'random:contexts=7,horizon=50,seed={1..20}' --algorithm speculative \\
+      --runs 1e6 --seed 1 --resume chunks --out sweep.nc
+  specsim sweep --pair paper:50 --algorithm 'over-acceptance:epsilon={0,0.1}' --runs 1e5 --seed 1 --json""",
+)
+
+
+@click.command("sweep", help=_HELP)
+@click.option(
+    "--pair", "pairs", multiple=True, required=True, metavar="PAIR", help="A pair, or a list of some."
+)
+@click.option(
+    "--algorithm", "algorithms", multiple=True, required=True, metavar="ALGORITHM", help="The same."
+)
+@click.option("--runs", type=Count(), required=True, metavar="N", help="Runs of each combination.")
+@click.option("--seed", type=int, required=True, metavar="N", help="0 to 2^64 - 1.")
+@click.option("--horizon", type=int, metavar="N", help="Tokens to emit. Default: each pair's own horizon.")
+@click.option("--threads", type=int, metavar="N", help="Default: one for each available core.")
+@click.option("--engine", default="literal", show_default=True, metavar="NAME", help="Which simulator.")
+@click.option(
+    "--tallies",
+    type=click.Choice(["all", "rejections"]),
+    default="all",
+    show_default=True,
+    help="With rejections, calls and accepted lengths are not counted, which is faster.",
+)
+@scale_options
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the Dataset as netCDF."
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def command(
+    pairs: tuple[str, ...],
+    algorithms: tuple[str, ...],
+    runs: int,
+    seed: int,
+    horizon: int | None,
+    threads: int | None,
+    engine: str,
+    tallies: Any,
+    resume: Path | None,
+    cluster: str | None,
+    chunk_runs: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Simulate and compare."""
+    from specsim.scale.sweeps import plan_sweep, run_sweep
+
+    plan = plan_sweep(
+        [parse_pair(text) for given in pairs for text in _expand_pair(given)],
+        [parse_algorithm(text) for given in algorithms for text in expand(given)],
+        runs=runs,
+        seed=seed,
+        horizon=horizon,
+        engine=engine,
+        tallies=tallies,
+    )
+    with output_file(out) as temporary, resumable(resume, seed):
+        start = time.perf_counter()
+        with progress("simulating", plan.runs) as update:
+            dataset = run_sweep(
+                plan, threads=threads, progress=update, store=resume, cluster=cluster, chunk_runs=chunk_runs
+            )
+        seconds = time.perf_counter() - start
+        dataset, silence = add_theory(dataset, plan)
+        if temporary is not None:
+            write_dataset(dataset, temporary)
+    provenance = {"runs": runs, "seed": seed, "engine": engine, "out": None if out is None else str(out)}
+    if as_json:
+        show_json({**provenance, "cells": _cells(dataset), "theory_silent": silence})
+    else:
+        _print(dataset, provenance, seconds, silence)
+
+
+def _expand_pair(text: str) -> list[str]:
+    # A file may have braces in its name.
+    try:
+        exists = Path(text).exists()
+    except (OSError, ValueError):
+        exists = False
+    return [text] if exists else expand(text)
+
+
+def _cells(dataset: xarray.Dataset) -> list[dict[str, Any]]:
+    """Return one record for each combination, with its numbers but without its laws."""
+    names = [name for name, item in dataset.data_vars.items() if item.dims == ("pair", "algorithm")]
+    records = []
+    for pair in range(dataset.sizes["pair"]):
+        for algorithm in range(dataset.sizes["algorithm"]):
+            cell = dataset.isel(pair=pair, algorithm=algorithm)
+            record: dict[str, Any] = {
+                name: cell[name].item()
+                for name in ("pair", "pair_identity", "horizon", "algorithm", "keyword", "draft_length")
+            }
+            record |= {name: cell[name].item() for name in ("drafts", "epsilon", "seed")}
+            record |= {str(name): cell[name].item() for name in names}
+            length = int(cell["horizon"]) + 1
+            for law in ("rejection_law", "target_call_law"):
+                if law in cell:
+                    record[law] = cell[law].values[:length]
+            records.append(record)
+    if not records:
+        raise InputError("the sweep has no combination; give --pair and --algorithm")
+    return records
+
+
+def _print(
+    dataset: xarray.Dataset, provenance: dict[str, Any], seconds: float, silence: dict[str, str]
+) -> None:
+    from rich.table import Table
+
+    columns = [column for column in _COLUMNS if column[1] in dataset]
+    tables: list[Any] = []
+    for pair in range(dataset.sizes["pair"]):
+        row = dataset.isel(pair=pair)
+        table = Table(title=f"{row['pair'].item()}, horizon {int(row['horizon'])}", title_justify="left")
+        table.add_column("algorithm", overflow="fold")
+        for heading, *_ in columns:
+            for name in (heading, "s.e.", "theory", "sigma"):
+                table.add_column(name, justify="right")
+        for algorithm in range(dataset.sizes["algorithm"]):
+            cell = row.isel(algorithm=algorithm)
+            texts = [cell["algorithm"].item()]
+            for _, mean, expected, sigma in columns:
+                texts += [
+                    _number(cell[mean], ".6g"),
+                    _number(cell[f"{mean}_error"], ".2g"),
+                    _number(cell[expected], ".6g"),
+                    _number(cell[sigma], "+.2f"),
+                ]
+            table.add_row(*texts)
+        tables.append(table)
+    tables += [f"Theory is silent on {name}: {reason}" for name, reason in silence.items()]
+    cells = dataset.sizes["pair"] * dataset.sizes["algorithm"]
+    tables.append(
+        f"{cells} combinations, {provenance['runs']} runs each, seed {provenance['seed']}, "
+        f"engine {provenance['engine']}, {seconds:.1f} s"
+    )
+    if provenance["out"]:
+        tables.append(f"Dataset: {provenance['out']}")
+    show(*tables)
+
+
+def _number(value: xarray.DataArray, form: str) -> str:
+    number = float(value)
+    return "" if number != number else format(number, form)

@@ -1,0 +1,201 @@
+"""The Dataset of a sweep: counts, means with standard errors, and laws of every combination."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from specsim.algorithms import Algorithm
+from specsim.engines.results import algorithm_identity
+from specsim.engines.simulation import Request
+from specsim.errors import InputError
+from specsim.pairs import ModelPair
+
+if TYPE_CHECKING:
+    import xarray
+
+_CELL = ("pair", "algorithm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A variable of a sweep.
+
+    Attributes
+    ----------
+    dims
+        After ``pair`` and ``algorithm``.
+    dtype
+        int64 or float64.
+    meaning
+        One sentence.
+    rounds
+        Whether it needs ``tallies="all"``.
+    """
+
+    meaning: str
+    dims: tuple[str, ...] = ()
+    dtype: str = "float64"
+    rounds: bool = False
+
+
+#: All variables of a sweep, in order.
+SUMMARIES: dict[str, Summary] = {
+    "mean_rejections": Summary(meaning="Mean number of rejections per run."),
+    "mean_rejections_error": Summary(meaning="Standard error of mean_rejections."),
+    "mean_target_calls": Summary(meaning="Mean number of target calls per run.", rounds=True),
+    "mean_target_calls_error": Summary(meaning="Standard error of mean_target_calls.", rounds=True),
+    "block_efficiency": Summary(
+        meaning="Tokens per target call: the horizon divided by mean_target_calls.", rounds=True
+    ),
+    "block_efficiency_error": Summary(
+        meaning="Standard error of block_efficiency, to first order.", rounds=True
+    ),
+    "rejection_rate": Summary(
+        dims=("step",), meaning="Share of runs in which the position was rejected; NaN beyond the horizon."
+    ),
+    "rejection_law": Summary(dims=("rejections",), meaning="Share of runs with so many rejections."),
+    "target_call_law": Summary(
+        dims=("calls",), meaning="Share of runs with so many target calls.", rounds=True
+    ),
+    "rejections_by_step": Summary(
+        dims=("step",), dtype="int64", meaning="Runs in which the position was rejected."
+    ),
+    "rejection_count": Summary(dims=("rejections",), dtype="int64", meaning="Runs with so many rejections."),
+    "target_call_count": Summary(
+        dims=("calls",), dtype="int64", meaning="Runs with so many target calls.", rounds=True
+    ),
+    "accepted_length_count": Summary(
+        dims=("accepted",),
+        dtype="int64",
+        meaning="Rounds, over all runs, with so many accepted drafted tokens.",
+        rounds=True,
+    ),
+    "first_accepted_length_count": Summary(
+        dims=("accepted",),
+        dtype="int64",
+        meaning="Runs whose first round accepted so many drafted tokens.",
+        rounds=True,
+    ),
+}
+
+
+class Summaries:
+    """Summaries of the requests of a sweep, filled in as results come."""
+
+    def __init__(
+        self,
+        pairs: dict[str, ModelPair],
+        algorithms: dict[str, Algorithm],
+        requests: list[Request],
+        seed: int,
+    ) -> None:
+        self.pairs = pairs
+        self.algorithms = algorithms
+        self.requests = requests
+        self.longest = max(request.shape.horizon for request in requests)
+        self.attributes: dict[str, Any] = {"sweep_seed": seed, "runs": requests[0].runs}
+        lengths = {"step": self.longest}
+        self.arrays: dict[str, np.ndarray] = {}
+        for name, summary in SUMMARIES.items():
+            if summary.rounds and not requests[0].shape.rounds:
+                continue
+            shape = (len(requests), *(lengths.get(dim, self.longest + 1) for dim in summary.dims))
+            scalar_or_rate = summary.dtype == "float64" and summary.dims in ((), ("step",))
+            self.arrays[name] = np.full(shape, math.nan if scalar_or_rate else 0, summary.dtype)
+
+    def add(self, index: int, dataset: xarray.Dataset) -> None:
+        """Summarise the result of a request."""
+        self.attributes |= {name: dataset.attrs[name] for name in ("specsim", "numpy", "numba", "engine")}
+        runs, horizon = int(dataset.attrs["runs"]), int(dataset.attrs["horizon"])
+        found: dict[str, Any] = {
+            name: dataset[name].values for name in SUMMARIES if name in dataset and name in self.arrays
+        }
+        found["rejection_rate"] = found["rejections_by_step"] / runs
+        found["rejection_law"] = found["rejection_count"] / runs
+        found["mean_rejections"], found["mean_rejections_error"] = _mean(found["rejection_count"])
+        if "target_call_count" in found:
+            found["target_call_law"] = found["target_call_count"] / runs
+            mean, error = _mean(found["target_call_count"])
+            found["mean_target_calls"], found["mean_target_calls_error"] = mean, error
+            found["block_efficiency"] = horizon / mean
+            found["block_efficiency_error"] = horizon / mean**2 * error
+        for name, values in found.items():
+            if np.ndim(values):
+                self.arrays[name][index, : len(values)] = values
+            else:
+                self.arrays[name][index] = values
+
+    def dataset(self) -> xarray.Dataset:
+        """Return all summaries, labelled."""
+        import xarray
+
+        cells = (len(self.pairs), len(self.algorithms))
+        variables = {
+            name: (
+                (*_CELL, *SUMMARIES[name].dims),
+                values.reshape(*cells, *values.shape[1:]),
+                {"long_name": SUMMARIES[name].meaning},
+            )
+            for name, values in self.arrays.items()
+        }
+        coordinates: dict[str, Any] = {
+            "pair": list(self.pairs),
+            "algorithm": list(self.algorithms),
+            "step": np.arange(1, self.longest + 1),
+            **self._about_pairs(),
+            **self._about_algorithms(),
+            "seed": (
+                _CELL,
+                np.array([request.seed for request in self.requests], np.uint64).reshape(cells),
+                {"long_name": "Seed of the simulation."},
+            ),
+        }
+        used = {dim for _, (dims, _, _) in variables.items() for dim in dims}
+        for dim in ("rejections", "calls", "accepted"):
+            if dim in used:
+                coordinates[dim] = np.arange(self.longest + 1)
+        return xarray.Dataset(variables, coords=coordinates, attrs=self.attributes)
+
+    def _about_pairs(self) -> dict[str, Any]:
+        pairs = list(self.pairs.values())
+        horizons = [request.shape.horizon for request in self.requests[:: len(self.algorithms)]]
+        return {
+            "horizon": ("pair", horizons, {"long_name": "Tokens emitted per run."}),
+            "contexts": ("pair", [pair.contexts for pair in pairs]),
+            "tokens": ("pair", [pair.tokens for pair in pairs]),
+            "pair_identity": ("pair", [pair.identity for pair in pairs]),
+        }
+
+    def _about_algorithms(self) -> dict[str, Any]:
+        algorithms = list(self.algorithms.values())
+
+        def parameter(name: str, meaning: str) -> Any:
+            values = [getattr(algorithm, name, None) for algorithm in algorithms]
+            numbers = [math.nan if value is None else float(value) for value in values]
+            return "algorithm", numbers, {"long_name": meaning}
+
+        return {
+            "keyword": ("algorithm", [algorithm.keyword for algorithm in algorithms]),
+            "algorithm_identity": ("algorithm", [algorithm_identity(algorithm) for algorithm in algorithms]),
+            "draft_length": parameter(
+                "draft_length", "Drafted tokens per call; NaN to the horizon, or none."
+            ),
+            "drafts": parameter("drafts", "Parallel drafts; NaN where there is no such parameter."),
+            "epsilon": parameter("epsilon", "Over-acceptance; NaN where there is no such parameter."),
+        }
+
+
+def _mean(counts: np.ndarray) -> tuple[float, float]:
+    """Return the mean of a histogram over 0, 1, ... and its standard error."""
+    runs = int(counts.sum())
+    if runs == 0:
+        raise InputError("counts are empty; give the tallies of at least one run")
+    values = np.arange(len(counts), dtype=np.float64)
+    mean = float(values @ counts / runs)
+    if runs == 1:
+        return mean, math.nan
+    return mean, math.sqrt(float((values - mean) ** 2 @ counts) / (runs - 1) / runs)
