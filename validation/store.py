@@ -11,18 +11,15 @@ import json
 import os
 import platform
 import sys
-import zipfile
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import specsim
-from specsim.errors import InputError
-from specsim.files import replacing
+from specsim.files import check_writable_folder, replacing
+from specsim.scale.archive import DamagedError, read_archive, write_archive
 from specsim.validation.claims_model import Comparison
 
 #: Folders of the package on which no number depends.
@@ -101,7 +98,7 @@ class Store:
 
     def path(self, key: str, suffix: str) -> Path:
         """Return the file of the work named `key`."""
-        return self.folder / (hashlib.sha256(f"{self._context}\n{key}".encode()).hexdigest()[:40] + suffix)
+        return self.folder / (hashlib.sha256(f"{key}".encode()).hexdigest()[:40] + suffix)
 
     def load_comparisons(self, key: str) -> tuple[Comparison, ...] | None:
         """Return the stored comparisons of an exact check, or None."""
@@ -127,60 +124,22 @@ class Store:
 
     def load_tallies(self, key: str) -> Any | None:
         """Return the stored tallies, an `xarray.Dataset`, or None."""
-        import xarray
-
         path = self.path(key, ".npz")
         try:
-            # Opened here: np.load leaves a file that is no archive open.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                layout = json.loads(str(archive["layout"]))
-                variables = {
-                    name: (tuple(dims), archive[f"variable {name}"])
-                    for name, dims in layout["variables"].items()
-                }
-                coordinates = {
-                    name: (tuple(dims), archive[f"coordinate {name}"])
-                    for name, dims in layout["coordinates"].items()
-                }
-            return xarray.Dataset(variables, coords=coordinates, attrs=layout["attributes"])
+            dataset, _ = read_archive(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except DamagedError as error:
             self._unusable(path, error)
             return None
+        return dataset
 
     def save_tallies(self, key: str, dataset: Any) -> None:
         """Store the tallies of a finished part of a simulation."""
-        layout = {
-            "variables": {str(name): list(item.dims) for name, item in dataset.data_vars.items()},
-            "coordinates": {str(name): list(item.dims) for name, item in dataset.coords.items()},
-            "attributes": {
-                str(name): value.item() if isinstance(value, np.generic) else value
-                for name, value in dataset.attrs.items()
-            },
-        }
-        arrays = {f"variable {name}": item.values for name, item in dataset.data_vars.items()}
-        arrays |= {f"coordinate {name}": item.values for name, item in dataset.coords.items()}
-        with replacing(self.path(key, ".npz")) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, layout=np.array(json.dumps(layout)), **arrays)
+        write_archive(self.path(key, ".npz"), dataset, {})
 
     def _unusable(self, path: Path, error: Exception) -> None:
         self._note(f"stored result {path.name} cannot be used ({error}); computing it again")
-
-
-def check_writable_folder(folder: Path) -> None:
-    """Create `folder` when missing and make sure that files can be written there.
-
-    Raises
-    ------
-    InputError
-        They cannot.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"cannot write in {folder}: it is a file; give a folder")
-    with replacing(folder / "probe") as temporary:
-        temporary.write_bytes(b"")
-    (folder / "probe").unlink(missing_ok=True)
 
 
 def _digest(items: Any) -> str:
