@@ -81,6 +81,9 @@ def as_integers(value: Any, name: str) -> Any:
 
 
 def _difference(name: str, stored: Any, found: Any) -> str:
+    if isinstance(stored, dict) and isinstance(found, dict):
+        key = next(key for key in {**stored, **found} if stored.get(key) != found.get(key))
+        return _difference(f"{name}.{key}", stored.get(key), found.get(key))
     if isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
         index = next(i for i, (old, new) in enumerate(zip(stored, found, strict=True)) if old != new)
         return _difference(f"{name}[{index}]", stored[index], found[index])

@@ -376,6 +376,9 @@ def test_regression__update_stores_and_later_runs_compare(coins, stored):
     assert changed.status is Status.DISAGREES
     assert "counts[1] was 2, is 5" in changed.message
     assert run(regression(coins, {"total": 6}), coins).status is Status.DISAGREES
+    run(regression(coins, {"batch": {"steps": [1, 2], "calls": 3}}), coins, update=True)
+    deep = run(regression(coins, {"batch": {"steps": [1, 7], "calls": 3}}), coins)
+    assert "batch.steps[1] was 2, is 7" in deep.message
 
 
 def test_regression__damaged_file_and_floats(coins, stored):

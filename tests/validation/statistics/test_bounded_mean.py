@@ -50,6 +50,15 @@ def test_decide__false_alarm_rate_is_at_most_alpha(runs, alpha):
     assert rejection_rate(LAW, runs, alpha) <= alpha
 
 
+@pytest.mark.parametrize("alpha", [0.05, 1e-4, 1e-6])
+def test_decide__false_alarm_rate_of_a_skewed_law(alpha):
+    # Rare and large: the two sides of the mean are not alike.
+    rare = np.array([0.98, 0.0, 0.0, 0.0, 0.02])
+    for runs in (5, 20, 60):
+        assert rejection_rate(rare, runs, alpha, null=rare) <= alpha
+        assert rejection_rate(rare[::-1], runs, alpha, null=rare[::-1]) <= alpha
+
+
 def test_decide__rejects_at_all():
     assert rejection_rate(LAW[::-1], 80, 1e-4) > 0.999
 
