@@ -98,7 +98,7 @@ class Store:
 
     def path(self, key: str, suffix: str) -> Path:
         """Return the file of the work named `key`."""
-        return self.folder / (hashlib.sha256(f"{key}".encode()).hexdigest()[:40] + suffix)
+        return self.folder / (hashlib.sha256(f"{self._context}\n{key}".encode()).hexdigest()[:40] + suffix)
 
     def load_comparisons(self, key: str) -> tuple[Comparison, ...] | None:
         """Return the stored comparisons of an exact check, or None."""
