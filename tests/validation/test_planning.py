@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from specsim import Batch, RejectionBased, Speculative
-from specsim.validation.assertions import SimulationRequest, algorithm_identity
+from specsim.validation.assertions import MeanTest, SimulationRequest, algorithm_identity
 from specsim.validation.builders import agreement_check, law_check, mean_check
 from specsim.validation.claims_model import StatisticalCheck
 from specsim.validation.effort import QUICK, STANDARD
@@ -88,6 +88,18 @@ def test_plan__theory_is_asked_once_for_each_number(coins):
     check = agreement_check("all", [(coins.pair(), Speculative())], statistics=statistics)
     make_plan((coins.claim("a.a", check),), witnesses.replace_theory(rejection_law=law), STANDARD, 1e-6, 1)
     assert len(asked) == 1
+
+
+def test_mean_test__both_the_mean_and_the_exclusion_decide():
+    test = MeanTest(mean=1.0, variance=1.0, low=0.0, high=4.0, excluded=1.2)
+    runs = test.min_runs(1.0, 1e-6)
+    assert test.decide(runs, runs, 1e-6).agrees
+    assert not test.decide(int(1.2 * runs), runs, 1e-6).agrees
+    # With few runs the mean is right, but nothing is excluded.
+    few = test.decide(100, 100, 1e-6)
+    assert not few.agrees
+    assert few.p_value == 1
+    assert "NOT excluded" in few.detail
 
 
 def test_identity__of_requests(coins):

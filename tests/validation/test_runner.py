@@ -223,6 +223,18 @@ def test_resume__damaged_files_are_computed_again_with_a_note(coins, tmp_path, d
     assert validate(claims, effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path).notes == ()
 
 
+def test_resume__tampered_comparisons_are_not_believed(coins, tmp_path):
+    claims = [coins.claim("a.a", coins.exact(ok=False))]
+    one = validate(claims, effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path)
+    (file,) = tmp_path.iterdir()
+    text = file.read_text()
+    file.write_text(text.replace("false", "true"))
+    two = validate(claims, effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path)
+    assert document(one) == document(two)
+    assert two.claims[0].status is Status.DISAGREES
+    assert "checksum" in two.notes[0]
+
+
 def test_resume__changed_source_is_not_trusted(coins, tmp_path, monkeypatch):
     validate([coins.claim()], effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path)
     monkeypatch.setattr("specsim.validation.store.source_hash", lambda: "other")
