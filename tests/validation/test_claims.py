@@ -25,7 +25,7 @@ ROWS = {
     "yin2024.theorem-2": HOLDS,
     "yin2024.lemma-1": HOLDS,
     "yin2024.corollary-1": HOLDS,
-    "yin2024.lemma-2": HOLDS,
+    "yin2024.lemma-2": CONDITION,
     "yin2024.lower-bound-certificate": HOLDS,
     "yin2024.optimality-scope": FAILS,
     "yin2024.theorem-3": HOLDS,

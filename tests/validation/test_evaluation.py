@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from specsim import Speculative
@@ -30,7 +31,7 @@ def test_evaluate__a_published_value_not_yet_excluded_is_no_contradiction(coins,
 
 def test_evaluate__a_contradiction_is_one_however_few_the_runs(coins):
     effort = dataclasses.replace(QUICK, max_runs=2000)
-    wrong = coins.witnesses(believed=coins.STEPS + [0.3, 0, 0, 0])
+    wrong = coins.witnesses(believed=coins.STEPS + np.array([0.3, 0, 0, 0]))
     report = validate([excluding(coins, 0.31)], effort=effort, witnesses=wrong)
     assert report.exit_code == 1
 

@@ -61,20 +61,61 @@ def _bounds(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
             )
 
 
-def _worst_remainders(theory: Any, pair: ModelPair, drafts: int) -> list[Fraction]:
-    """Largest B_M - B_infinity of any context, at every step."""
+def _root_mass(target: Any, draft: Any, drafts: int) -> Fraction:
+    """B_M = s_1 ... s_M by the recursion as printed."""
+    current, product = list(target), Fraction(1)
+    for _ in range(drafts):
+        excess = [max(t - d, Fraction(0)) for t, d in zip(current, draft, strict=True)]
+        mass = sum(excess, Fraction(0))
+        product *= mass
+        if not mass:
+            break
+        current = [value / mass for value in excess]
+    return product
+
+
+def _worst_remainders(pair: ModelPair, drafts: int) -> list[Fraction]:
+    """Largest B_M - B_infinity of any context, at every step; B_infinity = T({x: D(x) = 0})."""
     target, draft = rows(pair)
     remainders = []
     for step in range(pair.horizon):
         index = pair.step_index(step)
         remainders.append(
             max(
-                theory.batch_improvement_of_rows(list(t), list(d), math.inf)
-                - theory.batch_improvement_of_rows(list(t), list(d), drafts)
+                _root_mass(t, d, drafts) - sum(t[d == 0], Fraction(0))
                 for t, d in zip(target[index], draft[index], strict=True)
             )
         )
     return remainders
+
+
+def _inside_support(pair: ModelPair) -> bool:
+    """Whether the target's support lies in the draft's at every prefix that the target can emit."""
+    target, draft = rows(pair)
+    contexts = {context for context, weight in enumerate(pair.initial) if weight}
+    for step in range(pair.horizon):
+        index = pair.step_index(step)
+        following = set()
+        for context in contexts:
+            for token, probability in enumerate(target[index, context]):
+                if probability and not draft[index, context, token]:
+                    return False
+                if probability:
+                    following.add(int(pair.next_context[context, token]))
+        contexts = following
+    return True
+
+
+def _condition(theory: Any, pairs: tuple[ModelPair, ...]) -> Iterator[Comparison]:
+    """Decide the condition here too: a guard that is never open would let nothing be compared."""
+    inside = [_inside_support(pair) for pair in pairs]
+    yield equal("support condition of every pair", [theory.support_condition(p) for p in pairs], inside)
+    yield decided(
+        "pairs inside and outside the condition",
+        3 <= sum(inside) < len(pairs),
+        observed=f"{sum(inside)} of {len(pairs)}",
+        expected="3 or more, and not all",
+    )
 
 
 def _approach(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
@@ -87,7 +128,7 @@ def _approach(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
         limit = theory.batch_limit_rejection_masses(pair, exact=True)
         for drafts in effort.pick(quick=(4, 24), standard=(4, 32, 64), deep=(4, 32, 128)):
             masses = theory.batch_rejection_masses(pair, drafts, exact=True)
-            remainders = _worst_remainders(theory, pair, drafts)
+            remainders = _worst_remainders(pair, drafts)
             bound = Fraction(0)
             holds = True
             for level, there, remainder in zip(masses, limit, remainders, strict=True):
@@ -104,6 +145,7 @@ def _approach(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
 def _item_2(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     theory = witnesses.theory
     yield from _approach(witnesses, effort)
+    yield from _condition(theory, tiny_pairs(effort.name))
     for pair in tiny_pairs(effort.name):
         if theory.support_condition(pair):
             yield equal(
@@ -133,6 +175,7 @@ def _item_2(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
 
 def _item_3(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     theory = witnesses.theory
+    yield from _condition(theory, tiny_pairs(effort.name))
     for pair in tiny_pairs(effort.name):
         limit = theory.batch_limit_rejections(pair, exact=True)
         masses = theory.batch_limit_rejection_masses(pair, exact=True)

@@ -92,6 +92,8 @@ def _value(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
             for corner in (*found.vertices(), found.example()):
                 bias, _ = one_step(witnesses, target, draft, acceptance, corner)
                 yield equal(f"an optimal residual attains Loss*, {kind}, {name}", bias, smallest)
+            if found.rejection:
+                yield from _reach(found.vertices(), target, draft, acceptance, f"{kind}, {name}")
             worst_excess = None
             verdicts = []
             for residual in grid(len(target), 4):
@@ -106,6 +108,18 @@ def _value(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
             )
             over = any(a * d > t for a, d, t in zip(acceptance, draft, target, strict=True))
             yield equal(f"Loss* > 0 iff a D > T somewhere, {kind}, {name}", smallest > 0, over)
+
+
+def _reach(corners: list[Any], target: Row, draft: Row, acceptance: Row, where: str) -> Iterator[Comparison]:
+    """Compare the least and the largest probability of every token over the corners with those of the set."""
+    refused = sum((d * (1 - a) for a, d in zip(acceptance, draft, strict=True)), ZERO)
+    caps = [max(t - a * d, ZERO) / refused for t, a, d in zip(target, acceptance, draft, strict=True)]
+    total = sum(caps)
+    yield equal(
+        f"corners reach as far as the set does, {where}",
+        [[min(values), max(values)] for values in zip(*corners, strict=True)],
+        [[max(ZERO, 1 - (total - cap)), min(ONE, cap)] for cap in caps],
+    )
 
 
 def _degenerate(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
@@ -216,6 +230,14 @@ def _converse(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
         yield equal(f"Pr(reject) + Loss* - TV, {name}", rejected + smallest - distance, excess)
         front = theory.pareto_front(target, draft, exact=True)
         yield decided(f"the member lies in the attainable set, {name}", front.attains(bias, rejected))
+        if rejected < distance:
+            below = (distance - rejected) * Fraction(15, 16)
+            yield decided(
+                f"a point below the front does not, {name}",
+                not front.attains(below, rejected) and not front.dominates(below, rejected),
+                observed=f"bias {below}, Pr(reject) {rejected}",
+                expected=f"not attained: their sum is below {distance}",
+            )
 
 
 def _proof(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
@@ -273,6 +295,27 @@ def _region(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
             observed=bias,
             expected=f"from {low} to {high}",
         )
+        if seed % 3 == 0:
+            yield equal(
+                f"the largest bias at Pr(reject) {rejected} is attained, instance {seed}",
+                max(one_step(witnesses, t, d, *member)[0] for member in _towards(d, rejected)),
+                high,
+            )
+
+
+def _towards(draft: Row, rejected: Fraction) -> Iterator[tuple[Row, Row]]:
+    """Yield members that reject so much and move it into a set of tokens, one for each set."""
+    tokens = range(len(draft))
+    for size in range(1, len(draft) + 1):
+        for inside in itertools.combinations(tokens, size):
+            # Outside first; what is left is taken from the set itself and given back to it.
+            left, acceptance = rejected, [ONE] * len(draft)
+            for token in (*(x for x in tokens if x not in inside), *inside):
+                taken = min(left, draft[token])
+                left -= taken
+                if draft[token]:
+                    acceptance[token] = 1 - taken / draft[token]
+            yield acceptance, [ONE if token == inside[0] else ZERO for token in tokens]
 
 
 def _listing(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
@@ -315,6 +358,14 @@ def _listing(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
                 found.optimal <= found.target <= found.draft,
                 observed=f"{found.optimal}, {found.target}, {found.draft}",
                 expected="in order",
+            )
+            acceptance = [min(ONE, (x + extra) / y) if y else ONE for x, y in zip(t, d, strict=True)]
+            excess = [max(x - y, ZERO) for x, y in zip(t, d, strict=True)]
+            best = [value / sum(excess) for value in excess] if sum(excess) else t
+            yield equal(
+                f"the three biases by enumeration, epsilon {extra}, {name}",
+                [one_step(witnesses, t, d, acceptance, residual)[0] for residual in (best, t, d)],
+                [found.optimal, found.target, found.draft],
             )
 
 
