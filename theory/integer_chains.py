@@ -11,6 +11,7 @@ Three ways give identical integers: Python integers one product at a time, integ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from fractions import Fraction
 from functools import cached_property
 from operator import mul
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
-from specsim.theory.limbs import DenseHalves, Digits, Halves, Layout, SparseHalves
+from specsim.theory.limbs import DenseHalves, Digits, Halves, Layout, SparseHalves, one_blas_thread
 from specsim.theory.pair_tables import PairTables
 
 Array = NDArray[Any]
@@ -91,7 +92,13 @@ class IntegerChain:
             for cost in self._costs():
                 spent = spent * unit + cost
             return Fraction(spent, unit ** (self.horizon + 1))
+        with one_blas_thread():
+            return self._total_by_limbs()
+
+    def _total_by_limbs(self) -> Fraction:
         assert self._layout is not None
+        # Horner's scheme, as in `total`.
+        spent, unit = 0, self.unit
         middle = self.horizon // 2
         digits = self._start()
         for n, halves in self._halves(range(middle)):
@@ -106,7 +113,8 @@ class IntegerChain:
 
     def by_step(self) -> list[Fraction]:
         """Return the expected cost of every step."""
-        return [Fraction(cost, self.unit ** (n + 2)) for n, cost in enumerate(self._costs())]
+        with one_blas_thread() if self.method == "limbs" else nullcontext():
+            return [Fraction(cost, self.unit ** (n + 2)) for n, cost in enumerate(self._costs())]
 
     def _costs(self) -> Iterator[int]:
         """Yield the cost of step n over unit^(n + 2)."""

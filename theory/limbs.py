@@ -11,8 +11,10 @@ ever rounded. This needs a BLAS that forms plain sums of products, as all common
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +116,22 @@ class Layout:
             digits &= (1 << self.digit_bits) - 1
             digits[1:] += carry[:-1]
         return digits[:limbs]
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Return a context in which BLAS uses one thread.
+
+    The products are so narrow that more threads mostly wait for each other: on two busy cores they cost
+    ten times as much.
+    """
+    return cast("AbstractContextManager[Any]", _blas().limit(limits=1))
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 class Halves(Protocol):
