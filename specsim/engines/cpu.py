@@ -7,6 +7,9 @@ from functools import cache
 #: Byte permutations of two 512-bit registers, on all 64 bytes.
 _PERMUTING = ("avx512f", "avx512bw", "avx512vbmi")
 
+#: Permutations of two 512-bit registers, on all 16 words.
+_PERMUTING_WORDS = "avx512f"
+
 
 @cache
 def features() -> frozenset[str]:
@@ -32,3 +35,8 @@ def features() -> frozenset[str]:
 def permutes_bytes() -> bool:
     """Whether 128 table bytes can be looked up by 64 lanes in one instruction."""
     return features().issuperset(_PERMUTING)
+
+
+def permutes_words() -> bool:
+    """Whether 32 table words can be looked up by 16 lanes in one instruction."""
+    return _PERMUTING_WORDS in features()

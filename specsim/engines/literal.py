@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
+from specsim.engines.chain_tables import BlockTables, ChainTables, block_tables, chain_tables
+from specsim.engines.cpu import permutes_words
 from specsim.engines.memory import available_bytes, require
 from specsim.engines.plans import Plan, prepare
 from specsim.engines.scheduling import work_through
-from specsim.engines.tables import Residuals, Segments, Words, guide_bits, of_steps, residuals, segments
+from specsim.engines.tables import guide_bits, segments
 from specsim.engines.tallies import Shape, State, Tally
+from specsim.errors import InputError
 from specsim.pairs import ModelPair
 
-_CHUNK = 16 * 1024
+_CHUNK = 64 * 1024
 _CHUNK_WORK = 2**25
 _STAGED_STATE_BYTES = 2**27
+#: Environment variable that asks for a path by name, and the names.
+PATH_VARIABLE = "SPECSIM_LITERAL_PATH"
+PATHS = ("permute", "gather")
 _STATUS = {
     1: "an empty residual was reached, which the construction excludes",
     2: "255 retries of a residual draw failed, which has probability below 2^-255",
 }
 
 Task = tuple[int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """Tables of the steps ``begin .. end - 1``, one row per (step, context)."""
-
-    begin: int
-    end: int
-    stride: int
-    draft: Segments
-    target: Segments
-    accept: Words
-    residual: Residuals
-    root_bank: int
-    root_accept: Words
 
 
 def run_literal(
@@ -55,6 +46,7 @@ def run_literal(
     rejections_of_run: NDArray[np.int64] | None,
     progress: Callable[[int], object] | None,
     table_bytes: int | None = None,
+    path: str | None = None,
 ) -> Tally:
     """Run the literal engine and return its tallies.
 
@@ -75,6 +67,10 @@ def run_literal(
     table_bytes
         Memory for tables. Defaults to None: half a gibibyte, or a quarter of what is available if that is
         less. Steps are processed in stages whose tables fit; the result does not depend on it.
+    path
+        ``"gather"`` reads tables from memory even where registers can hold them (``"permute"``). Defaults to
+        None: what the environment variable SPECSIM_LITERAL_PATH says, or the faster one that serves. The
+        result does not depend on it.
 
     Raises
     ------
@@ -97,7 +93,7 @@ def run_literal(
         "use fewer drafts, tokens, contexts or threads, or a shorter horizon",
     )
 
-    engine = _Engine(pair, plan, shape, seed)
+    engine = _Engine(pair, plan, shape, seed, path)
     tallies = [Tally(shape) for _ in range(workers)]
     finished = 0
 
@@ -117,7 +113,7 @@ def run_literal(
         tables = engine.tables(0, horizon)
 
         def decode(worker: int, task: Task) -> None:
-            state = State(task[0], task[1], horizon, shape.outcomes)
+            state = State(*task, horizon, shape.outcomes, shape.rounds or plan.kind == "block")
             engine.advance(state, tables, tallies[worker])
             finish(worker, state)
 
@@ -126,11 +122,13 @@ def run_literal(
         # Time outside all runs of a group: the tables of a stage are built once per group.
         group = max(chunk, _STAGED_STATE_BYTES // (4 * (horizon + 8)) // chunk * chunk)
         for first, size in _chunks(first_run, runs, group):
-            states = [State(*task, horizon, shape.outcomes) for task in _chunks(first, size, chunk)]
+            states = [
+                State(*task, horizon, shape.outcomes, shape.rounds) for task in _chunks(first, size, chunk)
+            ]
             for begin in range(0, horizon, stage_steps):
                 tables = engine.tables(begin, min(horizon, begin + stage_steps))
 
-                def walk(worker: int, state: State, tables: Tables = tables) -> None:
+                def walk(worker: int, state: State, tables: ChainTables | BlockTables = tables) -> None:
                     engine.advance(state, tables, tallies[worker])
 
                 work_through(states, walk, threads=workers, done=lambda state: None)
@@ -163,92 +161,72 @@ def _chunk_runs(plan: Plan, horizon: int, runs: int, threads: int) -> int:
 
 
 class _Engine:
-    """The tables and the kernel calls of one simulation."""
+    """The kernel calls of one simulation."""
 
-    def __init__(self, pair: ModelPair, plan: Plan, shape: Shape, seed: int) -> None:
+    def __init__(self, pair: ModelPair, plan: Plan, shape: Shape, seed: int, path: str | None = None) -> None:
+        path = path or os.environ.get(PATH_VARIABLE)
+        if path not in (None, *PATHS):
+            raise InputError(f"{PATH_VARIABLE} is {path!r}; give one of {', '.join(PATHS)}")
+        self.path = path if permutes_words() else "gather"
         self.pair = pair
         self.plan = plan
         self.shape = shape
         self.seed = np.uint64(seed)
-        self.shift = np.uint64(32 - guide_bits(pair.tokens))
-        self.bits = np.uint64(guide_bits(pair.tokens))
         self.next_context = pair.next_context.astype(np.uint32)
         self.initial = segments(pair.initial_weights[None])
         self.initial_shift = np.uint64(32 - guide_bits(pair.contexts))
 
-    def tables(self, begin: int, end: int) -> Tables:
+    def tables(self, begin: int, end: int) -> ChainTables | BlockTables:
         """Build the tables of some steps."""
-        pair, plan = self.pair, self.plan
-        steps = np.arange(begin, end) if plan.table_steps > 1 else np.zeros(1, np.intp)
-        rows = len(steps) * pair.contexts
-
-        def flat(table: Words) -> Words:
-            return np.ascontiguousarray(table.reshape(rows, pair.tokens))
-
-        draft_weights = flat(of_steps(pair.draft_weights, steps))
-        # Plans without a bonus token never read the target's segments.
-        target_weights = flat(of_steps(pair.target_weights, steps)) if plan.bonus else draft_weights[:1]
-        residual = flat(plan.residual(steps))
-        root_accept = np.zeros((1, 1, 1), np.uint64)
-        if plan.root is not None:
-            root_accept, root_residual = plan.root(steps)
-            residual = np.concatenate([residual, root_residual])
-        return Tables(
-            begin=begin,
-            end=end,
-            stride=pair.contexts if plan.table_steps > 1 else 0,
-            draft=segments(draft_weights),
-            target=segments(target_weights),
-            accept=flat(plan.thresholds(steps)),
-            residual=residuals(residual),
-            root_bank=rows if plan.root is not None else 0,
-            root_accept=root_accept,
-        )
-
-    def advance(self, state: State, tables: Tables, tally: Tally) -> None:
-        """Advance the runs of a chunk over the steps of `tables`."""
-        shape = self.shape
-        width = shape.tokens if shape.transitions else 0
-        counts = (
-            tally.tokens, width, tally.rejections_by_step, tally.accepted_length_count,
-            tally.accepted_length_square_sum, tally.first_accepted_length_count,
-        )  # fmt: skip
-        prompt = (self.initial.last, self.initial.guide, self.initial_shift, self.next_context)
         if self.plan.kind == "block":
+            return block_tables(self.pair, self.plan, begin, end)
+        return chain_tables(self.pair, self.plan, begin, end)
+
+    def advance(self, state: State, tables: ChainTables | BlockTables, tally: Tally) -> None:
+        """Advance the runs of a chunk over the steps of `tables`."""
+        shape, plan = self.shape, self.plan
+        prompt = (self.initial.last, self.initial.guide, self.initial_shift, self.next_context)
+        counts = (
+            tally.tokens, shape.tokens if shape.transitions else 0, tally.rejections_by_step,
+            tally.accepted_length_count, tally.accepted_length_square_sum, tally.first_accepted_length_count,
+        )  # fmt: skip
+        rounds = (
+            state.calls,
+            state.first_length,
+            state.rejections,
+            state.lengths,
+            state.path,
+            state.rejected,
+        )
+        if isinstance(tables, BlockTables):
             from specsim.engines.kernels.block import verify_blocks
 
-            steps = 1 if tables.stride == 0 else self.plan.table_steps
             status = verify_blocks(
                 self.seed, np.uint64(state.first), state.size, shape.horizon, tables.stride,
-                self.plan.draft_length, self.plan.bonus, shape.outcomes,
+                plan.draft_length, plan.bonus, shape.outcomes,
                 *prompt,
-                tables.draft.last, tables.draft.guide, self.shift, tables.target.last, tables.target.guide,
-                self._floats(self.pair.target, steps), self._floats(self.pair.draft, steps),
-                state.calls, state.first_length, state.rejections, state.lengths, state.path, state.rejected,
-                *counts,
+                tables.draft_segments.last, tables.draft_segments.guide,
+                np.uint64(32 - guide_bits(shape.tokens)),
+                tables.target_segments.last, tables.target_segments.guide, tables.target, tables.draft,
+                *rounds, *counts,
             )  # fmt: skip
         else:
             from specsim.engines.kernels.chain import advance
 
+            layout = tables.layout
             status = advance(
                 self.seed, np.uint64(state.first), state.size, tables.begin, tables.end, shape.horizon,
-                tables.stride, self.plan.draft_length, self.plan.bonus, self.plan.drafts, tables.root_bank,
-                shape.outcomes,
+                plan.draft_length, plan.bonus, plan.drafts, plan.root is not None, plan.shared,
+                shape.rounds, shape.outcomes, self.pair.is_markov,
+                tables.permuting and self.path != "gather",
                 *prompt,
-                tables.draft.last, tables.draft.guide, self.shift, tables.accept,
-                tables.residual.end, tables.residual.guide, self.bits,
-                tables.target.last, tables.target.guide, tables.root_accept,
-                state.context, state.accepted, state.calls, state.first_length, state.rejections,
-                state.lengths, state.path, state.rejected,
-                *counts,
+                np.uint32(layout.token_bits), np.uint32(layout.bits), np.uint32(layout.bonus),
+                tables.last, tables.entries, tables.slides,
+                tables.residual_last, tables.residual_entries, tables.residual_shifts,
+                tables.trees, tables.accept, tables.separate_end, tables.separate_guide,
+                tables.root_cuts, tables.root_accept, tables.root_end, tables.root_guide,
+                np.uint64(guide_bits(shape.tokens)),
+                state.context, state.accepted, *rounds, *counts,
             )  # fmt: skip
         if status:
             raise RuntimeError(f"literal engine: {_STATUS[status]}; please report this with the pair's file")
-
-    def _floats(self, table: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
-        cached = self.__dict__.setdefault("_float_tables", {})
-        key = id(table)
-        if key not in cached:
-            cached[key] = np.array(table[:steps].reshape(-1, self.pair.tokens))
-        found: NDArray[np.float64] = cached[key]
-        return found

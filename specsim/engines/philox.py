@@ -3,8 +3,9 @@
 A draw is a pure function of its key (the seed) and its counter (run, position, slot), so no state is kept and
 no order of evaluation matters. All 32-bit words are held in uint64, which Numba does not widen.
 
-Counter of a draw: ``(position | retry << 24, slot, run mod 2^32, run div 2^32)``; key:
-``(seed mod 2^32, seed div 2^32)``. Position 0 is the prompt, positions 1..horizon are the tokens.
+Counter of a draw: ``(position | retry << 24, slot, run mod 2^32, run div 2^32)``, where some slots number
+groups of four positions instead; key: ``(seed mod 2^32, seed div 2^32)``. Position 0 is the prompt, positions
+1..horizon are the tokens. Kernels say which slots they use.
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ from specsim.algorithms import (
 from specsim.engines.tables import (
     Words,
     acceptance_thresholds,
-    guide_bits,
     law_weights,
     of_steps,
     positive_part,
@@ -59,6 +58,9 @@ class Plan:
         Candidates at a root.
     thresholds, residual
         Builders of the acceptance thresholds and of the residual weights.
+    shared
+        Whether the word that drafts a token also tests it and finds its replacement, which needs residual
+        weights that sum to the rejected ones; see `specsim.engines.chain_tables`.
     root
         Builder of (thresholds of candidates 2.., residual weights) of a root, or None when a root is like
         any other position.
@@ -76,12 +78,16 @@ class Plan:
     residual: Builder
     drafts: int = 1
     subtractions: int = 0
+    shared: bool = True
     root: Callable[[Steps], tuple[Words, Words]] | None = field(default=None)
 
     def step_bytes(self, pair: ModelPair) -> int:
         """Bytes of the tables of one step, scratch of building them included."""
-        row = 8 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens)
-        return pair.contexts * (12 * row + 18 * pair.tokens * self.subtractions)
+        from specsim.engines.chain_tables import Layout, block_step_bytes
+
+        if self.kind == "block":
+            return block_step_bytes(pair)
+        return Layout.of(pair, self).step_bytes
 
 
 @singledispatch
@@ -138,6 +144,7 @@ def _over_acceptance(algorithm: OverAcceptance, pair: ModelPair, horizon: int) -
         pair,
         horizon,
         **_round(algorithm, horizon),
+        shared=False,
         thresholds=_ratio(pair, algorithm.epsilon),
         residual=choices[algorithm.residual],
     )
@@ -165,6 +172,7 @@ def _rejection_based(algorithm: RejectionBased, pair: ModelPair, horizon: int) -
         horizon,
         **_round(algorithm, horizon),
         table_steps=1 if stationary else horizon,
+        shared=False,
         thresholds=lambda steps: acceptance_thresholds(
             of_steps(algorithm.acceptance, steps), of_steps(pair.draft_weights, steps)
         ),
@@ -177,7 +185,9 @@ def _batch(algorithm: Batch, pair: ModelPair, horizon: int) -> Plan:
     if algorithm.drafts == math.inf:
         raise InputError("drafts is inf; the limit is known to specsim.theory only, give a whole number")
     drafts = int(algorithm.drafts)
-    return _plan(pair, horizon, **_round(algorithm, horizon), drafts=drafts, root=_root(pair, drafts, drafts))
+    # A single candidate makes a root like any other position.
+    root = _root(pair, drafts, drafts) if drafts > 1 else None
+    return _plan(pair, horizon, **_round(algorithm, horizon), drafts=drafts, root=root)
 
 
 @prepare.register

@@ -1,8 +1,13 @@
-"""The position-by-position algorithms, in lockstep: blocks of runs, time outside, runs inside.
+"""The position-by-position algorithms, in lockstep: tiles of runs, time outside, runs inside.
 
 Every position of every run is one of: a bonus token (or a token of plain decoding), an accepted draft token,
 or a token written after a rejection. The state of a run is its context and the number of draft tokens that
 its present round has accepted.
+
+Words of a run, by Philox counter: position n drafts with word ``n % 4`` of ``(n // 4, 0)``, position 0 being
+the prompt; ``(n, 1)`` holds the residual word and the continuation of the draft word where they are separate;
+candidate m >= 1 of a root reads word ``(m - 1) % 4`` of ``(n, 2 + (m - 1) // 4)``, continued by
+``(n, 2^29 + m)``.
 """
 
 from __future__ import annotations
@@ -10,169 +15,207 @@ from __future__ import annotations
 import numpy as np
 from numba import boolean, int64, uint32, uint64
 
-from specsim.engines.jit import inlined, kernel
-from specsim.engines.kernels.sampling import (
-    BLOCK,
-    LOW,
-    ONE,
-    ZERO,
-    draw,
-    draw_residual,
-    record_round,
-    sum_rounds,
+from specsim.engines.jit import kernel
+from specsim.engines.kernels.alias_words import aligned, count, count_packed
+from specsim.engines.kernels.chain_lists import (
+    PACK,
+    list_apart,
+    list_ended,
+    list_failures,
+    list_roots,
+    replace_separately,
+    replace_shared,
+    test_again,
+    try_candidates,
 )
-from specsim.engines.philox import philox, word_pairs
+from specsim.engines.kernels.chain_permute import LANES, step_permuted
+from specsim.engines.kernels.chain_steps import (
+    choose_rows,
+    count_cells,
+    count_rejections,
+    draft_tokens,
+    end_rounds,
+    fill_words,
+    move_on,
+)
+from specsim.engines.kernels.sampling import BLOCK, ZERO, draw, record_round, sum_rounds
 
-_31 = np.uint64(31)
-_32 = np.uint64(32)
-_SPLIT = np.uint64((1 << 31) - 1)
+#: Runs that walk through four positions together.
+TILE = 2048
+#: Vocabularies up to this size are counted in packed bytes.
+_PACKED_TOKENS = 8
 
 _WORDS = uint64[::1]
 _STATE = uint32[::1]
 _COUNT = int64[::1]
-_LASTS = uint32[:, ::1]
-_GUIDE = uint32[:, ::1]
+_TABLE = uint32[:, ::1]
+_TABLES = uint32[:, :, ::1]
 _ENDS = uint64[:, ::1]
-
-
-@inlined
-def fill(head, tail, size, seed, first_run, position):
-    """Fill the random words of one position for `size` consecutive runs."""
-    k0, k1 = seed & LOW, seed >> _32
-    for i in range(size):
-        run = first_run + np.uint64(i)
-        w0, w1, w2, w3 = philox(position, ZERO, run & LOW, run >> _32, k0, k1)
-        head[i] = (w0 << _32) | w1
-        tail[i] = (w2 << _32) | w3
-
-
-@inlined
-def passes(offset, word, threshold):
-    """Test 63 bits, the offset of the draft word continued by its second word, against a threshold."""
-    return ((offset << _31) | ((word & LOW) >> ONE)) < threshold
 
 
 @kernel(
     int64(
-        uint64, uint64, int64, int64, int64, int64, int64,  # seed .. table stride
-        int64, boolean, int64, int64, boolean,  # draft length .. outcomes
-        _LASTS, _GUIDE, uint64, uint32[:, ::1],  # initial law, transitions
-        _LASTS, _GUIDE, uint64, _ENDS,  # draft, acceptance
-        _ENDS, _GUIDE, uint64,  # residuals
-        _LASTS, _GUIDE,  # target
-        uint64[:, :, ::1],  # acceptance of later candidates
-        _STATE, _STATE, _STATE, _STATE, _STATE, uint32[:, :, ::1], _WORDS, _WORDS,  # state
+        uint64, uint64, int64, int64, int64, int64,  # seed .. horizon
+        int64, boolean, int64, boolean, boolean, boolean, boolean, boolean, boolean,  # draft length ..
+        _TABLE, _TABLE, uint64, _TABLE,  # initial law, transitions
+        uint32, uint32, uint32, _TABLES, _TABLES, _TABLE,  # draft and test
+        _TABLES, _TABLES, _TABLE,  # residual positions
+        _TABLE, uint64[:, :, ::1], uint64[:, :, ::1], _TABLES,  # trees, separate acceptance, residual
+        _TABLE, uint64[:, :, ::1], uint64[:, :, ::1], _TABLES, uint64,  # roots
+        _STATE, _STATE, _STATE, _STATE, _STATE, _TABLES, _WORDS, _WORDS,  # state
         int64[:, ::1], int64, _COUNT, _COUNT, _COUNT, _COUNT,  # tallies
-    )
+    ),
+    distinct=True,
 )  # fmt: skip
 def advance(
-    seed, first_run, runs, begin, end, horizon, stride,
-    draft_length, bonus, drafts, root_bank, outcomes,
+    seed, first_run, runs, begin, end, horizon,
+    draft_length, keep, drafts, rooted, shared, rounds, outcomes, markov, permuting,
     initial_last, initial_guide, initial_shift, next_context,
-    draft_last, draft_guide, draft_shift, accept,
-    residual_end, residual_guide, residual_bits,
-    target_last, target_guide,
-    root_accept,
-    context, accepted, calls, first, rejections, lengths, path, rejected,
+    token_bits, bits, bonus, last, entries, slides,
+    residual_last, residual_entries, residual_shifts,
+    trees, accept, separate_end, separate_guide,
+    root_cuts, root_accept, root_end, root_guide, separate_bits,
+    context, phase, calls, first, rejections, lengths, path, rejected,
     token_count, width, by_step, length_count, length_square, first_length,
 ):  # fmt: skip
     """Advance `runs` runs over the positions ``begin .. end - 1`` (counted from 0).
 
-    Tables hold one row per (step, context), the first step being `begin`; `stride` is the number of contexts,
-    or 0 when one step serves all. ``root_bank`` is added to the row to find the residual of a root. Words of
-    a draw: draft word, its continuation, two words for the residual; candidate m + 1 of a root has slot m.
+    Tables have one entry per step from `begin` on, or one that serves all. With `shared`, one word drafts,
+    tests and finds the residual token; otherwise `accept` and the separate residual are used. With `rooted`,
+    first positions of a round try `drafts` candidates and have a residual of their own. With `permuting`, the
+    tables in `trees` are used where words are shared, with equal results.
 
     Returns 0, or the status of `draw_residual` that stopped the work.
     """
-    head = np.empty(BLOCK, np.uint64)
-    tail = np.empty(BLOCK, np.uint64)
-    emitted = np.empty(BLOCK, np.uint32)
-    failed = np.empty(BLOCK, np.int64)
-    tokens = np.uint64(accept.shape[1])
-    whole = np.uint64(draft_length)
-    if begin == 0:
-        for low in range(0, runs, BLOCK):
-            size = min(BLOCK, runs - low)
-            fill(head, tail, size, seed, first_run + np.uint64(low), ZERO)
-            for i in range(size):
-                start, _ = draw(initial_last, initial_guide, initial_shift, ZERO, head[i] >> _32)
-                context[low + i] = start
-    for step in range(begin, end):
-        position = np.uint64(step + 1)
-        base = np.uint64((step - begin) * stride)
-        for low in range(0, runs, BLOCK):
-            block = low // BLOCK
-            size = min(BLOCK, runs - low)
-            block_run = first_run + np.uint64(low)
-            fill(head, tail, size, seed, block_run, position)
-            # Drafts and their tests; failures are listed, because branching on them would cost more.
-            failures = 0
-            for i in range(size):
-                run = low + i
-                row = base + np.uint64(context[run])
-                done = np.uint64(accepted[run])
-                if done == whole:
-                    record_round(block, i, run, done, calls, first, lengths)
-                    done = ZERO
-                    if bonus:
-                        accepted[run] = ZERO
-                        emitted[i], _ = draw(target_last, target_guide, draft_shift, row, head[i] >> _32)
-                        continue
-                token, offset = draw(draft_last, draft_guide, draft_shift, row, head[i] >> _32)
-                taken = passes(offset, head[i], accept[row, token])
-                emitted[i] = token
-                accepted[run] = done + np.uint64(taken)
-                failed[failures] = i
-                failures += 1 - np.int64(taken)
-            written = failures
-            for k in range(failures):
-                i = failed[k]
-                run = low + i
-                row = base + np.uint64(context[run])
-                done = np.uint64(accepted[run])
-                number = block_run + np.uint64(i)
-                if drafts > 1 and done == ZERO:
-                    taken = False
-                    for slot in range(1, drafts):
-                        words, _ = word_pairs(seed, number, position, np.uint64(slot))
-                        token, offset = draw(draft_last, draft_guide, draft_shift, row, words >> _32)
-                        if passes(offset, words, root_accept[row, slot - 1, token]):
-                            taken = True
-                            emitted[i] = token
-                            accepted[run] = ONE
-                            break
-                    if taken:
-                        written -= 1
-                        continue
-                row += np.uint64(root_bank) * np.uint64(done == ZERO)
-                token, status = draw_residual(
-                    residual_end, residual_guide, residual_bits, row, seed, number, position, ZERO, tail[i]
-                )
-                if status != 0:
-                    return status
-                record_round(block, i, run, done, calls, first, lengths)
-                emitted[i] = token
-                accepted[run] = ZERO
-                rejections[run] += np.uint32(1)
+    words = aligned(PACK * TILE).reshape(PACK, TILE)
+    fresh = aligned(PACK * TILE).reshape(PACK, TILE)
+    buffers = aligned(7 * TILE).reshape(7, TILE)
+    listed = np.empty(TILE, np.uint32)
+    roots = np.empty(TILE if rooted else 0, np.uint32)
+    alive = np.empty(TILE if rooted else 0, np.uint32)
+    sums = np.empty(64, np.uint64)
+    whole = np.uint32(draft_length)
+    endless = draft_length > horizon
+    phased = rounds or rooted or not endless
+    tokens = np.uint64((last.shape[2] - 1) // 2)
+    atom_bits = np.uint32(token_bits + np.uint32(1))
+    packed = token_count.shape[1] <= _PACKED_TOKENS
+    lead = begin
+    while lead < end:
+        # Four positions share a Philox block; their tables stay in a near cache while all runs pass.
+        until = min(end, (lead + 1) // PACK * PACK + PACK - 1)
+        block = np.uint64((lead + 1) // PACK)
+        for low in range(0, runs, TILE):
+            size = min(TILE, runs - low)
+            run = first_run + np.uint64(low)
+            contexts = context[low : low + size]
+            phases = phase[low : low + size]
+            counts = rejections[low : low + size]
+            chosen = buffers[0, :size]
+            token = buffers[1, :size]
+            failed = buffers[2, :size]
+            found = buffers[3]
+            doubt = buffers[4]
+            ended = buffers[5, :size]
+            length = buffers[6, :size]
+            fill_words(words, size, seed, run, block, ZERO)
+            for step in range(lead, until):
+                position = np.uint64(step + 1)
+                if step == 0:
+                    for i in range(size):
+                        start, _ = draw(
+                            initial_last, initial_guide, initial_shift, ZERO, np.uint64(words[0, i])
+                        )
+                        contexts[i] = start
+                word = words[(step + 1) % PACK]
+                at = 0 if last.shape[0] == 1 else step - begin
+                if endless:
+                    rows = contexts
+                else:
+                    choose_rows(contexts, phases, whole, bonus, chosen)
+                    rows = chosen
+                step_last = last[at]
+                step_entries = entries[at]
+                candidates = 0
+                if permuting:
+                    if size % LANES:
+                        # The last lanes have no runs; they work on what is there.
+                        chosen[:] = rows
+                        rows = chosen
+                    step_permuted(word, trees[at], rows, token, failed, (size + LANES - 1) // LANES)
+                    if rooted:
+                        candidates = list_roots(failed, phases, roots)
+                else:
+                    draft_tokens(word, rows, step_entries.ravel(), atom_bits, bits, token, failed)
+                    if rooted:
+                        failures, candidates = list_apart(failed, phases, listed, roots)
+                    else:
+                        failures = list_failures(failed, listed)
+                    if shared:
+                        replace_shared(
+                            listed[:failures], word, rows, token, failed, token_bits, bits, step_last,
+                            step_entries, slides[at], residual_last[at], residual_entries[at],
+                            residual_shifts[at], found, doubt,
+                        )  # fmt: skip
+                    else:
+                        failures = test_again(
+                            listed[:failures], word, rows, token, failed, False, token_bits, bits, step_last,
+                            step_entries, accept[at], seed, run, position,
+                        )  # fmt: skip
+                        status = replace_separately(
+                            listed[:failures], fresh, rows, token, separate_end[at], separate_guide[at],
+                            separate_bits, seed, run, position,
+                        )  # fmt: skip
+                        if status != 0:
+                            return status
+                if candidates > 0:
+                    candidates = test_again(
+                        roots[:candidates], word, rows, token, failed, shared, token_bits, bits, step_last,
+                        step_entries, accept[0 if shared else at], seed, run, position,
+                    )  # fmt: skip
+                    if drafts > 1:
+                        candidates = try_candidates(
+                            roots[:candidates], alive, fresh, rows, token, failed, drafts, token_bits, bits,
+                            step_last, step_entries, root_cuts[at], root_accept[at], seed, run, position,
+                            found, doubt,
+                        )  # fmt: skip
+                    status = replace_separately(
+                        roots[:candidates], fresh, rows, token, root_end[at], root_guide[at],
+                        separate_bits, seed, run, position,
+                    )  # fmt: skip
+                    if status != 0:
+                        return status
+                by_step[step] += count_rejections(failed, counts)
+                if phased:
+                    end_rounds(failed, phases, whole, keep, ended, length)
+                if rounds:
+                    for k in range(list_ended(ended, listed)):
+                        i = np.int64(listed[k])
+                        place = low + i
+                        record_round(
+                            place // BLOCK, place % BLOCK, place, np.int64(length[i]), calls, first, lengths
+                        )
+                if width > 0:
+                    count_cells(contexts, token, np.uint32(width), chosen)
+                    count(chosen, token_count[step])
+                elif packed:
+                    count_packed(token, sums, token_count[step])
+                else:
+                    count(token, token_count[step])
                 if outcomes:
-                    rejected[run] |= ONE << np.uint64(step)
-            by_step[step] += written
-            for i in range(size):
-                run = low + i
-                state = np.uint64(context[run])
-                token = np.uint64(emitted[i])
-                context[run] = next_context[state, token]
-                token_count[step, np.uint64(width) * state + token] += 1
-            if outcomes:
-                for i in range(size):
-                    path[low + i] = path[low + i] * tokens + np.uint64(emitted[i])
-    if end == horizon:
-        for low in range(0, runs, BLOCK):
-            block = low // BLOCK
-            size = min(BLOCK, runs - low)
-            for i in range(size):
-                run = low + i
-                if accepted[run] > 0:
-                    record_round(block, i, run, np.uint64(accepted[run]), calls, first, lengths)
+                    for i in range(size):
+                        path[low + i] = path[low + i] * tokens + np.uint64(token[i])
+                        rejected[low + i] |= np.uint64(failed[i]) << np.uint64(step)
+                if markov:
+                    contexts[:] = token
+                else:
+                    move_on(contexts, token, next_context.ravel(), tokens)
+        lead = until
+    if end == horizon and rounds:
+        for i in range(runs):
+            if phase[i] > 0 and phase[i] != whole:
+                record_round(i // BLOCK, i % BLOCK, i, np.int64(phase[i]), calls, first, lengths)
+        for block in range(lengths.shape[0]):
+            size = min(BLOCK, runs - block * BLOCK)
             sum_rounds(block, size, first, lengths, length_count, length_square, first_length)
     return 0

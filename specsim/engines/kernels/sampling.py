@@ -13,6 +13,7 @@ BLOCK = 1024
 ZERO = np.uint64(0)
 ONE = np.uint64(1)
 LOW = np.uint64(0xFFFFFFFF)
+_31 = np.uint64(31)
 _32 = np.uint64(32)
 _64 = np.uint64(64)
 _RETRY = np.uint64(1 << 24)
@@ -30,6 +31,12 @@ def draw(last, guide, shift, row, word):
     while word > np.uint64(last[row, token + ONE]):
         token += ONE
     return token, (word - np.uint64(last[row, token]) - ONE) & LOW
+
+
+@inlined
+def passes(offset, continuation, threshold):
+    """Test 63 bits, the offset of the draft word continued by half a second word, against a threshold."""
+    return ((offset << _31) | (continuation >> ONE)) < threshold
 
 
 @inlined

@@ -19,7 +19,7 @@ from specsim import (
     Speculative,
     simulate,
 )
-from specsim.engines import literal, plans
+from specsim.engines import chain_tables, literal, plans, tables
 
 RUNS = 60_000
 NAMES = [
@@ -321,18 +321,21 @@ def test_sparse_rows__tokens_of_target_weight_zero_are_never_emitted():
 
 MUTANTS = {
     "residual from the target": lambda plan, pair: replace(
-        plan, residual=lambda steps: pair.target_weights[steps]
+        plan, residual=lambda steps: pair.target_weights[steps], shared=False
     ),
     "residual from the draft": lambda plan, pair: replace(
-        plan, residual=lambda steps: pair.draft_weights[steps]
+        plan, residual=lambda steps: pair.draft_weights[steps], shared=False
+    ),
+    "replaced by the rejected token": lambda plan, pair: replace(
+        plan, residual=lambda steps: tables.positive_part(pair.draft_weights, pair.target_weights)[steps]
     ),
     "everything accepted": lambda plan, pair: replace(
-        plan, thresholds=lambda steps: pair.draft_weights[steps] << np.uint64(31)
+        plan, thresholds=lambda steps: pair.draft_weights[steps] << np.uint64(31), shared=False
     ),
     "rows of the next step": lambda plan, pair: replace(
-        plan, residual=lambda steps: excess(pair, np.roll(steps, -1))
+        plan, residual=lambda steps: excess(pair, (steps + 1) % pair.steps), shared=False
     ),
-    "batch everywhere": lambda plan, pair: replace(plan, root=plans._root(pair, 1, 2)[1]),
+    "batch everywhere": lambda plan, pair: replace(plan, root=plans._root(pair, 1, 2)[1], subtractions=2),
     "one draft token per round": lambda plan, pair: replace(plan, draft_length=1),
     "bonus token without a finite draft": lambda plan, pair: replace(plan, draft_length=1, bonus=True),
 }
@@ -347,4 +350,39 @@ def test_mutants__are_seen(mutant, pairs, naive, violations, monkeypatch):
     pair = pairs["two atoms"]
     right = plans.prepare
     monkeypatch.setattr(literal, "prepare", lambda *args: MUTANTS[mutant](right(*args), pair))
+    assert check(pair, Speculative(), 2, naive, violations) != []
+
+
+def test_shared_words__need_residuals_that_sum_to_the_rejected_weights(pairs, monkeypatch):
+    pair = pairs["two atoms"]
+    right = plans.prepare
+    monkeypatch.setattr(
+        literal,
+        "prepare",
+        lambda *args: replace(right(*args), residual=lambda steps: pair.target_weights[steps]),
+    )
+    with pytest.raises(RuntimeError, match="shared=False"):
+        simulate(pair, Speculative(), runs=1, seed=1)
+
+
+@pytest.mark.parametrize("path", literal.PATHS)
+def test_positions__without_the_slide_are_seen(path, pairs, naive, violations, monkeypatch):
+    """The offset beyond the cut alone favours the first tokens of the residual."""
+    pair = pairs["two atoms"]
+    right = chain_tables.chain_tables
+
+    def wrong(*args):
+        found = right(*args)
+        lost = (pair.draft_weights - np.minimum(pair.draft_weights, pair.target_weights)).astype(np.uint64)
+        earlier = (np.cumsum(lost, axis=2) - lost).astype(np.uint32)
+        slides = found.slides.reshape(earlier.shape)
+        slides -= earlier
+        reverse = [0, 4, 2, 6, 1, 5, 3, 7]
+        for token in range(4):
+            leaf = 128 + 8 * reverse[token]
+            found.trees[:, leaf : leaf + 4] -= earlier[:, :, token]
+        return found
+
+    monkeypatch.setattr(literal, "chain_tables", wrong)
+    monkeypatch.setenv(literal.PATH_VARIABLE, path)
     assert check(pair, Speculative(), 2, naive, violations) != []

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from specsim.engines.kernels.chain import fill
+from specsim.engines.kernels.chain_steps import fill_listed, fill_words
 from specsim.engines.philox import philox, word_pairs
 
 # Known answers of the Random123 distribution (kat_vectors, philox4x32-10).
@@ -31,13 +31,20 @@ def test_word_pairs__splits_seed_and_run():
     assert (int(head), int(tail)) == (0xD16CFE0994FDCCEB, 0x5001E42024126EA1)
 
 
+def halves(pair):
+    return [half for word in map(int, pair) for half in (word >> 32, word & 0xFFFFFFFF)]
+
+
 def test_fill__equals_single_draws_across_the_32_bit_boundary_of_runs():
-    first, size, seed = 2**32 - 5, 16, 2**63 + 12345
-    head, tail = np.zeros(16, np.uint64), np.zeros(16, np.uint64)
-    fill(head, tail, size, np.uint64(seed), np.uint64(first), np.uint64(7))
-    single = [word_pairs(*words(seed, first + i, 7, 0)) for i in range(size)]
-    assert [(int(a), int(b)) for a, b in zip(head, tail, strict=True)] == [
-        (int(a), int(b)) for a, b in single
+    first, seed = 2**32 - 5, 2**63 + 12345
+    got = np.zeros((4, 20), np.uint32)
+    fill_words(got, 16, *words(seed, first, 7, 3))
+    assert got[:, :16].T.tolist() == [halves(word_pairs(*words(seed, first + i, 7, 3))) for i in range(16)]
+    assert not got[:, 16:].any()
+    listed = np.array([12, 3, 0, 5, 4], np.uint32)
+    fill_listed(got, listed, *words(seed, first, 7, 3))
+    assert got[:, :5].T.tolist() == [
+        halves(word_pairs(*words(seed, first + i, 7, 3))) for i in listed.tolist()
     ]
 
 

@@ -1,0 +1,318 @@
+"""Tables of the literal engine, and why one word may draft, test and replace.
+
+Let P and Q be the draft and the target row as integers with sum 2^32, and u a uniform 32-bit word. With C
+the sums of P over all tokens before, the drafted token is the x with ``C_x <= u < C_x + P_x``: its law is P
+/ 2^32, and given x the offset ``v = u - C_x`` is uniform on 0 .. P_x - 1.
+
+* *Test.* ``v < Q_x`` has probability min(1, Q_x / P_x) given x, the coin of Algorithm 1 (2411.00841): the
+  joint law of x and the outcome of the test is the published one.
+* *Replacement.* Given that the test fails, (x, v) is uniform on the pairs with ``Q_x <= v < P_x``, whose
+  number is R, the sum of (P - Q)_+. With E the sums of (P - Q)_+ over all tokens before, ``E_x + v - Q_x``
+  numbers these pairs from 0 to R - 1, and so is uniform on 0 .. R - 1. As P and Q have the same sum, the sum
+  of (Q - P)_+ is R too, and the token in whose segment of the sums of (Q - P)_+ the number falls has the law
+  norm((Q - P)_+).
+
+So, given the rejection and everything at other positions, whose words are other words, the replacement has
+its published law. It does depend on the rejected token x, of which the published algorithm draws it
+independently; but x is discarded: it is neither emitted nor counted nor looked at again, so that the joint
+law of everything observable is the published one.
+
+Theorem 1 is not used. The token is drafted from P alone, the test looks at the drafted token, the
+replacement is drawn from the residual row alone; that the three combine to the target is assumed nowhere,
+and a wrong table shows. What is used is that the rejected weights and the residual weights have the same
+sum.
+
+Rules for which they have not (`OverAcceptance`, `RejectionBased`, the roots of batches) draw the replacement
+by a word of its own. Their tests take up to 63 bits: the offset and, where it equals the upper bits of the
+threshold, a second word. Every candidate of a batch has a word of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.engines.plans import Plan
+from specsim.engines.tables import (
+    Indices,
+    Segments,
+    Words,
+    guide_bits,
+    of_steps,
+    residuals,
+    segments,
+)
+from specsim.errors import TooLargeError
+from specsim.pairs import ModelPair
+
+Floats = NDArray[np.float64]
+
+_SHIFT = np.uint64(31)
+_MOST = np.uint64(2**32 - 1)
+#: Places in a table of one step are numbered by 31 bits.
+_MOST_CELLS = 2**31
+#: Most rows and tokens of the step whose tables are held in registers, and words of its tables.
+_PERMUTED = 8
+TREE_WORDS = 256
+_CELLS_AT_ONCE = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Sizes of the tables of one step.
+
+    Attributes
+    ----------
+    token_bits
+        Binary logarithm of the places per row, one per token.
+    bits
+        Binary logarithm of the guide cells per row.
+    rows
+        One per context, and one more per context for bonus tokens where drafts are finite.
+    bonus
+        First row for bonus tokens; 0 when there are none of their own.
+    step_bytes
+        Bytes of all tables of a step, scratch of building them included.
+    """
+
+    token_bits: int
+    bits: int
+    rows: int
+    bonus: int
+    step_bytes: int
+
+    @property
+    def permutes(self) -> bool:
+        """Whether the tables of a step are small enough to be held in registers."""
+        return self.rows <= _PERMUTED and self.token_bits <= 3
+
+    @property
+    def steps_at_once(self) -> int:
+        """Steps whose tables are built together, so that scratch memory is bounded."""
+        return max(1, _CELLS_AT_ONCE // (self.rows << self.bits))
+
+    @classmethod
+    def of(cls, pair: ModelPair, plan: Plan) -> Layout:
+        """Lay out the tables of a step.
+
+        Small vocabularies get more cells per token, so that few cells hold three segments; large ones get
+        fewer, so that guides do not crowd the rest out of the caches.
+        """
+        token_bits = max(1, int(pair.tokens - 1).bit_length())
+        bits = token_bits + (4 if pair.tokens <= 16 else 3 if pair.tokens <= 256 else 2)
+        with_bonus = plan.bonus and plan.draft_length > 0
+        rows = pair.contexts * (1 + with_bonus)
+        places, cells = 2**token_bits, 2**bits
+        width = 8 * places + 4 * cells
+        if plan.shared:
+            width += 8 * places + 4 * cells
+        else:
+            width += 16 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens)
+        roots = 0
+        if plan.root is not None:
+            roots = 20 * places * plan.subtractions + 8 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens)
+        scratch = 64 * pair.tokens
+        step_bytes = rows * width + pair.contexts * (roots + scratch)
+        if rows * cells > _MOST_CELLS:
+            raise TooLargeError(
+                f"the guides of a step have {rows * cells} cells, more than {_MOST_CELLS}; "
+                "use fewer contexts or tokens"
+            )
+        return cls(
+            token_bits=token_bits,
+            bits=bits,
+            rows=rows,
+            bonus=pair.contexts if with_bonus else 0,
+            step_bytes=step_bytes,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainTables:
+    """Tables of the steps ``begin .. end - 1``; the first axis is the step, or has length 1 to serve all.
+
+    Attributes
+    ----------
+    layout
+        Sizes.
+    begin, end
+        Range of steps, counted from 0.
+    last, entries
+        Of `specsim.engines.kernels.guides.build_drafts`.
+    slides, residual_last, residual_entries, residual_shifts
+        Of `specsim.engines.kernels.guides.build_residuals`, where the word is shared.
+    accept, separate_end, separate_guide
+        Thresholds times 2^63 and residuals with words of their own, where it is not.
+    root_cuts, root_accept, root_end, root_guide
+        The same for the later candidates of a root, and its residual.
+    trees, permuting
+        Tables of `specsim.engines.kernels.chain_permute.step_permuted`, and whether they serve.
+    """
+
+    layout: Layout
+    begin: int
+    end: int
+    last: Indices
+    entries: Indices
+    slides: Indices
+    residual_last: Indices
+    residual_entries: Indices
+    residual_shifts: Indices
+    accept: Words
+    separate_end: Words
+    separate_guide: Indices
+    root_cuts: Indices
+    root_accept: Words
+    root_end: Words
+    root_guide: Indices
+    trees: Indices
+    permuting: bool = False
+
+
+def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTables:
+    """Build the tables of the steps ``begin .. end - 1``, step by step to bound the scratch memory."""
+    from specsim.engines.kernels.chain_permute import build_trees
+    from specsim.engines.kernels.guides import build_drafts, build_residuals
+
+    layout = Layout.of(pair, plan)
+    steps = np.arange(begin, end) if plan.table_steps > 1 else np.zeros(1, np.intp)
+    places = 2**layout.token_bits
+    rooted = plan.root is not None
+
+    def table(present: bool, *shape: int, kind: type = np.uint32) -> NDArray[Any]:
+        return np.zeros((len(steps), *shape) if present else (1,) * (1 + len(shape)), kind)
+
+    rows, tokens = layout.rows, pair.tokens
+    later = rows * (plan.drafts - 1)
+    wide = 2 ** guide_bits(tokens)
+    tables = ChainTables(
+        layout=layout,
+        begin=begin,
+        end=end,
+        last=table(True, rows, 2 * tokens + 1),
+        entries=table(True, rows, 2**layout.bits),
+        slides=table(plan.shared, rows * places),
+        residual_last=table(plan.shared, rows, tokens + 1),
+        residual_entries=table(plan.shared, rows, 2**layout.bits),
+        residual_shifts=table(plan.shared, rows),
+        accept=table(not plan.shared, rows, tokens, kind=np.uint64),
+        separate_end=table(not plan.shared, rows, tokens, kind=np.uint64),
+        separate_guide=table(not plan.shared, rows, wide),
+        root_cuts=table(rooted and later > 0, later * places),
+        root_accept=table(rooted and later > 0, later, tokens, kind=np.uint64),
+        root_end=table(rooted, rows, tokens, kind=np.uint64),
+        root_guide=table(rooted, rows, wide),
+        trees=table(plan.shared and layout.permutes, TREE_WORDS),
+    )
+    permuting = plan.shared and layout.permutes
+    for low in range(0, len(steps), layout.steps_at_once):
+        part = slice(low, low + layout.steps_at_once)
+        draft, accept, residual = _rules(pair, plan, layout, steps[part])
+        accepted = accept >> _SHIFT
+        atom_bits, token_bits, bits = map(np.uint32, (layout.token_bits + 1, layout.token_bits, layout.bits))
+
+        def flat(table: NDArray[Any], *row: int, part: slice = part) -> NDArray[Any]:
+            return table[part].reshape(-1, *row)
+
+        build_drafts(
+            draft, accepted, atom_bits, bits,
+            flat(tables.last, 2 * tokens + 1), flat(tables.entries, 2**layout.bits),
+        )  # fmt: skip
+        if plan.shared:
+            if not np.array_equal(residual.sum(axis=1), (draft - accepted).sum(axis=1)):
+                raise RuntimeError(
+                    "residual weights do not sum to the rejected ones, so that one word cannot serve both; "
+                    "the plan must have shared=False"
+                )
+            build_residuals(
+                draft, accepted, residual, token_bits, bits,
+                flat(tables.slides, places), flat(tables.residual_last, tokens + 1),
+                flat(tables.residual_entries, 2**layout.bits), flat(tables.residual_shifts),
+            )  # fmt: skip
+            permuting = permuting and bool((accepted[:, 0] > 0).all())
+            if permuting:
+                build_trees(draft, accepted, residual, np.uint64(rows), tables.trees[part])
+        else:
+            tables.accept[part] = accept.reshape(-1, rows, tokens)
+            separate = residuals(residual)
+            tables.separate_end[part] = separate.end.reshape(-1, rows, tokens)
+            tables.separate_guide[part] = separate.guide.reshape(-1, rows, wide)
+        if plan.root is not None:
+            root_accept, root_residual = plan.root(steps[part])
+            root = residuals(root_residual)
+            size = pair.contexts
+            tables.root_end[part, :size] = root.end.reshape(-1, size, tokens)
+            tables.root_guide[part, :size] = root.guide.reshape(-1, size, wide)
+            if later:
+                firsts = draft.reshape(-1, rows, tokens)[:, :size].reshape(-1, tokens)
+                starts = np.cumsum(firsts, axis=1) - firsts
+                cuts = np.minimum(starts[:, None] + (root_accept >> _SHIFT), _MOST)
+                first = size * (plan.drafts - 1)
+                tables.root_accept[part, :first] = root_accept.reshape(-1, first, tokens)
+                padded = tables.root_cuts[part].reshape(-1, later, places)
+                padded[:, :first, :tokens] = cuts.reshape(-1, first, tokens)
+    return dataclasses.replace(tables, permuting=permuting)
+
+
+def _rules(
+    pair: ModelPair, plan: Plan, layout: Layout, chosen: NDArray[np.intp]
+) -> tuple[Words, Words, Words]:
+    """Draft weights, acceptance thresholds and residual weights of all rows of some steps.
+
+    Rows for bonus tokens, and all rows of plain decoding, draft from the target and accept everything.
+    """
+    target = of_steps(pair.target_weights, chosen)
+    parts = [target, target << _SHIFT, np.zeros_like(target)]
+    if plan.draft_length > 0:
+        rules = [of_steps(pair.draft_weights, chosen), plan.thresholds(chosen), plan.residual(chosen)]
+        if layout.bonus:
+            rules = [np.concatenate(both, axis=1) for both in zip(rules, parts, strict=True)]
+        parts = rules
+    draft, accept, residual = (np.ascontiguousarray(part).reshape(-1, pair.tokens) for part in parts)
+    return draft, accept, residual
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockTables:
+    """Tables of all steps for block verification, one row per (step, context).
+
+    Attributes
+    ----------
+    stride
+        Rows per step, or 0 when one step serves all.
+    draft_segments, target_segments
+        For drawing.
+    target, draft
+        Probabilities, float64 of shape ``(rows, tokens)``.
+    """
+
+    stride: int
+    draft_segments: Segments
+    target_segments: Segments
+    target: Floats
+    draft: Floats
+
+
+def block_step_bytes(pair: ModelPair) -> int:
+    """Bytes of the tables of one step, scratch of building them included."""
+    return pair.contexts * 12 * (8 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens))
+
+
+def block_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> BlockTables:
+    """Build the tables of all steps."""
+    steps = np.arange(begin, end) if plan.table_steps > 1 else np.zeros(1, np.intp)
+
+    def rows(table: NDArray[Any]) -> NDArray[Any]:
+        return np.array(of_steps(table, steps)).reshape(-1, pair.tokens)
+
+    return BlockTables(
+        stride=pair.contexts if plan.table_steps > 1 else 0,
+        draft_segments=segments(rows(pair.draft_weights)),
+        target_segments=segments(rows(pair.target_weights)),
+        target=rows(pair.target),
+        draft=rows(pair.draft),
+    )

@@ -1,0 +1,153 @@
+"""The literal step for at most 8 rows of at most 8 tokens: tables in registers instead of memory.
+
+Sixteen runs at a time descend two binary trees, one of the ends of the tokens' segments in the draft row,
+one in the residual row. A node is looked up by permuting registers. The index of a node is the row, in the
+lowest three bits, and the branches taken so far, in the next ones, so that the upper bits of a leaf are those
+of its token in reverse.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types, uint32, uint64, void
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from specsim.engines.jit import kernel
+
+LANES = 16
+#: Words of the tables of a step: nodes of three levels, cuts and slides of the leaves, nodes of three levels.
+TABLE = 256
+
+_ROWS = uint64[:, ::1]
+_TABLE = uint32[:, ::1]
+
+_I32 = ir.IntType(32)
+_I64 = ir.IntType(64)
+_WORDS = ir.VectorType(_I32, LANES)
+
+
+def _splat(value):
+    return ir.Constant(_WORDS, [value] * LANES)
+
+
+class _Emitter:
+    """Emits the instructions of a step."""
+
+    def __init__(self, builder, tables):
+        self.builder = builder
+        module = builder.module
+        self.permute_one = cgutils.get_or_insert_function(
+            module, ir.FunctionType(_WORDS, [_WORDS, _WORDS]), "llvm.x86.avx512.permvar.si.512"
+        )
+        self.permute_two = cgutils.get_or_insert_function(
+            module, ir.FunctionType(_WORDS, [_WORDS, _WORDS, _WORDS]), "llvm.x86.avx512.vpermi2var.d.512"
+        )
+        registers = [self.load(tables, _I64(LANES * part)) for part in range(TABLE // LANES)]
+        self.draft = registers[:4]
+        self.cuts = registers[4:8]
+        self.slides = registers[8:12]
+        self.residual = registers[12:]
+
+    def load(self, pointer, index):
+        place = self.builder.gep(pointer, [index])
+        return self.builder.load(self.builder.bitcast(place, _WORDS.as_pointer()), align=4)
+
+    def store(self, value, pointer, index):
+        place = self.builder.gep(pointer, [index])
+        self.builder.store(value, self.builder.bitcast(place, _WORDS.as_pointer()), align=4)
+
+    def descend(self, nodes, row, word, relation):
+        """Return the index of the leaf, and whether the last branch was taken to the right."""
+        b = self.builder
+        index = row
+        for level in range(3):
+            if level < 2:
+                border = b.call(self.permute_one, [nodes[level], index])
+            else:
+                border = b.call(self.permute_two, [nodes[2], index, nodes[3]])
+            right = b.icmp_unsigned(relation, word, border)
+            index = b.select(right, b.or_(index, _splat(8 << level)), index)
+        return index, right
+
+    def of_leaf(self, registers, leaf, right):
+        """Look up one of 64 words."""
+        b = self.builder
+        low = b.call(self.permute_two, [registers[0], leaf, registers[1]])
+        high = b.call(self.permute_two, [registers[2], leaf, registers[3]])
+        return b.select(right, high, low)
+
+    def step(self, row, word):
+        """Return the tokens of 16 runs, and whether they were rejected."""
+        b = self.builder
+        leaf, right = self.descend(self.draft, row, word, ">")
+        rejected = b.icmp_unsigned(">", word, self.of_leaf(self.cuts, leaf, right))
+        position = b.add(word, self.of_leaf(self.slides, leaf, right))
+        replaced, _ = self.descend(self.residual, row, position, ">=")
+        chosen = b.lshr(b.select(rejected, replaced, leaf), _splat(3))
+        reversed_bits = ir.Constant(_WORDS, [0, 4, 2, 6, 1, 5, 3, 7] * 2)
+        return b.call(self.permute_one, [reversed_bits, chosen]), rejected
+
+
+@intrinsic
+def step_permuted(typing_context, words, tables, rows, token, failed, groups):
+    """Draft, test and replace for `groups` times 16 runs; as the gathering steps, with equal results."""
+    signature = types.void(words, tables, rows, token, failed, types.int64)
+
+    def codegen(context, builder, signature, arguments):
+        # Looked at when compiling; Numba's cache tells processors apart.
+        from specsim.engines.cpu import permutes_words
+
+        if not permutes_words():
+            return context.get_dummy_value()
+        pointers = [
+            context.make_array(kind)(context, builder, value).data
+            for kind, value in zip(signature.args[:5], arguments[:5], strict=True)
+        ]
+        words, tables, rows, token, failed = pointers
+        emit = _Emitter(builder, tables)
+        with cgutils.for_range(builder, arguments[5], intp=_I64) as loop:
+            at = builder.mul(loop.index, _I64(LANES))
+            emitted, rejected = emit.step(emit.load(rows, at), emit.load(words, at))
+            emit.store(emitted, token, at)
+            emit.store(builder.zext(rejected, _WORDS), failed, at)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@kernel(void(_ROWS, _ROWS, _ROWS, uint64, _TABLE))
+def build_trees(draft, accepted, residual, rows_of_step, tables):
+    """Lay out the tables of `step_permuted`, `rows_of_step` rows for each step.
+
+    Needs a first token that is sometimes accepted in every row, so that no segment ends before the first word
+    and not every word is rejected.
+    """
+    reverse = (0, 4, 2, 6, 1, 5, 3, 7)
+    rows, tokens = draft.shape
+    ends = np.empty(8, np.uint64)
+    residual_ends = np.empty(8, np.uint64)
+    tables[:] = 0
+    for number in range(rows):
+        step = np.uint64(number) // rows_of_step
+        row = np.uint64(number) % rows_of_step
+        end = np.uint64(0)
+        residual_end = np.uint64(0)
+        lost = np.uint64(0)
+        for token in range(8):
+            leaf = np.uint64(8 * reverse[token]) + row
+            if token < tokens:
+                tables[step, 64 + leaf] = end + accepted[number, token] - np.uint64(1)
+                tables[step, 128 + leaf] = lost - end - accepted[number, token]
+                end += draft[number, token]
+                lost += draft[number, token] - accepted[number, token]
+                residual_end += residual[number, token]
+            ends[token] = end - np.uint64(1)
+            residual_ends[token] = residual_end
+        for base, borders in ((0, ends), (192, residual_ends)):
+            tables[step, base + row] = borders[3]
+            for high in range(2):
+                tables[step, base + 16 + 8 * high + row] = borders[4 * high + 1]
+                for middle in range(2):
+                    tables[step, base + 32 + 16 * middle + 8 * high + row] = borders[4 * high + 2 * middle]
