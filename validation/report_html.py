@@ -16,11 +16,12 @@ from specsim.validation.report_words import (
     conclusion,
     distinct_runs,
     failures,
+    least_p_value,
     number,
+    p_value_text,
     sigma_text,
     summary_lines,
     verdict_text,
-    worst_sigma,
 )
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -109,7 +110,7 @@ def _claim(outcome: ClaimOutcome) -> dict[str, Any]:
         "exact": len(outcome.comparisons),
         "assertions": len(outcome.assertions),
         "runs": distinct_runs(outcome),
-        "sigma": sigma_text(worst_sigma(outcome.assertions)).lstrip("+"),
+        "p_value": p_value_text(least_p_value(outcome.assertions)),
         "catches": caught_text(outcome.assertions),
         "counterexamples": outcome.counterexamples,
         "failures": failures(outcome),

@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from specsim.validation.kill_matrix import KillMatrix
-from specsim.validation.outcomes import AssertionOutcome, CheckOutcome, ClaimOutcome, RunReport
-from specsim.validation.report_words import conclusion
+from specsim.validation.outcomes import AssertionOutcome, CheckOutcome, ClaimOutcome, RunReport, Status
+from specsim.validation.report_words import conclusion, least_p_value
 
 #: Version of the layout of the document.
 FORMAT = "specsim-validation-1"
@@ -28,6 +28,7 @@ def report_document(report: RunReport, matrix: KillMatrix | None = None) -> dict
             "assertions": report.planned,
             "each": report.alpha_each,
             "power": 0.999,
+            "power_assumes": "for means: a variance of at most twice what theory expects",
         },
         "simulations": report.simulations,
         "runs": report.runs,
@@ -77,9 +78,10 @@ def _claim(outcome: ClaimOutcome) -> dict[str, Any]:
         "source": claim.source,
         "condition": claim.condition,
         "expected": claim.verdict.value,
-        "established": outcome.established.value if outcome.established else None,
+        "established": _established(outcome),
         "status": outcome.status.value,
         "reason": outcome.reason,
+        "p_value": finite(least_p_value(outcome.assertions)),
         "counterexamples": [
             {
                 "label": item.label,
@@ -91,6 +93,13 @@ def _claim(outcome: ClaimOutcome) -> dict[str, Any]:
         ],
         "checks": [_check(check) for check in outcome.checks],
     }
+
+
+def _established(outcome: ClaimOutcome) -> str | None:
+    # Checks that could not decide establish nothing, though nothing contradicts them.
+    if outcome.established is None or outcome.checks_status is not Status.AGREES:
+        return None
+    return outcome.established.value
 
 
 def _check(check: CheckOutcome) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from specsim.validation.report_words import (
     conclusion,
     distinct_runs,
     failures,
-    sigma_text,
+    least_p_value,
+    p_value_text,
     summary_lines,
     verdict_text,
-    worst_sigma,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def claims_table(report: RunReport, width: int = 110) -> Table:
     table.add_column("stat.", justify="right")
     if not narrow:
         table.add_column("runs", justify="right")
-    table.add_column(" worst σ", justify="right")
+    table.add_column(" p-value", justify="right")
     if not narrow:
         table.add_column(" catches", min_width=12)
     group = ""
@@ -87,7 +87,7 @@ def claims_table(report: RunReport, width: int = 110) -> Table:
             _count(len(claim.comparisons)),
             _count(len(claim.assertions)),
             None if narrow else _count(distinct_runs(claim)),
-            _text(sigma_text(worst_sigma(claim.assertions)).lstrip("+")),
+            _text(p_value_text(least_p_value(claim.assertions))),
             None if narrow else _text(f" {caught_text(claim.assertions)}", "dim"),
         ]
         table.add_row(*(cell for cell in row if cell is not None))

@@ -49,10 +49,21 @@ def sigma_text(value: float) -> str:
     return f"{value:+.1f}"
 
 
-def worst_sigma(assertions: Iterable[AssertionOutcome]) -> float:
-    """Return the largest distance of any assertion, without its sign; NaN when there is none."""
-    values = [abs(item.sigma) for item in assertions if not math.isnan(item.sigma)]
-    return max(values, default=math.nan)
+def least_p_value(assertions: Iterable[AssertionOutcome]) -> float:
+    """Return the smallest p-value times the number of assertions, at most 1; NaN when there is none.
+
+    It bounds the probability that correct code looks so bad in any of them. A distance in standard errors
+    says less: in a cell that expects a thousandth of a run, one run is thirty of them away.
+    """
+    values = [item.p_value for item in assertions if not math.isnan(item.p_value)]
+    return min(1.0, min(values) * len(values)) if values else math.nan
+
+
+def p_value_text(value: float) -> str:
+    """Spell a p-value."""
+    if math.isnan(value):
+        return ""
+    return "< 1e-99" if value < 1e-99 else f"{value:.2g}"
 
 
 def caught(assertions: Iterable[AssertionOutcome]) -> dict[str, float]:

@@ -44,8 +44,9 @@ Reading the table:
   verdict    what was established; a claim that fails as printed is established by a counterexample
   exact      comparisons of rational numbers
   stat.      statistical assertions, all planned before anything was simulated
-  worst σ    the largest distance of any entry from theory, in standard errors
-  catches    the discrepancy that every demanding assertion finds with probability 0.999
+  p-value    bounds the probability that correct code is so far from theory in any assertion of the claim
+  catches    the discrepancy that every demanding assertion finds with probability 0.999; of a mean: where
+             the variance is at most twice what theory expects
 
 Exit codes: 0 agrees, 1 disagrees, 2 bad input, 3 could not decide within the effort, 130 interrupted.
 """

@@ -20,8 +20,17 @@ from specsim.validation.report_html import ReportFigure, report_html
 from specsim.validation.report_json import report_json
 from specsim.validation.report_junit import report_junit
 from specsim.validation.report_table import kill_table, list_table, report_renderables
-from specsim.validation.report_words import caught, compact, conclusion, number, sigma_text
+from specsim.validation.report_words import (
+    caught,
+    compact,
+    conclusion,
+    least_p_value,
+    number,
+    p_value_text,
+    sigma_text,
+)
 from specsim.validation.runner import validate
+from specsim.validation.statistics import decide_law_by_cells_and_entropy
 
 NASTY = "<script>alert('[bold]')</script> & \x00 \u2603 [/red]"
 
@@ -90,6 +99,41 @@ def test_words():
         "2.5M",
         "10G",
     ]
+
+
+def test_least_p_value__bounds_the_worst_assertion_of_all(report):
+    good, bad = (next(c for c in report.claims if c.claim.id == name) for name in ("a.good", "a.bad"))
+    one = good.assertions[0]
+    items = [dataclasses.replace(one, p_value=value) for value in (0.5, 0.01, math.nan, 0.9)]
+    assert least_p_value(items) == pytest.approx(0.03)
+    assert least_p_value([dataclasses.replace(one, p_value=0.8)] * 2) == 1
+    assert math.isnan(least_p_value([]))
+    assert least_p_value(good.assertions) > 1e-6 > least_p_value(bad.assertions)
+    # One run in a cell that expects a hundred-thousandth of a run is 300 standard errors away, and no wonder.
+    rare = decide_law_by_cells_and_entropy(
+        counts=[999, 1], runs=1000, probabilities=[1 - 1e-8, 1e-8], alpha=1e-9
+    )
+    assert rare.agrees
+    assert rare.sigma > 300
+    assert least_p_value([dataclasses.replace(one, p_value=rare.p_value)]) > 1e-5
+
+
+def test_p_value_text():
+    assert [p_value_text(value) for value in (math.nan, 0.0, 1e-120, 0.0123, 1.0)] == [
+        "",
+        "< 1e-99",
+        "< 1e-99",
+        "0.012",
+        "1",
+    ]
+
+
+def test_json__undecided_establishes_nothing(coins):
+    tiny = dataclasses.replace(QUICK, max_runs=200)
+    found = validate([coins.claim()], effort=tiny, witnesses=coins.witnesses())
+    (claim,) = json.loads(report_json(found))["claims"]
+    assert claim["status"] == "undecided"
+    assert claim["established"] is None
 
 
 def test_caught__is_the_largest_that_a_demanding_assertion_catches(report):
