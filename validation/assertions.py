@@ -228,25 +228,40 @@ class MeanTest:
 class EmpiricalMeanTest:
     """Means per run of unknown variance; the observation is the pair (totals, totals of squares).
 
-    The power statement assumes alternatives with variance at most `planned_variance`; the test does not.
+    The power statement holds for every alternative: a count in [0, high] of mean m has a variance of at most
+    m (high - m).
     """
 
     mean: Floats
     high: Floats
-    planned_variance: Floats
     unit: str = "per run"
 
     def min_runs(self, discrepancy: float, alpha: float) -> int:
         """See `StatisticalTest`."""
         return min_runs_for_mean_by_empirical_bernstein(
-            discrepancy=discrepancy, variance=self.planned_variance, high=self.high, alpha=alpha
+            discrepancy=discrepancy, variance=self._variance(discrepancy), high=self.high, alpha=alpha
         )
 
     def detectable(self, runs: int, alpha: float) -> float:
         """See `StatisticalTest`."""
-        return min_discrepancy_of_mean_by_empirical_bernstein(
-            runs=max(runs, 2), variance=self.planned_variance, high=self.high, alpha=alpha
-        )
+        found = 0.0
+        # The bound grows with the variance, the variance with the discrepancy, and both ever more slowly.
+        for _ in range(200):
+            before, found = (
+                found,
+                min_discrepancy_of_mean_by_empirical_bernstein(
+                    runs=max(runs, 2), variance=self._variance(found), high=self.high, alpha=alpha
+                ),
+            )
+            if found - before <= 1e-9 * found:
+                break
+        return found * (1 + 1e-6)
+
+    def _variance(self, discrepancy: float) -> Floats:
+        """Return the largest variance at a mean that is at most so far from the null's."""
+        nearest = self.high / 2
+        mean = np.clip(nearest, self.mean - discrepancy, self.mean + discrepancy)
+        return np.clip(mean * (self.high - mean), 0.0, None)
 
     def decide(self, observation: Any, runs: int, alpha: float) -> Decision:
         """See `StatisticalTest`."""

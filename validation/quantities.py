@@ -255,7 +255,7 @@ def make_test(
     values = np.maximum(values, 0.0)
     if quantity.kind == "counts":
         high = np.array([horizon // max(accepted, 1) for accepted in range(len(values))], dtype=np.float64)
-        return EmpiricalMeanTest(mean=values, high=high, planned_variance=np.minimum(2 * values, high**2))
+        return EmpiricalMeanTest(mean=values, high=high)
     if quantity.kind == "probabilities":
         if values.max() > 1 + ROUNDING:
             return Unusable(f"theory's {quantity.words}: an entry is above 1")
