@@ -107,6 +107,7 @@ def _claim(outcome: ClaimOutcome) -> dict[str, Any]:
         "status": outcome.status.value.replace(" ", "-"),
         "sign": SIGNS[outcome.status],
         "verdict": verdict_text(outcome),
+        "kind": outcome.claim.verdict.name.lower(),
         "exact": len(outcome.comparisons),
         "assertions": len(outcome.assertions),
         "runs": distinct_runs(outcome),
