@@ -62,6 +62,8 @@ ROWS = {
     "specsim.laws-batch": HOLDS,
     "specsim.laws-batch-as-printed": HOLDS,
     "specsim.laws-block-verification": HOLDS,
+    "specsim.engine-alias": HOLDS,
+    "specsim.engine-population": HOLDS,
 }
 
 

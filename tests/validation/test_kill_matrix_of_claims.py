@@ -22,6 +22,8 @@ BY_SIMULATION = {
     "specsim.laws-batch": "one-draft-fewer",
     "specsim.laws-batch-as-printed": "printed-is-corrected",
     "specsim.laws-block-verification": "block-is-token-wise",
+    "specsim.engine-alias": "one-draft-fewer",
+    "specsim.engine-population": "one-draft-fewer",
     "yin2024.theorem-1-lossless": "residual-from-target",
     "yin2024.batch-lossless": "batch-inside-loop",
 }

@@ -16,4 +16,5 @@ READING_ORDER = (
     "algorithm_4",
     "figures",
     "laws",
+    "engines",
 )
