@@ -94,6 +94,7 @@ def test_seed_of_a_cell__does_not_depend_on_the_others(pair):
     same = among.sel(pair=pair.name, algorithm="speculative")
     assert alone.seed.item() == same.seed.item() == cell_seed(9, pair, Speculative(), 8)
     assert float(alone.mean_rejections.item()) == float(same.mean_rejections)
+    assert alone.seed.item() != cell_seed(9, paper_pair(8), Speculative(), 8)
     assert alone.seed.item() != sweep(pair, Speculative(), runs=10, seed=8).seed.item()
     assert alone.seed.item() != sweep(pair, Speculative(), runs=10, seed=9, horizon=7).seed.item()
 
