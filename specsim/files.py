@@ -34,6 +34,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         if target.is_dir():
             raise InputError(f"cannot write {target}: it is a folder; give a file name")
+        if target.exists() and not target.is_file():
+            # Moving a file onto a device or a pipe would replace it.
+            raise InputError(f"cannot write {target}: it is a device or a pipe; give a file name")
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
         os.close(handle)

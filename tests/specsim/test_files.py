@@ -54,6 +54,16 @@ def test_replacing__refuses_a_folder(tmp_path):
         pass
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_replacing__leaves_devices_and_pipes_alone(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="device or a pipe"):
+        write_text(pipe, "text")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
 def test_replacing__an_impossible_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with (
