@@ -114,13 +114,14 @@ class Layout:
             width += 16 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens)
         roots = 0
         if plan.root is not None:
-            roots = 20 * places * plan.subtractions + 8 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens)
+            roots = 24 * places * plan.subtractions + 8 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens)
         scratch = 64 * pair.tokens
         step_bytes = rows * width + pair.contexts * (roots + scratch)
-        if rows * cells > _MOST_CELLS:
+        most = max(rows * cells, rows * places * (plan.drafts - 1))
+        if most > _MOST_CELLS:
             raise TooLargeError(
-                f"the guides of a step have {rows * cells} cells, more than {_MOST_CELLS}; "
-                "use fewer contexts or tokens"
+                f"a table of one step would take {4 * most} bytes, more than {4 * _MOST_CELLS}; "
+                "use fewer contexts, tokens or drafts"
             )
         return cls(
             token_bits=token_bits,
@@ -149,8 +150,8 @@ class ChainTables:
         Thresholds times 2^63 and residuals with words of their own, where it is not.
     root_cuts, root_accept, root_end, root_guide
         The same for the later candidates of a root, and its residual.
-    trees, permuting
-        Tables of `specsim.engines.kernels.chain_permute.step_permuted`, and whether they serve.
+    trees, root_trees, permuting
+        Tables of `specsim.engines.kernels.chain_permute`, and whether they serve.
     """
 
     layout: Layout
@@ -170,12 +171,13 @@ class ChainTables:
     root_end: Words
     root_guide: Indices
     trees: Indices
+    root_trees: Indices
     permuting: bool = False
 
 
 def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTables:
     """Build the tables of the steps ``begin .. end - 1``, step by step to bound the scratch memory."""
-    from specsim.engines.kernels.chain_permute import build_trees
+    from specsim.engines.kernels.chain_permute import build_cuts, build_trees
     from specsim.engines.kernels.guides import build_drafts, build_residuals
 
     layout = Layout.of(pair, plan)
@@ -189,6 +191,7 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
     rows, tokens = layout.rows, pair.tokens
     later = rows * (plan.drafts - 1)
     wide = 2 ** guide_bits(tokens)
+    permuting = plan.shared and layout.permutes
     tables = ChainTables(
         layout=layout,
         begin=begin,
@@ -206,9 +209,9 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
         root_accept=table(rooted and later > 0, later, tokens, kind=np.uint64),
         root_end=table(rooted, rows, tokens, kind=np.uint64),
         root_guide=table(rooted, rows, wide),
-        trees=table(plan.shared and layout.permutes, TREE_WORDS),
+        trees=table(permuting, TREE_WORDS),
+        root_trees=table(permuting and later > 0, 64 * (plan.drafts - 1)),
     )
-    permuting = plan.shared and layout.permutes
     for low in range(0, len(steps), layout.steps_at_once):
         part = slice(low, low + layout.steps_at_once)
         draft, accept, residual = _rules(pair, plan, layout, steps[part])
@@ -255,6 +258,9 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
                 tables.root_accept[part, :first] = root_accept.reshape(-1, first, tokens)
                 padded = tables.root_cuts[part].reshape(-1, later, places)
                 padded[:, :first, :tokens] = cuts.reshape(-1, first, tokens)
+                if permuting:
+                    narrow = cuts.reshape(-1, tokens).astype(np.uint32)
+                    build_cuts(narrow, np.uint64(size), np.uint64(plan.drafts - 1), tables.root_trees[part])
     return dataclasses.replace(tables, permuting=permuting)
 
 

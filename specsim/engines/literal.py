@@ -225,7 +225,7 @@ class _Engine:
                 tables.residual_last, tables.residual_entries, tables.residual_shifts,
                 tables.trees, tables.accept, tables.separate_end, tables.separate_guide,
                 tables.root_cuts, tables.root_accept, tables.root_end, tables.root_guide,
-                np.uint64(guide_bits(shape.tokens)),
+                np.uint64(guide_bits(shape.tokens)), tables.root_trees,
                 state.context, state.accepted, *rounds, *counts,
             )  # fmt: skip
         if status:

@@ -6,7 +6,7 @@ its present round has accepted.
 
 Words of a run, by Philox counter: position n drafts with word ``n % 4`` of ``(n // 4, 0)``, position 0 being
 the prompt; ``(n, 1)`` holds the residual word and the continuation of the draft word where they are separate;
-candidate m >= 1 of a root reads word ``(m - 1) % 4`` of ``(n, 2 + (m - 1) // 4)``, continued by
+later candidate m = 0, 1, .. of a root reads word ``m % 4`` of ``(n, 2 + m // 4)``, continued by
 ``(n, 2^29 + m)``.
 """
 
@@ -19,10 +19,6 @@ from specsim.engines.jit import kernel
 from specsim.engines.kernels.alias_words import aligned, count, count_packed
 from specsim.engines.kernels.chain_lists import (
     PACK,
-    list_apart,
-    list_ended,
-    list_failures,
-    list_roots,
     replace_separately,
     replace_shared,
     test_again,
@@ -30,18 +26,24 @@ from specsim.engines.kernels.chain_lists import (
 )
 from specsim.engines.kernels.chain_permute import LANES, step_permuted
 from specsim.engines.kernels.chain_steps import (
+    begin_rounds,
     choose_rows,
     count_cells,
     count_rejections,
     draft_tokens,
     end_rounds,
     fill_words,
+    follow,
+    mark_others,
+    mark_roots,
     move_on,
 )
+from specsim.engines.kernels.compaction import ROOM, list_marked
 from specsim.engines.kernels.sampling import BLOCK, ZERO, draw, record_round, sum_rounds
 
 #: Runs that walk through four positions together.
-TILE = 2048
+TILE = 4096
+WIDE = TILE + ROOM
 #: Vocabularies up to this size are counted in packed bytes.
 _PACKED_TOKENS = 8
 
@@ -61,7 +63,7 @@ _ENDS = uint64[:, ::1]
         uint32, uint32, uint32, _TABLES, _TABLES, _TABLE,  # draft and test
         _TABLES, _TABLES, _TABLE,  # residual positions
         _TABLE, uint64[:, :, ::1], uint64[:, :, ::1], _TABLES,  # trees, separate acceptance, residual
-        _TABLE, uint64[:, :, ::1], uint64[:, :, ::1], _TABLES, uint64,  # roots
+        _TABLE, uint64[:, :, ::1], uint64[:, :, ::1], _TABLES, uint64, _TABLE,  # roots
         _STATE, _STATE, _STATE, _STATE, _STATE, _TABLES, _WORDS, _WORDS,  # state
         int64[:, ::1], int64, _COUNT, _COUNT, _COUNT, _COUNT,  # tallies
     ),
@@ -74,7 +76,7 @@ def advance(
     token_bits, bits, bonus, last, entries, slides,
     residual_last, residual_entries, residual_shifts,
     trees, accept, separate_end, separate_guide,
-    root_cuts, root_accept, root_end, root_guide, separate_bits,
+    root_cuts, root_accept, root_end, root_guide, separate_bits, root_trees,
     context, phase, calls, first, rejections, lengths, path, rejected,
     token_count, width, by_step, length_count, length_square, first_length,
 ):  # fmt: skip
@@ -85,18 +87,16 @@ def advance(
     first positions of a round try `drafts` candidates and have a residual of their own. With `permuting`, the
     tables in `trees` are used where words are shared, with equal results.
 
-    Returns 0, or the status of `draw_residual` that stopped the work.
+    Returns 0, or the status of `draw_residuals` that stopped the work.
     """
-    words = aligned(PACK * TILE).reshape(PACK, TILE)
-    fresh = aligned(PACK * TILE).reshape(PACK, TILE)
-    buffers = aligned(7 * TILE).reshape(7, TILE)
-    listed = np.empty(TILE, np.uint32)
-    roots = np.empty(TILE if rooted else 0, np.uint32)
-    alive = np.empty(TILE if rooted else 0, np.uint32)
+    words = aligned(PACK * WIDE).reshape(PACK, WIDE)
+    fresh = aligned(PACK * WIDE).reshape(PACK, WIDE)
+    buffers = aligned(10 * WIDE).reshape(10, WIDE)
+    listed = aligned(WIDE)
+    roots = aligned(WIDE)
     sums = np.empty(64, np.uint64)
     whole = np.uint32(draft_length)
     endless = draft_length > horizon
-    phased = rounds or rooted or not endless
     tokens = np.uint64((last.shape[2] - 1) // 2)
     atom_bits = np.uint32(token_bits + np.uint32(1))
     packed = token_count.shape[1] <= _PACKED_TOKENS
@@ -118,6 +118,9 @@ def advance(
             doubt = buffers[4]
             ended = buffers[5, :size]
             length = buffers[6, :size]
+            marks = buffers[7, :size]
+            picked = buffers[8]
+            extra = buffers[9]
             fill_words(words, size, seed, run, block, ZERO)
             for step in range(lead, until):
                 position = np.uint64(step + 1)
@@ -136,21 +139,19 @@ def advance(
                     rows = chosen
                 step_last = last[at]
                 step_entries = entries[at]
-                candidates = 0
                 if permuting:
                     if size % LANES:
                         # The last lanes have no runs; they work on what is there.
-                        chosen[:] = rows
+                        follow(chosen, rows)
                         rows = chosen
                     step_permuted(word, trees[at], rows, token, failed, (size + LANES - 1) // LANES)
-                    if rooted:
-                        candidates = list_roots(failed, phases, roots)
                 else:
                     draft_tokens(word, rows, step_entries.ravel(), atom_bits, bits, token, failed)
                     if rooted:
-                        failures, candidates = list_apart(failed, phases, listed, roots)
+                        mark_others(failed, phases, marks)
+                        failures = list_marked(marks, listed, size)
                     else:
-                        failures = list_failures(failed, listed)
+                        failures = list_marked(failed, listed, size)
                     if shared:
                         replace_shared(
                             listed[:failures], word, rows, token, failed, token_bits, bits, step_last,
@@ -168,16 +169,20 @@ def advance(
                         )  # fmt: skip
                         if status != 0:
                             return status
-                if candidates > 0:
-                    candidates = test_again(
-                        roots[:candidates], word, rows, token, failed, shared, token_bits, bits, step_last,
-                        step_entries, accept[0 if shared else at], seed, run, position,
-                    )  # fmt: skip
+                if rooted:
+                    mark_roots(failed, phases, marks)
+                    candidates = list_marked(marks, roots, size)
+                    if not permuting:
+                        candidates = test_again(
+                            roots[:candidates], word, rows, token, failed, shared, token_bits, bits,
+                            step_last, step_entries, accept[0 if shared else at], seed, run, position,
+                        )  # fmt: skip
                     if drafts > 1:
                         candidates = try_candidates(
-                            roots[:candidates], alive, fresh, rows, token, failed, drafts, token_bits, bits,
-                            step_last, step_entries, root_cuts[at], root_accept[at], seed, run, position,
-                            found, doubt,
+                            roots, candidates, picked, fresh, rows, token, failed, drafts, permuting,
+                            token_bits, bits, step_last, step_entries, root_cuts[at], root_accept[at],
+                            trees[at if permuting else 0], root_trees[at if permuting else 0],
+                            seed, run, position, found, doubt, listed, extra,
                         )  # fmt: skip
                     status = replace_separately(
                         roots[:candidates], fresh, rows, token, root_end[at], root_guide[at],
@@ -186,10 +191,12 @@ def advance(
                     if status != 0:
                         return status
                 by_step[step] += count_rejections(failed, counts)
-                if phased:
+                if rooted and endless and not rounds:
+                    begin_rounds(failed, phases)
+                elif rounds or not endless:
                     end_rounds(failed, phases, whole, keep, ended, length)
                 if rounds:
-                    for k in range(list_ended(ended, listed)):
+                    for k in range(list_marked(ended, listed, size)):
                         i = np.int64(listed[k])
                         place = low + i
                         record_round(
@@ -207,7 +214,7 @@ def advance(
                         path[low + i] = path[low + i] * tokens + np.uint64(token[i])
                         rejected[low + i] |= np.uint64(failed[i]) << np.uint64(step)
                 if markov:
-                    contexts[:] = token
+                    follow(contexts, token)
                 else:
                     move_on(contexts, token, next_context.ravel(), tokens)
         lead = until

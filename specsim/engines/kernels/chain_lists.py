@@ -8,15 +8,18 @@ from __future__ import annotations
 import numpy as np
 
 from specsim.engines.jit import inlined, lockstep
+from specsim.engines.kernels.chain_permute import LANES, draft_permuted
 from specsim.engines.kernels.chain_steps import (
     THREE,
     ZERO,
+    choose_listed,
     draft_candidates,
     fill_listed,
     replace_tokens,
 )
+from specsim.engines.kernels.compaction import append_others, keep_marked
 from specsim.engines.kernels.guides import find
-from specsim.engines.kernels.sampling import draw_residual, passes
+from specsim.engines.kernels.sampling import draw_residuals, passes
 from specsim.engines.philox import word_pairs
 
 #: Second counter words of the residual and the continued draft word, of candidates, of their continuations.
@@ -30,41 +33,6 @@ _0 = np.uint64(0)
 _1 = np.uint64(1)
 _31 = np.uint64(31)
 _32 = np.uint64(32)
-
-
-@lockstep
-def list_failures(failed, listed):
-    """List the runs that failed and return their number; without branches, which would cost more."""
-    failures = 0
-    for i in range(failed.size):
-        listed[failures] = i
-        failures += np.int64(failed[i] & ONE)
-    return failures
-
-
-@lockstep
-def list_apart(failed, phase, listed, roots):
-    """List failures inside and at the beginning of rounds apart; returns both numbers."""
-    failures = 0
-    candidates = 0
-    for i in range(failed.size):
-        new = np.int64(failed[i] & ONE)
-        first = np.int64(phase[i] == ZERO)
-        roots[candidates] = i
-        candidates += new & first
-        listed[failures] = i
-        failures += new & (1 - first)
-    return failures, candidates
-
-
-@lockstep
-def list_roots(failed, phase, roots):
-    """List the failures at the beginning of rounds and return their number."""
-    candidates = 0
-    for i in range(failed.size):
-        roots[candidates] = i
-        candidates += np.int64(failed[i]) & np.int64(phase[i] == ZERO)
-    return candidates
 
 
 @inlined
@@ -160,71 +128,59 @@ def test_again(
 
 @lockstep
 def replace_separately(listed, fresh, rows, token, end, guide, guide_bits, seed, first_run, position):
-    """Replace the tokens of listed runs by words of their own; returns the status of `draw_residual`."""
-    fill_listed(fresh, listed, seed, first_run, position, SEPARATE)
-    for k in range(listed.size):
-        i = np.uint64(listed[k])
-        pair = (np.uint64(fresh[0, k]) << _32) | np.uint64(fresh[1, k])
-        emitted, status = draw_residual(
-            end, guide, guide_bits, np.uint64(rows[i]), seed, first_run + i, position, SEPARATE, pair
-        )
-        if status != 0:
-            return status
-        token[i] = emitted
-    return 0
+    """Replace the tokens of listed runs by words of their own; returns the status of `draw_residuals`."""
+    fill_listed(fresh, listed, listed.size, seed, first_run, position, SEPARATE)
+    return draw_residuals(
+        end, guide, guide_bits, rows, fresh[0], fresh[1], seed, first_run, listed, position, SEPARATE, token
+    )
 
 
 @lockstep
 def try_candidates(
-    roots, alive, fresh, rows, token, failed, drafts, token_bits, bits, last, entries, cuts, accept,
-    seed, first_run, position, found, doubt,
+    roots, left, chosen, fresh, rows, token, failed, drafts, permuting, token_bits, bits, last, entries,
+    cuts, accept, trees, root_trees, seed, first_run, position,
+    found, doubt, listed, drafted,
 ):  # fmt: skip
-    """Try the later candidates of listed runs; keeps and counts the runs that all of them failed."""
-    left = roots.size
-    later = np.uint64(drafts - 1)
-    for slot in range(1, drafts):
+    """Try the later candidates of listed runs; keeps and counts the runs that all of them failed.
+
+    The last four arrays are working space.
+    """
+    later = drafts - 1
+    cells = entries.ravel()
+    choose_listed(roots, left, rows, chosen)
+    passed = 0
+    for slot in range(0, later, PACK):
         if left == 0:
             break
-        lane = (slot - 1) % PACK
-        if lane == 0:
-            # Words for four candidates of all runs that are left; `alive` lists places in this group.
-            call = CANDIDATES + np.uint64((slot - 1) // PACK)
-            fill_listed(fresh, roots[:left], seed, first_run, position, call)
-            for k in range(left):
-                alive[k] = k
-        draft_candidates(
-            roots, alive[:left], fresh[lane], rows, entries.ravel(), cuts,
-            np.uint64(slot - 1), later, token_bits, bits, found, doubt,
-        )  # fmt: skip
-        survivors = 0
-        for k in range(left):
-            place = np.uint64(alive[k])
-            i = np.uint64(roots[place])
-            failure = doubt[k]
-            drafted = np.uint64(found[k])
-            if failure == THREE:
-                row = np.uint64(rows[i])
-                drafted, success = accepts(
-                    fresh[lane, place], row, row * later + np.uint64(slot - 1), token_bits, bits,
-                    last, entries, accept, seed, first_run + i, position, CONTINUED + np.uint64(slot),
-                )  # fmt: skip
-                failure = np.uint32(not success)
-            token[i] = drafted
-            failed[i] = failure
-            alive[survivors] = place
-            survivors += np.int64(failure)
-        left = survivors
-        if lane == PACK - 1 or slot == drafts - 1:
-            for k in range(left):
-                roots[k] = roots[np.uint64(alive[k])]
+        count = min(PACK, later - slot)
+        fill_listed(fresh, roots, left, seed, first_run, position, CANDIDATES + np.uint64(slot // PACK))
+        if permuting:
+            groups = (left + LANES - 1) // LANES
+            open_tests = draft_permuted(fresh, trees, root_trees, chosen, found, doubt, slot, count, groups)
+        else:
+            open_tests = draft_candidates(
+                fresh, left, chosen, cells, cuts, slot, count, later, token_bits, bits, found, doubt
+            )
+        for k in range(left if open_tests else 0):
+            if doubt[k] == THREE:
+                row = np.uint64(chosen[k])
+                for lane in range(count):
+                    number = np.uint64(slot + lane)
+                    again, success = accepts(
+                        fresh[lane, k], row, row * np.uint64(later) + number, token_bits, bits, last,
+                        entries, accept, seed, first_run + np.uint64(roots[k]), position,
+                        CONTINUED + number,
+                    )  # fmt: skip
+                    found[k] = again
+                    doubt[k] = np.uint32(not success)
+                    if success:
+                        break
+        append_others(doubt, roots, listed, passed, left)
+        passed += append_others(doubt, found, drafted, passed, left)
+        keep_marked(doubt, chosen, left)
+        left = keep_marked(doubt, roots, left)
+    for k in range(passed):
+        i = np.uint64(listed[k])
+        token[i] = drafted[k]
+        failed[i] = ZERO
     return left
-
-
-@lockstep
-def list_ended(ended, listed):
-    """List the runs whose round ended and return their number."""
-    ends = 0
-    for i in range(ended.size):
-        listed[ends] = i
-        ends += np.int64(ended[i])
-    return ends

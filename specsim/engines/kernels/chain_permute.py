@@ -19,6 +19,8 @@ from specsim.engines.jit import kernel
 LANES = 16
 #: Words of the tables of a step: nodes of three levels, cuts and slides of the leaves, nodes of three levels.
 TABLE = 256
+#: Words per candidate: one cut per leaf.
+LEAVES = 64
 
 _ROWS = uint64[:, ::1]
 _TABLE = uint32[:, ::1]
@@ -35,7 +37,7 @@ def _splat(value):
 class _Emitter:
     """Emits the instructions of a step."""
 
-    def __init__(self, builder, tables):
+    def __init__(self, builder, tables, parts=TABLE // LANES):
         self.builder = builder
         module = builder.module
         self.permute_one = cgutils.get_or_insert_function(
@@ -44,7 +46,7 @@ class _Emitter:
         self.permute_two = cgutils.get_or_insert_function(
             module, ir.FunctionType(_WORDS, [_WORDS, _WORDS, _WORDS]), "llvm.x86.avx512.vpermi2var.d.512"
         )
-        registers = [self.load(tables, _I64(LANES * part)) for part in range(TABLE // LANES)]
+        registers = [self.load(tables, _I64(LANES * part)) for part in range(parts)]
         self.draft = registers[:4]
         self.cuts = registers[4:8]
         self.slides = registers[8:12]
@@ -78,6 +80,19 @@ class _Emitter:
         high = b.call(self.permute_two, [registers[2], leaf, registers[3]])
         return b.select(right, high, low)
 
+    def token(self, leaf):
+        """Return the tokens of leaves."""
+        reverse = ir.Constant(_WORDS, [0, 4, 2, 6, 1, 5, 3, 7] * 2)
+        return self.builder.call(self.permute_one, [reverse, self.builder.lshr(leaf, _splat(3))])
+
+    def candidate(self, row, word, cuts):
+        """Return the tokens of 16 runs, and 0 if they are accepted, 1 if rejected, 3 at the cut."""
+        b = self.builder
+        leaf, right = self.descend(self.draft, row, word, ">")
+        cut = self.of_leaf(cuts, leaf, right)
+        rejected = b.zext(b.icmp_unsigned(">", word, cut), _WORDS)
+        return self.token(leaf), b.select(b.icmp_unsigned("==", word, cut), _splat(3), rejected)
+
     def step(self, row, word):
         """Return the tokens of 16 runs, and whether they were rejected."""
         b = self.builder
@@ -85,9 +100,14 @@ class _Emitter:
         rejected = b.icmp_unsigned(">", word, self.of_leaf(self.cuts, leaf, right))
         position = b.add(word, self.of_leaf(self.slides, leaf, right))
         replaced, _ = self.descend(self.residual, row, position, ">=")
-        chosen = b.lshr(b.select(rejected, replaced, leaf), _splat(3))
-        reversed_bits = ir.Constant(_WORDS, [0, 4, 2, 6, 1, 5, 3, 7] * 2)
-        return b.call(self.permute_one, [reversed_bits, chosen]), rejected
+        return self.token(b.select(rejected, replaced, leaf)), rejected
+
+
+def _pointers(context, builder, kinds, values):
+    return [
+        context.make_array(kind)(context, builder, value).data
+        for kind, value in zip(kinds, values, strict=True)
+    ]
 
 
 @intrinsic
@@ -101,11 +121,7 @@ def step_permuted(typing_context, words, tables, rows, token, failed, groups):
 
         if not permutes_words():
             return context.get_dummy_value()
-        pointers = [
-            context.make_array(kind)(context, builder, value).data
-            for kind, value in zip(signature.args[:5], arguments[:5], strict=True)
-        ]
-        words, tables, rows, token, failed = pointers
+        words, tables, rows, token, failed = _pointers(context, builder, signature.args[:5], arguments[:5])
         emit = _Emitter(builder, tables)
         with cgutils.for_range(builder, arguments[5], intp=_I64) as loop:
             at = builder.mul(loop.index, _I64(LANES))
@@ -113,6 +129,52 @@ def step_permuted(typing_context, words, tables, rows, token, failed, groups):
             emit.store(emitted, token, at)
             emit.store(builder.zext(rejected, _WORDS), failed, at)
         return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def draft_permuted(typing_context, words, tables, cuts, rows, token, failed, slot, count, groups):
+    """Draft and test `count` more candidates, from `slot` on, for `groups` times 16 runs.
+
+    Equals `specsim.engines.kernels.chain_steps.draft_candidates`.
+    """
+    signature = types.int64(words, tables, cuts, rows, token, failed, *[types.int64] * 3)
+
+    def codegen(context, builder, signature, arguments):
+        from specsim.engines.cpu import permutes_words
+
+        if not permutes_words():
+            return _I64(0)
+        words, tables, cuts, rows, token, failed = _pointers(
+            context, builder, signature.args[:6], arguments[:6]
+        )
+        wide = cgutils.unpack_tuple(
+            builder, context.make_array(signature.args[0])(context, builder, arguments[0]).shape, 2
+        )[1]
+        emit = _Emitter(builder, tables, parts=4)
+        seen = cgutils.alloca_once_value(builder, _splat(0))
+        last_token = cgutils.alloca_once_value(builder, _splat(0))
+        last_state = cgutils.alloca_once_value(builder, _splat(1))
+        with cgutils.for_range(builder, arguments[8], intp=_I64) as loop:
+            at = builder.mul(loop.index, _I64(LANES))
+            row = emit.load(rows, at)
+            builder.store(_splat(1), last_state)
+            with cgutils.for_range(builder, arguments[7], intp=_I64) as inner:
+                first = builder.mul(builder.add(arguments[6], inner.index), _I64(LEAVES))
+                registers = [emit.load(cuts, builder.add(first, _I64(LANES * k))) for k in range(4)]
+                word = emit.load(words, builder.add(builder.mul(inner.index, wide), at))
+                drafted, state = emit.candidate(row, word, registers)
+                before = builder.load(last_state)
+                left = builder.icmp_unsigned("==", before, _splat(1))
+                builder.store(builder.select(left, drafted, builder.load(last_token)), last_token)
+                builder.store(builder.select(left, state, before), last_state)
+            state = builder.load(last_state)
+            emit.store(builder.load(last_token), token, at)
+            emit.store(state, failed, at)
+            builder.store(builder.or_(builder.load(seen), state), seen)
+        open_tests = builder.icmp_unsigned(">", builder.load(seen), _splat(1))
+        return builder.zext(builder.bitcast(open_tests, ir.IntType(LANES)), _I64)
 
     return signature, codegen
 
@@ -151,3 +213,17 @@ def build_trees(draft, accepted, residual, rows_of_step, tables):
                 tables[step, base + 16 + 8 * high + row] = borders[4 * high + 1]
                 for middle in range(2):
                     tables[step, base + 32 + 16 * middle + 8 * high + row] = borders[4 * high + 2 * middle]
+
+
+@kernel(void(_TABLE, uint64, uint64, _TABLE))
+def build_cuts(cuts, rows_of_step, candidates, tables):
+    """Lay out the cuts of later candidates, one row per (step, row, candidate), for `draft_permuted`."""
+    reverse = (0, 4, 2, 6, 1, 5, 3, 7)
+    tables[:] = 0
+    for number in range(cuts.shape[0]):
+        candidate = np.uint64(number) % candidates
+        row = np.uint64(number) // candidates % rows_of_step
+        step = np.uint64(number) // candidates // rows_of_step
+        for token in range(cuts.shape[1]):
+            leaf = np.uint64(8 * reverse[token])
+            tables[step, np.uint64(64) * candidate + leaf + row] = cuts[number, token]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import lockstep
+from specsim.engines.jit import inlined, lockstep
 from specsim.engines.kernels.alias_words import until_carry
 from specsim.engines.kernels.guides import MARK, ONE, ZERO, look_up
 from specsim.engines.philox import philox
@@ -25,6 +25,7 @@ def _fill_words(words, size, seed, first_run, block, slot):
     """Do `fill_words` for runs that agree in the upper half of their number, which saves work."""
     key_0, key_1 = seed & LOW, seed >> _32
     low, high = first_run & LOW, first_run >> _32
+    block, slot = block & LOW, slot & LOW
     for i in range(size):
         w0, w1, w2, w3 = philox(block, slot, (low + np.uint64(i)) & LOW, high, key_0, key_1)
         words[0, i] = w0
@@ -43,10 +44,11 @@ def fill_words(words, size, seed, first_run, block, slot):
 
 
 @lockstep
-def fill_listed(words, listed, seed, first_run, block, slot):
-    """Fill four rows of words for the listed runs."""
+def fill_listed(words, listed, size, seed, first_run, block, slot):
+    """Fill four rows of words for the first `size` of the listed runs."""
     key_0, key_1 = seed & LOW, seed >> _32
-    for k in range(listed.size):
+    block, slot = block & LOW, slot & LOW
+    for k in range(size):
         run = first_run + np.uint64(listed[k])
         w0, w1, w2, w3 = philox(block, slot, run & LOW, run >> _32, key_0, key_1)
         words[0, k] = w0
@@ -95,30 +97,88 @@ def replace_tokens(
         doubt[k] = np.uint32(np.uint32(entry & MARK) | np.uint32(failed[np.uint64(i)] >> ONE))
 
 
-@lockstep
-def draft_candidates(
-    group, alive, words, rows, entries, cuts, candidate, candidates, token_bits, bits, token, failed
-):
-    """Draft and test one more candidate for the runs ``group[alive]``; as `draft_tokens`.
+@inlined
+def try_one(word, row, entries, cuts, line, token_bits, bits, token, state):
+    """Draft and test one more candidate of a run whose `state` is 1; returns its token and state.
 
     Cuts are the words from which on the drafted token is rejected, at most 2^32 - 1. Equality is left to the
     exact walk, because there the word may be continued by a second one.
     """
     shift = np.uint32(np.uint32(32) - bits)
-    atom_bits = np.uint32(token_bits + ONE)
-    for k in range(alive.size):
-        place = np.uint32(alive[k] & _INDEX)
-        word = words[np.uint64(place)]
-        i = np.uint32(group[np.uint64(place)] & _INDEX)
-        row = rows[np.uint64(i)]
-        cell = np.uint32(word >> np.uint32(shift & _31))
-        index = np.uint32(np.uint32(np.uint32(row << np.uint32(bits & _31)) | cell) & _INDEX)
-        entry = entries[np.uint64(index)]
-        drafted = np.uint32(look_up(entry, word, shift, atom_bits, bits) >> ONE)
-        line = np.uint64(row) * candidates + candidate
-        cut = cuts[(line << np.uint64(token_bits)) | np.uint64(drafted)]
-        token[k] = drafted
-        failed[k] = THREE if (entry >= MARK or word == cut) else (ONE if word > cut else ZERO)
+    cell = np.uint32(word >> np.uint32(shift & _31))
+    index = np.uint32(np.uint32(np.uint32(row << np.uint32(bits & _31)) | cell) & _INDEX)
+    entry = entries[np.uint64(index)]
+    drafted = np.uint32(look_up(entry, word, shift, np.uint32(token_bits + ONE), bits) >> ONE)
+    place = np.uint32(np.uint32(np.uint32(line << np.uint32(token_bits & _31)) | drafted) & _INDEX)
+    cut = cuts[np.uint64(place)]
+    result = THREE if (entry >= MARK or word == cut) else (ONE if word > cut else ZERO)
+    return (drafted if state == ONE else token), (result if state == ONE else state)
+
+
+@lockstep
+def draft_candidates(
+    words, size, rows, entries, cuts, slot, count, candidates, token_bits, bits, token, failed
+):
+    """Draft and test up to four more candidates, from `slot` on, for `size` runs.
+
+    ``failed`` becomes 0 for an accepted token, 1 where all are rejected, 3 where only an exact walk can tell.
+    Returns 0 when nothing is left to exact walks.
+    """
+    seen = ZERO
+    # Beyond the last candidate, the last one is tried again and nothing made of it.
+    first = np.uint32(slot)
+    second = np.uint32(min(slot + 1, slot + count - 1))
+    third = np.uint32(min(slot + 2, slot + count - 1))
+    fourth = np.uint32(min(slot + 3, slot + count - 1))
+    later = np.uint32(candidates)
+    words_1, words_2, words_3, words_4 = words[0], words[1], words[2], words[3]
+    two, three, four = count > 1, count > 2, count > 3
+    for k in range(size):
+        row = rows[k]
+        line = np.uint32(row * later)
+        place = np.uint32(line + first)
+        found, state = try_one(words_1[k], row, entries, cuts, place, token_bits, bits, ZERO, ONE)
+        place = np.uint32(line + second)
+        again, result = try_one(words_2[k], row, entries, cuts, place, token_bits, bits, found, state)
+        found, state = (again, result) if two else (found, state)
+        place = np.uint32(line + third)
+        again, result = try_one(words_3[k], row, entries, cuts, place, token_bits, bits, found, state)
+        found, state = (again, result) if three else (found, state)
+        place = np.uint32(line + fourth)
+        again, result = try_one(words_4[k], row, entries, cuts, place, token_bits, bits, found, state)
+        found, state = (again, result) if four else (found, state)
+        token[k] = found
+        failed[k] = state
+        seen = np.uint32(seen | state)
+    return np.int64(seen >> ONE)
+
+
+@lockstep
+def choose_listed(listed, size, rows, chosen):
+    """Rows of listed runs."""
+    for k in range(size):
+        chosen[k] = rows[np.uint64(np.uint32(listed[k] & _INDEX))]
+
+
+@lockstep
+def mark_roots(failed, phase, marks):
+    """Mark failures at the beginning of rounds."""
+    for i in range(failed.size):
+        marks[i] = np.uint32(failed[i] & (ONE if phase[i] == ZERO else ZERO))
+
+
+@lockstep
+def mark_others(failed, phase, marks):
+    """Mark failures inside rounds."""
+    for i in range(failed.size):
+        marks[i] = np.uint32(failed[i] & (ZERO if phase[i] == ZERO else ONE))
+
+
+@lockstep
+def begin_rounds(failed, phase):
+    """Set phases to 0 where the next position begins a round, which is all that endless drafts need."""
+    for i in range(failed.size):
+        phase[i] = ZERO if failed[i] != ZERO else ONE
 
 
 @lockstep
@@ -167,3 +227,10 @@ def move_on(context, token, next_context, vocabulary):
     """Set the contexts after the emitted tokens."""
     for i in range(token.size):
         context[i] = next_context[np.uint64(context[i]) * vocabulary + np.uint64(token[i])]
+
+
+@lockstep
+def follow(context, token):
+    """Set the contexts after the emitted tokens where these are the contexts."""
+    for i in range(token.size):
+        context[i] = token[i]

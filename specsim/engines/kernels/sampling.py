@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import inlined
+from specsim.engines.jit import inlined, lockstep
 from specsim.engines.philox import word_pairs
 
 #: Runs per block: their state and random words stay in the fast caches.
@@ -58,26 +58,44 @@ def below(word, bound):
 
 
 @inlined
-def draw_residual(end, guide, bits, row, seed, run, position, slot, word):
-    """Draw a token from the integer weights whose running sums are ``end[row]``.
+def draw_below(total, word, seed, run, position, slot):
+    """Map a uniform word to [0, total), by further words of the draw if it is dropped.
 
-    Returns the token and a status: 0, or 1 when the row is empty, or 2 when every retry failed.
+    Returns the number, the word that gave it, and a status: 0, or 1 if `total` is 0, or 2 if all retries fail.
     """
-    total = end[row, end.shape[1] - 1]
     if total == ZERO:
-        return ZERO, 1
+        return ZERO, word, 1
     number, kept = below(word, total)
     retry = 0
     while not kept:
         retry += 1
         if retry > _RETRIES:
-            return ZERO, 2
+            return ZERO, word, 2
         _, word = word_pairs(seed, run, position + np.uint64(retry) * _RETRY, slot)
         number, kept = below(word, total)
-    token = np.uint64(guide[row, word >> (_64 - bits)])
-    while number >= end[row, token]:
-        token += ONE
-    return token, 0
+    return number, word, 0
+
+
+@lockstep
+def draw_residuals(end, guide, bits, rows, head, low, seed, first_run, listed, position, slot, token):
+    """Draw tokens of listed runs from the integer weights whose running sums are ``end[row]``.
+
+    `head` and `low` are the halves of the random words, in the order of the list. Returns a status: 0, or 1
+    when a row is empty, or 2 when every retry failed.
+    """
+    final = end.shape[1] - 1
+    for k in range(listed.size):
+        i = np.uint64(listed[k])
+        row = np.uint64(rows[i])
+        word = (np.uint64(head[k]) << _32) | np.uint64(low[k])
+        number, word, status = draw_below(end[row, final], word, seed, first_run + i, position, slot)
+        if status != 0:
+            return status
+        found = np.uint64(guide[row, word >> (_64 - bits)])
+        while number >= end[row, found]:
+            found += ONE
+        token[i] = found
+    return 0
 
 
 @inlined

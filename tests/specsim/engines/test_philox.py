@@ -42,7 +42,7 @@ def test_fill__equals_single_draws_across_the_32_bit_boundary_of_runs():
     assert got[:, :16].T.tolist() == [halves(word_pairs(*words(seed, first + i, 7, 3))) for i in range(16)]
     assert not got[:, 16:].any()
     listed = np.array([12, 3, 0, 5, 4], np.uint32)
-    fill_listed(got, listed, *words(seed, first, 7, 3))
+    fill_listed(got, listed, 5, *words(seed, first, 7, 3))
     assert got[:, :5].T.tolist() == [
         halves(word_pairs(*words(seed, first + i, 7, 3))) for i in listed.tolist()
     ]

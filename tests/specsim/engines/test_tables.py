@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specsim.engines import tables
-from specsim.engines.kernels.sampling import below, draw, draw_residual, passes
+from specsim.engines.kernels.sampling import below, draw, draw_residuals, passes
 from specsim.pairs import round_to_units
 
 UNIT = 2**32
@@ -14,6 +14,25 @@ UNIT = 2**32
 weight_rows = st.lists(
     st.one_of(st.just(0), st.just(1), st.integers(0, 2**20)), min_size=1, max_size=40
 ).filter(sum)
+
+
+def draw_residual(layout, run, word):
+    """Draw one token for a run by a word; returns the token and the status."""
+    bits = np.uint64(tables.guide_bits(layout.end.shape[1]))
+    halves = [np.array([half], np.uint32) for half in (word >> 32, word & 0xFFFFFFFF)]
+    token = np.full(1, 99, np.uint32)
+    status = draw_residuals(
+        layout.end,
+        layout.guide,
+        bits,
+        np.zeros(1, np.uint32),
+        *halves,
+        *map(np.uint64, (1, run)),
+        np.zeros(1, np.uint32),
+        *map(np.uint64, (3, 0)),
+        token,
+    )
+    return int(token[0]), status
 
 
 def draft_row(weights):
@@ -45,29 +64,18 @@ def test_draw_residual__maps_every_edge_number_to_its_token(weights, scale):
     if total >= 2**63:
         return
     layout = tables.residuals(row)
-    bits = np.uint64(tables.guide_bits(row.shape[1]))
     start = 0
     for token, weight in enumerate(row[0].tolist()):
         for number in {start, start + weight // 2, start + weight - 1} if weight else ():
             # The last word that maps to the number is always kept.
             word = ((number + 1) * 2**64 - 1) // total
-            got, status = draw_residual(
-                layout.end, layout.guide, bits, np.uint64(0), *map(np.uint64, (1, 2, 3, 0)), np.uint64(word)
-            )
-            assert (int(got), status) == (token, 0)
+            assert draw_residual(layout, 2, word) == (token, 0)
         start += weight
 
 
 def test_draw_residual__empty_row_is_reported():
     layout = tables.residuals(np.zeros((1, 4), np.uint64))
-    _, status = draw_residual(
-        layout.end,
-        layout.guide,
-        np.uint64(tables.guide_bits(4)),
-        np.uint64(0),
-        *map(np.uint64, (1, 2, 3, 0, 9)),
-    )
-    assert status == 1
+    assert draw_residual(layout, 2, 9)[1] == 1
 
 
 @pytest.mark.parametrize("bound", [1, 2, 3, 7, 2**31 + 1, 2**32, 2**62, 3 * 2**61, 2**63 - 1])
@@ -89,14 +97,11 @@ def test_draw_residual__retries_are_fresh_and_exact():
     # A total just above 2^62 drops a quarter of all words, so retries happen in nearly every test below.
     row = np.array([[2**61, 0, 2**61 + 1]], np.uint64)
     layout = tables.residuals(row)
-    bits = np.uint64(tables.guide_bits(3))
     total = int(row.sum())
     counts = np.zeros(3, int)
     for run in range(4000):
         # A word that is certainly dropped: low part 0.
-        token, status = draw_residual(
-            layout.end, layout.guide, bits, np.uint64(0), *map(np.uint64, (11, run, 5, 0)), np.uint64(0)
-        )
+        token, status = draw_residual(layout, run, 0)
         assert status == 0
         counts[token] += 1
     assert not below(np.uint64(0), np.uint64(total))[1]
