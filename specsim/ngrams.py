@@ -194,6 +194,8 @@ class _Contexts:
 def _tokens(source: str | os.PathLike[str], level: str, vocabulary: int | None) -> tuple[Ints, list[str]]:
     if level not in ("character", "word", "byte"):
         raise InputError(f"level is {level!r}; give 'character', 'word' or 'byte'")
+    if isinstance(source, str) and _is_file_name(source):
+        raise InputError(f"source is the str {source!r}, which names a file; give pathlib.Path({source!r})")
     content = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else _read(source)
     if level == "byte":
         codes = np.frombuffer(content, dtype=np.uint8).astype(np.int64)
@@ -236,6 +238,13 @@ def _restricted(tokens: Ints, names: list[str], vocabulary: int | None) -> tuple
     while unknown in {names[index] for index in kept}:
         unknown = f"<{unknown}>"
     return renumber[tokens], [*(names[index] for index in kept), unknown]
+
+
+def _is_file_name(text: str) -> bool:
+    try:
+        return len(text) < 4096 and Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:

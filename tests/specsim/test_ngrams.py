@@ -196,3 +196,11 @@ def test_from_ngrams__too_many_contexts_are_refused_with_the_bytes():
     letters = "".join(chr(0x4E00 + i) for i in range(20000))
     with pytest.raises(TooLargeError, match=r"take 9600000000 bytes, more than"):
         from_ngrams(letters, horizon=2, target_order=1, draft_order=0)
+
+
+def test_source__a_file_name_is_not_taken_for_the_text(tmp_path):
+    file = tmp_path / "text.txt"
+    file.write_text(TEXT)
+    with pytest.raises(InputError, match="names a file; give pathlib.Path"):
+        from_ngrams(str(file), horizon=3)
+    assert from_ngrams(file, horizon=3) == from_ngrams(TEXT, horizon=3)
