@@ -8,18 +8,20 @@ import numpy as np
 
 from benchmarks.contenders.base import Answer
 from specsim import ModelPair, Speculative
+from specsim.algorithms import Algorithm
 
 #: Chance that a right contender is refused, over all comparisons of one answer.
 ALPHA = 1e-9
 
 
-def laws(pair: ModelPair) -> dict[str, np.ndarray]:
-    """Return the exact probabilities behind each count of an `Answer`."""
+def laws(pair: ModelPair, algorithm: Algorithm | None = None) -> dict[str, np.ndarray]:
+    """Return the exact probabilities behind each count of an `Answer`, of Algorithm 1 unless told."""
     from specsim import theory
 
+    algorithm = algorithm or Speculative()
     return {
-        "by_step": np.asarray(theory.rejections_by_step(pair, Speculative()), float),
-        "rejection_count": np.asarray(theory.rejection_law(pair, Speculative()), float),
+        "by_step": np.asarray(theory.rejections_by_step(pair, algorithm), float),
+        "rejection_count": np.asarray(theory.rejection_law(pair, algorithm), float),
         "token_count": np.asarray(theory.target_marginals(pair), float)[: pair.horizon],
     }
 

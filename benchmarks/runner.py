@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import exact, scaling, startup
+from benchmarks.ceilings import Ceiling, ceilings, problem
 from benchmarks.checks import disagreement, laws
-from benchmarks.contenders import all_contenders
-from benchmarks.contenders.base import Contender, Run
+from benchmarks.contenders import all_contenders, batches
+from benchmarks.contenders.base import Contender
+from benchmarks.timing import calibrate, clock, pinned
 from benchmarks.workloads import WORKLOADS, Workload
 
 #: Pairs of contenders whose ratio is asked for: name, other, limit ("at most", or "at least" if negative).
@@ -23,12 +24,20 @@ RATIOS = [
     ("specsim alias", "C gather", 1.3),
     ("specsim permute", "C permute", 1.15),
     ("specsim literal", "specsim alias", 2.5),
+    ("specsim literal", "fastest specsim", 2.5),
     ("NumPy lockstep", "fastest specsim", -60.0),
     ("NumPy alias", "fastest specsim", -10.0),
     ("JAX alias", "fastest specsim", -6.0),
 ]
+#: The same for the batch engines: 16 candidates against one.
+BATCH_RATIOS = [
+    ("literal M=16", "literal M=1", 1.5),
+    ("alias M=16", "alias M=1", 1.5),
+    *((f"literal M={drafts}", f"alias M={drafts}", 2.5) for drafts in batches.DRAFTS),
+]
+#: What the command measures.
+PARTS = ("engines", "ceilings", "batch", "exact", "scaling", "startup")
 _NUMPY_FACTORS = {"S=7 T=50": -80.0, "S=64 T=128": -60.0, "S=1024 T=64 stationary": -120.0}
-_UNIT = 2**14
 _CHECK_RUNS = 2**16
 
 
@@ -44,6 +53,12 @@ class Timing:
         Runs per timed call.
     problem
         Why it was not timed.
+    ceiling
+        Whether it is a physical ceiling, not a contender.
+    gathers
+        Whether the ceiling of gathers applies to it.
+    fixed
+        CPU seconds of calls of one run, where a call builds tables; subtracted from the others.
     """
 
     contender: str
@@ -52,6 +67,9 @@ class Timing:
     runs: int = 0
     nanoseconds: list[float] = field(default_factory=list)
     problem: str | None = None
+    ceiling: bool = False
+    gathers: bool = True
+    fixed: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -64,23 +82,6 @@ class Timing:
         return min(self.nanoseconds), max(self.nanoseconds)
 
 
-def clock(run: Run, runs: int, seed: int) -> float:
-    """CPU seconds of the whole process for one call; nothing else runs in it."""
-    begin = time.process_time()
-    run(runs, seed)
-    return time.process_time() - begin
-
-
-def calibrate(run: Run, seconds: float, tokens: int) -> int:
-    """Return how many runs, a multiple of 2^14, take about so many CPU seconds."""
-    spent = max(clock(run, _UNIT, 1), 1e-4)
-    runs = int(max(1.0, seconds / spent)) * _UNIT
-    if runs > _UNIT:
-        spent = max(clock(run, runs, 2), 1e-4)
-        runs = int(max(1.0, seconds / spent * (runs / _UNIT))) * _UNIT
-    return min(runs, 2**40 // tokens)
-
-
 def measure(
     workload: Workload,
     contenders: Sequence[Contender],
@@ -88,43 +89,66 @@ def measure(
     repetitions: int,
     seconds: float,
     report: Callable[[str], object],
+    limits: Sequence[Ceiling] = (),
 ) -> list[Timing]:
-    """Check, calibrate and time contenders on a workload, one call of each per repetition."""
+    """Check, calibrate and time contenders and ceilings, one call of each per repetition."""
     pair = workload.pair()
-    expected = laws(pair)
-    timings, running = [], []
+    expected = {algorithm: laws(pair, algorithm) for algorithm in {c.algorithm for c in contenders}}
+    timings: list[Timing] = []
+    running: list[tuple[Timing, Callable[[int, int], object]]] = []
     for contender in contenders:
         run = contender.prepare(pair)
         if run is None:
             continue
-        timing = Timing(contender=contender.name, note=contender.note, workload=workload.name)
+        timing = Timing(
+            contender=contender.name,
+            note=contender.note,
+            workload=workload.name,
+            gathers=contender.gathers,
+        )
         timings.append(timing)
         report(f"{workload.name}: checking {contender.name}")
-        timing.problem = disagreement(run(_CHECK_RUNS, 12345), _CHECK_RUNS, expected)
+        answer = run(_CHECK_RUNS, 12345)
+        timing.problem = disagreement(answer, _CHECK_RUNS, expected[contender.algorithm])
         if timing.problem is None:
-            timing.runs = calibrate(run, seconds, pair.horizon)
+            if contender.builds_tables:
+                timing.fixed = [clock(run, 1, 3)]
+            timing.runs = calibrate(run, seconds, pair.horizon, sum(timing.fixed))
             running.append((timing, run))
+    for limit in limits:
+        timing = Timing(contender=limit.name, note=limit.note, workload=workload.name, ceiling=True)
+        timings.append(timing)
+        timing.problem = problem(limit, pair)
+        if timing.problem is None:
+            call = limit.prepare(pair)
+            timing.runs = calibrate(call, seconds, pair.horizon)
+            running.append((timing, call))
     for repetition in range(repetitions):
         report(f"{workload.name}: repetition {repetition + 1} of {repetitions}")
         # A rotated order, so that no contender always follows the same one.
         turn = repetition % max(1, len(running))
         for timing, run in running[turn:] + running[:turn]:
             spent = clock(run, timing.runs, 100 + repetition)
+            if timing.fixed:
+                timing.fixed.append(clock(run, 1, 200 + repetition))
+                spent -= timing.fixed[-1]
             timing.nanoseconds.append(spent / (timing.runs * pair.horizon) * 1e9)
     return timings
 
 
-def ratios(timings: list[Timing]) -> list[dict[str, Any]]:
+def ratios(timings: list[Timing], asked: Sequence[tuple[str, str, float]] = RATIOS) -> list[dict[str, Any]]:
     """Ratios of interleaved times: the median over repetitions of the quotient in one repetition."""
     rows = []
     by_name = {t.contender: t for t in timings if t.nanoseconds}
     ours = [t for name, t in by_name.items() if name in ("specsim alias", "specsim permute")]
     if ours:
         by_name["fastest specsim"] = min(ours, key=lambda t: t.median)
-    for name, other, limit in RATIOS:
+    for name, other, limit in asked:
         if name not in by_name or other not in by_name:
             continue
         one, two = by_name[name], by_name[other]
+        if other == "fastest specsim" and (name, two.contender, limit) in asked:
+            continue
         values = np.array(one.nanoseconds) / np.array(two.nanoseconds)
         if name == "NumPy lockstep":
             limit = _NUMPY_FACTORS.get(one.workload, limit)
@@ -141,6 +165,28 @@ def ratios(timings: list[Timing]) -> list[dict[str, Any]]:
                 "met": value >= -limit if limit < 0 else value <= limit,
             }
         )
+    return rows
+
+
+def fractions(timings: list[Timing]) -> list[dict[str, Any]]:
+    """Each contender's fraction of each ceiling: the ceiling's time over its own, by repetition."""
+    rows = []
+    timed = [timing for timing in timings if timing.nanoseconds]
+    for limit in (timing for timing in timed if timing.ceiling):
+        for timing in timed:
+            if timing.ceiling or (limit.contender == "random gathers" and not timing.gathers):
+                continue
+            values = np.array(limit.nanoseconds) / np.array(timing.nanoseconds)
+            rows.append(
+                {
+                    "workload": timing.workload,
+                    "contender": timing.contender,
+                    "ceiling": limit.contender,
+                    "fraction": float(np.median(values)),
+                    "low": float(values.min()),
+                    "high": float(values.max()),
+                }
+            )
     return rows
 
 
@@ -181,41 +227,67 @@ def environment() -> dict[str, Any]:
     }
 
 
-@contextmanager
-def pinned() -> Iterator[None]:
-    """Stay on one core, so that repetitions do not move between caches."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def run_all(
     *,
     repetitions: int,
     seconds: float,
+    parts: Sequence[str] = PARTS,
+    quick: bool = False,
     workloads: Sequence[str] | None = None,
     contenders: Sequence[str] | None = None,
     report: Callable[[str], object] = lambda line: None,
 ) -> dict[str, Any]:
-    """Run the benchmark and return everything measured, ready for JSON."""
-    chosen = [c for c in all_contenders() if contenders is None or c.name in contenders]
-    result: dict[str, Any] = {"environment": environment(), "timings": [], "ratios": [], "rates": []}
-    for workload in WORKLOADS:
-        if workloads is not None and workload.name not in workloads:
-            continue
+    """Run the benchmark and return everything measured, ready for JSON.
+
+    Parameters
+    ----------
+    repetitions, seconds
+        Timed calls, and CPU time of one.
+    parts
+        Some of `PARTS`.
+    quick
+        Leave out what takes minutes: large exact sums, wide batches, cold compilation.
+    workloads, contenders
+        Names to keep.
+    report
+        Called with what is done next.
+    """
+    result: dict[str, Any] = {"environment": environment(), "parts": list(parts)}
+    result |= {key: [] for key in ("timings", "ratios", "rates", "fractions")}
+    kept = [w for w in WORKLOADS if workloads is None or w.name in workloads]
+
+    def time_all(
+        workload: Workload, contenders: Sequence[Contender], limits: Sequence[Ceiling] = ()
+    ) -> list[Timing]:
         with pinned():
-            timings = measure(workload, chosen, repetitions=repetitions, seconds=seconds, report=report)
+            timings = measure(
+                workload, contenders, repetitions=repetitions, seconds=seconds, report=report, limits=limits
+            )
         for timing in timings:
             row = asdict(timing)
             if timing.nanoseconds:
                 row |= {"median": timing.median, "low": timing.spread[0], "high": timing.spread[1]}
             result["timings"].append(row)
+        return timings
+
+    for workload in kept if {"engines", "ceilings"} & set(parts) else ():
+        engines = all_contenders() if "engines" in parts else []
+        timings = time_all(
+            workload,
+            [c for c in engines if contenders is None or c.name in contenders],
+            ceilings() if "ceilings" in parts else [],
+        )
         result["ratios"] += ratios(timings)
         result["rates"] += rates(timings, workload)
+        result["fractions"] += fractions(timings)
+    for workload in kept if "batch" in parts else ():
+        if quick and workload.slow_batch:
+            continue
+        result["ratios"] += ratios(time_all(workload, batches.contenders()), BATCH_RATIOS)
+    if "exact" in parts:
+        result["exact"] = exact.measure(repetitions=repetitions, quick=quick, report=report)
+    if "scaling" in parts:
+        result["scaling"] = scaling.measure(repetitions=repetitions, quick=quick, report=report)
+    if "startup" in parts:
+        result["startup"] = startup.measure(quick=quick, report=report)
     return result

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim import ModelPair, Speculative
+from specsim.algorithms import Algorithm
 from specsim.engines.alias_tables import Layout, build_tables, column_bits, pack
 from specsim.engines.plans import prepare
 
@@ -30,7 +31,7 @@ Run = Callable[[int, int], Answer]
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A way to simulate Algorithm 1 of 2411.00841 with drafts to the horizon.
+    """A way to simulate an algorithm of 2411.00841 with drafts to the horizon.
 
     Attributes
     ----------
@@ -41,14 +42,21 @@ class Contender:
     prepare
         Takes a pair, builds what is reused between calls, returns the simulator; None when the contender
         cannot serve the pair.
-    warm
-        Runs of a call that compiles or allocates whatever the first call does.
+    algorithm
+        What it simulates; theory's values for it are what its answer is checked against.
+    builds_tables
+        Whether every call builds its tables again; the time of a call of one run is then measured too, and
+        subtracted.
+    gathers
+        Whether it reads tables from memory, so that the ceiling of gathers applies.
     """
 
     name: str
     note: str
     prepare: Callable[[ModelPair], Run | None]
-    warm: int = 3000
+    algorithm: Algorithm = field(default_factory=Speculative)
+    builds_tables: bool = False
+    gathers: bool = True
 
 
 def alias_tables(pair: ModelPair) -> tuple[NDArray[np.uint32], int, NDArray[np.uint32], int]:

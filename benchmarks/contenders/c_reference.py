@@ -38,6 +38,7 @@ def contenders() -> list[Contender]:
             Contender(
                 name="C permute",
                 note="the same, tables in registers (at most 8 tokens)",
+                gathers=False,
                 prepare=_permute,
             )
         )

@@ -16,6 +16,7 @@ def contenders() -> list[Contender]:
         Contender(
             name="specsim literal",
             note="Algorithm 1 step by step, Philox4x32-10",
+            builds_tables=True,
             prepare=lambda pair: _run(pair, "literal", None),
         ),
         Contender(
@@ -29,6 +30,7 @@ def contenders() -> list[Contender]:
             Contender(
                 name="specsim permute",
                 note="the same, tables in registers (at most 8 tokens)",
+                gathers=False,
                 prepare=lambda pair: _run(pair, "alias", "permute") if pair.tokens <= 8 else None,
             )
         )

@@ -12,30 +12,50 @@ import click
 from specsim.cli.output import show
 from specsim.errors import InputError
 
+#: Those of `benchmarks.runner.PARTS`, named here too so that help needs no checkout.
+PARTS = ("engines", "ceilings", "batch", "exact", "scaling", "startup")
+
 _HELP = """Time specsim's engines beside hand-written C, NumPy and JAX, in CPU time per emitted token.
 
 All contenders run in one process on one core, in turn. Each is first compared with exact theory; a wrong one
 is not timed. Needs a checkout of the project (folder benchmarks/); C is timed where a compiler is found.
 
 \b
+PART is any of these; all by default:
+  engines   Algorithm 1 by every contender
+  ceilings  random words and random gathers alone, and each contender's fraction of them
+  batch     Algorithm 4 with 1, 4 and 16 candidates
+  exact     exact expected rejections
+  scaling   measured exponents of runs, horizon, vocabulary, candidates, threads
+  startup   process start to first result; cold compilation
+
+\b
 Examples:
   specsim bench
+  specsim bench --quick
+  specsim bench engines ceilings --json bench.json
   specsim bench --workload "S=7 T=50" --repetitions 21
   specsim bench --contender "specsim alias" --contender "C gather" --json bench.json
 """
 
 
 @click.command("bench", help=_HELP)
-@click.option("--repetitions", type=click.IntRange(1), default=9, show_default=True, help="Timed calls.")
+@click.argument("parts", nargs=-1, metavar="[PART]...", type=click.Choice(PARTS))
+@click.option("--quick", is_flag=True, help="Fewer and shorter calls; without what takes minutes.")
+@click.option("--repetitions", type=click.IntRange(1), help="Timed calls. Default: 9, or 3 with --quick.")
 @click.option(
-    "--seconds", type=click.FloatRange(0.001), default=0.2, show_default=True, help="CPU time of one call."
+    "--seconds",
+    type=click.FloatRange(0.001),
+    help="CPU time of one call. Default: 0.2, or 0.05 with --quick.",
 )
 @click.option("--workload", "workloads", multiple=True, help="Only this workload; may be repeated.")
 @click.option("--contender", "contenders", multiple=True, help="Only this contender; may be repeated.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write everything to this file.")
 def command(
-    repetitions: int,
-    seconds: float,
+    parts: tuple[str, ...],
+    quick: bool,
+    repetitions: int | None,
+    seconds: float | None,
     workloads: tuple[str, ...],
     contenders: tuple[str, ...],
     json_file: str | None,
@@ -51,8 +71,10 @@ def command(
             if name not in known[option]:
                 raise InputError(f"{option} is {name!r}; give one of: {'; '.join(known[option])}")
     result = runner.run_all(
-        repetitions=repetitions,
-        seconds=seconds,
+        repetitions=repetitions or (3 if quick else 9),
+        seconds=seconds or (0.05 if quick else 0.2),
+        parts=parts or PARTS,
+        quick=quick,
         workloads=workloads or None,
         contenders=contenders or None,
         report=lambda line: click.echo(line, err=True),
@@ -60,8 +82,8 @@ def command(
     if json_file is not None:
         write(Path(json_file), result)
     _print(result)
-    wrong = [row for row in result["timings"] if row["problem"]]
-    if wrong:
+    rows = [*result["timings"], *result.get("exact", []), *result.get("scaling", [])]
+    if any(row["problem"] for row in rows):
         sys.exit(1)
 
 
@@ -88,35 +110,6 @@ def write(path: Path, result: dict[str, Any]) -> None:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from rich.table import Table
+    from specsim.cli.bench_tables import tables
 
-    machine = result["environment"]
-    times = Table(title=f"CPU nanoseconds per token; {machine['processor']}, one core", title_justify="left")
-    for column in ("workload", "contender", "median", "low", "high", "method"):
-        times.add_column(column, justify="right" if column in ("median", "low", "high") else "left")
-    for row in result["timings"]:
-        numbers = (
-            [f"{row[name]:.3g}" for name in ("median", "low", "high")]
-            if row["nanoseconds"]
-            else ["wrong", "", ""]
-        )
-        times.add_row(row["workload"], row["contender"], *numbers, row["problem"] or row["note"])
-    quotients = Table(title="Ratios of interleaved times", title_justify="left")
-    for column in ("workload", "contender", "against", "median", "low", "high", "asked", "met"):
-        quotients.add_column(column, justify="right" if column in ("median", "low", "high") else "left")
-    for row in result["ratios"]:
-        numbers = [f"{row[name]:.3g}" for name in ("ratio", "low", "high")]
-        met = "yes" if row["met"] else "no"
-        quotients.add_row(row["workload"], row["contender"], row["against"], *numbers, row["limit"], met)
-    speeds = Table(title="Tokens per second and core", title_justify="left")
-    for column in ("workload", "contender", "1e9 tokens/s", "asked", "met"):
-        speeds.add_column(column)
-    for row in result["rates"]:
-        speeds.add_row(
-            row["workload"],
-            row["contender"],
-            f"{row['tokens_per_second'] / 1e9:.3g}",
-            f"{row['least'] / 1e9:g}",
-            "yes" if row["met"] else "no",
-        )
-    show(times, quotients, speeds)
+    show(*tables(result))

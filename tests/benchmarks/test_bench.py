@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from specsim import paper_pair, random_pair
+from specsim.cli import bench as cli_bench
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import checks, runner
-from benchmarks.contenders import all_contenders, c_reference
+from benchmarks import ceilings, checks, exact, runner, scaling, startup
+from benchmarks.contenders import all_contenders, batches, c_reference
 from benchmarks.contenders.base import Contender
 from benchmarks.workloads import Workload
 
@@ -103,7 +104,16 @@ def test_command__writes_json_and_refuses_unknown_names(tmp_path, monkeypatch):
     small = Workload(name="tiny", pair=lambda: PAIRS["small"], least_tokens_per_second=1.0)
     monkeypatch.setattr(runner, "WORKLOADS", [small])
     monkeypatch.setattr("benchmarks.workloads.WORKLOADS", [small])
-    arguments = ["bench", "--repetitions", "2", "--seconds", "0.001", "--contender", "specsim alias"]
+    arguments = [
+        "bench",
+        "engines",
+        "--repetitions",
+        "2",
+        "--seconds",
+        "0.001",
+        "--contender",
+        "specsim alias",
+    ]
     file = tmp_path / "bench.json"
     done = CliRunner().invoke(main, [*arguments, "--contender", "NumPy alias", "--json", str(file)])
     assert done.exit_code == 0, done.output
@@ -115,3 +125,112 @@ def test_command__writes_json_and_refuses_unknown_names(tmp_path, monkeypatch):
     done = CliRunner().invoke(main, ["bench", "--contender", "Fortran"])
     assert done.exit_code == 2
     assert "contender is 'Fortran'; give one of: specsim literal" in done.output
+
+
+def test_batches__agree_with_theory_and_are_not_taken_for_one_another():
+    pair = PAIRS["middle"]
+    found = {contender.name: contender for contender in batches.contenders()}
+    one, four = (checks.laws(pair, found[f"literal M={drafts}"].algorithm) for drafts in (1, 4))
+    for engine in ("literal", "alias"):
+        answer = found[f"{engine} M=4"].prepare(pair)(RUNS, 3)
+        assert checks.disagreement(answer, RUNS, four) is None
+        assert "expected" in checks.disagreement(answer, RUNS, one)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_ceilings__read_what_they_say_in_c_and_in_numba(pair, monkeypatch):
+    for ceiling in ceilings.ceilings():
+        assert ceilings.problem(ceiling, PAIRS[pair]) is None
+    monkeypatch.setattr(c_reference, "load", lambda: None)
+    for ceiling in ceilings.ceilings():
+        assert "Numba" in ceiling.note
+        assert ceilings.problem(ceiling, PAIRS[pair]) is None
+
+
+def test_measure__does_not_time_a_wrong_ceiling_and_relates_contenders_to_right_ones():
+    right, other = ceilings.ceilings()
+    wrong = replace(other, prepare=lambda pair: lambda runs, seed: 0)
+    workload = Workload(name="tiny", pair=lambda: PAIRS["small"], least_tokens_per_second=1.0)
+    timings = runner.measure(
+        workload,
+        [CONTENDERS["specsim literal"]],
+        repetitions=2,
+        seconds=0.001,
+        report=lambda line: None,
+        limits=[right, wrong],
+    )
+    assert [len(timing.nanoseconds) for timing in timings] == [2, 2, 0]
+    assert "sum is 0" in timings[2].problem
+    assert len(timings[0].fixed) == 3
+    (row,) = runner.fractions(timings)
+    assert (row["contender"], row["ceiling"]) == ("specsim literal", "random words")
+
+
+def test_scaling__finds_exponents():
+    values = (2, 4, 8, 16)
+    assert scaling.exponent(values, [3.0 * value**1.5 for value in values]) == pytest.approx(1.5)
+
+
+def test_scaling__row_is_checked_first(monkeypatch):
+    sweep = scaling.Sweep(
+        quantity="horizon",
+        values=(4, 8),
+        at="tiny",
+        make=lambda horizon: (scaling._pair(4, horizon), scaling.Speculative(), 2**13),
+        most={"literal": 50.0},
+    )
+    row = scaling._row(sweep, "literal", sweep.values, 2)
+    assert row["met"]
+    assert np.shape(row["seconds"]) == (2, 2)
+    assert row["low"] <= row["exponent"] <= row["high"]
+    answer = scaling._answer
+    monkeypatch.setattr(
+        scaling, "_answer", lambda *given: replace(answer(*given), by_step=answer(*given).by_step * 2)
+    )
+    row = scaling._row(sweep, "literal", sweep.values, 2)
+    assert "horizon 4: by_step" in row["problem"]
+    assert "seconds" not in row
+
+
+def test_exact__times_nothing_when_methods_disagree(monkeypatch):
+    monkeypatch.setattr(exact, "SIZES", [(7, 5, False, 1.0, False), (9, 5, True, None, True)])
+    (row,) = exact.measure(repetitions=2, quick=True, report=lambda line: None)
+    assert len(row["seconds"]) == 2
+    monkeypatch.setattr(
+        exact, "calls_of", lambda pair: {"plain": lambda: 1, "expected_rejections": lambda: 2}
+    )
+    (row,) = exact.measure(repetitions=2, quick=True, report=lambda line: None)
+    assert row["problem"] == "methods disagree"
+    assert row["seconds"] == []
+
+
+def test_startup__counts_the_time_of_the_process():
+    wall, cpu = startup.spend(["-c", "sum(range(3_000_000))"])
+    assert wall > 0
+    assert cpu > 0
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        startup.spend(["-c", "raise SystemExit(3)"])
+
+
+def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
+    from specsim.cli.group import main
+
+    small = Workload(name="tiny", pair=lambda: PAIRS["small"], least_tokens_per_second=1.0)
+    monkeypatch.setattr(runner, "WORKLOADS", [small])
+    monkeypatch.setattr(exact, "SIZES", [(7, 5, False, 1.0, False)])
+    monkeypatch.setattr(scaling, "SWEEPS", [])
+    monkeypatch.setattr(scaling, "ENGINES", ())
+    monkeypatch.setattr(startup, "WARM", [("nothing", ["-c", ""], 60.0)])
+    file = tmp_path / "bench.json"
+    arguments = ["--quick", "--repetitions", "1", "--seconds", "0.001", "--json", str(file)]
+    done = CliRunner().invoke(main, ["bench", "ceilings", "batch", "exact", "scaling", "startup", *arguments])
+    assert done.exit_code == 0, done.output
+    document = json.loads(file.read_text())
+    names = [row["contender"] for row in document["timings"]]
+    assert names[:2] == ["random words", "random gathers"]
+    assert "literal M=16" in names
+    assert document["exact"][0]["methods"]
+    assert document["startup"][0]["met"]
+    assert "Start-up" in done.output
+    assert CliRunner().invoke(main, ["bench", "fast"]).exit_code == 2
+    assert cli_bench.PARTS == runner.PARTS

@@ -1,0 +1,37 @@
+"""Batch decoding (Algorithm 4) with several candidates per root, by the literal and by the alias engine."""
+
+from __future__ import annotations
+
+from benchmarks.contenders.base import Answer, Contender, Run
+from specsim import Batch, ModelPair, simulate
+
+DRAFTS = (1, 4, 16)
+
+
+def contenders() -> list[Contender]:
+    """Return both engines with every number of drafts."""
+    return [
+        Contender(
+            name=f"{engine} M={drafts}",
+            note=f"Algorithm 4, engine {engine}, Philox4x32-10",
+            builds_tables=engine == "literal",
+            algorithm=Batch(drafts=drafts),
+            prepare=lambda pair, engine=engine, drafts=drafts: _run(pair, engine, drafts),
+        )
+        for engine in ("literal", "alias")
+        for drafts in DRAFTS
+    ]
+
+
+def _run(pair: ModelPair, engine: str, drafts: int) -> Run:
+    def run(runs: int, seed: int) -> Answer:
+        result = simulate(
+            pair, Batch(drafts=drafts), runs=runs, seed=seed, engine=engine, threads=1, tallies="rejections"
+        )
+        return Answer(
+            by_step=result.rejections_by_step.values,
+            rejection_count=result.rejection_count.values,
+            token_count=result.token_count.values,
+        )
+
+    return run

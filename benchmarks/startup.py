@@ -1,0 +1,100 @@
+"""From the start of a process to its first result, and what compiling everything costs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_SIMULATE = (
+    "import specsim; "
+    "specsim.simulate(specsim.paper_pair(3), specsim.Speculative(), runs=10, seed=1, engine={engine!r})"
+)
+_WITHOUT_DASK = "import sys; sys.modules['dask'] = None; "
+_COMMAND = ["simulate", "paper:3", "speculative", "--runs", "10", "--seed", "1"]
+#: Name, arguments of Python, seconds of wall time asked for.
+WARM: list[tuple[str, list[str], float | None]] = [
+    ("import of numba and xarray alone", ["-c", "import numba, xarray"], None),
+    ("simulate, literal", ["-c", _SIMULATE.format(engine="literal")], 0.8),
+    ("simulate, alias", ["-c", _SIMULATE.format(engine="alias")], 0.8),
+    (
+        "simulate, literal, without Dask (no extra cluster)",
+        ["-c", _WITHOUT_DASK + _SIMULATE.format(engine="literal")],
+        0.8,
+    ),
+    ("command simulate, with theory beside it", ["-m", "specsim", *_COMMAND], None),
+]
+COLD = ["-m", "specsim", "validate", "--effort", "quick", "--seed", "1"]
+_COLD_LIMIT = 10.0
+_REPETITIONS = 5
+#: `validate` exits with these when it has run: agrees, disagrees, could not decide.
+_FINISHED = (0, 1, 3)
+
+
+def measure(*, quick: bool, report: Callable[[str], object]) -> list[dict[str, Any]]:
+    """Return one row per way to start; seconds are (wall, CPU) of each process."""
+    rows: list[dict[str, Any]] = []
+    for name, arguments, limit in WARM:
+        report(f"startup: {name}")
+        spend(arguments)
+        times = [spend(arguments) for _ in range(_REPETITIONS)]
+        wall = median(time[0] for time in times)
+        rows.append(
+            {
+                "what": name,
+                "times": times,
+                "wall": wall,
+                "cpu": median(time[1] for time in times),
+                "limit": limit,
+                "met": None if limit is None else wall <= limit,
+            }
+        )
+    if not quick:
+        rows.append(cold(report))
+    return rows
+
+
+def cold(report: Callable[[str], object]) -> dict[str, Any]:
+    """Return the CPU time of a quick `validate` with an empty cache of kernels, less that of a second run."""
+    with tempfile.TemporaryDirectory(prefix="specsim-bench-") as folder:
+        times = []
+        for what in ("empty", "warm"):
+            report(f"startup: validate --effort quick with an {what} cache")
+            times.append(spend(COLD, {"SPECSIM_CACHE_DIR": folder}, _FINISHED))
+        kernels = len(list(Path(folder).rglob("*.nbc")))
+    seconds = times[0][1] - times[1][1]
+    return {
+        "what": f"compilation of {kernels} kernels for validate --effort quick",
+        "times": times,
+        "wall": None,
+        "cpu": seconds,
+        "limit": _COLD_LIMIT,
+        "met": seconds <= _COLD_LIMIT,
+    }
+
+
+def spend(
+    arguments: list[str], variables: dict[str, str] | None = None, finished: tuple[int, ...] = (0,)
+) -> tuple[float, float]:
+    """Run Python and return its seconds of wall and of CPU time, descendants included."""
+    environment = {**os.environ, **(variables or {})}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
+    before, begin = os.times(), time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    wall, after = time.perf_counter() - begin, os.times()
+    if done.returncode not in finished:
+        raise RuntimeError(
+            f"{' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()[-500:]}"
+        )
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return wall, cpu

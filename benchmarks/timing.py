@@ -1,0 +1,45 @@
+"""CPU time of calls, on one core."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+#: Simulates (runs, seed).
+Call = Callable[[int, int], Any]
+
+UNIT = 2**14
+
+
+def clock(run: Call, runs: int, seed: int) -> float:
+    """CPU seconds of the whole process for one call; nothing else runs in it."""
+    begin = time.process_time()
+    run(runs, seed)
+    return time.process_time() - begin
+
+
+def calibrate(run: Call, seconds: float, tokens: int, fixed: float = 0.0) -> int:
+    """Return how many runs, a multiple of 2^14, take so many CPU seconds beyond `fixed` ones per call."""
+    spent = max(clock(run, UNIT, 1) - fixed, 1e-4)
+    runs = int(max(1.0, min(seconds / spent, 64.0))) * UNIT
+    if runs > UNIT:
+        spent = max(clock(run, runs, 2) - fixed, 1e-4)
+        runs = int(max(1.0, seconds / spent * (runs / UNIT))) * UNIT
+    return min(runs, 2**40 // tokens)
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Stay on one core, so that repetitions do not move between caches."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
