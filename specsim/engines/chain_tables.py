@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.engines.chain_trees import LEAF_WORDS, MOST, TREE_WORDS, leaf_tables, tree_tables
 from specsim.engines.plans import Plan
 from specsim.engines.tables import (
     Indices,
@@ -55,9 +56,6 @@ _SHIFT = np.uint64(31)
 _MOST = np.uint64(2**32 - 1)
 #: Places in a table of one step are numbered by 31 bits.
 _MOST_CELLS = 2**31
-#: Most rows and tokens of the step whose tables are held in registers, and words of its tables.
-_PERMUTED = 8
-TREE_WORDS = 256
 _CELLS_AT_ONCE = 2**20
 
 
@@ -88,7 +86,7 @@ class Layout:
     @property
     def permutes(self) -> bool:
         """Whether the tables of a step are small enough to be held in registers."""
-        return self.rows <= _PERMUTED and self.token_bits <= 3
+        return self.rows <= MOST and self.token_bits <= 3
 
     @property
     def steps_at_once(self) -> int:
@@ -143,9 +141,9 @@ class ChainTables:
     begin, end
         Range of steps, counted from 0.
     last, entries
-        Of `specsim.engines.kernels.guides.build_drafts`.
+        Guides of (token, accepted or rejected); see `specsim.engines.kernels.guides.build_rows`.
     slides, residual_last, residual_entries, residual_shifts
-        Of `specsim.engines.kernels.guides.build_residuals`, where the word is shared.
+        Positions of rejected words and their guides, where the word is shared.
     accept, separate_end, separate_guide
         Thresholds times 2^63 and residuals with words of their own, where it is not.
     root_cuts, root_accept, root_end, root_guide
@@ -177,8 +175,7 @@ class ChainTables:
 
 def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTables:
     """Build the tables of the steps ``begin .. end - 1``, step by step to bound the scratch memory."""
-    from specsim.engines.kernels.chain_permute import build_cuts, build_trees
-    from specsim.engines.kernels.guides import build_drafts, build_residuals
+    from specsim.engines.kernels.guides import build_rows
 
     layout = Layout.of(pair, plan)
     steps = np.arange(begin, end) if plan.table_steps > 1 else np.zeros(1, np.intp)
@@ -210,35 +207,34 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
         root_end=table(rooted, rows, tokens, kind=np.uint64),
         root_guide=table(rooted, rows, wide),
         trees=table(permuting, TREE_WORDS),
-        root_trees=table(permuting and later > 0, 64 * (plan.drafts - 1)),
+        root_trees=table(permuting and later > 0, LEAF_WORDS * (plan.drafts - 1)),
     )
     for low in range(0, len(steps), layout.steps_at_once):
         part = slice(low, low + layout.steps_at_once)
         draft, accept, residual = _rules(pair, plan, layout, steps[part])
         accepted = accept >> _SHIFT
-        atom_bits, token_bits, bits = map(np.uint32, (layout.token_bits + 1, layout.token_bits, layout.bits))
+        token_bits, bits = np.uint32(layout.token_bits), np.uint32(layout.bits)
 
         def flat(table: NDArray[Any], *row: int, part: slice = part) -> NDArray[Any]:
-            return table[part].reshape(-1, *row)
+            # A table that is not used has one place only.
+            return table[part].reshape(-1, *row) if table.size > 1 else table.reshape((1,) * (1 + len(row)))
 
-        build_drafts(
-            draft, accepted, atom_bits, bits,
+        if plan.shared and not np.array_equal(residual.sum(axis=1), (draft - accepted).sum(axis=1)):
+            raise RuntimeError(
+                "residual weights do not sum to the rejected ones, so that one word cannot serve both; "
+                "the plan must have shared=False"
+            )
+        build_rows(
+            draft, accepted, residual, plan.shared, token_bits, bits,
             flat(tables.last, 2 * tokens + 1), flat(tables.entries, 2**layout.bits),
+            flat(tables.slides, places), flat(tables.residual_last, tokens + 1),
+            flat(tables.residual_entries, 2**layout.bits), flat(tables.residual_shifts),
         )  # fmt: skip
         if plan.shared:
-            if not np.array_equal(residual.sum(axis=1), (draft - accepted).sum(axis=1)):
-                raise RuntimeError(
-                    "residual weights do not sum to the rejected ones, so that one word cannot serve both; "
-                    "the plan must have shared=False"
-                )
-            build_residuals(
-                draft, accepted, residual, token_bits, bits,
-                flat(tables.slides, places), flat(tables.residual_last, tokens + 1),
-                flat(tables.residual_entries, 2**layout.bits), flat(tables.residual_shifts),
-            )  # fmt: skip
             permuting = permuting and bool((accepted[:, 0] > 0).all())
             if permuting:
-                build_trees(draft, accepted, residual, np.uint64(rows), tables.trees[part])
+                shape = (-1, rows, tokens)
+                tables.trees[part] = tree_tables(*(w.reshape(shape) for w in (draft, accepted, residual)))
         else:
             tables.accept[part] = accept.reshape(-1, rows, tokens)
             separate = residuals(residual)
@@ -259,8 +255,9 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
                 padded = tables.root_cuts[part].reshape(-1, later, places)
                 padded[:, :first, :tokens] = cuts.reshape(-1, first, tokens)
                 if permuting:
-                    narrow = cuts.reshape(-1, tokens).astype(np.uint32)
-                    build_cuts(narrow, np.uint64(size), np.uint64(plan.drafts - 1), tables.root_trees[part])
+                    by_candidate = cuts.reshape(-1, size, plan.drafts - 1, tokens).swapaxes(1, 2)
+                    leaves = leaf_tables(by_candidate.reshape(-1, size, tokens))
+                    tables.root_trees[part] = leaves.reshape(-1, LEAF_WORDS * (plan.drafts - 1))
     return dataclasses.replace(tables, permuting=permuting)
 
 

@@ -69,6 +69,20 @@ def lockstep(function: Callable[..., Any]) -> Any:
     return numba.njit(**OPTIONS, **_DISTINCT)(function)
 
 
+#: Without the entry points that calls from Python need, which take a good part of the time to compile.
+_HIDDEN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def hidden(function: Callable[..., Any]) -> Any:
+    """Compile a helper that only compiled code calls; no two array arguments may overlap."""
+    return numba.njit(**OPTIONS, **_DISTINCT, **_HIDDEN)(function)
+
+
+def hidden_inlined(function: Callable[..., Any]) -> Any:
+    """Compile a helper that only compiled code calls and whose body must stand in its caller."""
+    return numba.njit(forceinline=True, **OPTIONS, **_HIDDEN)(function)
+
+
 def kernel(signature: Any, *, distinct: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for exactly one signature, through the cache on disk when there is one.
 

@@ -34,8 +34,7 @@ from specsim.engines.kernels.chain_steps import (
     end_rounds,
     fill_words,
     follow,
-    mark_others,
-    mark_roots,
+    mark_failures,
     move_on,
 )
 from specsim.engines.kernels.compaction import ROOM, list_marked
@@ -95,6 +94,9 @@ def advance(
     listed = aligned(WIDE)
     roots = aligned(WIDE)
     sums = np.empty(64, np.uint64)
+    every = aligned(TILE)
+    for i in range(TILE):
+        every[i] = i
     whole = np.uint32(draft_length)
     endless = draft_length > horizon
     tokens = np.uint64((last.shape[2] - 1) // 2)
@@ -121,7 +123,7 @@ def advance(
             marks = buffers[7, :size]
             picked = buffers[8]
             extra = buffers[9]
-            fill_words(words, size, seed, run, block, ZERO)
+            fill_words(words, every, size, seed, run, block, ZERO)
             for step in range(lead, until):
                 position = np.uint64(step + 1)
                 if step == 0:
@@ -148,7 +150,7 @@ def advance(
                 else:
                     draft_tokens(word, rows, step_entries.ravel(), atom_bits, bits, token, failed)
                     if rooted:
-                        mark_others(failed, phases, marks)
+                        mark_failures(failed, phases, np.uint32(0), marks)
                         failures = list_marked(marks, listed, size)
                     else:
                         failures = list_marked(failed, listed, size)
@@ -160,7 +162,7 @@ def advance(
                         )  # fmt: skip
                     else:
                         failures = test_again(
-                            listed[:failures], word, rows, token, failed, False, token_bits, bits, step_last,
+                            listed[:failures], word, rows, token, failed, shared, token_bits, bits, step_last,
                             step_entries, accept[at], seed, run, position,
                         )  # fmt: skip
                         status = replace_separately(
@@ -170,7 +172,7 @@ def advance(
                         if status != 0:
                             return status
                 if rooted:
-                    mark_roots(failed, phases, marks)
+                    mark_failures(failed, phases, np.uint32(1), marks)
                     candidates = list_marked(marks, roots, size)
                     if not permuting:
                         candidates = test_again(

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import inlined, lockstep
+from specsim.engines.jit import hidden, hidden_inlined
 from specsim.engines.kernels.chain_permute import LANES, draft_permuted
 from specsim.engines.kernels.chain_steps import (
     THREE,
     ZERO,
     choose_listed,
     draft_candidates,
-    fill_listed,
+    fill_words,
     replace_tokens,
 )
 from specsim.engines.kernels.compaction import append_others, keep_marked
@@ -35,14 +35,14 @@ _31 = np.uint64(31)
 _32 = np.uint64(32)
 
 
-@inlined
+@hidden_inlined
 def walk_atom(word, row, token_bits, bits, last, entries):
     """Return the atom of a draft word by an exact walk: twice the token, plus 1 if it is rejected."""
     width = np.uint32(np.uint32(32) - bits)
     return find(last, entries, width, np.uint32(token_bits + ONE), row, word)
 
 
-@inlined
+@hidden_inlined
 def accepts(word, row, line, token_bits, bits, last, entries, accept, seed, run, position, slot):
     """Draft and test by 63 bits, the offset of the word continued by a second one where it matters.
 
@@ -58,7 +58,7 @@ def accepts(word, row, line, token_bits, bits, last, entries, accept, seed, run,
     return token, passes(offset, continuation, threshold)
 
 
-@lockstep
+@hidden
 def replace_shared(
     listed, word, rows, token, failed, token_bits, bits, last, entries,
     slides, residual_last, residual_entries, residual_shifts, found, doubt,
@@ -84,7 +84,7 @@ def replace_shared(
             token[i] = find(residual_last, residual_entries, residual_shifts[row], token_bits, row, moved)
 
 
-@lockstep
+@hidden
 def test_again(
     listed,
     word,
@@ -126,16 +126,16 @@ def test_again(
     return left
 
 
-@lockstep
+@hidden
 def replace_separately(listed, fresh, rows, token, end, guide, guide_bits, seed, first_run, position):
     """Replace the tokens of listed runs by words of their own; returns the status of `draw_residuals`."""
-    fill_listed(fresh, listed, listed.size, seed, first_run, position, SEPARATE)
+    fill_words(fresh, listed, listed.size, seed, first_run, position, SEPARATE)
     return draw_residuals(
         end, guide, guide_bits, rows, fresh[0], fresh[1], seed, first_run, listed, position, SEPARATE, token
     )
 
 
-@lockstep
+@hidden
 def try_candidates(
     roots, left, chosen, fresh, rows, token, failed, drafts, permuting, token_bits, bits, last, entries,
     cuts, accept, trees, root_trees, seed, first_run, position,
@@ -153,7 +153,7 @@ def try_candidates(
         if left == 0:
             break
         count = min(PACK, later - slot)
-        fill_listed(fresh, roots, left, seed, first_run, position, CANDIDATES + np.uint64(slot // PACK))
+        fill_words(fresh, roots, left, seed, first_run, position, CANDIDATES + np.uint64(slot // PACK))
         if permuting:
             groups = (left + LANES - 1) // LANES
             open_tests = draft_permuted(fresh, trees, root_trees, chosen, found, doubt, slot, count, groups)

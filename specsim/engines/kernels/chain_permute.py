@@ -8,22 +8,15 @@ of its token in reverse.
 
 from __future__ import annotations
 
-import numpy as np
 from llvmlite import ir
-from numba import types, uint32, uint64, void
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from specsim.engines.jit import kernel
-
 LANES = 16
-#: Words of the tables of a step: nodes of three levels, cuts and slides of the leaves, nodes of three levels.
+#: Words of the tables of a step, and per later candidate; see `specsim.engines.chain_trees`.
 TABLE = 256
-#: Words per candidate: one cut per leaf.
 LEAVES = 64
-
-_ROWS = uint64[:, ::1]
-_TABLE = uint32[:, ::1]
 
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
@@ -177,53 +170,3 @@ def draft_permuted(typing_context, words, tables, cuts, rows, token, failed, slo
         return builder.zext(builder.bitcast(open_tests, ir.IntType(LANES)), _I64)
 
     return signature, codegen
-
-
-@kernel(void(_ROWS, _ROWS, _ROWS, uint64, _TABLE))
-def build_trees(draft, accepted, residual, rows_of_step, tables):
-    """Lay out the tables of `step_permuted`, `rows_of_step` rows for each step.
-
-    Needs a first token that is sometimes accepted in every row, so that no segment ends before the first word
-    and not every word is rejected.
-    """
-    reverse = (0, 4, 2, 6, 1, 5, 3, 7)
-    rows, tokens = draft.shape
-    ends = np.empty(8, np.uint64)
-    residual_ends = np.empty(8, np.uint64)
-    tables[:] = 0
-    for number in range(rows):
-        step = np.uint64(number) // rows_of_step
-        row = np.uint64(number) % rows_of_step
-        end = np.uint64(0)
-        residual_end = np.uint64(0)
-        lost = np.uint64(0)
-        for token in range(8):
-            leaf = np.uint64(8 * reverse[token]) + row
-            if token < tokens:
-                tables[step, 64 + leaf] = end + accepted[number, token] - np.uint64(1)
-                tables[step, 128 + leaf] = lost - end - accepted[number, token]
-                end += draft[number, token]
-                lost += draft[number, token] - accepted[number, token]
-                residual_end += residual[number, token]
-            ends[token] = end - np.uint64(1)
-            residual_ends[token] = residual_end
-        for base, borders in ((0, ends), (192, residual_ends)):
-            tables[step, base + row] = borders[3]
-            for high in range(2):
-                tables[step, base + 16 + 8 * high + row] = borders[4 * high + 1]
-                for middle in range(2):
-                    tables[step, base + 32 + 16 * middle + 8 * high + row] = borders[4 * high + 2 * middle]
-
-
-@kernel(void(_TABLE, uint64, uint64, _TABLE))
-def build_cuts(cuts, rows_of_step, candidates, tables):
-    """Lay out the cuts of later candidates, one row per (step, row, candidate), for `draft_permuted`."""
-    reverse = (0, 4, 2, 6, 1, 5, 3, 7)
-    tables[:] = 0
-    for number in range(cuts.shape[0]):
-        candidate = np.uint64(number) % candidates
-        row = np.uint64(number) // candidates % rows_of_step
-        step = np.uint64(number) // candidates // rows_of_step
-        for token in range(cuts.shape[1]):
-            leaf = np.uint64(8 * reverse[token])
-            tables[step, np.uint64(64) * candidate + leaf + row] = cuts[number, token]

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import inlined, lockstep
-from specsim.engines.kernels.alias_words import until_carry
+from specsim.engines.jit import hidden, hidden_inlined
 from specsim.engines.kernels.guides import MARK, ONE, ZERO, look_up
 from specsim.engines.philox import philox
 
@@ -20,32 +19,9 @@ LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
 
-@lockstep
-def _fill_words(words, size, seed, first_run, block, slot):
-    """Do `fill_words` for runs that agree in the upper half of their number, which saves work."""
-    key_0, key_1 = seed & LOW, seed >> _32
-    low, high = first_run & LOW, first_run >> _32
-    block, slot = block & LOW, slot & LOW
-    for i in range(size):
-        w0, w1, w2, w3 = philox(block, slot, (low + np.uint64(i)) & LOW, high, key_0, key_1)
-        words[0, i] = w0
-        words[1, i] = w1
-        words[2, i] = w2
-        words[3, i] = w3
-
-
-@lockstep
-def fill_words(words, size, seed, first_run, block, slot):
-    """Fill four rows of words for `size` consecutive runs."""
-    begun = until_carry(first_run, size)
-    _fill_words(words, begun, seed, first_run, block, slot)
-    if begun < size:
-        _fill_words(words[:, begun:], size - begun, seed, first_run + np.uint64(begun), block, slot)
-
-
-@lockstep
-def fill_listed(words, listed, size, seed, first_run, block, slot):
-    """Fill four rows of words for the first `size` of the listed runs."""
+@hidden
+def fill_words(words, listed, size, seed, first_run, block, slot):
+    """Fill four rows of words for the first `size` of the listed runs, counted from `first_run`."""
     key_0, key_1 = seed & LOW, seed >> _32
     block, slot = block & LOW, slot & LOW
     for k in range(size):
@@ -57,7 +33,7 @@ def fill_listed(words, listed, size, seed, first_run, block, slot):
         words[3, k] = w3
 
 
-@lockstep
+@hidden
 def draft_tokens(words, rows, entries, atom_bits, bits, token, failed):
     """Draft a token per run and test it.
 
@@ -74,7 +50,7 @@ def draft_tokens(words, rows, entries, atom_bits, bits, token, failed):
         failed[i] = np.uint32(np.uint32(atom & ONE) | (THREE if entry >= MARK else ZERO))
 
 
-@lockstep
+@hidden
 def replace_tokens(
     listed, words, rows, token, failed, slides, entries, shifts, token_bits, bits, found, doubt
 ):
@@ -97,9 +73,9 @@ def replace_tokens(
         doubt[k] = np.uint32(np.uint32(entry & MARK) | np.uint32(failed[np.uint64(i)] >> ONE))
 
 
-@inlined
-def try_one(word, row, entries, cuts, line, token_bits, bits, token, state):
-    """Draft and test one more candidate of a run whose `state` is 1; returns its token and state.
+@hidden_inlined
+def try_one(word, row, entries, cuts, line, token_bits, bits):
+    """Draft and test one more candidate of a run; returns its token and state.
 
     Cuts are the words from which on the drafted token is rejected, at most 2^32 - 1. Equality is left to the
     exact walk, because there the word may be continued by a second one.
@@ -111,11 +87,10 @@ def try_one(word, row, entries, cuts, line, token_bits, bits, token, state):
     drafted = np.uint32(look_up(entry, word, shift, np.uint32(token_bits + ONE), bits) >> ONE)
     place = np.uint32(np.uint32(np.uint32(line << np.uint32(token_bits & _31)) | drafted) & _INDEX)
     cut = cuts[np.uint64(place)]
-    result = THREE if (entry >= MARK or word == cut) else (ONE if word > cut else ZERO)
-    return (drafted if state == ONE else token), (result if state == ONE else state)
+    return drafted, THREE if (entry >= MARK or word == cut) else (ONE if word > cut else ZERO)
 
 
-@lockstep
+@hidden
 def draft_candidates(
     words, size, rows, entries, cuts, slot, count, candidates, token_bits, bits, token, failed
 ):
@@ -125,70 +100,54 @@ def draft_candidates(
     Returns 0 when nothing is left to exact walks.
     """
     seen = ZERO
-    # Beyond the last candidate, the last one is tried again and nothing made of it.
-    first = np.uint32(slot)
-    second = np.uint32(min(slot + 1, slot + count - 1))
-    third = np.uint32(min(slot + 2, slot + count - 1))
-    fourth = np.uint32(min(slot + 3, slot + count - 1))
     later = np.uint32(candidates)
-    words_1, words_2, words_3, words_4 = words[0], words[1], words[2], words[3]
-    two, three, four = count > 1, count > 2, count > 3
     for k in range(size):
         row = rows[k]
-        line = np.uint32(row * later)
-        place = np.uint32(line + first)
-        found, state = try_one(words_1[k], row, entries, cuts, place, token_bits, bits, ZERO, ONE)
-        place = np.uint32(line + second)
-        again, result = try_one(words_2[k], row, entries, cuts, place, token_bits, bits, found, state)
-        found, state = (again, result) if two else (found, state)
-        place = np.uint32(line + third)
-        again, result = try_one(words_3[k], row, entries, cuts, place, token_bits, bits, found, state)
-        found, state = (again, result) if three else (found, state)
-        place = np.uint32(line + fourth)
-        again, result = try_one(words_4[k], row, entries, cuts, place, token_bits, bits, found, state)
-        found, state = (again, result) if four else (found, state)
+        line = np.uint32(np.uint32(row * later) + np.uint32(slot))
+        found = ZERO
+        state = ONE
+        for lane in range(4):
+            # Beyond the last candidate, the last one is tried again and nothing made of it.
+            place = np.uint32(line + np.uint32(min(lane, count - 1)))
+            again, result = try_one(words[lane, k], row, entries, cuts, place, token_bits, bits)
+            used = state == ONE and lane < count
+            found = again if used else found
+            state = result if used else state
         token[k] = found
         failed[k] = state
         seen = np.uint32(seen | state)
     return np.int64(seen >> ONE)
 
 
-@lockstep
+@hidden
 def choose_listed(listed, size, rows, chosen):
     """Rows of listed runs."""
     for k in range(size):
         chosen[k] = rows[np.uint64(np.uint32(listed[k] & _INDEX))]
 
 
-@lockstep
-def mark_roots(failed, phase, marks):
-    """Mark failures at the beginning of rounds."""
+@hidden
+def mark_failures(failed, phase, first, marks):
+    """Mark failures at the beginning of rounds if `first` is 1, inside rounds if it is 0."""
     for i in range(failed.size):
-        marks[i] = np.uint32(failed[i] & (ONE if phase[i] == ZERO else ZERO))
+        marks[i] = np.uint32(failed[i] & (first if phase[i] == ZERO else np.uint32(first ^ ONE)))
 
 
-@lockstep
-def mark_others(failed, phase, marks):
-    """Mark failures inside rounds."""
-    for i in range(failed.size):
-        marks[i] = np.uint32(failed[i] & (ZERO if phase[i] == ZERO else ONE))
-
-
-@lockstep
+@hidden
 def begin_rounds(failed, phase):
     """Set phases to 0 where the next position begins a round, which is all that endless drafts need."""
     for i in range(failed.size):
         phase[i] = ZERO if failed[i] != ZERO else ONE
 
 
-@lockstep
+@hidden
 def choose_rows(context, phase, whole, bonus, rows):
     """Rows of the tables: `bonus` further where a whole draft of `whole` tokens has been accepted."""
     for i in range(context.size):
         rows[i] = np.uint32(context[i] + (bonus if phase[i] == whole else ZERO))
 
 
-@lockstep
+@hidden
 def count_rejections(failed, rejections):
     """Add the rejections to those of the runs and return their number."""
     total = ZERO
@@ -198,7 +157,7 @@ def count_rejections(failed, rejections):
     return np.int64(total)
 
 
-@lockstep
+@hidden
 def end_rounds(failed, phase, whole, keep, ended, length):
     """Move on in the round, and note whether it ended and with how many accepted drafted tokens.
 
@@ -215,21 +174,21 @@ def end_rounds(failed, phase, whole, keep, ended, length):
         phase[i] = np.uint32(now - reset) if reached else now
 
 
-@lockstep
+@hidden
 def count_cells(context, token, width, cell):
     """Cells of the token counts: the token, or the token in its context."""
     for i in range(token.size):
         cell[i] = np.uint32(np.uint32(width * context[i]) + token[i])
 
 
-@lockstep
+@hidden
 def move_on(context, token, next_context, vocabulary):
     """Set the contexts after the emitted tokens."""
     for i in range(token.size):
         context[i] = next_context[np.uint64(context[i]) * vocabulary + np.uint64(token[i])]
 
 
-@lockstep
+@hidden
 def follow(context, token):
     """Set the contexts after the emitted tokens where these are the contexts."""
     for i in range(token.size):

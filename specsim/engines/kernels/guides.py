@@ -12,9 +12,9 @@ Bits of an entry, from the lowest: atom, last word within the cell, leap - 1, ma
 from __future__ import annotations
 
 import numpy as np
-from numba import uint32, uint64, void
+from numba import boolean, uint32, uint64, void
 
-from specsim.engines.jit import inlined, kernel
+from specsim.engines.jit import hidden, hidden_inlined, kernel
 
 ONE = np.uint32(1)
 ZERO = np.uint32(0)
@@ -29,7 +29,7 @@ _ROWS = uint64[:, ::1]
 _TABLE = uint32[:, ::1]
 
 
-@inlined
+@hidden
 def fill_guide(weights, row, atom_bits, bits, last, entries):
     """Fill one row of a guide and return its shift: words of a cell differ in so many low bits.
 
@@ -73,42 +73,41 @@ def fill_guide(weights, row, atom_bits, bits, last, entries):
     return np.uint32(shift)
 
 
-@kernel(void(_ROWS, _ROWS, uint32, uint32, _TABLE, _TABLE))
-def build_drafts(draft, accepted, atom_bits, bits, last, entries):
-    """Lay out rows for drafting and testing by one word; atoms are 2 x (accepted) and 2 x + 1 (rejected).
+@kernel(
+    void(_ROWS, _ROWS, _ROWS, boolean, uint32, uint32, _TABLE, _TABLE, _TABLE, _TABLE, _TABLE, uint32[::1])
+)
+def build_rows(
+    draft, accepted, residual, shared, token_bits, bits,
+    last, entries, slides, residual_last, residual_entries, residual_shifts,
+):  # fmt: skip
+    """Lay out rows for drafting and testing by one word, and with `shared` for replacing by it.
 
     With P the draft weights, A <= P the accepted ones and C the sums of P over all tokens before, token x is
-    drafted by the words from C_x on, and accepted by the first A_x of them.
+    drafted by the words from C_x on, and accepted by the first A_x of them: atom 2 x, the others are 2 x + 1.
+    With E the sums of P - A over all tokens before, the rejected words of x slide to the positions from E_x
+    on, so that all rejected words together fill 0 .. R - 1, which the guide of `residual` maps to tokens.
     """
     rows, tokens = draft.shape
     weights = np.empty(2 * tokens, np.uint64)
     for row in range(rows):
-        for token in range(tokens):
-            weights[2 * token] = accepted[row, token]
-            weights[2 * token + 1] = draft[row, token] - accepted[row, token]
-        fill_guide(weights, row, atom_bits, bits, last, entries)
-
-
-@kernel(void(_ROWS, _ROWS, _ROWS, uint32, uint32, _TABLE, _TABLE, _TABLE, uint32[::1]))
-def build_residuals(draft, accepted, residual, token_bits, bits, slides, last, entries, shifts):
-    """Lay out rows for replacing by the word that drafted and tested.
-
-    With E the sums of P - A over all tokens before, the rejected words of token x slide to the positions from
-    E_x on, so that all rejected words together fill 0 .. R - 1. Where `residual` sums to R as well, its guide
-    maps these positions to tokens.
-    """
-    rows, tokens = draft.shape
-    for row in range(rows):
-        shifts[row] = fill_guide(residual[row], row, token_bits, bits, last, entries)
         begin = np.uint64(0)
         lost = np.uint64(0)
         for token in range(tokens):
-            slides[row, token] = lost - begin - accepted[row, token]
+            rejected = draft[row, token] - accepted[row, token]
+            weights[2 * token] = accepted[row, token]
+            weights[2 * token + 1] = rejected
+            if shared:
+                slides[row, token] = lost - begin - accepted[row, token]
             begin += draft[row, token]
-            lost += draft[row, token] - accepted[row, token]
+            lost += rejected
+        fill_guide(weights, row, np.uint32(token_bits + ONE), bits, last, entries)
+        if shared:
+            residual_shifts[row] = fill_guide(
+                residual[row], row, token_bits, bits, residual_last, residual_entries
+            )
 
 
-@inlined
+@hidden_inlined
 def look_up(entry, word, shift, atom_bits, bits):
     """Return the atom that an entry without mark gives for a word of its cell."""
     width = np.uint32(np.uint32(32) - bits)
@@ -120,7 +119,7 @@ def look_up(entry, word, shift, atom_bits, bits):
     return np.uint32(np.uint32(atom + leap) + ONE) if low > within else atom
 
 
-@inlined
+@hidden_inlined
 def find(last, entries, shift, atom_bits, row, word):
     """Return the atom of a word that lies below the sum of the row, by walking from the first of its cell."""
     mask = np.uint32(np.uint32(ONE << np.uint32(atom_bits & _31)) - ONE)

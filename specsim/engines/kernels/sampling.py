@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import inlined, lockstep
+from specsim.engines.jit import hidden, hidden_inlined
 from specsim.engines.philox import word_pairs
 
 #: Runs per block: their state and random words stay in the fast caches.
@@ -20,7 +20,7 @@ _RETRY = np.uint64(1 << 24)
 _RETRIES = 255
 
 
-@inlined
+@hidden_inlined
 def draw(last, guide, shift, row, word):
     """Return the token whose segment holds the 32-bit `word`, and the offset of the word inside the segment.
 
@@ -33,13 +33,13 @@ def draw(last, guide, shift, row, word):
     return token, (word - np.uint64(last[row, token]) - ONE) & LOW
 
 
-@inlined
+@hidden_inlined
 def passes(offset, continuation, threshold):
     """Test 63 bits, the offset of the draft word continued by half a second word, against a threshold."""
     return ((offset << _31) | (continuation >> ONE)) < threshold
 
 
-@inlined
+@hidden_inlined
 def below(word, bound):
     """Map a uniform 64-bit word to [0, bound), exactly uniform among the words that are kept.
 
@@ -57,11 +57,11 @@ def below(word, bound):
     return high, True
 
 
-@inlined
+@hidden_inlined
 def draw_below(total, word, seed, run, position, slot):
     """Map a uniform word to [0, total), by further words of the draw if it is dropped.
 
-    Returns the number, the word that gave it, and a status: 0, or 1 if `total` is 0, or 2 if all retries fail.
+    Returns the number, the word that gave it, and a status: 0, or 1 if `total` is 2 if all retries fail.
     """
     if total == ZERO:
         return ZERO, word, 1
@@ -76,7 +76,7 @@ def draw_below(total, word, seed, run, position, slot):
     return number, word, 0
 
 
-@lockstep
+@hidden
 def draw_residuals(end, guide, bits, rows, head, low, seed, first_run, listed, position, slot, token):
     """Draw tokens of listed runs from the integer weights whose running sums are ``end[row]``.
 
@@ -98,7 +98,7 @@ def draw_residuals(end, guide, bits, rows, head, low, seed, first_run, listed, p
     return 0
 
 
-@inlined
+@hidden_inlined
 def record_round(block, i, run, length, calls, first, lengths):
     """Note the end of a round of `run`, the i-th of its block, with `length` accepted drafted tokens."""
     lengths[block, length, i] += np.uint32(1)
@@ -107,7 +107,7 @@ def record_round(block, i, run, length, calls, first, lengths):
     calls[run] += np.uint32(1)
 
 
-@inlined
+@hidden_inlined
 def sum_rounds(block, size, first, lengths, length_count, length_square, first_length):
     """Add up the rounds of a block of finished runs by accepted length, and the squares per run."""
     for i in range(size):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,18 @@ def _load(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def compiled():
+    """Make a helper of the kernels callable from Python."""
+
+    def make(helper):
+        import numba
+
+        return numba.njit(lambda *arguments: helper(*arguments))
+
+    return cache(make)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,11 @@
 """What every random word of the literal engine does: an exact sweep, and a plain replica run by run."""
 
 import math
+import os
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +24,7 @@ from specsim.engines import chain_tables, cpu, literal, plans
 from specsim.engines.kernels import chain_lists, chain_permute, chain_steps, compaction
 from specsim.engines.philox import philox
 
+ROOT = Path(__file__).resolve().parents[3]
 PATHS = literal.PATHS if cpu.permutes_words() else ("gather",)
 
 
@@ -49,7 +54,7 @@ def coarse_rows(generator, tokens, zeros):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("tokens", "zeros"), [(2, 0.0), (5, 0.0), (7, 0.3), (8, 0.0), (8, 0.5), (40, 0.4)])
-def test_one_word__has_the_joint_law_of_draft_test_and_replacement(path, tokens, zeros):
+def test_one_word__has_the_joint_law_of_draft_test_and_replacement(compiled, path, tokens, zeros):
     """Rows change at multiples of 2^24 only, so that 256 cells of words tell the whole law.
 
     Accepted tokens must have weights min(P, Q), rejected ones (P - Q)_+, their replacements (Q - P)_+.
@@ -79,9 +84,9 @@ def test_one_word__has_the_joint_law_of_draft_test_and_replacement(path, tokens,
         rows = generator.integers(0, tokens, len(words)).astype(np.uint32)
         token, rejected = (np.zeros(len(words) + compaction.ROOM, np.uint32) for _ in range(2))
         if path == "permute":
-            chain_permute_step(words, tables.trees[0], rows, token, rejected)
+            permute_step(words, tables.trees[0], rows, token, rejected)
         else:
-            gather_step(words, tables, rows, token, rejected)
+            gather_step(compiled, words, tables, rows, token, rejected)
         token, rejected = token[: len(words)].reshape(3, 256), rejected[: len(words)].reshape(3, 256)
         drafted = np.repeat(np.arange(tokens), (draft * 256).astype(int))
         for part in range(3):
@@ -96,22 +101,22 @@ def test_one_word__has_the_joint_law_of_draft_test_and_replacement(path, tokens,
     assert found >= 2
 
 
-def gather_step(words, tables, rows, token, failed):
+def gather_step(compiled, words, tables, rows, token, failed):
     size = len(words)
     bits, token_bits = np.uint32(tables.layout.bits), np.uint32(tables.layout.token_bits)
-    chain_steps.draft_tokens(
+    compiled(chain_steps.draft_tokens)(
         words, rows, tables.entries[0].ravel(), np.uint32(token_bits + 1), bits, token[:size], failed[:size]
     )
     listed = np.flatnonzero(failed[:size] & 1).astype(np.uint32)
     space = [np.zeros(size, np.uint32) for _ in range(2)]
-    chain_lists.replace_shared(
+    compiled(chain_lists.replace_shared)(
         listed, words, rows, token[:size], failed[:size], token_bits, bits, tables.last[0], tables.entries[0],
         tables.slides[0], tables.residual_last[0], tables.residual_entries[0], tables.residual_shifts[0],
         *space,
     )  # fmt: skip
 
 
-def chain_permute_step(words, trees, rows, token, failed):
+def permute_step(words, trees, rows, token, failed):
     import numba
 
     @numba.njit
@@ -291,7 +296,7 @@ def test_tallies__rejections_are_those_of_all():
         assert "target_call_count" not in few
 
 
-def test_border_word__is_continued_by_a_second_word():
+def test_border_word__is_continued_by_a_second_word(compiled):
     pair = random_pair(4, 1, 10)
     plan = plans.prepare(rule(pair), pair, 1)
     tables = chain_tables.chain_tables(pair, plan, 0, 1)
@@ -304,7 +309,7 @@ def test_border_word__is_continued_by_a_second_word():
     outcomes = {}
     for offset in (high - 1, high, high + 1):
         got = [
-            chain_lists.accepts(
+            compiled(chain_lists.accepts)(
                 np.uint32(begin + offset), np.uint64(0), np.uint64(0), np.uint32(tables.layout.token_bits),
                 np.uint32(tables.layout.bits), tables.last[0], tables.entries[0], accept,
                 *map(np.uint64, (9, run, 1, 1)),
@@ -339,3 +344,33 @@ def test_lists__of_marked_runs(size):
     assert np.array_equal(numbers[: odd.sum()], np.flatnonzero(odd))
     assert np.array_equal(kept[: odd.sum()], values[:size][odd])
     assert np.array_equal(others[2 : 2 + (~odd).sum()], values[:size][~odd])
+
+
+PROGRAM = """
+import hashlib, numpy as np
+from specsim import Batch, ModelPair, RejectionBased, Speculative, simulate
+state = hashlib.sha256()
+for tokens in (5, 20):
+    rows = np.random.default_rng(1).random((2, 5, tokens, tokens))
+    rows /= rows.sum(-1, keepdims=True)
+    pair = ModelPair.from_probabilities(*rows, initial=np.full(tokens, 1 / tokens))
+    rule = RejectionBased(acceptance=rows[0] / rows[0].max(), residual=rows[1])
+    for algorithm in (Speculative(), Speculative(draft_length=2), Batch(drafts=7), rule):
+        for name, values in simulate(pair, algorithm, runs=3000, seed=1, threads=1).data_vars.items():
+            state.update(name.encode() + values.values.tobytes())
+print(state.hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_results__on_a_generic_processor_are_the_same_bits(tmp_path):
+    results = []
+    for name in (None, "generic"):
+        environment = {**os.environ, "SPECSIM_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        if name:
+            environment |= {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ""}
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+        )
+        results.append(done.stdout)
+    assert results[0] == results[1]

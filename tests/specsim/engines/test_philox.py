@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from specsim.engines.kernels.chain_steps import fill_listed, fill_words
+from specsim.engines.kernels.chain_steps import fill_words
 from specsim.engines.philox import philox, word_pairs
 
 # Known answers of the Random123 distribution (kat_vectors, philox4x32-10).
@@ -35,17 +35,15 @@ def halves(pair):
     return [half for word in map(int, pair) for half in (word >> 32, word & 0xFFFFFFFF)]
 
 
-def test_fill__equals_single_draws_across_the_32_bit_boundary_of_runs():
+def test_fill__equals_single_draws_across_the_32_bit_boundary_of_runs(compiled):
     first, seed = 2**32 - 5, 2**63 + 12345
-    got = np.zeros((4, 20), np.uint32)
-    fill_words(got, 16, *words(seed, first, 7, 3))
-    assert got[:, :16].T.tolist() == [halves(word_pairs(*words(seed, first + i, 7, 3))) for i in range(16)]
-    assert not got[:, 16:].any()
-    listed = np.array([12, 3, 0, 5, 4], np.uint32)
-    fill_listed(got, listed, 5, *words(seed, first, 7, 3))
-    assert got[:, :5].T.tolist() == [
-        halves(word_pairs(*words(seed, first + i, 7, 3))) for i in listed.tolist()
-    ]
+    for listed in (range(16), [12, 3, 0, 5, 4]):
+        got = np.zeros((4, 20), np.uint32)
+        size = len(listed)
+        compiled(fill_words)(got, np.array(listed, np.uint32), size, *words(seed, first, 7, 3))
+        expected = [halves(word_pairs(*words(seed, first + i, 7, 3))) for i in listed]
+        assert got[:, :size].T.tolist() == expected
+        assert not got[:, size:].any()
 
 
 def test_word_pairs__differ_in_seed_run_position_and_slot():

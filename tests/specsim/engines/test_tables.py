@@ -16,8 +16,13 @@ weight_rows = st.lists(
 ).filter(sum)
 
 
-def draw_residual(layout, run, word):
+@pytest.fixture(scope="module")
+def draw_residual(compiled):
     """Draw one token for a run by a word; returns the token and the status."""
+    return lambda layout, run, word: _draw_residual(compiled(draw_residuals), layout, run, word)
+
+
+def _draw_residual(draw_residuals, layout, run, word):
     bits = np.uint64(tables.guide_bits(layout.end.shape[1]))
     halves = [np.array([half], np.uint32) for half in (word >> 32, word & 0xFFFFFFFF)]
     token = np.full(1, 99, np.uint32)
@@ -42,15 +47,16 @@ def draft_row(weights):
 
 @settings(deadline=None, max_examples=60)
 @given(weight_rows)
-def test_draw__finds_the_segment_of_every_edge_word(weights):
+def test_draw__finds_the_segment_of_every_edge_word(compiled, weights):
     row = draft_row(weights)
+    find = compiled(draw)
     layout = tables.segments(row)
     shift = np.uint64(32 - tables.guide_bits(row.shape[1]))
     start = 0
     for token, weight in enumerate(row[0].tolist()):
         for offset in {0, 1, weight // 2, weight - 1} if weight else ():
             if 0 <= offset < weight:
-                got = draw(layout.last, layout.guide, shift, np.uint64(0), np.uint64(start + offset))
+                got = find(layout.last, layout.guide, shift, np.uint64(0), np.uint64(start + offset))
                 assert (int(got[0]), int(got[1])) == (token, offset)
         start += weight
     assert start == UNIT
@@ -58,7 +64,7 @@ def test_draw__finds_the_segment_of_every_edge_word(weights):
 
 @settings(deadline=None, max_examples=60)
 @given(weight_rows, st.sampled_from([1, 3, 2**20, 2**40 - 1]))
-def test_draw_residual__maps_every_edge_number_to_its_token(weights, scale):
+def test_draw_residual__maps_every_edge_number_to_its_token(draw_residual, weights, scale):
     row = np.array([weights], dtype=np.uint64) * np.uint64(scale)
     total = int(row.sum(dtype=object))
     if total >= 2**63:
@@ -73,13 +79,13 @@ def test_draw_residual__maps_every_edge_number_to_its_token(weights, scale):
         start += weight
 
 
-def test_draw_residual__empty_row_is_reported():
+def test_draw_residual__empty_row_is_reported(draw_residual):
     layout = tables.residuals(np.zeros((1, 4), np.uint64))
     assert draw_residual(layout, 2, 9)[1] == 1
 
 
 @pytest.mark.parametrize("bound", [1, 2, 3, 7, 2**31 + 1, 2**32, 2**62, 3 * 2**61, 2**63 - 1])
-def test_below__equals_integer_arithmetic(bound):
+def test_below__equals_integer_arithmetic(compiled, bound):
     generator = np.random.default_rng(bound % 1000)
     inputs = [0, 1, 2**64 - 1, 2**63, *map(int, generator.integers(0, 2**64, 200, dtype=np.uint64))]
     # Words around the border between kept and dropped ones.
@@ -88,12 +94,12 @@ def test_below__equals_integer_arithmetic(bound):
     ]
     for word in inputs:
         word %= 2**64
-        number, kept = below(np.uint64(word), np.uint64(bound))
+        number, kept = compiled(below)(np.uint64(word), np.uint64(bound))
         assert int(number) == word * bound >> 64
         assert bool(kept) == (word * bound % 2**64 >= 2**64 % bound)
 
 
-def test_draw_residual__retries_are_fresh_and_exact():
+def test_draw_residual__retries_are_fresh_and_exact(compiled, draw_residual):
     # A total just above 2^62 drops a quarter of all words, so retries happen in nearly every test below.
     row = np.array([[2**61, 0, 2**61 + 1]], np.uint64)
     layout = tables.residuals(row)
@@ -104,7 +110,7 @@ def test_draw_residual__retries_are_fresh_and_exact():
         token, status = draw_residual(layout, run, 0)
         assert status == 0
         counts[token] += 1
-    assert not below(np.uint64(0), np.uint64(total))[1]
+    assert not compiled(below)(np.uint64(0), np.uint64(total))[1]
     assert counts[1] == 0
     # Hoeffding: exceeded with probability below 2e-9.
     assert abs(counts[0] / 4000 - 0.5) < np.sqrt(np.log(1e9) / 8000)
@@ -168,12 +174,13 @@ def test_recursive_residuals__survive_thousands_of_subtractions_and_tiny_differe
     assert weights.tolist() == [[2**62, 0], [0, 2**62], [0, 2**62]]
 
 
-def test_passes__certainties_are_certain():
+def test_passes__certainties_are_certain(compiled):
+    test = compiled(passes)
     ones = np.uint64(2**32 - 1)
     # Acceptance 1: the last word of the segment, with any continuation, is taken; acceptance 0: never.
     for weight in (1, 2**31, 2**32):
-        assert passes(np.uint64(weight - 1), ones, np.uint64(weight << 31))
-        assert not passes(np.uint64(0), np.uint64(0), np.uint64(0))
+        assert test(np.uint64(weight - 1), ones, np.uint64(weight << 31))
+        assert not test(np.uint64(0), np.uint64(0), np.uint64(0))
     # The continuation decides where the offset alone cannot.
-    assert passes(np.uint64(3), np.uint64(1), np.uint64((3 << 31) + 1))
-    assert not passes(np.uint64(3), np.uint64(2), np.uint64((3 << 31) + 1))
+    assert test(np.uint64(3), np.uint64(1), np.uint64((3 << 31) + 1))
+    assert not test(np.uint64(3), np.uint64(2), np.uint64((3 << 31) + 1))
