@@ -8,7 +8,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +57,19 @@ def on_cluster(
         another version of specsim, or die of a chunk.
     """
     with connected(cluster) as client:
-        threads = _check_workers(client, sorted({request.engine for request in requests}))
-        yield from _Flight(client, requests, max(_LEAST_IN_FLIGHT, _IN_FLIGHT_PER_THREAD * threads)).run(
-            tasks
-        )
+        from distributed import CancelledError
+        from distributed.comm import CommClosedError
+
+        try:
+            threads = _check_workers(client, sorted({request.engine for request in requests}))
+            most = max(_LEAST_IN_FLIGHT, _IN_FLIGHT_PER_THREAD * threads)
+            yield from _Flight(client, requests, most).run(tasks)
+        # Which of the two depends on what the client was doing at the moment.
+        except (CommClosedError, CancelledError):
+            raise InputError(
+                "the scheduler was lost or has cancelled the chunks; finished ones are in the store if one "
+                "was given, start again with store="
+            ) from None
 
 
 @contextmanager
@@ -213,7 +222,9 @@ class _Flight:
         finally:
             left = [*self.pending, *self.subjects.values()]
             if self.client.status == "running" and left:
-                self.client.cancel(left, force=True)
+                # A scheduler that is gone has cancelled everything.
+                with suppress(OSError, TimeoutError):
+                    self.client.cancel(left, force=True)
 
     def _submit(self, index: int, chunk: Range) -> Any:
         if index not in self.subjects:
@@ -238,7 +249,7 @@ class _Flight:
             return self.client.submit(function, *arguments, key=key, pure=False)
 
     def _result(self, future: Any) -> xarray.Dataset:
-        from distributed import CancelledError, KilledWorker
+        from distributed import KilledWorker
 
         _, chunk = self.pending[future]
         try:
@@ -247,10 +258,5 @@ class _Flight:
             raise InputError(
                 f"runs {chunk[0]}..{chunk[1] - 1} brought down {error.allowed_failures + 1} workers of the "
                 "cluster; look into the workers' logs (memory?), or give smaller chunks with chunk_runs="
-            ) from None
-        except CancelledError:
-            raise InputError(
-                "the scheduler was lost or has cancelled the chunks; finished ones are in the store if one "
-                "was given, start again with store="
             ) from None
         return dataset
