@@ -248,20 +248,20 @@ def test_abandoned_beginnings__are_removed_when_old(pair, filled):
 
 
 def test_processes_share_a_store(pair, whole, identical, tmp_path):
-    """Three processes with different chunks at once: equal results, and a store that serves afterwards."""
+    """Two processes with different chunks at once: equal results, and a store that serves afterwards."""
     pair.to_file(tmp_path / "pair.nc")
     command = (
-        f"simulate {tmp_path / 'pair.nc'} speculative --runs 3000 --seed 5 --threads 1 --json "
+        f"simulate {tmp_path / 'pair.nc'} speculative --runs 2000 --seed 5 --threads 1 --json "
         f"--resume {tmp_path / 'store'} --chunk-runs"
     )
-    commands = [[sys.executable, "-m", "specsim", *command.split(), size] for size in ("150", "150", "70")]
+    commands = [[sys.executable, "-m", "specsim", *command.split(), size] for size in ("100", "70")]
     processes = [subprocess.Popen(item, cwd=ROOT, stdout=subprocess.PIPE, text=True) for item in commands]
     outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert [process.returncode for process in processes] == [0, 0]
     documents = [json.loads(text) for text in outputs]
-    assert documents[0] == documents[1] == documents[2]
+    assert documents[0] == documents[1]
     assert identical(
-        run(pair, tmp_path / "store", runs=3000), simulate(pair, Speculative(), runs=3000, seed=5, threads=1)
+        run(pair, tmp_path / "store", runs=2000), simulate(pair, Speculative(), runs=2000, seed=5, threads=1)
     )
 
 
