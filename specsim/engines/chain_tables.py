@@ -249,15 +249,21 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
             if later:
                 firsts = draft.reshape(-1, rows, tokens)[:, :size].reshape(-1, tokens)
                 starts = np.cumsum(firsts, axis=1) - firsts
-                cuts = np.minimum(starts[:, None] + (root_accept >> _SHIFT), _MOST)
-                first = size * (plan.drafts - 1)
-                tables.root_accept[part, :first] = root_accept.reshape(-1, first, tokens)
+                candidates = plan.drafts - 1
+                cuts = np.empty((len(starts), candidates, tokens), np.uint32)
+                for number in range(candidates):
+                    cut = root_accept[:, number] >> _SHIFT
+                    cut += starts
+                    cuts[:, number] = np.minimum(cut, _MOST, out=cut)
+                first = size * candidates
+                by_row = tables.root_accept[part, :first].reshape(-1, size, candidates, tokens)
+                by_row[:] = root_accept.reshape(-1, size, candidates, tokens)
                 padded = tables.root_cuts[part].reshape(-1, later, places)
                 padded[:, :first, :tokens] = cuts.reshape(-1, first, tokens)
                 if permuting:
-                    by_candidate = cuts.reshape(-1, size, plan.drafts - 1, tokens).swapaxes(1, 2)
+                    by_candidate = cuts.reshape(-1, size, candidates, tokens).swapaxes(1, 2)
                     leaves = leaf_tables(by_candidate.reshape(-1, size, tokens))
-                    tables.root_trees[part] = leaves.reshape(-1, LEAF_WORDS * (plan.drafts - 1))
+                    tables.root_trees[part] = leaves.reshape(-1, LEAF_WORDS * candidates)
     return dataclasses.replace(tables, permuting=permuting)
 
 

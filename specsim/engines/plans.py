@@ -247,6 +247,6 @@ def _root(
         target = of_steps(pair.target, steps).reshape(-1, pair.tokens)
         draft = of_steps(pair.draft, steps).reshape(-1, pair.tokens)
         thresholds, weights = recursive_residuals(target, draft, subtractions)
-        return np.ascontiguousarray(thresholds[:, 1:drafts]), weights
+        return thresholds[:, 1:drafts], weights
 
     return subtractions, build
