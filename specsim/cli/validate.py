@@ -29,7 +29,7 @@ CLAIM is an id or a pattern such as 'yin2024.theorem-*'. Default: all claims.
 \b
 Efforts:
   quick      under a minute
-  standard   about five minutes
+  standard   about two minutes
   deep       hours; give --resume, then it can be interrupted and continued
 
 \b
