@@ -1,0 +1,1 @@
+"""The oracle: conformance of anybody's speculative sampler, with stated error rates."""

@@ -1,0 +1,1 @@
+"""Subjects from real libraries, each imported on use."""

@@ -1,0 +1,167 @@
+"""What a rule is: the exact law of a verification step, given the drafted tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import InputError
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+#: (target rows, draft rows or None, drafted tokens) -> law of (accepted length, final token).
+StepLaw = Callable[[Floats, Floats | None, Integers], Floats]
+#: (target row, draft row or None) -> something per token.
+PositionLaw = Callable[[Floats, Floats | None], Floats]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A verification rule, or a deliberately wrong one, by its exact law.
+
+    Attributes
+    ----------
+    name
+        Lower case with hyphens.
+    title
+        What it does, in a few words.
+    source
+        arXiv id, or the public issue in which the bug was seen.
+    lossless
+        Whether the emitted tokens have the target's law when the drafts have the law `draw`.
+    law
+        ``law(target, draft, drafted)``: rows of shapes ``(..., K + 1, V)`` and ``(..., K, V)`` (or None),
+        drafted tokens ``(..., K)``; returns ``(..., K + 1, V)``, the probability, given the drafted tokens,
+        that exactly j of them are accepted and that the token after them is y.
+    draw
+        The law that drafted tokens really have, given the draft row; shape ``(..., V)`` to ``(..., V)``.
+        Defaults to None: the row itself.
+    bug_class
+        For wrong rules, the class of the bug, such as ``"2 recovery law"``.
+    any_draft
+        Whether it is lossless whatever law the drafts are drawn from.
+    """
+
+    name: str
+    title: str
+    source: str
+    lossless: bool
+    law: StepLaw
+    draw: Callable[[Floats], Floats] | None = None
+    bug_class: str = ""
+    any_draft: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeRule:
+    """A rule for trees of drafts, by its exact law.
+
+    Attributes
+    ----------
+    name, title, source, lossless, bug_class
+        As in `Rule`.
+    law
+        ``law(parents, target, draft, tokens)``: parents ``(N,)``, rows ``(N, V)`` of target and draft,
+        tokens ``(N,)``; returns ``(N, V)``, the probability of stopping at the node with the final token.
+    """
+
+    name: str
+    title: str
+    source: str
+    lossless: bool
+    law: Callable[[Integers, Floats, Floats, Integers], Floats]
+    bug_class: str = ""
+
+
+def position_rule(
+    *,
+    name: str,
+    title: str,
+    source: str,
+    lossless: bool,
+    acceptance: PositionLaw,
+    residual: PositionLaw,
+    bonus: Callable[[Floats], Floats] | None = None,
+    draw: Callable[[Floats], Floats] | None = None,
+    bug_class: str = "",
+    any_draft: bool = False,
+) -> Rule:
+    """Return the rule that tests the drafted tokens one after the other, each by its own rows.
+
+    Parameters
+    ----------
+    acceptance
+        Of a target row and a draft row (or None), both ``(..., V)``: the probability of accepting each token,
+        same shape.
+    residual
+        The law of the token that replaces a rejected one: ``(..., V)``, or ``(..., V, V)`` with the rejected
+        token first. Rows for tokens that are never rejected may be anything finite.
+    bonus
+        The law of the token after a whole accepted draft, of the last target row. Defaults to None: the row.
+    name, title, source, lossless, draw, bug_class, any_draft
+        As in `Rule`.
+    """
+
+    def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
+        length = drafted.shape[-1]
+        table = np.zeros(target.shape)
+        reached = np.ones(drafted.shape[:-1])
+        for position in range(length):
+            row = target[..., position, :]
+            drafts = None if draft is None else draft[..., position, :]
+            token = drafted[..., position]
+            accepted = at_token(acceptance(row, drafts), token)
+            recovery = residual(row, drafts)
+            if recovery.ndim > row.ndim:
+                recovery = rows_at_token(recovery, token)
+            table[..., position, :] = (reached * (1.0 - accepted))[..., None] * recovery
+            reached = reached * accepted
+        last = target[..., length, :]
+        table[..., length, :] = reached[..., None] * (last if bonus is None else bonus(last))
+        return table
+
+    return Rule(
+        name=name,
+        title=title,
+        source=source,
+        lossless=lossless,
+        law=law,
+        draw=draw,
+        bug_class=bug_class,
+        any_draft=any_draft,
+    )
+
+
+def at_token(rows: Floats, token: Integers) -> Floats:
+    """Return the entry of each row ``(..., V)`` at its token ``(...)``."""
+    picked: Floats = np.take_along_axis(rows, token[..., None], axis=-1)[..., 0]
+    return picked
+
+
+def rows_at_token(tables: Floats, token: Integers) -> Floats:
+    """Return the row of each table ``(..., V, V)`` at its token ``(...)``."""
+    picked: Floats = np.take_along_axis(tables, token[..., None, None], axis=-2)[..., 0, :]
+    return picked
+
+
+def ratio(target: Floats, draft: Floats) -> Floats:
+    """Return target / draft with 0 / 0 = 0 and x / 0 = infinity."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(draft > 0, target / np.where(draft > 0, draft, 1.0), np.where(target > 0, np.inf, 0.0))
+
+
+def positive_part(weights: Floats, otherwise: Floats) -> Floats:
+    """Return the normalised positive part of each row, or the row of `otherwise` where there is none."""
+    part = np.maximum(weights, 0.0)
+    total = part.sum(axis=-1, keepdims=True)
+    return np.where(total > 0, part / np.where(total > 0, total, 1.0), otherwise)
+
+
+def need_draft(draft: Floats | None, name: str) -> Floats:
+    """Return the draft rows, or raise `InputError` when there are none."""
+    if draft is None:
+        raise InputError(f"rule {name} needs draft rows, and the subject takes none; use rule one-hot")
+    return draft

@@ -1,0 +1,255 @@
+"""What can be tested: the four protocols, and what a subject says about itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from specsim.errors import InputError
+from specsim.validation.conformance.rules.base import Rule, TreeRule
+
+#: The protocols, with the parameters that the callable takes besides the options.
+PROTOCOLS = {
+    "step": ("target", "draft", "drafted", "seed"),
+    "draft-and-verify": ("models", "seed"),
+    "decoder": ("models", "prompts", "new_tokens", "seed"),
+    "tree": ("parents", "target", "draft", "tokens", "seed"),
+}
+
+#: Keyword arguments that a subject may declare; it is given those and no others.
+OPTIONS = ("draft_lengths", "coins", "temperature", "top_k", "top_p")
+
+#: Element types of rows that can be asked of a subject.
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+
+_CHOICES = {
+    "inputs": ("probabilities", "logits"),
+    "framework": ("numpy", "torch"),
+    "draft": ("required", "optional", "never"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A sampler under test: a callable of one of the protocols, and what it declares.
+
+    Attributes
+    ----------
+    name
+        For reports.
+    protocol
+        ``"step"``: ``run(target, draft, drafted, seed)`` verifies given drafts; rows of shapes
+        ``(batch, draft_length + 1, vocabulary)`` and ``(batch, draft_length, vocabulary)`` (or None), drafted
+        tokens ``(batch, draft_length)``; returns tokens ``(batch, draft_length + 1)`` and lengths
+        ``(batch,)``. ``"draft-and-verify"``: ``run(models, seed)`` draws its own drafts, see `Models`;
+        returns drafted tokens, tokens and lengths. ``"decoder"``: ``run(models, prompts, new_tokens, seed)``
+        writes whole texts, see `DecoderModels`; returns tokens ``(batch, new_tokens)``, or these and, for
+        every row, the list of accepted lengths. ``"tree"``: ``run(parents, target, draft, tokens, seed)``
+        verifies a tree of drafts; returns tokens ``(batch, depth + 1)`` and lengths.
+    run
+        The callable. The same seed must give the same output.
+    rule
+        The rule that it claims to follow: conditional laws are then tested too, and named in reports.
+        Defaults to None: it is judged by its output law alone.
+    inputs
+        Whether rows are ``"probabilities"`` or ``"logits"``.
+    framework, device
+        ``"numpy"`` or ``"torch"``, and torch's device.
+    dtypes
+        Element types of rows that it takes; most checks use the first.
+    options
+        Which of `OPTIONS` it takes: ``draft_lengths`` (ragged batches), ``coins`` (the uniforms to use),
+        ``temperature``, ``top_k``, ``top_p`` (to be applied to both sides, in this order).
+    max_batch, max_vocabulary, max_draft_length
+        The most rows of a call, tokens of a vocabulary, and drafted tokens that it can take. Default to None
+        (no limit).
+    draft
+        Whether draft rows are ``"required"``, ``"optional"`` or ``"never"`` given (always None).
+    replacement
+        Trees: whether the children of a node are drawn with replacement.
+    notes
+        What a reader of the report should know.
+    """
+
+    name: str
+    protocol: str
+    run: Callable[..., Any]
+    rule: Rule | TreeRule | None = None
+    inputs: str = "probabilities"
+    framework: str = "numpy"
+    device: str = "cpu"
+    dtypes: tuple[str, ...] = ("float64", "float32")
+    options: frozenset[str] = frozenset()
+    max_batch: int | None = None
+    max_vocabulary: int | None = None
+    max_draft_length: int | None = None
+    draft: str = "required"
+    replacement: bool = True
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if self.protocol not in PROTOCOLS:
+            raise InputError(f"protocol is {self.protocol!r}; give one of {', '.join(PROTOCOLS)}")
+        if not callable(self.run):
+            raise InputError(f"run is {self.run!r}; give a callable")
+        for field, choices in _CHOICES.items():
+            value = getattr(self, field)
+            if value not in choices:
+                raise InputError(f"{field} is {value!r}; give one of {', '.join(choices)}")
+        object.__setattr__(self, "options", frozenset(self.options))
+        object.__setattr__(self, "dtypes", tuple(self.dtypes))
+        for option in sorted(self.options - set(OPTIONS)):
+            raise InputError(f"options has {option!r}; give some of {', '.join(OPTIONS)}")
+        for dtype in self.dtypes:
+            if dtype not in DTYPES:
+                raise InputError(f"dtypes has {dtype!r}; give some of {', '.join(DTYPES)}")
+        if not self.dtypes:
+            raise InputError(f"dtypes is empty; give some of {', '.join(DTYPES)}")
+        if "bfloat16" in self.dtypes and self.framework == "numpy":
+            raise InputError("dtypes has 'bfloat16', which NumPy lacks; give framework='torch'")
+        for field, least in (("max_batch", 1), ("max_vocabulary", 2), ("max_draft_length", 1)):
+            limit = getattr(self, field)
+            if limit is not None and (not isinstance(limit, int) or limit < least):
+                raise InputError(f"{field} is {limit!r}; give None or a whole number of at least {least}")
+        wanted = TreeRule if self.protocol == "tree" else Rule
+        if self.rule is not None and not isinstance(self.rule, wanted):
+            kind = f"{wanted.__module__.rsplit('.', 1)[0]}.{wanted.__name__}"
+            raise InputError(f"rule is {self.rule!r}; protocol {self.protocol} wants a {kind}")
+
+    def replace(self, **changes: Any) -> Subject:
+        """Return the subject with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def draft_optional(self) -> bool:
+        """Whether drafts without draft rows (None) can be given."""
+        return self.draft != "required"
+
+
+def as_subject(
+    thing: Any, *, protocol: str | None = None, rule: Any = None, name: str | None = None, **fields: Any
+) -> Subject:
+    """Make a `Subject` of a callable, or of a subject with some fields changed.
+
+    Parameters
+    ----------
+    thing
+        A `Subject`, or a callable. A callable may carry a subject as its attribute ``subject``.
+    protocol
+        Defaults to None: read off the names of the callable's parameters.
+    rule
+        A rule, its name (see `specsim.validation.conformance.rules.get_rule`), or None.
+    name
+        Defaults to None: the callable's own.
+    fields
+        More fields of `Subject`. Options default to those that appear among the callable's parameters.
+
+    Raises
+    ------
+    InputError
+        The callable fits no protocol, or a field is wrong.
+    """
+    from specsim.validation.conformance.rules import get_rule
+
+    subject = thing if isinstance(thing, Subject) else getattr(thing, "subject", None)
+    changes = {**fields, **{key: value for key, value in (("name", name), ("protocol", protocol)) if value}}
+    if isinstance(subject, Subject):
+        if rule is not None:
+            changes["rule"] = get_rule(rule, tree=changes.get("protocol", subject.protocol) == "tree")
+        return subject.replace(**changes) if changes else subject
+    if not callable(thing):
+        raise InputError(f"subject is {thing!r}; give a callable, or a specsim.testing.Subject")
+    parameters = _parameters(thing)
+    changes.setdefault("name", getattr(thing, "__name__", type(thing).__name__))
+    if "protocol" not in changes:
+        changes["protocol"] = _guess_protocol(changes["name"], parameters)
+    if "options" not in changes:
+        changes["options"] = frozenset(parameters) & frozenset(OPTIONS)
+    changes["rule"] = None if rule is None else get_rule(rule, tree=changes["protocol"] == "tree")
+    return Subject(run=thing, **changes)
+
+
+def load_subjects(text: str, **fields: Any) -> tuple[Subject, ...]:
+    """Import what ``module:name`` or ``path/to/file.py:name`` names.
+
+    The name may stand for a callable, a `Subject`, a sequence of subjects, or a function named ``subjects``
+    that returns one.
+
+    Raises
+    ------
+    InputError
+        There is no such module, file or name, or it is no subject.
+    """
+    source, _, attribute = text.rpartition(":")
+    if not source or not attribute:
+        raise InputError(f"target is {text!r}; write it as module:callable or file.py:callable")
+    module = _import(source)
+    thing: Any = module
+    for part in attribute.split("."):
+        if not hasattr(thing, part):
+            raise InputError(f"target is {text!r}; {source} has no {attribute!r}")
+        thing = getattr(thing, part)
+    if attribute.rsplit(".", 1)[-1] == "subjects" and callable(thing):
+        thing = thing()
+    if isinstance(thing, Iterable) and not isinstance(thing, str) and not callable(thing):
+        found = tuple(as_subject(item, **fields) for item in thing)
+        if not found:
+            raise InputError(f"target is {text!r}, which holds no subject; give at least one")
+        return found
+    return (as_subject(thing, **fields),)
+
+
+def _import(source: str) -> Any:
+    if source.endswith(".py"):
+        if not os.path.isfile(source):
+            raise InputError(f"target file {source} is missing; check the path")
+        name = os.path.splitext(os.path.basename(source))[0]
+        specification = importlib.util.spec_from_file_location(name, source)
+        assert specification is not None and specification.loader is not None
+        module = importlib.util.module_from_spec(specification)
+        sys.modules[name] = module
+        try:
+            specification.loader.exec_module(module)
+        except Exception as error:
+            sys.modules.pop(name, None)
+            raise InputError(
+                f"target file {source} cannot be imported: {type(error).__name__}: {error}; run it on its own"
+            ) from error
+        return module
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(source)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"target module {source} cannot be imported: {type(error).__name__}: {error};"
+            f" give a module that 'python -c \"import {source}\"' can import"
+        ) from error
+
+
+def _parameters(thing: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(thing).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _guess_protocol(name: str, parameters: tuple[str, ...]) -> str:
+    for protocol, wanted in PROTOCOLS.items():
+        if parameters[: len(wanted)] == wanted:
+            return protocol
+    listed = "; ".join(f"{protocol}({', '.join(wanted)})" for protocol, wanted in PROTOCOLS.items())
+    raise InputError(
+        f"protocol of {name}({', '.join(parameters)}) cannot be told from its parameters;"
+        f" name it (--protocol, protocol=), or name the parameters as one of {listed}"
+    )
