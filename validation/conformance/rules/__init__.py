@@ -13,7 +13,19 @@ from specsim.validation.conformance.rules.base import Rule, TreeRule, position_r
 __all__ = ["Rule", "TreeRule", "all_rules", "all_tree_rules", "get_rule", "position_rule"]
 
 #: Modules of this package that define rules, as module-level names.
-_MODULES = ("lossless", "lossy", "bugs", "coin_bugs", "trees", "tree_bugs")
+_MODULES = (
+    "lossless",
+    "couplings",
+    "drafters",
+    "lossy",
+    "bugs",
+    "block_bugs",
+    "draft_bugs",
+    "row_bugs",
+    "coin_bugs",
+    "trees",
+    "tree_bugs",
+)
 
 
 @cache
@@ -21,7 +33,9 @@ def _listed(kind: type) -> tuple[Any, ...]:
     found = []
     for module in _MODULES:
         names = vars(import_module(f"{__name__}.{module}"))
-        found += [value for key, value in names.items() if isinstance(value, kind) and not key.startswith("_")]
+        found += [
+            value for key, value in names.items() if isinstance(value, kind) and not key.startswith("_")
+        ]
     unique = tuple(dict.fromkeys(found))
     names_of = [rule.name for rule in unique]
     for name in names_of:

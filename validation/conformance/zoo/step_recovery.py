@@ -1,0 +1,146 @@
+"""Verification steps that replace rejected tokens by the wrong law (class 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from specsim.validation.conformance.rules import block_bugs, bugs
+from specsim.validation.conformance.rules.lossless import BLOCK, ONE_HOT, RATIO
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.zoo.model import Mutant
+from specsim.validation.conformance.zoo.sampling import (
+    Floats,
+    Integers,
+    Step,
+    at,
+    draw,
+    emit,
+    emit_count,
+    finals,
+    floats,
+    gap,
+    quotient,
+    to_bfloat16,
+    without,
+)
+
+SEEN = ("residual", "joint-law")
+
+
+def _ratio_step(target: Floats, draft: Floats, drafted: Integers, replacements: Floats, seed: int) -> Step:
+    """Test by the ratio; draw replacements from the given rows and the bonus token from the target."""
+    generator = np.random.default_rng(seed)
+    accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))
+    last = draw(finals(replacements, target[:, -1]), generator.random((len(drafted), drafted.shape[1] + 1)))
+    return emit(drafted, accepted, last)
+
+
+def recovery_from_target(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Replace a rejected token by a draw from the target."""
+    target, draft = floats(target), floats(draft)
+    return _ratio_step(target, draft, drafted, target[:, :-1], seed)
+
+
+def recovery_excess(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Subtract the wrong way round."""
+    target, draft = floats(target), floats(draft)
+    return _ratio_step(target, draft, drafted, gap(draft, target[:, :-1]), seed)
+
+
+def recovery_distance(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Take the absolute value of the difference."""
+    target, draft = floats(target), floats(draft)
+    weights = np.abs(target[:, :-1] - draft)
+    weights = np.where(weights.sum(axis=-1, keepdims=True) > 0, weights, target[:, :-1])
+    return _ratio_step(target, draft, drafted, weights, seed)
+
+
+def ratio_without_rejected(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Only take the rejected token out of the target."""
+    target, draft = floats(target), floats(draft)
+    return _ratio_step(target, draft, drafted, without(target[:, :-1], drafted), seed)
+
+
+def recovery_log_ratio(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Compute the residual in bfloat16 logarithms, without log1p."""
+    target, draft = floats(target), floats(draft)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_target, log_draft = to_bfloat16(np.log(target[:, :-1])), to_bfloat16(np.log(draft))
+        left = to_bfloat16(1.0 - to_bfloat16(np.exp(log_draft - log_target)))
+        weights = np.where(left > 0, np.exp(log_target) * left, 0.0)
+    weights = np.where(weights.sum(axis=-1, keepdims=True) > 0, weights, target[:, :-1])
+    return _ratio_step(target, draft, drafted, weights, seed)
+
+
+def residual_clamped(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Clamp the residual from below, so that tokens of no mass are drawn now and then."""
+    target, draft = floats(target), floats(draft)
+    return _ratio_step(target, draft, drafted, np.maximum(target[:, :-1] - draft, 1e-3), seed)
+
+
+def one_hot_gap(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Test as if drafts were one-hot, replace as if they were sampled."""
+    target, draft = floats(target), floats(draft)
+    generator = np.random.default_rng(seed)
+    accepted = generator.random(drafted.shape) < at(target[:, :-1], drafted)
+    rows = finals(gap(target[:, :-1], draft), target[:, -1])
+    return emit(drafted, accepted, draw(rows, generator.random(rows.shape[:2])))
+
+
+def _longest(tests: Any) -> Integers:
+    """Return the number of the last test that succeeds (from 1), or 0."""
+    length = tests.shape[1]
+    found: Integers = np.where(tests, np.arange(1, length + 1), 0).max(axis=1)
+    return found
+
+
+def block_plain_residual(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Keep the longest prefix whose product of ratios passes; replace by the residual of one token."""
+    target, draft = floats(target), floats(draft)
+    generator = np.random.default_rng(seed)
+    ratios = quotient(at(target[:, :-1], drafted), at(draft, drafted))
+    weight = np.ones(len(drafted))
+    tests = np.zeros(drafted.shape, dtype=bool)
+    for i in range(drafted.shape[1]):
+        weight = np.minimum(1.0, weight * ratios[:, i])
+        tests[:, i] = generator.random(len(drafted)) < weight
+    rows = finals(gap(target[:, :-1], draft), target[:, -1])
+    return emit_count(drafted, _longest(tests), draw(rows, generator.random(rows.shape[:2])))
+
+
+def block_one_hot(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Keep the longest prefix by the product of target probabilities, as if the draft's were all 1."""
+    target = floats(target)
+    generator = np.random.default_rng(seed)
+    product = np.cumprod(at(target[:, :-1], drafted), axis=1)
+    tests = generator.random(drafted.shape) < product
+    rows = finals(without(target[:, :-1], drafted), target[:, -1])
+    return emit_count(drafted, _longest(tests), draw(rows, generator.random(rows.shape[:2])))
+
+
+def _mutant(run: Any, law: Any, claims: Any, killed_by: tuple[str, ...] = SEEN, **fields: Any) -> Mutant:
+    name = law.name
+    return Mutant(
+        name=name,
+        description=law.title,
+        cite=law.source,
+        bug_class=law.bug_class,
+        subject=Subject(name=name, protocol="step", run=run, rule=claims, **fields),
+        law=law,
+        killed_by=killed_by,
+    )
+
+
+MUTANTS = (
+    _mutant(recovery_from_target, bugs.RECOVERY_FROM_TARGET, RATIO),
+    _mutant(recovery_excess, bugs.RECOVERY_EXCESS, RATIO),
+    _mutant(recovery_distance, bugs.RECOVERY_DISTANCE, RATIO),
+    _mutant(ratio_without_rejected, bugs.RATIO_WITHOUT_REJECTED, RATIO),
+    _mutant(recovery_log_ratio, bugs.RECOVERY_LOG_RATIO, RATIO, ("residual",)),
+    _mutant(residual_clamped, bugs.RESIDUAL_CLAMPED, RATIO, ("zero-mass",)),
+    _mutant(one_hot_gap, bugs.ONE_HOT_GAP, ONE_HOT),
+    _mutant(block_plain_residual, block_bugs.BLOCK_PLAIN_RESIDUAL, BLOCK, ("joint-law",)),
+    _mutant(block_one_hot, block_bugs.BLOCK_ONE_HOT, ONE_HOT, ("joint-law",), draft="optional"),
+)
