@@ -36,6 +36,7 @@ from specsim.ngrams import from_ngrams
 from specsim.pair_files import read_pair
 from specsim.pairs import ModelPair
 from specsim.row_families import ROW_FAMILIES
+from specsim.trace_pairs import from_trace
 
 _ITEM = re.compile(r'\s*(?:(?P<key>[A-Za-z_]\w*)\s*=)?\s*(?P<value>"[^"]*"|[^",]*?)\s*(?P<end>,|$)')
 
@@ -159,6 +160,10 @@ def _ngrams(*, file: str, **values: Any) -> ModelPair:
     return from_ngrams(Path(file), **values)
 
 
+def _trace(*, file: str, **values: Any) -> ModelPair:
+    return from_trace(Path(file), **values)
+
+
 #: Descriptors by keyword.
 ALGORITHMS: dict[str, Entry] = {
     Autoregressive.keyword: Entry(
@@ -240,6 +245,12 @@ PAIRS: dict[str, Entry] = {
         },
         required=("file", "horizon"),
         help="Estimated from a text file: n-gram models of two orders.",
+    ),
+    "trace": Entry(
+        build=_trace,
+        keys={"file": _TEXT, "reading": _choice("rows", "path", "markov"), "horizon": _WHOLE},
+        required=("file",),
+        help="Rows of real models along recorded continuations (specsim models trace record).",
     ),
 }
 

@@ -207,6 +207,13 @@ class ModelPair:
 
         return read_pair(path)
 
+    @classmethod
+    def from_trace(cls, source: Any, **options: Any) -> ModelPair:
+        """Build a pair from a trace of real models; parameters and errors: `trace_pairs.from_trace`."""
+        from specsim.trace_pairs import from_trace
+
+        return from_trace(source, **options)
+
     def to_file(self, path: str | os.PathLike[str]) -> None:
         """Write the pair as netCDF, atomically; errors are those of `specsim.pair_files.write_pair`."""
         from specsim.pair_files import write_pair
