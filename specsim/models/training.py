@@ -8,13 +8,13 @@ The folder that `train_pair` makes::
     OUT/training.json   what was trained, on what, and what came of it; see `Trained`
 
 ``transformers.AutoModelForCausalLM`` and ``AutoTokenizer`` load both folders without network. Token b is byte
-b of the text; token 256 ends a text, and as first token begins one of whose past nothing is known. Weights are
-float32.
+b of the text; token 256 ends a text, and as first token begins one of whose past nothing is known. Weights
+are float32.
 
-Reproducible: the batch of a step is a function of the seed and of the number of the step, the first weights of
-the seed. The same text, size, number of steps, seed and number of threads give the same bytes of weights, also
-when the training was cut short and resumed, with the same versions of torch and transformers on the same kind
-of processor. Other threads, versions or processors change last bits, which training amplifies.
+Reproducible: the batch of a step is a function of the seed and of the number of the step, the first weights
+of the seed. The same text, size, number of steps, seed and number of threads give the same bytes of weights,
+also when the training was cut short and resumed, with the same versions of torch and transformers on the same
+kind of processor. Other threads, versions or processors change last bits, which training amplifies.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def train_pair(
     """
     plan, steps, minutes, seed, threads = _settings(size, steps, minutes, seed, threads)
     data = _read(Path(text), size, plan)
-    digest = hashlib.sha256(memoryview(data)).hexdigest()
+    digest = hashlib.sha256(data.data).hexdigest()
     with new_folder(out, entries=ENTRIES, overwrite=overwrite) as folder, _reproducible(seed, threads):
         learners = [
             Learner("draft", plan.draft, plan.context),
