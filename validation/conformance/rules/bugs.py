@@ -14,6 +14,8 @@ from specsim.validation.conformance.rules.base import (
     positive_part,
     ratio,
 )
+from specsim.validation.conformance.rules.draft_bugs import eight_bits
+from specsim.validation.conformance.rules.drafters import likeliest
 from specsim.validation.conformance.rules.lossless import (
     RATIO,
     gap_residual,
@@ -93,23 +95,21 @@ ONE_HOT_GAP = position_rule(
 
 
 def _log_residual(target: Floats, draft: Floats | None) -> Floats:
-    """Return target * (1 - draft / target), where logarithms and the difference have 8 significant bits."""
+    """Return target * (1 - draft / target) from logits of size 20 with 8 significant bits.
+
+    The quotient and the difference have 8 bits too, as in log(1 - quotient) without log1p.
+    """
     rows = need_draft(draft, "recovery-log-ratio")
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_target, log_draft = _eight_bits(np.log(target)), _eight_bits(np.log(rows))
-        inside = _eight_bits(np.exp(log_draft - log_target))
-        weights = np.exp(log_target) * np.maximum(_eight_bits(1.0 - inside), 0.0)
+        log_target, log_draft = eight_bits(np.log(target) + 20.0), eight_bits(np.log(rows) + 20.0)
+        inside = eight_bits(np.exp(log_draft - log_target))
+        weights = np.exp(log_target - 20.0) * np.maximum(eight_bits(1.0 - inside), 0.0)
     return positive_part(np.where(target > 0, weights, 0.0), target)
-
-
-def _eight_bits(values: Floats) -> Floats:
-    mantissa, exponent = np.frexp(values)
-    return np.where(np.isfinite(values), np.ldexp(np.rint(mantissa * 256.0) / 256.0, exponent), values)
 
 
 RECOVERY_LOG_RATIO = position_rule(
     name="recovery-log-ratio",
-    title="ratio test, but the residual is computed as log(1 - ratio) in bfloat16",
+    title="ratio test, but the residual is computed as log(1 - ratio) from logits in bfloat16",
     source="vllm-project/vllm#46665",
     lossless=False,
     acceptance=ratio_acceptance,
@@ -192,7 +192,7 @@ MATCH_OR_ONE_HOT = position_rule(
     lossless=False,
     acceptance=lambda target, draft: 1.0 - (1.0 - target) ** 2,
     residual=without_rejected,
-    draw=lambda rows: np.eye(rows.shape[-1])[rows.argmax(axis=-1)],
+    draw=likeliest,
     bug_class=ACCEPTANCE,
 )
 

@@ -1,1 +1,234 @@
-"""Filled in below."""
+"""Wrong rules whose random numbers are shared, used twice, or too coarse."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from specsim.validation.conformance.rules.base import (
+    Floats,
+    Integers,
+    Rule,
+    at_token,
+    need_draft,
+    positive_part,
+)
+from specsim.validation.conformance.rules.couplings import second_draw_law
+from specsim.validation.conformance.rules.lossless import gap_residual, ratio_acceptance
+
+COINS = "4 randomness"
+
+
+def _steps(rows: Floats) -> tuple[Floats, Floats]:
+    """Return where the interval of each token begins and ends when a uniform inverts the row."""
+    ends = np.cumsum(rows, axis=-1)
+    ends = ends / ends[..., -1:]
+    begins = np.concatenate([np.zeros_like(ends[..., :1]), ends[..., :-1]], axis=-1)
+    return begins, ends
+
+
+def _inverted(rows: Floats, low: Floats, high: Floats) -> Floats:
+    """Return the law of the token that inverts the row at a uniform between `low` and `high` ``(...)``.
+
+    The row itself where there is nothing between.
+    """
+    begins, ends = _steps(rows)
+    low, high = low[..., None], high[..., None]
+    inside = np.maximum(np.minimum(ends, high) - np.maximum(begins, low), 0.0)
+    return positive_part(inside, rows)
+
+
+def _shared_noise(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
+    rows = need_draft(draft, "shared-gumbel")
+    length = drafted.shape[-1]
+    accepted = at_token(ratio_acceptance(target[..., :length, :], rows), drafted)
+    recovery = second_draw_law(rows, gap_residual(target[..., :length, :], rows), drafted)
+    return _in_order(accepted, recovery, target[..., length, :])
+
+
+def _in_order(accepted: Floats, recovery: Floats, bonus: Floats) -> Floats:
+    """Return the law of tests one after the other.
+
+    Parameters
+    ----------
+    accepted
+        Probability of accepting each drafted token, ``(..., K)``.
+    recovery
+        Law of its replacement, ``(..., K, V)``.
+    bonus
+        ``(..., V)``.
+    """
+    reached = np.cumprod(np.concatenate([np.ones_like(accepted[..., :1]), accepted], axis=-1), axis=-1)
+    replaced = (reached[..., :-1] * (1.0 - accepted))[..., None] * recovery
+    whole = reached[..., -1, None] * bonus
+    return np.concatenate([replaced, whole[..., None, :]], axis=-2)
+
+
+SHARED_GUMBEL = Rule(
+    name="shared-gumbel",
+    title="ratio rule, but the residual is drawn with the noise that drew the rejected token",
+    source="vllm-project/vllm#54282",
+    lossless=False,
+    law=_shared_noise,
+    bug_class=COINS,
+)
+
+
+def _reusing(bonus_too: bool, name: str, title: str, source: str) -> Rule:
+    def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
+        rows = need_draft(draft, name)
+        length = drafted.shape[-1]
+        accepted = at_token(ratio_acceptance(target[..., :length, :], rows), drafted)
+        recovery = _inverted(gap_residual(target[..., :length, :], rows), accepted, np.ones_like(accepted))
+        bonus = target[..., length, :]
+        if bonus_too:
+            bonus = _inverted(bonus, np.zeros(accepted.shape[:-1]), accepted[..., -1])
+        return _in_order(accepted, recovery, bonus)
+
+    return Rule(name=name, title=title, source=source, lossless=False, law=law, bug_class=COINS)
+
+
+REUSED_COIN = _reusing(
+    False,
+    "reused-coin",
+    "the uniform that rejected a token also inverts the distribution function of the residual",
+    "flashinfer-ai/flashinfer#424",
+)
+
+REUSED_LAST_COIN = _reusing(
+    True,
+    "reused-last-coin",
+    "the uniform of the last test also draws the token behind it, replacement or bonus",
+    "sgl-project/sglang#7231",
+)
+
+
+def _draft_coin(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
+    rows = need_draft(draft, "draft-coin")
+    length = drafted.shape[-1]
+    threshold = at_token(ratio_acceptance(target[..., :length, :], rows), drafted)
+    begins, ends = _steps(rows)
+    low, high = at_token(begins, drafted), at_token(ends, drafted)
+    width = np.where(high > low, high - low, 1.0)
+    accepted = np.clip((threshold - low) / width, 0.0, 1.0)
+    return _in_order(accepted, gap_residual(target[..., :length, :], rows), target[..., length, :])
+
+
+DRAFT_COIN = Rule(
+    name="draft-coin",
+    title="the uniform that drew a drafted token is also the coin of its test",
+    source="easily made: one stream, rewound; compare vllm-project/vllm#54282",
+    lossless=False,
+    law=_draft_coin,
+    bug_class=COINS,
+)
+
+
+def _one_coin(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
+    rows = need_draft(draft, "one-coin-per-block")
+    length = drafted.shape[-1]
+    accepted = at_token(ratio_acceptance(target[..., :length, :], rows), drafted)
+    lowest = np.minimum.accumulate(accepted, axis=-1)
+    reached = np.concatenate([np.ones_like(lowest[..., :1]), lowest], axis=-1)
+    stopped = reached - np.concatenate([lowest, np.zeros_like(lowest[..., :1])], axis=-1)
+    finals = np.concatenate([gap_residual(target[..., :length, :], rows), target[..., length:, :]], axis=-2)
+    return stopped[..., None] * finals
+
+
+ONE_COIN = Rule(
+    name="one-coin-per-block",
+    title="all drafted tokens of a step are tested with the same uniform",
+    source="flashinfer-ai/flashinfer#424",
+    lossless=False,
+    law=_one_coin,
+    bug_class=COINS,
+)
+
+
+def _below(bounds: Floats, count: int) -> Floats:
+    """Return the probability that a multiple of 1 / count, uniform in [0, 1), is below each bound."""
+    return np.clip(np.ceil(bounds * count), 0, count) / count
+
+
+def coarse_coins(bits: int) -> Rule:
+    """Return the ratio rule with uniforms that are multiples of ``2 ** -bits``."""
+    count = 2**bits
+
+    def inverted(weights: Floats) -> Floats:
+        begins, ends = _steps(weights)
+        return _below(ends, count) - _below(begins, count)
+
+    def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
+        rows = need_draft(draft, "coarse-coins")
+        length = drafted.shape[-1]
+        own = target[..., :length, :]
+        part = np.maximum(own - rows, 0.0)
+        weights = np.where(part.sum(axis=-1, keepdims=True) > 0, part, own)
+        accepted = _below(at_token(ratio_acceptance(own, rows), drafted), count)
+        return _in_order(accepted, inverted(weights), inverted(target[..., length, :]))
+
+    return Rule(
+        name="coarse-coins",
+        title=f"ratio rule with uniforms of {bits} bits",
+        source="vllm-project/vllm#51367, for a narrower type",
+        lossless=False,
+        law=law,
+        bug_class=COINS,
+    )
+
+
+def coarse_gumbel_law(weights: Floats, bits: int) -> Floats:
+    """Return the law of argmax(log weight - log(-log u)) with u uniform on multiples of ``2 ** -bits``.
+
+    u is below 1 and may be 0, whose score is minus infinity. The first of equal scores wins, so that token 0
+    does when all scores are.
+
+    Parameters
+    ----------
+    weights
+        Shape ``(..., V)``, any total.
+    """
+    flat, inverse = np.unique(weights.reshape(-1, weights.shape[-1]), axis=0, return_inverse=True)
+    count = 2**bits
+    grid = np.arange(1, count) / count
+    laws = np.zeros(flat.shape)
+    for row, law in zip(flat, laws, strict=True):
+        support = np.flatnonzero(row > 0)
+        for token in support:
+            # Token j scores less than `token` iff its uniform is less than u ** (weight j / weight).
+            wins = np.full(len(grid), 1.0 / count)
+            for other in support[support != token]:
+                bound = grid ** (row[other] / row[token]) * count
+                under = np.ceil(bound) if other < token else np.floor(bound) + 1.0
+                wins *= np.clip(under, 0.0, count) / count
+            law[token] = wins.sum()
+        law[0] += float(count) ** -len(support)
+        law /= law.sum()  # ties that rounding sees on one side only
+    return laws[inverse.reshape(-1)].reshape(weights.shape)
+
+
+def coarse_gumbel(bits: int) -> Rule:
+    """Return the ratio rule that draws replacements and bonus with Gumbel noise of few bits."""
+
+    def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
+        rows = need_draft(draft, "coarse-gumbel")
+        length = drafted.shape[-1]
+        own = target[..., :length, :]
+        part = np.maximum(own - rows, 0.0)
+        weights = np.where(part.sum(axis=-1, keepdims=True) > 0, part, own)
+        accepted = at_token(ratio_acceptance(own, rows), drafted)
+        return _in_order(
+            accepted, coarse_gumbel_law(weights, bits), coarse_gumbel_law(target[..., length, :], bits)
+        )
+
+    return Rule(
+        name="coarse-gumbel",
+        title=f"ratio rule with Gumbel noise from uniforms of {bits} bits",
+        source="vllm-project/vllm#51367, for a narrower type",
+        lossless=False,
+        law=law,
+        bug_class=COINS,
+    )
+
+
+COARSE_COINS = coarse_coins(8)
+COARSE_GUMBEL = coarse_gumbel(11)

@@ -5,6 +5,7 @@ None of it knows a law: the exact laws in ``rules`` share no code with this.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,24 @@ def emit(drafted: Integers, accepted: NDArray[np.bool_], last: Integers) -> Step
         For every number of accepted tokens, the token that would follow; shape ``(B, K + 1)``.
     """
     return emit_count(drafted, np.cumprod(accepted, axis=1).sum(axis=1), last)
+
+
+def draft_tokens(models: Any, choose: Callable[[Floats], Integers]) -> tuple[Integers, Floats]:
+    """Draft token by token; return the tokens ``(B, K)`` and the draft rows ``(B, K, V)``.
+
+    Parameters
+    ----------
+    models
+        Of the protocol draft-and-verify.
+    choose
+        From the rows of one position ``(B, V)``, the tokens ``(B,)``.
+    """
+    drafted = np.zeros((models.batch, 0), dtype=np.int64)
+    rows = []
+    for _ in range(models.draft_length):
+        rows.append(floats(models.draft(drafted)))
+        drafted = np.concatenate([drafted, choose(rows[-1])[:, None]], axis=1)
+    return drafted, np.stack(rows, axis=1)
 
 
 def emit_count(drafted: Integers, count: Integers, last: Integers) -> Step:

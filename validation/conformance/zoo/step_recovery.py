@@ -64,10 +64,11 @@ def ratio_without_rejected(target: Any, draft: Any, drafted: Any, seed: int) -> 
 
 
 def recovery_log_ratio(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Compute the residual in bfloat16 logarithms, without log1p."""
+    """Compute the residual from bfloat16 logits of size 20, without log1p."""
     target, draft = floats(target), floats(draft)
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_target, log_draft = to_bfloat16(np.log(target[:, :-1])), to_bfloat16(np.log(draft))
+        log_target = to_bfloat16(np.log(target[:, :-1]) + 20.0)
+        log_draft = to_bfloat16(np.log(draft) + 20.0)
         left = to_bfloat16(1.0 - to_bfloat16(np.exp(log_draft - log_target)))
         weights = np.where(left > 0, np.exp(log_target) * left, 0.0)
     weights = np.where(weights.sum(axis=-1, keepdims=True) > 0, weights, target[:, :-1])
