@@ -315,3 +315,25 @@ BONUS_UNWRITTEN = wrong_bonus(
     "easily made: a buffer one token too short; compare vllm-project/vllm#9730",
     lambda target, draft, drafted: np.eye(target.shape[-1])[np.zeros(drafted.shape[:-1], dtype=np.int64)],
 )
+
+
+def capped_ratio(cap: float) -> Rule:
+    """Return the ratio rule whose acceptance is at most `cap`, and whose empty residual gives token 0."""
+
+    def residual(target: Floats, draft: Floats | None) -> Floats:
+        first = np.zeros_like(target)
+        first[..., 0] = 1.0
+        return positive_part(target - need_draft(draft, "capped-ratio"), first)
+
+    return position_rule(
+        name="capped-ratio",
+        title=f"a token is accepted with min({cap:g}, target / draft), and an empty residual gives token 0",
+        source="easily made: a clamp for the logarithm; compare vllm-project/vllm#41834",
+        lossless=False,
+        acceptance=lambda target, draft: np.minimum(cap, ratio(target, need_draft(draft, "capped-ratio"))),
+        residual=residual,
+        bug_class=EDGES,
+    )
+
+
+CAPPED_RATIO = capped_ratio(0.99)

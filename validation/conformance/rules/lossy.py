@@ -196,7 +196,7 @@ def mentored_law(target: Floats, draft: Floats, divergence: float) -> Floats:
 
     def clipped(low: Floats) -> Floats:
         bottom, top = np.zeros(shape), np.full(shape, 60.0)  # log b
-        for _ in range(80):
+        for _ in range(52):
             middle = 0.5 * (bottom + top)
             mass = np.clip(draft, low * target, np.exp(middle) * target).sum(axis=-1, keepdims=True)
             bottom, top = np.where(mass < 1, middle, bottom), np.where(mass < 1, top, middle)
@@ -209,7 +209,7 @@ def mentored_law(target: Floats, draft: Floats, divergence: float) -> Floats:
         return total
 
     near, far = np.ones(shape), np.zeros(shape)
-    for _ in range(80):
+    for _ in range(52):
         middle = 0.5 * (near + far)
         too_far = distance(clipped(middle)) > divergence
         near, far = np.where(too_far, near, middle), np.where(too_far, middle, far)

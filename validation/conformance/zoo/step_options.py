@@ -1,0 +1,161 @@
+"""Verification steps that apply temperature, top-k or top-p to one side, or twice (class 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from specsim.validation.conformance.rules.lossless import RATIO
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.zoo.model import Mutant
+from specsim.validation.conformance.zoo.sampling import (
+    Floats,
+    Integers,
+    Step,
+    at,
+    draw,
+    emit,
+    filtered,
+    finals,
+    floats,
+    gap,
+    quotient,
+)
+
+PARAMETERS = "5 parameters, history"
+
+
+def _step(target: Floats, draft: Floats, drafted: Integers, seed: int) -> Step:
+    generator = np.random.default_rng(seed)
+    accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))
+    rows = finals(gap(target[:, :-1], draft), target[:, -1])
+    return emit(drafted, accepted, draw(rows, generator.random(rows.shape[:2])))
+
+
+def temperature_target_ignored(
+    target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
+) -> Step:
+    """Leave the target at temperature 1."""
+    return _step(floats(target), filtered(floats(draft), temperature), drafted, seed)
+
+
+def temperature_draft_ignored(
+    target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
+) -> Step:
+    """Leave the draft at temperature 1."""
+    return _step(filtered(floats(target), temperature), floats(draft), drafted, seed)
+
+
+def temperature_twice(
+    target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
+) -> Step:
+    """Divide the target's logits by the temperature twice."""
+    once = filtered(floats(target), temperature)
+    return _step(filtered(once, temperature), filtered(floats(draft), temperature), drafted, seed)
+
+
+def bonus_without_temperature(
+    target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
+) -> Step:
+    """Draw the bonus token at temperature 1."""
+    raw = floats(target)
+    rows = filtered(raw, temperature)
+    rows[:, -1] = raw[:, -1]
+    return _step(rows, filtered(floats(draft), temperature), drafted, seed)
+
+
+def top_p_skipped(target: Any, draft: Any, drafted: Any, seed: int, top_p: float | None = None) -> Step:
+    """Verify against the whole target row."""
+    return _step(floats(target), filtered(floats(draft), top_p=top_p), drafted, seed)
+
+
+def top_p_not_normalised(
+    target: Any, draft: Any, drafted: Any, seed: int, top_p: float | None = None
+) -> Step:
+    """Cut the target's tail and leave what is kept as it was."""
+    raw = floats(target)
+    cut = np.where(filtered(raw, top_p=top_p) > 0, raw, 0.0)
+    return _step(cut, filtered(floats(draft), top_p=top_p), drafted, seed)
+
+
+def top_k_on_draft_only(target: Any, draft: Any, drafted: Any, seed: int, top_k: int | None = None) -> Step:
+    """Filter the draft and not the target."""
+    return _step(floats(target), filtered(floats(draft), top_k=top_k), drafted, seed)
+
+
+def top_k_one_more(target: Any, draft: Any, drafted: Any, seed: int, top_k: int | None = None) -> Step:
+    """Keep one token too many on both sides of the test."""
+    more = None if top_k is None else top_k + 1
+    return _step(filtered(floats(target), top_k=more), filtered(floats(draft), top_k=more), drafted, seed)
+
+
+def _mutant(name: str, option: str, description: str, cite: str, run: Any) -> Mutant:
+    return Mutant(
+        name=name,
+        description=description,
+        cite=cite,
+        bug_class=PARAMETERS,
+        subject=Subject(name=name, protocol="step", run=run, rule=RATIO, options=frozenset({option})),
+        killed_by=(option.replace("_", "-"),),
+    )
+
+
+MUTANTS = (
+    _mutant(
+        "temperature-target-ignored",
+        "temperature",
+        "the target is read at temperature 1 whatever was asked for",
+        "vllm-project/vllm#9834",
+        temperature_target_ignored,
+    ),
+    _mutant(
+        "temperature-draft-ignored",
+        "temperature",
+        "the test reads the draft at temperature 1, which was drawn at another",
+        "vllm-project/vllm-ascend#6685",
+        temperature_draft_ignored,
+    ),
+    _mutant(
+        "temperature-twice",
+        "temperature",
+        "the target is divided by the temperature twice",
+        "vllm-project/vllm-ascend#6685",
+        temperature_twice,
+    ),
+    _mutant(
+        "bonus-without-temperature",
+        "temperature",
+        "the bonus token is drawn at temperature 1",
+        "ohdearquant/lattice#388, a temperature that is fixed",
+        bonus_without_temperature,
+    ),
+    _mutant(
+        "top-p-skipped",
+        "top_p",
+        "top-p is not applied to the target in verification",
+        "mlc-ai/mlc-llm#2940",
+        top_p_skipped,
+    ),
+    _mutant(
+        "top-p-not-normalised",
+        "top_p",
+        "the target's rows are cut by top-p and not normalised again",
+        "huggingface/transformers#47932, the same slip on the target's side",
+        top_p_not_normalised,
+    ),
+    _mutant(
+        "top-k-on-draft-only",
+        "top_k",
+        "top-k is applied to the draft and not to the target",
+        "vllm-project/vllm#9834",
+        top_k_on_draft_only,
+    ),
+    _mutant(
+        "top-k-one-more",
+        "top_k",
+        "top-k keeps one token too many",
+        "easily made: a threshold that is one off",
+        top_k_one_more,
+    ),
+)
