@@ -13,7 +13,12 @@ from specsim.models.missing import require_torch
 require_torch()
 
 _HOMES = {
+    "decoding": ("decode",),
+    "loading": ("LoadedPair", "load_pair"),
+    "results": ("Decoded", "Memory", "RoundRecord", "Times"),
+    "sampling": ("Sampling",),
     "table_model": ("TableCausalLM", "TableConfig", "table_models"),
+    "verification": ("rule_of",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

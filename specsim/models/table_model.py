@@ -1,9 +1,10 @@
 """`TableCausalLM`: a transformers language model whose logits are exactly the rows of a `ModelPair`.
 
-It goes through every piece of code that a real checkpoint goes through, so the law of what comes out is known.
+It goes through every piece of code that a real checkpoint goes through, so the law of what comes out is
+known.
 Its key-value cache holds the token ids (as keys) and their positions (as values), and nothing else: the
-context of a row is folded from what the cache holds and the mask shows. A cache that is rolled back wrongly, a
-mask that shows a rejected token, or one that hides a written one, therefore gives wrong rows, as in a real
+context of a row is folded from what the cache holds and the mask shows. A cache that is rolled back wrongly,
+a mask that shows a rejected token, or one that hides a written one, therefore gives wrong rows, as in a real
 model. Contexts that forget (Markov pairs) hide such mistakes; whole-prefix pairs do not.
 """
 
@@ -13,7 +14,13 @@ from dataclasses import fields
 from typing import Any
 
 import torch
-from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationMixin,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
@@ -198,6 +205,11 @@ class TableCausalLM(PreTrainedModel, GenerationMixin):
             after = table[contexts * tokens + safe[:, slot, None]]
             contexts = torch.where(moves[:, :, slot], after, contexts)
         return contexts
+
+
+# Folders of table models can then be loaded like any other checkpoint.
+AutoConfig.register(TableConfig.model_type, TableConfig, exist_ok=True)
+AutoModelForCausalLM.register(TableConfig, TableCausalLM, exist_ok=True)
 
 
 def table_models(

@@ -1,0 +1,154 @@
+"""Independent coins that a sequence takes with it into any batch.
+
+A coin is a pure function of (seed, sequence, round, place in the round), by Philox4x32-10 with the words of
+`specsim.engines.philox`. The round is named by the position of its first token (from 1), which no other round
+of the sequence shares. So nothing that a round has drawn and thrown away is ever read again, whatever the
+rule.
+
+Counter: ``(first position of the round, slot, sequence mod 2^32, sequence div 2^32)``; key: the seed. Slot 0
+is the last token of the round, residual or bonus; slot ``1 + depth + branch * 2^24`` is a drafted token,
+whose first 64-bit word draws it and whose second one tests it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from specsim.errors import InputError
+
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_LOW = 0xFFFFFFFF
+
+#: Coins held ready for a whole decoding, at most; beyond that each round computes its own.
+_TABLE = 2**18
+_BRANCH = 2**24
+
+
+def philox(counter: tuple[torch.Tensor, ...], seed: int) -> tuple[torch.Tensor, ...]:
+    """Return the four 32-bit words of each counter.
+
+    Parameters
+    ----------
+    counter
+        Four int64 tensors of one shape, with entries below 2^32.
+    seed
+        The key, from 0 to 2^64 - 1.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Four int64 tensors, entries uniform on [0, 2^32).
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = seed & _LOW, seed >> 32
+    for _ in range(10):
+        # Products wrap modulo 2^64; the shift keeps the sign, hence the masks.
+        first, second = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c2 = ((second >> 32) & _LOW) ^ c1 ^ k0, ((first >> 32) & _LOW) ^ c3 ^ k1
+        c1, c3 = second & _LOW, first & _LOW
+        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
+    return c0, c1, c2, c3
+
+
+def uniforms(seed: int, sequences: torch.Tensor, rounds: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+    """Return two numbers on [0, 1), multiples of 2^-53, for each place, in a last axis of size 2.
+
+    Parameters
+    ----------
+    seed
+        From 0 to 2^64 - 1.
+    sequences, rounds, slots
+        int64, broadcast against each other.
+
+    Returns
+    -------
+    torch.Tensor
+        float64.
+    """
+    sequences, rounds, slots = torch.broadcast_tensors(sequences, rounds, slots)
+    w0, w1, w2, w3 = philox((rounds, slots, sequences & _LOW, sequences >> 32), seed)
+    words = torch.stack([(w0 << 21) | (w1 >> 11), (w2 << 21) | (w3 >> 11)], dim=-1)
+    return words.to(torch.float64) * 2.0**-53
+
+
+class RoundCoins(NamedTuple):
+    """The coins of one round, float64 on [0, 1).
+
+    Attributes
+    ----------
+    draft, accept
+        For drawing and for testing each drafted token, shape ``(batch, length, drafts)``.
+    last
+        For drawing the residual or bonus token, shape ``(batch,)``.
+    """
+
+    draft: torch.Tensor
+    accept: torch.Tensor
+    last: torch.Tensor
+
+
+class Coins:
+    """The coins of the sequences of a batch.
+
+    Parameters
+    ----------
+    seed
+        From 0 to 2^64 - 1.
+    sequences
+        Number of each sequence, int64, shape ``(batch,)``.
+    positions
+        Number of tokens that a sequence may emit.
+    length, drafts
+        Tokens of a draft and number of drafts, at most.
+    """
+
+    def __init__(
+        self, seed: int, sequences: torch.Tensor, *, positions: int, length: int, drafts: int
+    ) -> None:
+        self._seed, self._sequences = seed, sequences
+        self._length, self._drafts = length, drafts
+        device = sequences.device
+        depths = torch.arange(length, dtype=torch.int64, device=device)[:, None]
+        branches = torch.arange(drafts, dtype=torch.int64, device=device)[None, :]
+        nodes = (1 + depths + branches * _BRANCH).reshape(-1)
+        self._slots = torch.cat([torch.zeros(1, dtype=torch.int64, device=device), nodes])
+        self._positions = positions
+        self._table: torch.Tensor | None = None
+        # One small launch per round instead of a hundred, where the memory for it is small.
+        if len(sequences) * positions * len(self._slots) <= _TABLE:
+            rounds = torch.arange(1, positions + 1, dtype=torch.int64, device=device)
+            self._table = uniforms(
+                seed, sequences[:, None, None], rounds[None, :, None], self._slots[None, None, :]
+            )
+
+    def of_round(self, first: torch.Tensor) -> RoundCoins:
+        """Return the coins of the rounds whose first positions (from 1) are `first`, shape ``(batch,)``."""
+        first = first.clamp(1, self._positions)
+        if self._table is None:
+            pairs = uniforms(self._seed, self._sequences[:, None], first[:, None], self._slots[None, :])
+        else:
+            pairs = self._table[torch.arange(len(first), device=first.device), first - 1]
+        nodes = pairs[:, 1:].reshape(len(first), self._length, self._drafts, 2)
+        return RoundCoins(nodes[..., 0], nodes[..., 1], pairs[:, 0, 0])
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Keep these rows of the batch, in this order."""
+        self._sequences = self._sequences[rows]
+        if self._table is not None:
+            self._table = self._table[rows]
+
+
+def check_seed(seed: int) -> int:
+    """Return the seed.
+
+    Raises
+    ------
+    InputError
+        It is not a whole number from 0 to 2^64 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise InputError(f"seed is {seed!r}; give a whole number from 0 to 2^64 - 1")
+    return seed

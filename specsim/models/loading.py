@@ -1,0 +1,275 @@
+"""Loading a draft and a target that share a vocabulary, with clear errors before anything large is read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from specsim.engines.memory import available_bytes
+from specsim.errors import InputError, TooLargeError
+from specsim.models.caches import check_model
+
+_DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedPair:
+    """Two causal language models over one vocabulary, ready to decode.
+
+    Parameters
+    ----------
+    target, draft
+        transformers causal language models, in evaluation mode, on `device`.
+    tokenizer
+        The shared tokenizer. Defaults to None: prompts are lists of token ids.
+    device
+        Where they are. Defaults to None, where the target is.
+    names
+        What they are called in reports, target first.
+
+    Raises
+    ------
+    InputError
+        The vocabularies differ, the models are on different devices, or their caches cannot be rolled back.
+    """
+
+    target: Any
+    draft: Any
+    tokenizer: Any = None
+    device: Any = None
+    names: tuple[str, str] = ("target", "draft")
+
+    def __post_init__(self) -> None:
+        for role, model in (("target", self.target), ("draft", self.draft)):
+            check_model(model, role)
+            model.eval()
+        sizes = [vocabulary_size(model) for model in (self.target, self.draft)]
+        if sizes[0] != sizes[1]:
+            raise InputError(
+                f"draft has {sizes[1]} tokens and target {sizes[0]}; give models that share a vocabulary"
+            )
+        places = {torch.device(model.device) for model in (self.target, self.draft)}
+        if self.device is None:
+            object.__setattr__(self, "device", self.target.device)
+        if len(places | {torch.device(self.device)}) > 1:
+            names = ", ".join(sorted(map(str, places)))
+            raise InputError(f"the models are on {names}, wanted on {self.device}; move both to one device")
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens."""
+        return vocabulary_size(self.target)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory that the weights of both take."""
+        return sum(model.get_memory_footprint() for model in (self.target, self.draft))
+
+
+def vocabulary_size(model: Any) -> int:
+    """Return how many logits a model has per token."""
+    return int(model.config.get_text_config().vocab_size)
+
+
+def load_pair(
+    target: str | Path,
+    draft: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+) -> LoadedPair:
+    """Load two checkpoints, by hub id or local folder.
+
+    Parameters
+    ----------
+    target, draft
+        Folders, or ids on the hub.
+    device
+        Defaults to None, a GPU when there is one.
+    dtype
+        What the weights are kept in. Defaults to None, float32 on a CPU and the checkpoint's on a GPU.
+        Rows are computed and compared in float32 at least, whatever this is.
+
+    Returns
+    -------
+    LoadedPair
+
+    Raises
+    ------
+    InputError
+        A folder or file is missing or damaged, weights are missing, an id is unknown or the hub cannot be
+        reached, the vocabularies or tokenizers differ, or the kind of model cannot be decoded.
+    TooLargeError
+        The weights do not fit in memory; found out before they are read.
+    """
+    import specsim.models.table_model  # noqa: F401  its kind of folder becomes known to transformers
+
+    place = _device(device)
+    kind = _dtype(dtype, place)
+    names = (str(target), str(draft))
+    configs = [_config(name, role) for name, role in zip(names, ("target", "draft"), strict=True)]
+    _check_vocabularies(configs)
+    tokenizer = _shared_tokenizer(names)
+    _check_fit(configs, kind, place, names)
+    models = [
+        _model(name, role, config, kind, place)
+        for name, role, config in zip(names, ("target", "draft"), configs, strict=True)
+    ]
+    return LoadedPair(target=models[0], draft=models[1], tokenizer=tokenizer, device=place, names=names)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device is {device!r}, which is not to be had: {_first(error)}; try cpu") from None
+    return place
+
+
+def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype | str:
+    if dtype is None:
+        return torch.float32 if device.type == "cpu" else "auto"
+    if isinstance(dtype, str):
+        if dtype not in _DTYPES:
+            raise InputError(f"dtype is {dtype!r}; give one of {', '.join(_DTYPES)}")
+        return _DTYPES[dtype]
+    if dtype not in _DTYPES.values():
+        raise InputError(f"dtype is {dtype}; give one of {', '.join(_DTYPES)}")
+    return dtype
+
+
+def _config(name: str, role: str) -> Any:
+    from transformers import AutoConfig
+
+    if _is_local(name):
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            raise InputError(
+                f"{role} is {name!r}, which is no folder here; give a folder or an id on the hub"
+            )
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{role} folder {name} has no config.json; give the folder of a checkpoint")
+    return _asked(lambda: AutoConfig.from_pretrained(_where(name)), role, name, "configuration")
+
+
+def _check_vocabularies(configs: list[Any]) -> None:
+    sizes = [int(config.get_text_config().vocab_size) for config in configs]
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            f"draft has {sizes[1]} tokens and target {sizes[0]}; give models that share a vocabulary"
+        )
+
+
+def _shared_tokenizer(names: tuple[str, str]) -> Any:
+    """Return the tokenizer, or None where neither checkpoint brings one."""
+    from transformers import AutoTokenizer
+
+    found = []
+    for name, role in zip(names, ("target", "draft"), strict=True):
+        if _is_local(name):
+            folder = Path(name).expanduser()
+            files = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
+            if not any((folder / file).is_file() for file in files):
+                continue
+        found.append(
+            _asked(lambda name=name: AutoTokenizer.from_pretrained(_where(name)), role, name, "tokenizer")
+        )
+    if len(found) == 2 and found[0].get_vocab() != found[1].get_vocab():
+        raise InputError(
+            f"the tokenizers of {names[0]} and {names[1]} differ; give models that share a tokenizer"
+        )
+    return found[0] if found else None
+
+
+def _check_fit(
+    configs: list[Any], dtype: torch.dtype | str, device: torch.device, names: tuple[str, str]
+) -> None:
+    """Raise unless the weights fit; they are counted on a model without memory."""
+    from transformers import AutoModelForCausalLM
+
+    size = 0
+    for config, name in zip(configs, names, strict=True):
+        kind = dtype if isinstance(dtype, torch.dtype) else (getattr(config, "dtype", None) or torch.float32)
+        with torch.device("meta"):
+            model = _asked(
+                lambda config=config: AutoModelForCausalLM.from_config(config), "model", name, "kind"
+            )
+        parts = [*model.parameters(), *model.buffers()]
+        width = torch.empty(0, dtype=kind).element_size()
+        size += sum(
+            part.numel() * (width if part.is_floating_point() else part.element_size()) for part in parts
+        )
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
+    if size > free:
+        raise TooLargeError(
+            f"the weights of {names[0]} and {names[1]} take {size} bytes and {free} are free on {device}; "
+            "give smaller models or a smaller dtype"
+        )
+
+
+def _model(name: str, role: str, config: Any, dtype: torch.dtype | str, device: torch.device) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    def load() -> Any:
+        return AutoModelForCausalLM.from_pretrained(
+            _where(name), config=config, dtype=dtype, output_loading_info=True
+        )
+
+    model, report = _asked(load, role, name, "weights")
+    # Missing weights are drawn at random by transformers, with a warning only.
+    for what in ("missing_keys", "mismatched_keys"):
+        if report.get(what):
+            first = sorted(map(str, report[what]))[0]
+            raise InputError(
+                f"{role} {name} lacks weights or has them in another shape ({first}); the checkpoint is "
+                "damaged or of another kind"
+            )
+    check_model(model, role)
+    try:
+        return model.to(device).eval()
+    except torch.OutOfMemoryError as error:
+        raise TooLargeError(f"{role} {name} does not fit on {device}: {_first(error)}") from None
+
+
+def _asked(action: Any, role: str, name: str, what: str) -> Any:
+    """Run a call of transformers; whatever it says of a bad checkpoint becomes one line."""
+    import pickle
+
+    from safetensors import SafetensorError
+
+    try:
+        return action()
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, EOFError,
+        pickle.UnpicklingError, json.JSONDecodeError, SafetensorError,
+    ) as error:  # fmt: skip
+        remedy = "check the folder's files" if _is_local(name) else "check the id, or give a local folder"
+        raise InputError(f"{role} {name}: the {what} cannot be read: {_first(error)}; {remedy}") from None
+
+
+def _is_local(name: str) -> bool:
+    """Whether a name is meant as a folder: it exists, or cannot be an id on the hub."""
+    path = Path(name).expanduser()
+    return path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+
+
+def _where(name: str) -> str:
+    return str(Path(name).expanduser()) if _is_local(name) else name
+
+
+def _first(error: BaseException) -> str:
+    """Return the first line of an error's message, without its full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
