@@ -20,6 +20,7 @@ from specsim.engines.memory import require
 from specsim.engines.population import run_population
 from specsim.engines.results import to_dataset
 from specsim.engines.tallies import Shape, Tallies, Tally
+from specsim.engines.torch_literal import run_torch
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 
@@ -31,6 +32,7 @@ ENGINES: dict[str, Callable[..., Tally]] = {
     "literal": run_literal,
     "alias": run_alias,
     "population": run_population,
+    "torch": run_torch,
 }
 
 _MOST_RUNS = 2**62

@@ -12,7 +12,7 @@ from specsim.errors import InputError
 Range = tuple[int, int]
 
 #: Emitted tokens per chunk, about half a second of one core.
-_POSITIONS = {"literal": 2**27, "alias": 2**29}
+_POSITIONS = {"literal": 2**27, "alias": 2**29, "torch": 2**25}
 #: Every chunk builds its tables and writes its tallies; so many emitted tokens per cell make up for it.
 _POSITIONS_PER_CELL = 64
 _MOST_CHUNKS = 1024
