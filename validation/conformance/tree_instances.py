@@ -1,0 +1,307 @@
+"""Trees of drafts to test with: shapes, rows that depend on the whole path, drawn tokens, completed laws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from specsim.errors import InputError
+from specsim.validation.conformance.rules.base import Floats, Integers
+
+#: How the children of a node are drawn: ``"with"`` replacement, each from the draft row; ``"without"``, each
+#: from the row less those before it, renormalised (uniform over the untried tokens when nothing is left of
+#: the row); ``"greedy"``, the likeliest tokens of the row (lower token first among equals) and one last child
+#: from the rest.
+DRAWINGS = ("with", "without", "greedy")
+
+
+@dataclass(frozen=True)
+class TreeShape:
+    """A shape: node 0 is the root, parents come before their children.
+
+    Attributes
+    ----------
+    name
+        For reports.
+    parents
+        The parent of every node; -1 for the root.
+    """
+
+    name: str
+    parents: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what is no tree."""
+        if not self.parents or self.parents[0] != -1:
+            raise InputError(f"parents is {self.parents}; the first node is the root, whose parent is -1")
+        for node, parent in enumerate(self.parents[1:], start=1):
+            if not 0 <= parent < node:
+                raise InputError(f"parents[{node}] is {parent}; give an earlier node, 0 to {node - 1}")
+        if len(self.parents) < 2:
+            raise InputError("parents has the root alone; give at least one child")
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes, the root included."""
+        return len(self.parents)
+
+    @cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        """The children of every node, in the order in which they are drawn."""
+        return tuple(
+            tuple(child for child in range(1, self.nodes) if self.parents[child] == node)
+            for node in range(self.nodes)
+        )
+
+    @cached_property
+    def paths(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes from below the root to every node, the node included; empty for the root."""
+        found: list[tuple[int, ...]] = [()]
+        for node in range(1, self.nodes):
+            found.append((*found[self.parents[node]], node))
+        return tuple(found)
+
+    @property
+    def depth(self) -> int:
+        """Drafted tokens on the longest path."""
+        return max(len(path) for path in self.paths)
+
+    @property
+    def width(self) -> int:
+        """The most children of a node."""
+        return max(len(children) for children in self.children)
+
+
+def regular_tree(*branching: int) -> TreeShape:
+    """Return the tree whose nodes of every level have the given number of children, numbered by level."""
+    parents, level = [-1], [0]
+    for count in branching:
+        below: list[int] = []
+        for node in level:
+            below += range(len(parents), len(parents) + count)
+            parents += [node] * count
+        level = below
+    return TreeShape(",".join(map(str, branching)), tuple(parents))
+
+
+#: Shapes by name: children per level, and one tree whose leaves have depths 1, 2 and 3.
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        regular_tree(1),
+        regular_tree(1, 1),
+        regular_tree(1, 1, 1),
+        regular_tree(2),
+        regular_tree(3),
+        regular_tree(2, 1),
+        regular_tree(1, 2),
+        regular_tree(2, 2),
+        regular_tree(3, 1),
+        TreeShape("unbalanced", (-1, 0, 0, 1, 1, 3)),
+    )
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PrefixRows:
+    """Rows that depend on the whole path.
+
+    Attributes
+    ----------
+    tables
+        ``tables[n]``, shape ``(vocabulary ** n, vocabulary)``: the row after every path of n tokens, numbered
+        in base ``vocabulary`` with the first token most significant.
+    """
+
+    tables: tuple[Floats, ...]
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens."""
+        return int(self.tables[0].shape[-1])
+
+    def __call__(self, paths: Integers) -> Floats:
+        """Return the rows ``(..., vocabulary)`` after the paths ``(..., n)``."""
+        rows: Floats = self.tables[paths.shape[-1]][prefix_numbers(paths, self.vocabulary)]
+        return rows
+
+    def law(self, length: int) -> Floats:
+        """Return the law of the first tokens, shape ``(vocabulary ** length,)``."""
+        law = np.ones(1)
+        for n in range(length):
+            law = (law[:, None] * self.tables[n]).reshape(-1)
+        return law
+
+
+def prefix_numbers(paths: Integers, vocabulary: int) -> Integers:
+    """Return the numbers of paths ``(..., n)`` in base `vocabulary`, the first token most significant."""
+    numbers = np.zeros(paths.shape[:-1], dtype=np.int64)
+    for n in range(paths.shape[-1]):
+        numbers = numbers * vocabulary + paths[..., n]
+    return numbers
+
+
+def random_rows(
+    vocabulary: int, depth: int, generator: np.random.Generator, *, concentration: float = 1.0, zeros: int = 0
+) -> PrefixRows:
+    """Return Dirichlet rows after all paths of up to `depth` tokens, each with `zeros` tokens of no mass."""
+    tables = []
+    for n in range(depth + 1):
+        table = generator.dirichlet(np.full(vocabulary, concentration), size=vocabulary**n)
+        if zeros:
+            order = np.argsort(generator.random(table.shape), axis=-1)
+            np.put_along_axis(table, order[:, :zeros], 0.0, axis=-1)
+            table /= table.sum(axis=-1, keepdims=True)
+        tables.append(table)
+    return PrefixRows(tuple(tables))
+
+
+def constant_rows(row: Floats, depth: int) -> PrefixRows:
+    """Return the same row after every path."""
+    row = np.asarray(row, dtype=np.float64)
+    return PrefixRows(tuple(np.tile(row, (len(row) ** n, 1)) for n in range(depth + 1)))
+
+
+def next_child_law(row: Floats, before: Integers, children: int, drawing: str) -> Floats:
+    """Return the law of a node's next child.
+
+    Parameters
+    ----------
+    row
+        The node's draft row, ``(..., vocabulary)``.
+    before
+        The children drawn so far, ``(..., j)``.
+    children
+        How many children the node gets.
+    drawing
+        One of `DRAWINGS`.
+
+    Raises
+    ------
+    InputError
+        Distinct children are asked for, and there are more than tokens.
+    """
+    vocabulary = row.shape[-1]
+    if drawing not in DRAWINGS:
+        raise InputError(f"drawing is {drawing!r}; give one of {', '.join(DRAWINGS)}")
+    if drawing == "with":
+        return row
+    if children > vocabulary:
+        raise InputError(f"children is {children}, more than the {vocabulary} tokens; draw with replacement")
+    if drawing == "greedy" and before.shape[-1] < children - 1:
+        order = np.argsort(-row, axis=-1, kind="stable")
+        chosen = np.zeros(row.shape)
+        np.put_along_axis(chosen, order[..., before.shape[-1], None], 1.0, axis=-1)
+        return chosen
+    untried = np.ones(row.shape, dtype=bool)
+    if before.shape[-1]:
+        np.put_along_axis(untried, before, False, axis=-1)
+    left = np.where(untried, row, 0.0)
+    empty = left.sum(axis=-1, keepdims=True) == 0
+    left = np.where(empty, untried, left)
+    law: Floats = left / left.sum(axis=-1, keepdims=True)
+    return law
+
+
+def tree_rows(shape: TreeShape, rows: PrefixRows, tokens: Integers) -> Floats:
+    """Return the row of every node, ``(..., nodes, vocabulary)``, of trees with tokens ``(..., nodes)``."""
+    return np.stack([rows(tokens[..., list(path)]) for path in shape.paths], axis=-2)
+
+
+def draw_trees(
+    shape: TreeShape, draft: PrefixRows, batch: int, generator: np.random.Generator, *, drawing: str = "with"
+) -> Integers:
+    """Draw the tokens of `batch` trees, shape ``(batch, nodes)``; the root's is -1."""
+    tokens = np.full((batch, shape.nodes), -1, dtype=np.int64)
+    for node, children in enumerate(shape.children):
+        row = draft(tokens[:, list(shape.paths[node])]) if children else np.empty(0)
+        for j, child in enumerate(children):
+            law = next_child_law(row, tokens[:, list(children[:j])], len(children), drawing)
+            edges = np.cumsum(law, axis=-1)
+            at = generator.random(batch) * edges[:, -1]
+            at = np.minimum(at, np.nextafter(edges[:, -1], 0.0))
+            tokens[:, child] = (edges <= at[:, None]).sum(axis=-1)
+    return tokens
+
+
+def all_trees(shape: TreeShape, draft: PrefixRows, *, drawing: str = "with") -> tuple[Integers, Floats]:
+    """Return the tokens ``(trees, nodes)`` of every tree of positive probability, and the probabilities."""
+    vocabulary = draft.vocabulary
+    tokens = np.full((1, shape.nodes), -1, dtype=np.int64)
+    mass = np.ones(1)
+    for node, children in enumerate(shape.children):
+        for j, child in enumerate(children):
+            row = draft(tokens[:, list(shape.paths[node])])
+            law = next_child_law(row, tokens[:, list(children[:j])], len(children), drawing)
+            tokens = np.repeat(tokens, vocabulary, axis=0)
+            tokens[:, child] = np.tile(np.arange(vocabulary), len(mass))
+            mass = (mass[:, None] * law).reshape(-1)
+            tokens, mass = tokens[mass > 0], mass[mass > 0]
+    return tokens, mass
+
+
+def emitted_laws(shape: TreeShape, tokens: Integers, tables: Floats, mass: Floats) -> list[Floats]:
+    """Return the laws of what is emitted: entry n has the probabilities of emitting exactly n + 1 tokens.
+
+    Parameters
+    ----------
+    tokens
+        Of the trees, ``(trees, nodes)``.
+    tables
+        Probability of stopping at each node with each final token, ``(trees, nodes, vocabulary)``.
+    mass
+        Weight of every tree, ``(trees,)``.
+
+    Returns
+    -------
+    list
+        Arrays ``(vocabulary ** (n + 1),)`` for n = 0..depth, numbered as by `prefix_numbers`.
+    """
+    vocabulary = tables.shape[-1]
+    laws = [np.zeros((vocabulary**n, vocabulary)) for n in range(shape.depth + 1)]
+    for node, path in enumerate(shape.paths):
+        numbers = prefix_numbers(tokens[:, list(path)], vocabulary)
+        np.add.at(laws[len(path)], numbers, mass[:, None] * tables[:, node])
+    return [law.reshape(-1) for law in laws]
+
+
+def completed_law(target: PrefixRows, laws: list[Floats]) -> Floats:
+    """Return the law of the first ``depth + 1`` tokens when shorter outputs are continued by the target.
+
+    A verification is lossless when this is ``target.law(depth + 1)``.
+    """
+    law = laws[0]
+    for n, more in enumerate(laws[1:], start=1):
+        law = (law[:, None] * target.tables[n]).reshape(-1) + more
+    return law
+
+
+def emitted_cells(tokens: Integers, lengths: Integers, vocabulary: int) -> Integers:
+    """Return the cell of each output ``(batch, depth + 1)`` in the laws of `emitted_laws` put end to end."""
+    cells = np.zeros(len(tokens), dtype=np.int64)
+    for length in range(1, tokens.shape[1] + 1):
+        rows = np.flatnonzero(lengths == length)
+        start = sum(vocabulary**n for n in range(1, length))
+        cells[rows] = start + prefix_numbers(tokens[rows, :length], vocabulary)
+    return cells
+
+
+def complete(
+    target: PrefixRows, tokens: Integers, lengths: Integers, generator: np.random.Generator
+) -> Integers:
+    """Continue outputs ``(batch, depth + 1)`` of these lengths by draws of the target; returns whole ones."""
+    whole = np.array(tokens, dtype=np.int64)
+    for n in range(1, whole.shape[1]):
+        rows = np.flatnonzero(lengths <= n)
+        edges = np.cumsum(target(whole[rows, :n]), axis=-1)
+        at = np.minimum(generator.random(len(rows)) * edges[:, -1], np.nextafter(edges[:, -1], 0.0))
+        whole[rows, n] = (edges <= at[:, None]).sum(axis=-1)
+    return whole
+
+
+def accepted_mean(shape: TreeShape, tables: Floats, mass: Floats) -> float:
+    """Return the expected number of accepted drafted tokens."""
+    depths = np.array([len(path) for path in shape.paths])
+    return float(np.einsum("m,mnv,n->", mass, tables, depths))
