@@ -298,8 +298,8 @@ def check_trace(trace: xarray.Dataset, what: str) -> None:
     if sequence.size == 0:
         raise InputError(f"{what} is empty; record at least one token")
     sequences = int(trace.attrs["sequences"])
-    lengths = np.bincount(sequence, minlength=sequences) if sequence.min() >= 0 else np.zeros(0)
-    if len(lengths) != sequences or (np.diff(sequence) < 0).any():
+    lengths: Ints = np.bincount(np.maximum(sequence, 0), minlength=sequences).astype(np.int64)
+    if sequence.min() < 0 or len(lengths) != sequences or (np.diff(sequence) < 0).any():
         raise InputError(f"{what}: sequence must count up from 0 to {sequences - 1}")
     if not np.array_equal(step, np.concatenate([np.arange(1, n + 1) for n in lengths])):
         raise InputError(f"{what}: step must count up from 1 in every sequence")

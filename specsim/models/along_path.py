@@ -1,0 +1,157 @@
+"""The exact law of a run along a known continuation, and the outcomes of a run from its accepted lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import InputError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What the rounds of one sequence did, place by place.
+
+    Attributes
+    ----------
+    tested, rejected, bonus, root
+        Booleans of shape ``(places,)``: whether a drafted token was tested there, the token was written after
+        a rejection, it is a bonus token, and the place is the first of its round.
+    drafted
+        Drafted tokens of each round, shape ``(rounds,)``.
+    start
+        First place of each round, from 0.
+    """
+
+    tested: NDArray[np.bool_]
+    rejected: NDArray[np.bool_]
+    bonus: NDArray[np.bool_]
+    root: NDArray[np.bool_]
+    drafted: Ints
+    start: Ints
+
+
+def outcomes_of_rounds(
+    accepted: Sequence[int], length: int, *, draft_length: int | None, bonus: bool, horizon: int | None = None
+) -> Run:
+    """Reconstruct what happened at every place from the accepted lengths of the rounds.
+
+    Parameters
+    ----------
+    accepted
+        Accepted drafted tokens of each round, in order.
+    length
+        Emitted tokens.
+    draft_length, bonus
+        Of the algorithm; a round that starts at place n drafts ``min(draft_length, horizon - n)``.
+    horizon
+        Tokens that were asked for. Defaults to None: `length`. Larger where the sequence ended early; its
+        last round may then have been cut inside what it accepted.
+
+    Raises
+    ------
+    InputError
+        No run of such an algorithm has these rounds.
+    """
+    limit = length if horizon is None else horizon
+    flags = np.zeros((4, length), dtype=bool)
+    tested, rejected, extra, root = flags
+    drafts, starts = [], []
+    place = 0
+    for index, count in enumerate(accepted):
+        drafted = limit - place if draft_length is None else min(draft_length, limit - place)
+        if place >= length or not 0 <= count <= drafted:
+            raise InputError(
+                f"round {index + 1} starts at place {place + 1} of {length} and accepts {count} of {drafted} "
+                "drafted tokens; such a run cannot be"
+            )
+        drafts.append(drafted)
+        starts.append(place)
+        root[place] = True
+        tested[place : place + count] = True
+        place += count
+        if count < drafted and place < length:
+            tested[place] = rejected[place] = True
+            place += 1
+        elif count == drafted and bonus and draft_length is not None and place < length:
+            extra[place] = True
+            place += 1
+    if place != length:
+        raise InputError(f"the rounds emit {place} tokens, the sequence has {length}; such a run cannot be")
+    return Run(
+        tested=tested,
+        rejected=rejected,
+        bonus=extra,
+        root=root,
+        drafted=np.array(drafts, dtype=np.int64),
+        start=np.array(starts, dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathLaw:
+    """Expectations of a run given its continuation.
+
+    Attributes
+    ----------
+    root, inner
+        Probability that a place is tested as the first of its round, or as a later one, given the
+        continuation before it. Shape ``(sequences, places)``.
+    accepted_length_counts
+        Expected rounds with so many accepted tokens, shape ``(sequences, longest + 1)``; their sum over the
+        lengths is the expected number of target calls.
+    """
+
+    root: Floats
+    inner: Floats
+    accepted_length_counts: Floats
+
+
+def path_law(kept_root: Floats, kept_inner: Floats, *, draft_length: int | None, bonus: bool) -> PathLaw:
+    """Return the law of the rounds of a lossless rule along known continuations.
+
+    Given the continuation, places are rejected independently of each other: emitting x after an acceptance
+    and after a rejection have masses that depend on the place's rows alone, and the continuation's law is
+    their product. What remains random is a chain over the number of tokens accepted in the round so far.
+
+    Parameters
+    ----------
+    kept_root, kept_inner
+        Probability that a place is not rejected given its token, as the first of its round and as a later
+        one; shape ``(sequences, places)``.
+    draft_length, bonus
+        Of the algorithm.
+    """
+    sequences, places = kept_root.shape
+    longest = places if draft_length is None else min(draft_length, places)
+    root, inner = np.zeros((2, sequences, places))
+    counts = np.zeros((sequences, longest + 1))
+    # state[:, j]: probability of j tokens accepted so far in the round; j = longest: the draft is used up.
+    state = np.zeros((sequences, longest + 1))
+    state[:, 0] = 1.0
+    for place in range(places):
+        full = state[:, longest].copy()
+        # A draft that would reach beyond the last place is shorter, and never used up before it.
+        counts[:, longest] += full
+        if not bonus:
+            state[:, 0] += full
+            full = np.zeros(sequences)
+        kept = np.repeat(kept_inner[:, place, None], longest, axis=1)
+        kept[:, 0] = kept_root[:, place]
+        open_rounds = state[:, :longest]
+        root[:, place] = open_rounds[:, 0]
+        inner[:, place] = open_rounds[:, 1:].sum(axis=1)
+        lost = open_rounds * (1 - kept)
+        counts[:, :longest] += lost
+        following = np.zeros_like(state)
+        following[:, 1:] = open_rounds * kept
+        following[:, 0] = lost.sum(axis=1) + full
+        state = following
+    counts[:, 1:] += state[:, 1:]
+    return PathLaw(root=root, inner=inner, accepted_length_counts=counts)
