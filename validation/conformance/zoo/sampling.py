@@ -113,19 +113,25 @@ def filtered(
     if temperature is not None:
         with np.errstate(divide="ignore"):
             logits = np.log(rows) / temperature
-        rows = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        top = logits.max(axis=-1, keepdims=True)
+        rows = _normalised(np.exp(logits - np.where(np.isfinite(top), top, 0.0)))
     if top_k is not None and top_k < rows.shape[-1]:
         least = np.sort(rows, axis=-1)[..., -top_k, None]
-        rows = np.where(rows < least, 0.0, rows)
-    rows = rows / rows.sum(axis=-1, keepdims=True)
+        rows = _normalised(np.where(rows < least, 0.0, rows))
     if top_p is not None:
         order = np.argsort(-rows, axis=-1, kind="stable")
         ranked = np.take_along_axis(rows, order, axis=-1)
         ranked[np.cumsum(ranked, axis=-1) - ranked >= top_p] = 0.0
-        rows = np.zeros_like(ranked)
-        np.put_along_axis(rows, order, ranked, axis=-1)
-        rows = rows / rows.sum(axis=-1, keepdims=True)
+        kept = np.zeros_like(ranked)
+        np.put_along_axis(kept, order, ranked, axis=-1)
+        rows = _normalised(kept)
     return rows
+
+
+def _normalised(rows: Floats) -> Floats:
+    """Divide rows by their sums; padding, which is all 0, stays."""
+    total = rows.sum(axis=-1, keepdims=True)
+    return rows / np.where(total > 0, total, 1.0)
 
 
 def to_bfloat16(values: Floats) -> Floats:

@@ -251,7 +251,7 @@ MUTANTS = (
         "from the third row of a batch on, the draft rows of the first two are read",
         "1CatAI/1Cat-vLLM#656",
         third_request_on,
-        ("batch-rows",),
+        ("batch-rows", "batch-invariance"),
     ),
     _batch_mutant(
         "rows-swapped",

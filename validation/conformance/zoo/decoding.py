@@ -1,0 +1,170 @@
+"""A whole decoder built from a verification step, with switches for the mistakes of caches and batches.
+
+Each side keeps what it believes was written: the contents of its cache. With every switch off both hold the
+text, and the decoder is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from specsim.validation.conformance.zoo.controls_step import ratio_step
+from specsim.validation.conformance.zoo.sampling import Floats, Integers, Step, draw, filtered, floats
+
+VerificationStep = Callable[[Any, Any, Any, int], Step]
+Written = tuple[Integers, list[list[int]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistakes:
+    """What is done wrong.
+
+    Attributes
+    ----------
+    target_keeps_rejected, draft_keeps_rejected
+        After a rejection that side's cache holds the rejected token in the place of its replacement.
+    target_lacks_bonus, draft_lacks_bonus
+        A bonus token is not written to that side's cache.
+    prompt_ignored
+        Both sides see a prompt of zeros.
+    prompt_cut
+        Both sides see the last token of the prompt only.
+    prompt_of_first
+        Both sides see the first row's prompt in every row.
+    in_step
+        All rows go on where the longest one is; the places between are padding, token 0, and are read.
+    same_seed
+        Every round begins with the same seed.
+    """
+
+    target_keeps_rejected: bool = False
+    draft_keeps_rejected: bool = False
+    target_lacks_bonus: bool = False
+    draft_lacks_bonus: bool = False
+    prompt_ignored: bool = False
+    prompt_cut: bool = False
+    prompt_of_first: bool = False
+    in_step: bool = False
+    same_seed: bool = False
+
+
+class Cache:
+    """The tokens that one side believes were written, a row of its own length for every text."""
+
+    def __init__(self, prompts: Integers, room: int) -> None:
+        batch, length = prompts.shape
+        self.tokens = np.zeros((batch, length + room), dtype=np.int64)
+        self.tokens[:, :length] = prompts
+        self.lengths = np.full(batch, length, dtype=np.int64)
+        self.rows = np.arange(batch)
+
+    def put(self, tokens: Integers, offset: int) -> None:
+        """Write one token per row behind its end, without moving the end."""
+        self.tokens[self.rows, self.lengths + offset] = tokens
+
+    def append(self, tokens: Integers, counts: Integers) -> None:
+        """Write the first ``counts[b]`` tokens of each row, and move its end."""
+        for i in range(tokens.shape[1]):
+            kept = i < counts
+            self.tokens[self.rows[kept], self.lengths[kept] + i] = tokens[kept, i]
+        self.lengths = self.lengths + counts
+
+    def read(self, model: Callable[[Integers], Any], ahead: int, places: Integers) -> Floats:
+        """Call a model with `ahead` tokens behind the longest row; return the rows after these places."""
+        rows = floats(model(self.tokens[:, : int(self.lengths.max()) + ahead]))
+        found: Floats = rows[self.rows[:, None], self.lengths[:, None] - 1 + places]
+        return found
+
+
+def decode(
+    models: Any,
+    prompts: Any,
+    new_tokens: int,
+    seed: int,
+    *,
+    step: VerificationStep = ratio_step,
+    mistakes: Mistakes | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Written:
+    """Write texts round by round; return the tokens and, for each row, the accepted lengths.
+
+    Parameters
+    ----------
+    models, prompts, new_tokens, seed
+        Of the protocol decoder.
+    step
+        Verifies the drafts of a round.
+    mistakes
+        Defaults to None: none.
+    temperature, top_k, top_p
+        Applied to both sides.
+    """
+    wrong = mistakes or Mistakes()
+    written = np.asarray(prompts, dtype=np.int64)
+    batch, length = written.shape
+    drafts = models.draft_length
+    text = Cache(written, new_tokens + drafts + 1)
+    # A text ends when it is long enough; padding and rounds may carry a cache that is out of step further.
+    room = (new_tokens + 1) * (drafts + 1)
+    seen = _seen_prompts(written, wrong)
+    target_side, draft_side = Cache(seen, room), Cache(seen, room)
+    accepted: list[list[int]] = [[] for _ in range(batch)]
+    places = np.arange(drafts + 1)
+    turn = 0
+    while (text.lengths < length + new_tokens).any():
+        rng = np.random.default_rng([seed, 0 if wrong.same_seed else turn])
+        turn += 1
+        if wrong.in_step:
+            for side in (target_side, draft_side):
+                side.lengths[:] = side.lengths.max()
+        rows, drafted = [], np.zeros((batch, drafts), dtype=np.int64)
+        for i in range(drafts):
+            row = draft_side.read(models.draft, i, np.array([i]))[:, 0]
+            rows.append(filtered(row, temperature, top_k, top_p))
+            drafted[:, i] = draw(rows[-1], rng.random(batch))
+            draft_side.put(drafted[:, i], i)
+            target_side.put(drafted[:, i], i)
+        target = filtered(target_side.read(models.target, drafts, places), temperature, top_k, top_p)
+        tokens, counts = step(target, np.stack(rows, axis=1), drafted, int(rng.integers(2**31)))
+        counts = np.where(text.lengths < length + new_tokens, counts, 0)
+        for b in np.flatnonzero(counts):
+            accepted[b].append(int(counts[b]) - 1)
+        text.append(tokens, counts)
+        _remember(target_side, tokens, drafted, counts, wrong.target_keeps_rejected, wrong.target_lacks_bonus)
+        _remember(draft_side, tokens, drafted, counts, wrong.draft_keeps_rejected, wrong.draft_lacks_bonus)
+    return text.tokens[:, length : length + new_tokens], accepted
+
+
+def _seen_prompts(prompts: Integers, wrong: Mistakes) -> Integers:
+    if wrong.prompt_ignored:
+        return np.zeros_like(prompts)
+    if wrong.prompt_cut:
+        return prompts[:, -1:]
+    if wrong.prompt_of_first:
+        return np.repeat(prompts[:1], len(prompts), axis=0)
+    return prompts
+
+
+def _remember(
+    side: Cache,
+    tokens: Integers,
+    drafted: Integers,
+    counts: Integers,
+    keeps_rejected: bool,
+    lacks_bonus: bool,
+) -> None:
+    """Append what was emitted to a cache, or what a mistake makes of it."""
+    stored, kept = tokens.copy(), counts
+    drafts = drafted.shape[1]
+    if keeps_rejected:
+        rejected = np.flatnonzero((counts > 0) & (counts <= drafts))
+        stored[rejected, counts[rejected] - 1] = drafted[rejected, counts[rejected] - 1]
+    if lacks_bonus:
+        kept = np.where(counts == drafts + 1, drafts, counts)
+    side.append(stored, kept)
