@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("specsim.cli.simulate:command", "What simulation says, beside theory."),
     "sweep": ("specsim.cli.sweep:command", "Simulate many pairs, algorithms and parameters at once."),
     "bench": ("specsim.cli.bench:command", "Time the engines beside C, NumPy and JAX."),
+    "models": ("specsim.cli.models:command", "Decode and measure real language models (extra: torch)."),
 }
 
 _EPILOG = """\
@@ -61,24 +62,36 @@ class _ReaderGone(Exception):
 
 
 class LazyGroup(click.Group):
-    """A group that imports a subcommand's module when the subcommand is called, and no other."""
+    """A group that imports a subcommand's module when the subcommand is called, and no other.
+
+    Parameters
+    ----------
+    subcommands
+        A table like `COMMANDS`.
+    options
+        Of `click.Group`.
+    """
+
+    def __init__(self, *, subcommands: dict[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(**options)
+        self.subcommands = subcommands
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
-        return list(COMMANDS)
+        return list(self.subcommands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a subcommand."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.subcommands:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        module, _, attribute = self.subcommands[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the subcommands to the help without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in self.subcommands.items()])
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -176,7 +189,11 @@ def _drop_output() -> None:
 
 
 @click.group(
-    "specsim", cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+    "specsim",
+    cls=LazyGroup,
+    subcommands=COMMANDS,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="specsim")
 def main() -> None:

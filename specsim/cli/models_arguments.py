@@ -1,0 +1,122 @@
+"""What the commands for language models share: the models, how they are sampled, where they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from specsim.errors import InputError
+
+if TYPE_CHECKING:
+    from specsim.models import LoadedPair, Sampling
+
+F = Callable[..., Any]
+
+
+def target_and_draft(command: F) -> F:
+    """Give a command the arguments ``target`` and ``draft``, and where to load them."""
+    for decorator in (
+        click.option("--threads", type=int, metavar="N", help="Threads of torch. Default: its own choice."),
+        click.option(
+            "--dtype",
+            metavar="NAME",
+            help="float32, bfloat16, float16 or float64. Default: float32 on a CPU, else the checkpoint's.",
+        ),
+        click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1. Default: a GPU when there is one."),
+        click.argument("draft", metavar="DRAFT"),
+        click.argument("target", metavar="TARGET"),
+    ):
+        command = decorator(command)
+    return command
+
+
+def sampling_options(command: F) -> F:
+    """Give a command the options ``--temperature``, ``--top-k`` and ``--top-p``."""
+    for decorator in (
+        click.option(
+            "--top-p", type=float, default=1.0, show_default=True, metavar="P", help="Mass of the nucleus."
+        ),
+        click.option("--top-k", type=int, metavar="K", help="Most likely tokens kept. Default: all."),
+        click.option(
+            "--temperature",
+            type=float,
+            default=1.0,
+            show_default=True,
+            metavar="T",
+            help="Of both models; 0 takes the most likely token.",
+        ),
+    ):
+        command = decorator(command)
+    return command
+
+
+def prompt_options(command: F) -> F:
+    """Give a command the options ``--prompt`` and ``--prompts``."""
+    for decorator in (
+        click.option(
+            "--prompts",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Prompts from a file: one per line, or JSON or JSON Lines of texts or lists of token ids.",
+        ),
+        click.option("--prompt", multiple=True, metavar="TEXT", help="A prompt; may be given several times."),
+    ):
+        command = decorator(command)
+    return command
+
+
+def chosen_sampling(temperature: float, top_k: int | None, top_p: float) -> Sampling:
+    """Return what the options of `sampling_options` say."""
+    from specsim.models import Sampling
+
+    return Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
+
+
+def chosen_prompts(prompt: tuple[str, ...], prompts: Path | None) -> list[str | list[int]]:
+    """Return what the options of `prompt_options` say.
+
+    Raises
+    ------
+    InputError
+        There is no prompt, or the file cannot be read.
+    """
+    from specsim.models.prompt_files import read_prompts
+
+    found: list[str | list[int]] = list(prompt)
+    if prompts is not None:
+        found += read_prompts(prompts)
+    if not found:
+        raise InputError("prompt is missing; give --prompt TEXT or --prompts FILE")
+    return found
+
+
+@contextmanager
+def loaded(
+    target: str, draft: str, *, device: str | None, dtype: str | None, threads: int | None
+) -> Iterator[LoadedPair]:
+    """Load the pair of `target_and_draft`, quietly; torch keeps to so many threads while the block runs."""
+    import torch
+    import transformers
+
+    from specsim.models import load_pair
+
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}; give a whole number of at least 1")
+    before = torch.get_num_threads()
+    shown = transformers.utils.logging.get_verbosity()
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield load_pair(target, draft, device=device, dtype=dtype)
+    finally:
+        torch.set_num_threads(before)
+        transformers.utils.logging.set_verbosity(shown)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
