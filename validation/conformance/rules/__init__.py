@@ -30,7 +30,7 @@ _MODULES = (
 
 @cache
 def _listed(kind: type) -> tuple[Any, ...]:
-    found = []
+    found: list[Any] = []
     for module in _MODULES:
         names = vars(import_module(f"{__name__}.{module}"))
         found += [

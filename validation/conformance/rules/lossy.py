@@ -12,7 +12,6 @@ from specsim.validation.conformance.rules.base import (
     Rule,
     need_draft,
     position_rule,
-    positive_part,
     ratio,
 )
 from specsim.validation.conformance.rules.lossless import RATIO, gap_residual
@@ -190,30 +189,38 @@ def mentored_law(target: Floats, draft: Floats, divergence: float) -> Floats:
     """Return the law closest to the draft within a Kullback-Leibler divergence of the target.
 
     It is the draft clipped to between a * target and b * target, a < 1 < b, with total mass 1 and the given
-    divergence from the target; the draft itself where it is near enough. Solved by bisection.
+    divergence from the target; the draft itself where it is near enough. a by bisection; given a, b follows
+    from the mass that a adds.
     """
-    shape = (*target.shape[:-1], 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotients = np.where(target > 0, draft / np.where(target > 0, target, 1.0), np.inf)
+    order = np.argsort(-quotients, axis=-1, kind="stable")
+    top_draft = np.cumsum(np.take_along_axis(draft, order, axis=-1), axis=-1)
+    top_target = np.cumsum(np.take_along_axis(target, order, axis=-1), axis=-1)
 
     def clipped(low: Floats) -> Floats:
-        bottom, top = np.zeros(shape), np.full(shape, 60.0)  # log b
-        for _ in range(52):
-            middle = 0.5 * (bottom + top)
-            mass = np.clip(draft, low * target, np.exp(middle) * target).sum(axis=-1, keepdims=True)
-            bottom, top = np.where(mass < 1, middle, bottom), np.where(mass < 1, top, middle)
-        return positive_part(np.clip(draft, low * target, np.exp(top) * target), target)
+        added = np.maximum(low * target - draft, 0.0).sum(axis=-1, keepdims=True)
+        # sum (draft - b target)_+ = added is a maximum of linear functions of b, one for each top set.
+        reach = np.where(top_target > 0, (top_draft - added) / np.where(top_target > 0, top_target, 1.0), 0.0)
+        high = np.maximum(reach.max(axis=-1, keepdims=True), low)
+        law: Floats = np.clip(draft, low * target, high * target)
+        return law
 
     def distance(law: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(law > 0, law * np.log(law / target), 0.0)
-        total: Floats = terms.sum(axis=-1, keepdims=True)
-        return total
+        # Where draft mass lies on tokens that the target excludes, a low a leaves less than mass 1.
+        short = law.sum(axis=-1, keepdims=True) < 1.0 - 1e-9
+        return np.where(short, np.inf, terms.sum(axis=-1, keepdims=True))
 
-    near, far = np.ones(shape), np.zeros(shape)
-    for _ in range(52):
+    near, far = np.ones((*target.shape[:-1], 1)), np.zeros((*target.shape[:-1], 1))
+    for _ in range(60):
         middle = 0.5 * (near + far)
         too_far = distance(clipped(middle)) > divergence
         near, far = np.where(too_far, near, middle), np.where(too_far, middle, far)
-    return np.where(distance(draft) <= divergence, draft, clipped(near))
+    law = np.where(distance(draft) <= divergence, draft, clipped(near))
+    normalised: Floats = law / law.sum(axis=-1, keepdims=True)
+    return normalised
 
 
 def mentored_rule(divergence: float) -> Rule:

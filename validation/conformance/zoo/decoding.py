@@ -123,9 +123,10 @@ def decode(
         if wrong.in_step:
             for side in (target_side, draft_side):
                 side.lengths[:] = side.lengths.max()
-        rows, drafted = [], np.zeros((batch, drafts), dtype=np.int64)
+        rows: list[Floats] = []
+        drafted = np.zeros((batch, drafts), dtype=np.int64)
         for i in range(drafts):
-            row = draft_side.read(models.draft, i, np.array([i]))[:, 0]
+            row: Floats = draft_side.read(models.draft, i, np.array([i]))[:, 0]
             rows.append(filtered(row, temperature, top_k, top_p))
             drafted[:, i] = draw(rows[-1], rng.random(batch))
             draft_side.put(drafted[:, i], i)
