@@ -121,7 +121,7 @@ def opt_against_uno(
     comparisons: int = COMPARISONS,
     draft_length: int = 5,
     sampling: Sampling | None = None,
-    eos: int | None = None,
+    eos: int | Sequence[int] | None = None,
     seed: int,
     batch: int = 128,
     level: float = 0.95,
@@ -151,7 +151,7 @@ def opt_against_uno(
     sampling
         Defaults to None, the models' own laws.
     eos
-        Token that ends a response. Defaults to None: all have `new_tokens`.
+        Token or tokens that end a response. Defaults to None: all have `new_tokens`.
     seed
         0 to 2^64 - 1.
     batch
@@ -245,7 +245,7 @@ def opt_against_uno(
             "comparisons": comparisons,
             "new_tokens": new_tokens,
             "draft_length": draft_length,
-            "eos": eos,
+            "eos": "none" if eos is None else str(eos),
             "confidence": float(level),
         },
     )
@@ -318,7 +318,7 @@ def provenance(models: Any, sampling: Sampling, seed: int) -> dict[str, Any]:
 
     return {
         "specsim": __version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "transformers": transformers.__version__,
         "target": models.names[0],
         "draft": models.names[1],

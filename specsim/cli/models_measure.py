@@ -1,0 +1,210 @@
+"""``specsim models measure``: what rows predict beside what decoding does."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from specsim.cli.models_arguments import (
+    chosen_prompts,
+    chosen_sampling,
+    loaded,
+    prompt_options,
+    sampling_options,
+    target_and_draft,
+)
+from specsim.cli.models_results import (
+    as_document,
+    check_figure,
+    number,
+    p_value,
+    spelled,
+    write_figure,
+)
+from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
+from specsim.grammar import parse_algorithm
+
+if TYPE_CHECKING:
+    import xarray
+
+_HELP = """Decode prompts with TARGET and DRAFT by ALGORITHM and hold what happens against theory.
+
+Along plain continuations the rows of both models give Theorem 1's prediction of the expected rejections;
+along the algorithm's own ones they say of every place how likely a rejection was. Printed are prediction and
+measurement with 95 % intervals, two tests with a stated false-alarm rate (rejections, and the law of the
+tokens written), accepted lengths, and wall-clock time beside plain decoding by the same code. ALGORITHM is
+speculative, batch or over-acceptance. Exit code 1 when a test disagrees.
+
+\b
+Examples:
+  specsim models measure pair/target pair/draft speculative:draft_length=4 --prompts prompts.txt --seed 1
+  specsim models measure pair/target pair/draft batch:drafts=2,draft_length=4 --prompts prompts.txt
+  specsim models measure big small speculative:draft_length=5,bonus=no --prompts p.jsonl --out run.nc
+"""
+
+_LINES = (
+    ("Theorem 1: rejections without bonus tokens", "theorem_1_estimate"),
+    ("rejections predicted", "predicted_rejections_estimate"),
+    ("rejections that happened", "rejections_estimate"),
+    ("difference, paired by prompt", "difference_estimate"),
+    ("difference, paired by continuation", "paired_difference_estimate"),
+    ("tokens per target call predicted", "predicted_block_efficiency_estimate"),
+    ("tokens per target call observed", "block_efficiency_estimate"),
+)
+
+
+@click.command("measure", help=_HELP)
+@target_and_draft
+@click.argument("algorithm", metavar="ALGORITHM")
+@prompt_options
+@click.option(
+    "--new-tokens", type=Count(), default=64, show_default=True, metavar="N", help="Tokens per continuation."
+)
+@sampling_options
+@click.option(
+    "--repeats",
+    type=int,
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Continuations per prompt; timings.",
+)
+@click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed.")
+@click.option("--batch", type=int, metavar="N", help="Prompts decoded side by side, at most. Default: all.")
+@click.option(
+    "--alpha", type=float, default=1e-6, show_default=True, metavar="P", help="False alarms of both tests."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the result as netCDF.")
+@click.option(
+    "--figure", type=click.Path(path_type=Path), metavar="FILE", help="Draw the result, as .png or .svg."
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def command(
+    target: str,
+    draft: str,
+    algorithm: str,
+    device: str | None,
+    dtype: str | None,
+    threads: int | None,
+    prompt: tuple[str, ...],
+    prompts: Path | None,
+    new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float,
+    repeats: int,
+    seed: int | None,
+    batch: int | None,
+    alpha: float,
+    out: Path | None,
+    figure: Path | None,
+    as_json: bool,
+) -> int:
+    """Measure and report; 1 when a test disagrees."""
+    from specsim.models.measuring import measure, steps
+    from specsim.models.prompt_files import encode
+
+    rule = parse_algorithm(algorithm)
+    sampling = chosen_sampling(temperature, top_k, top_p)
+    texts = chosen_prompts(prompt, prompts)
+    check_figure(figure)
+    with (
+        output_file(out) as temporary,
+        loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,
+        progress("measuring", steps(repeats)) as update,
+    ):
+        dataset = measure(
+            models,
+            encode(models, texts),
+            algorithm=rule,
+            new_tokens=new_tokens,
+            sampling=sampling,
+            seed=secrets.randbits(64) if seed is None else seed,
+            repeats=repeats,
+            batch=batch,
+            alpha=alpha,
+            progress=update,
+        )
+        if temporary is not None:
+            write_dataset(dataset, temporary)
+    if figure is not None:
+        from specsim.paper_figures.measured import plot_measurement
+
+        write_figure(plot_measurement, dataset, figure, title=f"{rule.label}: {target} with {draft}")
+    if as_json:
+        places = ("repeat", "prompt", "step")
+        names = [str(name) for name in dataset.data_vars if dataset[name].dims != places]
+        show_json(as_document(dataset, names))
+    else:
+        _print(dataset, out, figure)
+    return 0 if dataset.attrs["agrees"] else 1
+
+
+def _print(dataset: xarray.Dataset, out: Path | None, figure: Path | None) -> None:
+    from rich.table import Table
+
+    attrs = dataset.attrs
+    title = (
+        f"{attrs['algorithm']}: {attrs['target']} with {attrs['draft']}, {attrs['prompts']} prompts x "
+        f"{attrs['repeats']} continuations of {attrs['new_tokens']} tokens"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("per continuation")
+    for heading in ("value", "s.e.", f"{100 * attrs['confidence']:g} % interval"):
+        table.add_column(heading, justify="right")
+    for text, name in _LINES:
+        if name in dataset:
+            table.add_row(text, *spelled(dataset[name].values))
+    renderables: list[Any] = [table, _lengths(dataset), _times(dataset)]
+    verdict = "agrees" if attrs["agrees"] else "[bold red]DISAGREES[/bold red]"
+    catches = float(dataset["detectable_factor"])
+    renderables.append(
+        f"{verdict}: rejections p = {p_value(float(dataset['rejection_p_value']))}, tokens p = "
+        f"{p_value(float(dataset['token_p_value']))}; false alarms of both tests at most {attrs['alpha']:g}"
+    )
+    renderables.append(
+        f"rejections {number(catches)} times as likely as they should be would have been found; rows of the "
+        f"decoder's caches are within {float(dataset['row_difference']):.1e} (TV) of those of whole passes"
+    )
+    low, high = (float(dataset["speed_up_range"][index]) for index in (2, 3))
+    renderables.append(
+        f"{float(dataset['speed_up_range'][0]):.3f} times as fast as plain decoding (median of "
+        f"{attrs['repeats']}, from {low:.3f} to {high:.3f}); {attrs['device']}, seed {attrs['seed']}"
+    )
+    renderables += [f"{what}: {path}" for what, path in (("result", out), ("figure", figure)) if path]
+    show(*renderables)
+
+
+def _lengths(dataset: xarray.Dataset) -> Any:
+    from rich.table import Table
+
+    table = Table(title="Accepted drafted tokens of a round", title_justify="left")
+    for heading in ("tokens", "rounds", "observed", "95 % interval", "predicted", "s.e."):
+        table.add_column(heading, justify="right")
+    predicted = dataset.get("predicted_accepted_length_law")
+    for index, length in enumerate(dataset["accepted"].values.tolist()):
+        value, _, interval = spelled(dataset["accepted_length_law"].values[index])
+        theory = ("", "") if predicted is None else spelled(predicted.values[index])[:2]
+        rounds = str(int(dataset["accepted_length_count"][index]))
+        table.add_row(str(length), rounds, value, interval, *theory)
+    return table
+
+
+def _times(dataset: xarray.Dataset) -> Any:
+    import numpy as np
+    from rich.table import Table
+
+    table = Table(title="Wall-clock time, milliseconds per token (medians)", title_justify="left")
+    table.add_column("decoder")
+    parts = dataset["part"].values.tolist()
+    for part in (*parts, "total"):
+        table.add_column(part, justify="right")
+    tokens = int(dataset.attrs["new_tokens"]) * int(dataset.attrs["prompts"])
+    seconds = 1e3 * dataset["seconds"].values / tokens
+    for name, values in zip(("plain", dataset.attrs["algorithm"]), seconds, strict=True):
+        cells = [f"{value:.4f}" for value in np.median(values, axis=0)]
+        table.add_row(name, *cells, f"{np.median(values.sum(axis=1)):.4f}")
+    return table

@@ -1,0 +1,244 @@
+"""``specsim models trace``: traces of real runs and acceptance logs of servers."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from specsim.cli.group import LazyGroup
+from specsim.cli.models_arguments import (
+    chosen_prompts,
+    chosen_sampling,
+    loaded,
+    prompt_options,
+    sampling_options,
+    target_and_draft,
+)
+from specsim.cli.models_results import as_document, number, spelled
+from specsim.cli.output import JSON_HELP, Count, progress, show, show_json
+from specsim.grammar import parse_algorithm
+
+if TYPE_CHECKING:
+    import xarray
+
+#: As `specsim.cli.group.COMMANDS`.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "record": ("specsim.cli.models_trace:record", "Decode, and write rows and outcomes to a file."),
+    "show": ("specsim.cli.models_trace:show_trace", "What a trace says; needs no torch."),
+    "log": ("specsim.cli.models_trace:log", "What a server's acceptance log says; needs no torch."),
+}
+
+_EPILOG = """\
+\b
+A trace is a pair for theory and simulation, in three readings (specsim expect --help):
+  specsim expect trace:file=run.nc speculative:draft_length=6
+  specsim simulate trace:file=run.nc,reading=markov batch:drafts=4 --runs 1e5
+"""
+
+_RECORD_HELP = """Decode prompts by ALGORITHM and write every place's rows and outcome to FILE.
+
+--top K keeps K tokens of each row and two sums of the rest, which keep the total variation exactly.
+Continuations of a lossless ALGORITHM are the target's own, as Theorem 1 asks for.
+
+\b
+Examples:
+  specsim models trace record pair/target pair/draft speculative:draft_length=4 --prompts p.txt --out run.nc
+  specsim models trace record big small speculative:draft_length=5 --prompts p.txt --top 32 --out run.nc
+"""
+
+_LOG_HELP = """Estimate accepted lengths, acceptance by place, and tokens per target call from FILE.
+
+\b
+FILE is CSV with a header, JSON or JSON Lines; a record is one of
+  a round      accepted, drafted, and perhaps request (any label) and count
+  a request    accepted as a list with a number for each round, drafted
+  a histogram  accepted_histogram: rounds by accepted tokens, a list from 0 on or a mapping
+  counters     rounds, accepted_per_position: rounds that accepted the 1st, 2nd, ... drafted token
+
+Names that vLLM (num_drafts, num_draft_tokens, num_accepted_tokens_per_pos) and SGLang (spec_verify_ct,
+spec_correct_drafts_histogram) use are known too, and objects inside a JSON record are searched. With 8 named
+requests or more, intervals allow for dependence within a request; with fewer, rounds count as independent.
+
+\b
+Examples:
+  specsim models trace log rounds.csv
+  specsim models trace log responses.jsonl --draft-length 5 --json
+"""
+
+
+@click.group("trace", cls=LazyGroup, subcommands=COMMANDS, epilog=_EPILOG)
+def command() -> None:
+    """Record traces of real runs, read them, and read acceptance logs."""
+
+
+@click.command("record", help=_RECORD_HELP)
+@target_and_draft
+@click.argument("algorithm", metavar="ALGORITHM")
+@prompt_options
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="FILE.nc", help="File to write."
+)
+@click.option(
+    "--new-tokens", type=Count(), default=64, show_default=True, metavar="N", help="Tokens per continuation."
+)
+@sampling_options
+@click.option("--top", type=int, metavar="K", help="Tokens kept of each row. Default: all.")
+@click.option("--eos", is_flag=True, help="Let the target's own end token end a continuation.")
+@click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed.")
+@click.option("--batch", type=int, metavar="N", help="Prompts decoded side by side, at most. Default: all.")
+@click.option("--unchecked", is_flag=True, help="Do not compare the rows with those of the decoder's caches.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def record(
+    target: str,
+    draft: str,
+    algorithm: str,
+    device: str | None,
+    dtype: str | None,
+    threads: int | None,
+    prompt: tuple[str, ...],
+    prompts: Path | None,
+    out: Path,
+    new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float,
+    top: int | None,
+    eos: bool,
+    seed: int | None,
+    batch: int | None,
+    unchecked: bool,
+    as_json: bool,
+) -> None:
+    """Record a trace."""
+    from specsim.cli.models_decode import end_tokens
+    from specsim.files import check_writable_folder
+    from specsim.models.prompt_files import encode
+    from specsim.models.traces import record_trace
+    from specsim.trace_files import write_trace
+
+    rule = parse_algorithm(algorithm)
+    sampling = chosen_sampling(temperature, top_k, top_p)
+    texts = chosen_prompts(prompt, prompts)
+    # Found out before the work, not after it.
+    check_writable_folder(out.parent)
+    with (
+        loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,
+        progress("decoding", new_tokens * len(texts)) as update,
+    ):
+        trace = record_trace(
+            models,
+            encode(models, texts),
+            algorithm=rule,
+            new_tokens=new_tokens,
+            sampling=sampling,
+            seed=secrets.randbits(64) if seed is None else seed,
+            eos=end_tokens(models) if eos else None,
+            top=top,
+            batch=batch,
+            check_rows=not unchecked,
+            progress=update,
+        )
+    write_trace(trace, out)
+    _show(trace, as_json, f"trace: {out}")
+
+
+@click.command("show")
+@click.argument("file", metavar="FILE.nc", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def show_trace(file: Path, as_json: bool) -> None:
+    """Print what a trace says: Theorem 1 beside the rejections, and what its rounds accepted."""
+    from specsim.trace_files import read_trace
+
+    _show(read_trace(file), as_json, f"trace: {file}")
+
+
+@click.command("log", help=_LOG_HELP)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--draft-length", type=int, metavar="N", help="Drafted tokens of every round, if FILE lacks them."
+)
+@click.option("--no-bonus", is_flag=True, help="No token follows a draft that was accepted whole.")
+@click.option("--level", type=float, default=0.95, show_default=True, metavar="P", help="Of each interval.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def log(file: Path, draft_length: int | None, no_bonus: bool, level: float, as_json: bool) -> None:
+    """Read a log and report."""
+    from specsim.acceptance_logs import read_acceptance_log
+
+    result = read_acceptance_log(file, draft_length=draft_length, bonus=not no_bonus, level=level)
+    if as_json:
+        show_json(as_document(result, [str(name) for name in result.data_vars]))
+    else:
+        show(*_acceptance(result, str(file)))
+
+
+def _show(trace: xarray.Dataset, as_json: bool, last: str) -> None:
+    from rich.table import Table
+
+    from specsim.trace_estimates import acceptance_of_trace, rejections_of_trace, theorem_1_of_trace
+
+    first = theorem_1_of_trace(trace)
+    happened = rejections_of_trace(trace)
+    accepted = acceptance_of_trace(trace)
+    if as_json:
+        document: dict[str, Any] = {str(name): value for name, value in trace.attrs.items()}
+        for name, estimate in (("theorem_1", first), ("rejections", happened)):
+            document[name] = vars(estimate)
+        if accepted is not None:
+            document["acceptance"] = as_document(accepted, [str(name) for name in accepted.data_vars])
+        show_json({**document, "positions": trace.sizes["position"]})
+        return
+    attrs = trace.attrs
+    title = f"{attrs['algorithm']}: {attrs['target']} with {attrs['draft']}"
+    table = Table(title=title, title_justify="left")
+    for heading in ("per continuation", "value", "s.e.", "95 % interval"):
+        table.add_column(heading, justify="left" if heading.startswith("per") else "right")
+    tested = theorem_1_of_trace(trace, bonus_places=False)
+    for text, estimate in (
+        ("Theorem 1: rejections without bonus tokens", first),
+        ("the same without the places of bonus tokens", tested),
+        ("rejections that happened", happened),
+    ):
+        four = [estimate.value, estimate.standard_error, estimate.low, estimate.high]
+        table.add_row(text, *spelled(four))
+    rows = "full rows" if attrs["rows"] == "full" else f"top {attrs['top']} of each row"
+    lines = [
+        f"{attrs['sequences']} continuations, {trace.sizes['position']} tokens, {rows} over "
+        f"{attrs['vocabulary']} tokens; {attrs['sampling']}; seed {attrs['seed']}",
+        last,
+    ]
+    show(table, *([] if accepted is None else _acceptance(accepted, "its rounds")), *lines)
+
+
+def _acceptance(result: xarray.Dataset, source: str) -> list[Any]:
+    from rich.table import Table
+
+    percent = f"{100 * float(result.attrs['level']):g} % interval"
+    law = Table(title=f"Accepted drafted tokens of a round: {source}", title_justify="left")
+    for heading in ("tokens", "rounds", "share", percent):
+        law.add_column(heading, justify="right")
+    for index, length in enumerate(result["accepted"].values.tolist()):
+        low, high = result["accepted_length_interval"].values[index]
+        share = number(float(result["accepted_length_law"][index]))
+        law.add_row(
+            str(length), str(int(result["accepted_length_count"][index])), share, f"{low:.4f} .. {high:.4f}"
+        )
+    places = Table(title="Acceptance by place in the draft", title_justify="left")
+    for heading in ("place", "tested", "accepted", percent):
+        places.add_column(heading, justify="right")
+    for index, place in enumerate(result["draft_position"].values.tolist()):
+        low, high = result["acceptance_interval"].values[index]
+        share = number(float(result["acceptance"][index]))
+        places.add_row(str(place), str(int(result["tested_count"][index])), share, f"{low:.4f} .. {high:.4f}")
+    lines = []
+    for text, name in (
+        ("tokens per target call", "block_efficiency"),
+        ("accepted tokens per round", "mean_accepted"),
+        ("rejected of tested tokens", "rejection_rate"),
+    ):
+        low, high = result[f"{name}_interval"].values.tolist()
+        lines.append(f"{text}: {number(float(result[name]))} ({number(low)} .. {number(high)})")
+    lines.append(f"{result.attrs['rounds']} rounds; intervals: {result.attrs['intervals']}")
+    return [law, places, *lines]
