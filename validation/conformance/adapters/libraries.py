@@ -1,0 +1,47 @@
+"""Importing the library under test, when an adapter is called and not before."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import Any
+
+from specsim.errors import InputError
+
+
+def load(module: str, *, package: str) -> Any:
+    """Import a module of an optional library.
+
+    Parameters
+    ----------
+    module
+        The dotted name to import.
+    package
+        What pip calls the library; named in the error.
+
+    Raises
+    ------
+    InputError
+        The library is missing, or it is there and does not import.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module.split(".")[0] == error.name.split(".")[0]:
+            raise InputError(f"{package} is not installed; pip install {package}") from None
+        raise InputError(f"{module} does not import: {error}; pip install {package}") from error
+    except ImportError as error:
+        raise InputError(f"{module} does not import: {error}; install a matching {package}") from error
+
+
+def version(package: str) -> str:
+    """Return the installed version of a package, or ``"not installed"``."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def names_version(package: str, text: str) -> str:
+    """Return ``"PACKAGE VERSION: TEXT"``, the name of a subject."""
+    return f"{package} {version(package)}: {text}"
