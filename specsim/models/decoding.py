@@ -141,6 +141,7 @@ def _token_ids(models: LoadedPair, prompts: Sequence[str | Sequence[int]]) -> li
     if not prompts:
         raise InputError("prompts is empty; give at least one prompt")
     out = []
+    tokens = models.vocabulary
     for number, prompt in enumerate(prompts):
         if isinstance(prompt, str):
             if models.tokenizer is None:
@@ -156,9 +157,9 @@ def _token_ids(models: LoadedPair, prompts: Sequence[str | Sequence[int]]) -> li
         if not ids:
             raise InputError(f"prompts[{number}] is empty; give at least one token")
         for place, token in enumerate(ids):
-            if not 0 <= token < models.vocabulary:
+            if not 0 <= token < tokens:
                 raise InputError(
-                    f"prompts[{number}][{place}] is {token}; give token ids from 0 to {models.vocabulary - 1}"
+                    f"prompts[{number}][{place}] is {token}; give token ids from 0 to {tokens - 1}"
                 )
         out.append(ids)
     return out

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from specsim.errors import InputError
@@ -73,10 +74,10 @@ class Rounds:
         lengths = [len(prompt) for prompt in prompts]
         longest = max(lengths)
         # Behind the last token there is room for a whole round, of which nothing may be written.
-        self.ids = torch.zeros(len(prompts), longest + new_tokens + self.most + 1, dtype=torch.int64)
+        ids = np.zeros((len(prompts), longest + new_tokens + self.most + 1), dtype=np.int64)
         for row, prompt in enumerate(prompts):
-            self.ids[row, : len(prompt)] = torch.tensor(prompt, dtype=torch.int64)
-        self.ids = self.ids.to(device)
+            ids[row, : len(prompt)] = prompt
+        self.ids = torch.from_numpy(ids).to(device)
         #: Tokens of each sequence, prompt included, and tokens that it may still emit (0: it has ended).
         self.total = torch.tensor(lengths, dtype=torch.int64, device=device)
         self.left = torch.full_like(self.total, new_tokens)
