@@ -44,7 +44,7 @@ _REPORTS = 10
 )
 @click.option("--minutes", type=float, metavar="M", help="Instead of --steps: about so long.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="0 to 2^64 - 1.")
-@click.option("--threads", type=int, metavar="N", help="Of torch. Default: 1 or 2, by size.")
+@click.option("--threads", type=int, default=1, show_default=True, metavar="N", help="Of torch.")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
@@ -60,7 +60,7 @@ def command(
     steps: int | None,
     minutes: float | None,
     seed: int,
-    threads: int | None,
+    threads: int,
     resume: Path | None,
     overwrite: bool,
     as_json: bool,

@@ -18,6 +18,7 @@ _HOMES = {
     "results": ("Decoded", "Memory", "RoundRecord", "Times"),
     "sampling": ("Sampling",),
     "table_model": ("TableCausalLM", "TableConfig", "table_models"),
+    "training": ("Trained", "train_pair"),
     "verification": ("rule_of",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -114,7 +114,7 @@ def train_pair(
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
-    threads: int | None = None,
+    threads: int = 1,
     resume: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -131,8 +131,8 @@ def train_pair(
     out
         The folder to make. It appears when all is done, and not before.
     size
-        ``"tiny"`` (seconds; draft 12 thousand and target 80 thousand weights) or ``"small"`` (minutes on two
-        cores; 0.1 and 0.7 million).
+        ``"tiny"`` (seconds; draft 12 thousand and target 80 thousand weights) or ``"small"`` (minutes; 0.1
+        and 0.7 million).
     steps
         Batches to learn from. Defaults to None, the number that belongs to the size.
     minutes
@@ -141,7 +141,7 @@ def train_pair(
     seed
         0 to 2^64 - 1.
     threads
-        Of torch. Defaults to None, the number that belongs to the size: 1 or 2.
+        Of torch. Models as small as these gain little from more, and lose much where cores are shared.
     resume
         A file for checkpoints, written every 15 seconds or so and removed at the end: if it is there, the
         training that left it goes on. Defaults to None: a training cut short is lost.
@@ -201,7 +201,7 @@ def train_pair(
 
 
 def _settings(
-    size: str, steps: int | None, minutes: float | None, seed: int, threads: int | None
+    size: str, steps: int | None, minutes: float | None, seed: int, threads: int
 ) -> tuple[Size, int | None, float | None, int, int]:
     """Check the settings and fill in what follows from the size."""
     if size not in SIZES:
@@ -218,7 +218,7 @@ def _settings(
     ):
         raise InputError(f"minutes is {minutes!r}; give a number above 0, at most {_MOST_MINUTES}")
     seed = whole("seed", seed, 0, 2**64 - 1)
-    threads = plan.threads if threads is None else whole("threads", threads, 1, _MOST_THREADS)
+    threads = whole("threads", threads, 1, _MOST_THREADS)
     return plan, steps, minutes, seed, threads
 
 

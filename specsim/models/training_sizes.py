@@ -57,8 +57,8 @@ class Size:
         Longest sequence, in bytes.
     batch
         Sequences per step.
-    steps, threads
-        Unless others are asked for. Threads do not go by the machine, so that weights do not either.
+    steps
+        Unless others are asked for.
     """
 
     draft: Architecture
@@ -66,7 +66,6 @@ class Size:
     context: int
     batch: int
     steps: int
-    threads: int
 
     @property
     def least_bytes(self) -> int:
@@ -74,7 +73,7 @@ class Size:
         return 10 * (self.context + 1)
 
 
-#: Sizes by name: `tiny` takes seconds and serves tests, `small` takes minutes on two cores.
+#: Sizes by name: `tiny` takes seconds and serves tests, `small` takes minutes.
 SIZES = {
     "tiny": Size(
         draft=Architecture(hidden=16, layers=1, heads=2, rate=1e-2),
@@ -82,7 +81,6 @@ SIZES = {
         context=64,
         batch=8,
         steps=60,
-        threads=1,
     ),
     "small": Size(
         draft=Architecture(hidden=64, layers=1, heads=2, rate=6e-3),
@@ -90,6 +88,5 @@ SIZES = {
         context=256,
         batch=8,
         steps=600,
-        threads=2,
     ),
 }
