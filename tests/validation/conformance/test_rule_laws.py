@@ -375,7 +375,7 @@ def test_second_draw_of_a_race_by_a_double_integral():
         60,
         lambda a: a * first[1] / second[1],
         lambda a: a * first[0] / second[0],
-        epsabs=1e-9,
+        epsabs=1e-7,
     )  # fmt: skip
     assert joint[0, 1] == pytest.approx(mass, abs=1e-6)
 

@@ -54,7 +54,7 @@ def _plain_residual(target: Floats, draft: Floats | None, drafted: Integers) -> 
 def _one_hot(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
     length = drafted.shape[-1]
     rows = target[..., :length, :]
-    success: Floats = np.cumprod(at_token(rows, drafted), axis=-1)
+    success = np.asarray(np.cumprod(at_token(rows, drafted), axis=-1), dtype=np.float64)
     recovery = rows_at_token(without_rejected(rows), drafted)
     return _longest_success(success, np.concatenate([recovery, target[..., length:, :]], axis=-2))
 

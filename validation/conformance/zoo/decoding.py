@@ -128,7 +128,7 @@ def decode(
         for i in range(drafts):
             row: Floats = draft_side.read(models.draft, i, np.array([i]))[:, 0]
             rows.append(filtered(row, temperature, top_k, top_p))
-            drafted[:, i] = draw(rows[-1], rng.random(batch))
+            drafted[:, i] = draw(rows[-1], rng.random((batch,)))
             draft_side.put(drafted[:, i], i)
             target_side.put(drafted[:, i], i)
         target = filtered(target_side.read(models.target, drafts, places), temperature, top_k, top_p)
