@@ -1,4 +1,4 @@
-"""SGLang: ``chain_speculative_sampling_triton``, token by token and by block verification, its kernel on NumPy.
+"""SGLang: ``chain_speculative_sampling_triton``, token-wise and by block verification, its kernel on NumPy.
 
 Needs an unpacked wheel of sglang (0.5.23 was tried) and torch.
 """

@@ -1,4 +1,4 @@
-"""vLLM's V1 engine: ``rejection_sample`` of ``vllm/v1/sample/rejection_sampler.py``, its Triton kernels on NumPy.
+"""vLLM's V1 engine: ``rejection_sample`` of ``vllm/v1/sample/rejection_sampler.py``, its kernels on NumPy.
 
 Needs an unpacked wheel of vllm (0.9.2 and 0.33.0 were tried) and torch.
 """
@@ -167,7 +167,7 @@ def subjects(variable: str = VARIABLE) -> tuple[Subject, ...]:
     """Return the step with and without draft rows, and with a seed per request."""
     found = library(variable)
     name = f"vllm {found.version}: V1 rejection_sample"
-    notes = "Kernels run on a NumPy stand-in for Triton; bonus tokens are drawn outside of it, by torch.multinomial."
+    notes = "Kernels on a NumPy stand-in for Triton; bonus tokens are drawn outside, by torch.multinomial."
     options = frozenset({"draft_lengths", "temperature", "top_k", "top_p"})
     dtypes = ("float32", "float64")
     return (

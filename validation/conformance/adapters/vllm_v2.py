@@ -88,7 +88,7 @@ class Engine:
             )
 
     def draft(self, rows: Any, positions: Any, step: int) -> Any:
-        """Draw draft number `step` per request; `positions` are those of the tokens before the first draft."""
+        """Draw draft number `step` per request; `positions` are those of the last emitted tokens."""
         with triton_numpy.lanes(self.lanes):
             return self.gumbel.gumbel_sample(
                 _logits(self.torch, rows),
@@ -219,7 +219,7 @@ class Decoder(_Run):
 
     def __call__(
         self, models: Any, prompts: Any, new_tokens: int, seed: int, *, temperature: float | None = None
-    ) -> tuple[Any, Any]:
+    ) -> Any:
         """Write `new_tokens` tokens after every prompt, shape ``(batch, m)``."""
         prompts = np.asarray(prompts)
         batch, begun = prompts.shape
@@ -232,13 +232,12 @@ class Decoder(_Run):
             temperature=1.0 if temperature is None else temperature,
         )
         torch, length = engine.torch, models.draft_length
-        texts = np.zeros((batch, begun + new_tokens + length + 1), np.int64)
+        texts = np.zeros((batch, begun + new_tokens + 2 * length + 2), np.int64)
         texts[:, :begun] = prompts
         ends = np.full(batch, begun)
         rows = np.asarray(models.target(prompts))[:, -1]
         texts[:, begun] = engine.sample(rows, torch.full((batch,), begun - 1, dtype=torch.long)).numpy()
         ends += 1
-        accepted: list[list[int]] = [[] for _ in range(batch)]
         everyone = np.arange(batch)
         while (ends < begun + new_tokens).any():
             positions = torch.as_tensor(ends - 1)
@@ -260,15 +259,14 @@ class Decoder(_Run):
                 count = int(lengths[row])
                 texts[row, ends[row] : ends[row] + count] = tokens[row, :count]
                 ends[row] += count
-                accepted[row].append(count - 1)
-        return texts[:, begun : begun + new_tokens], accepted
+        return texts[:, begun : begun + new_tokens]
 
 
 def subjects() -> tuple[Subject, ...]:
     """Return the step, the round and the decoder, for standard and block verification and greedy drafts."""
     found = library()
     name = f"vllm {found.version}: V2 rejection_sample"
-    notes = "Kernels run on a NumPy stand-in for Triton; a 64-bit seed per request and positions as in the engine."
+    notes = "Kernels on a NumPy stand-in for Triton; a 64-bit seed per request, positions as in the engine."
     shared: dict[str, Any] = {"dtypes": ("float32", "float64"), "notes": notes}
     rounds: tuple[tuple[str, dict[str, Any], Any], ...] = (
         ("standard", {}, RATIO),
