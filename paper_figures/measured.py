@@ -50,6 +50,8 @@ def plot_opt_against_uno(dataset: xarray.Dataset) -> Figure:
 
 
 def _by_place(axes: Axes, dataset: xarray.Dataset) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     steps = dataset["step"].values
     groups = np.array_split(np.arange(len(steps)), min(_MOST_GROUPS, len(steps)))
     centres = [float(steps[group].mean()) for group in groups]
@@ -69,6 +71,7 @@ def _by_place(axes: Axes, dataset: xarray.Dataset) -> None:
     axes.errorbar(
         centres, mean, yerr=2 * error, fmt="o", markersize=3, color=style.SIMULATED, label="happened"
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("place in the continuation")
     axes.set_ylabel("rejections per token")
     axes.set_ylim(bottom=0)
@@ -76,6 +79,8 @@ def _by_place(axes: Axes, dataset: xarray.Dataset) -> None:
 
 
 def _lengths(axes: Axes, dataset: xarray.Dataset) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     lengths = dataset["accepted"].values
     value, _, low, high = dataset["accepted_length_law"].values.T
     bars = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
@@ -91,6 +96,7 @@ def _lengths(axes: Axes, dataset: xarray.Dataset) -> None:
             color=style.EXACT,
             label="predicted by the rows",
         )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("accepted drafted tokens of a round")
     axes.set_ylabel("share of the rounds")
     axes.set_ylim(bottom=0)

@@ -58,6 +58,6 @@ def as_document(dataset: xarray.Dataset, names: Sequence[str]) -> dict[str, Any]
     """Return attributes and chosen variables of a result for JSON."""
     return {
         **{str(name): value for name, value in dataset.attrs.items()},
-        **{str(name): values.values for name, values in dataset.coords.items() if values.size <= 4096},
-        **{name: dataset[name].values for name in names if name in dataset},
+        **{str(name): values.values.tolist() for name, values in dataset.coords.items()},
+        **{name: dataset[name].values.tolist() for name in names if name in dataset},
     }

@@ -24,6 +24,7 @@ from specsim.errors import InputError, UnsupportedError
 from specsim.intervals import Estimate, check_confidence, mean_over, ratio_over
 from specsim.labelled import check, label
 from specsim.models.along_path import Run, outcomes_of_rounds, path_law
+from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
 from specsim.models.measured_variables import ATTRIBUTES, VARIABLES
 from specsim.models.opt_uno import derived_seed, provenance
@@ -112,6 +113,7 @@ def measure(
     """
     algorithm = Speculative(draft_length=4) if algorithm is None else algorithm
     sampling = Sampling() if sampling is None else sampling
+    check_seed(seed)
     _check_request(prompts, algorithm, new_tokens, repeats, batch, alpha, level)
     reader = _Reader(models, prompts, algorithm, new_tokens, sampling, seed, batch, progress)
     # Compilation, allocation and thread pools are not what is timed.

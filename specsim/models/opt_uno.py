@@ -21,6 +21,7 @@ from specsim.algorithms import Algorithm, OverAcceptance, Residual, Speculative
 from specsim.errors import InputError
 from specsim.intervals import clopper_pearson, holm, mean_over, sign_test
 from specsim.labelled import Variable, label, registry
+from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
 from specsim.models.sampling import Sampling
 from specsim.models.scoring import Scorer
@@ -171,6 +172,7 @@ def opt_against_uno(
     InputError
         No prompts, a number out of range, or as `decode` and the scorer.
     """
+    check_seed(seed)
     _check(prompts, epsilons, comparisons, batch)
     sampling = Sampling() if sampling is None else sampling
     names, count = list(decoders()), len(prompts)
