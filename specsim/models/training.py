@@ -203,7 +203,7 @@ def train_pair(
 def _settings(
     size: str, steps: int | None, minutes: float | None, seed: int, threads: int
 ) -> tuple[Size, int | None, float | None, int, int]:
-    """Check the settings and fill in what follows from the size."""
+    """Check the settings."""
     if size not in SIZES:
         raise InputError(f"size is {size!r}; give one of {', '.join(SIZES)}")
     plan = SIZES[size]
@@ -211,9 +211,7 @@ def _settings(
         raise InputError(f"steps is {steps} and minutes is {minutes}; give one of them")
     if steps is not None:
         steps = whole("steps", steps, 1, _MOST_STEPS)
-    elif minutes is None:
-        steps = plan.steps
-    elif (
+    elif minutes is not None and (
         isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= _MOST_MINUTES
     ):
         raise InputError(f"minutes is {minutes!r}; give a number above 0, at most {_MOST_MINUTES}")
@@ -243,13 +241,15 @@ def _read(path: Path, size: str, plan: Size) -> Bytes:
 
 @contextmanager
 def _reproducible(seed: int, threads: int) -> Iterator[None]:
-    """Fix what weights depend on within the block: torch's threads, algorithms and random numbers."""
+    """Fix what weights depend on within the block: torch's threads, precision, algorithms, random numbers."""
     import torch
 
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    precision = torch.get_default_dtype()
     try:
         torch.set_num_threads(threads)
+        torch.set_default_dtype(torch.float32)
         torch.use_deterministic_algorithms(True)
         with torch.random.fork_rng(devices=[]):
             # Seeds of torch are signed.
@@ -257,6 +257,7 @@ def _reproducible(seed: int, threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before[0])
+        torch.set_default_dtype(precision)
         torch.use_deterministic_algorithms(before[1], warn_only=warns)
 
 
@@ -278,6 +279,8 @@ def _learn(
                 f"steps is {steps}, but the checkpoint is of {planned} steps; leave steps out or give that"
             )
         steps = planned
+    elif steps is None and minutes is None:
+        steps = plan.steps
     begin = saved = time.perf_counter()
     while steps is None or number < steps:
         batch = _batch(data, plan, seed, number)
