@@ -154,14 +154,15 @@ def _rounds(algorithm: Algorithm, decoded: Decoded) -> dict[str, Any]:
     sequence, step, drafted, accepted = [], [], [], []
     if not isinstance(algorithm, Autoregressive):
         for index, lengths in enumerate(decoded.accepted_lengths):
-            ends = set(decoded.rejected_positions[index]) | set(decoded.bonus_positions[index])
+            rejected, bonus = set(decoded.rejected_positions[index]), set(decoded.bonus_positions[index])
             first = 1
             for length, draft in zip(lengths, decoded.drafted_lengths[index], strict=True):
                 sequence.append(index)
                 step.append(first)
                 drafted.append(draft)
                 accepted.append(length)
-                first += length + (first + length in ends)
+                # A draft that was kept whole is followed by a bonus token or by the next round.
+                first += length + (first + length in (rejected if length < draft else bonus))
     return {
         "round_sequence": np.array(sequence, dtype=np.int64),
         "round_step": np.array(step, dtype=np.int64),
