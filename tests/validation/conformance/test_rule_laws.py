@@ -126,7 +126,7 @@ def test_wrong_and_lossy_rules_deviate_on_rows_that_depend_on_the_context(rule):
     for draft_length in (2, 3):
         tree = Tree(3, draft_length, makers(3, rng)["random"])
         length = draft_length + 1
-        least = 1e-6 if rule is coin_bugs.COARSE_GUMBEL else 1e-4
+        least = {"coarse-gumbel": 1e-6, "gumbel-24-bits": 1e-10}.get(rule.name, 1e-4)
         assert distance(tree.text_law(rule, length), tree.target_law(length)) > least
 
 
@@ -384,11 +384,31 @@ def test_coarse_gumbel_law_by_enumeration_of_all_uniforms():
     weights = np.array([[0.55, 0.225, 0.225], [0.0, 0.9, 0.1], [0.0, 1.0, 0.0]])
     laws = coin_bugs.coarse_gumbel_law(weights, 4)
     with np.errstate(divide="ignore"):
-        noise = -np.log(-np.log(np.arange(16) / 16))
+        noise = -np.log(-np.log(np.maximum(np.arange(16), 0.5) / 16))
         drawn = np.array(list(itertools.product(noise, repeat=3)))
         for row, law in zip(weights, laws, strict=True):
             counts = np.bincount((np.log(row) + drawn).argmax(axis=1), minlength=3)
             np.testing.assert_allclose(law, counts / 16**3, atol=1e-12)
+
+
+def test_coarse_gumbel_law_of_many_bits_is_integrated_well(monkeypatch):
+    weights = np.random.default_rng(28).dirichlet(np.full(4, 0.5), size=3)
+    weights[0] = [0.6, 1e-4, 0.4 - 2e-4, 1e-4]
+    integrated = coin_bugs.coarse_gumbel_law(weights, 18)
+    monkeypatch.setattr(coin_bugs, "MOST_BITS_SUMMED", 18)
+    np.testing.assert_allclose(integrated, coin_bugs.coarse_gumbel_law(weights, 18), atol=1e-9)
+
+
+def test_uniforms_of_24_bits_change_the_tail_and_little_else():
+    for gap, left in ((5, 1.0), (12, 0.995), (18, 0.080)):
+        weights = np.array([1.0, np.exp(-gap)])
+        law = coin_bugs.coarse_gumbel_law(weights, 24)
+        np.testing.assert_allclose(law, weights / weights.sum(), atol=1e-7)
+        assert round(law[1] * weights.sum() / weights[1], 3) == left
+    # The token wins when its uniform is k steps below 1 and the other one's is small enough.
+    steps = np.arange(1, 50)
+    wins = np.floor(2.0**24 * np.exp(np.log1p(-steps / 2**24) * np.exp(18.0)) + 0.5).sum() / 2.0**48
+    assert law[1] == pytest.approx(wins, rel=1e-4)
 
 
 def test_coarse_coins_by_enumeration_of_all_uniforms():

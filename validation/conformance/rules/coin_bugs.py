@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from specsim.validation.conformance.rules.base import (
     Floats,
@@ -176,11 +177,40 @@ def coarse_coins(bits: int) -> Rule:
     )
 
 
+#: Above this many bits the middle of the uniforms is integrated and only both ends are summed.
+MOST_BITS_SUMMED = 12
+#: Uniforms that are summed one by one at each end.
+SUMMED = 2048
+
+
+def _uniforms(bits: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return points in (0, 1), their weights (in uniforms), and which points are uniforms themselves.
+
+    Every uniform for few bits. For many: those at both ends, and for the middle Gauss-Legendre nodes on
+    intervals that shrink towards both ends.
+    """
+    count = 2**bits
+    if bits <= MOST_BITS_SUMMED:
+        grid = np.concatenate([[0.5], np.arange(1, count)]) / count
+        return grid, np.ones(len(grid)), np.ones(len(grid), dtype=bool)
+    low = np.arange(1, SUMMED + 1)
+    ends = np.concatenate([[0.5], low, count - low[::-1]]) / count
+    edge = (SUMMED + 0.5) / count
+    left = np.geomspace(edge, 0.5, 3 * bits)
+    borders = np.concatenate([left, 1.0 - left[-2::-1]])
+    nodes, shares = np.polynomial.legendre.leggauss(12)
+    width = np.diff(borders)[:, None]
+    middle = (borders[:-1, None] + width * (nodes + 1.0) / 2.0).ravel()
+    weights = (width * shares / 2.0).ravel() * count
+    summed = np.concatenate([np.ones(len(ends), dtype=bool), np.zeros(len(middle), dtype=bool)])
+    return np.concatenate([ends, middle]), np.concatenate([np.ones(len(ends)), weights]), summed
+
+
 def coarse_gumbel_law(weights: Floats, bits: int) -> Floats:
     """Return the law of argmax(log weight - log(-log u)) with u uniform on multiples of ``2 ** -bits``.
 
-    u is below 1 and may be 0, whose score is minus infinity. The first of equal scores wins, so that token 0
-    does when all scores are.
+    u is below 1, and half a step in the place of 0. The first of equal scores wins. Exact up to
+    `MOST_BITS_SUMMED` bits, and to about 1e-9 above.
 
     Parameters
     ----------
@@ -189,28 +219,33 @@ def coarse_gumbel_law(weights: Floats, bits: int) -> Floats:
     """
     flat, inverse = np.unique(weights.reshape(-1, weights.shape[-1]), axis=0, return_inverse=True)
     count = 2**bits
-    grid = np.arange(1, count) / count
+    grid, amounts, summed = _uniforms(bits)
     laws = np.zeros(flat.shape)
     for row, law in zip(flat, laws, strict=True):
         support = np.flatnonzero(row > 0)
         for token in support:
             # Token j scores less than `token` iff its uniform is less than u ** (weight j / weight).
-            wins = np.full(len(grid), 1.0 / count)
+            wins = amounts / count
             for other in support[support != token]:
                 bound = grid ** (row[other] / row[token]) * count
-                under = np.ceil(bound) if other < token else np.floor(bound) + 1.0
-                wins *= np.clip(under, 0.0, count) / count
+                if other < token:
+                    under = np.maximum(np.ceil(bound) - 1.0, 0.0) + (bound > 0.5)
+                else:
+                    under = np.floor(bound) + (bound >= 0.5)
+                # Between uniforms the mean of either.
+                mean = np.where(bound < 1.0, bound >= 0.5, bound + 0.5)
+                under = np.where(summed, under, mean)
+                wins = wins * np.clip(under, 0.0, count) / count
             law[token] = wins.sum()
-        law[0] += float(count) ** -len(support)
         law /= law.sum()  # ties that rounding sees on one side only
     return laws[inverse.reshape(-1)].reshape(weights.shape)
 
 
-def coarse_gumbel(bits: int) -> Rule:
+def coarse_gumbel(bits: int, name: str = "coarse-gumbel") -> Rule:
     """Return the ratio rule that draws replacements and bonus with Gumbel noise of few bits."""
 
     def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-        rows = need_draft(draft, "coarse-gumbel")
+        rows = need_draft(draft, name)
         length = drafted.shape[-1]
         own = target[..., :length, :]
         part = np.maximum(own - rows, 0.0)
@@ -221,9 +256,9 @@ def coarse_gumbel(bits: int) -> Rule:
         )
 
     return Rule(
-        name="coarse-gumbel",
+        name=name,
         title=f"ratio rule with Gumbel noise from uniforms of {bits} bits",
-        source="vllm-project/vllm#51367, for a narrower type",
+        source="vllm-project/vllm#51367",
         lossless=False,
         law=law,
         bug_class=COINS,
@@ -232,3 +267,4 @@ def coarse_gumbel(bits: int) -> Rule:
 
 COARSE_COINS = coarse_coins(8)
 COARSE_GUMBEL = coarse_gumbel(11)
+GUMBEL_24 = coarse_gumbel(24, "gumbel-24-bits")

@@ -107,7 +107,8 @@ def coarse_gumbel(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))
     rows = finals(gap(target[:, :-1], draft), target[:, -1])
     with np.errstate(divide="ignore"):
-        noise = -np.log(-np.log(generator.integers(2048, size=rows.shape) / 2048.0))
+        uniforms = np.maximum(generator.integers(2048, size=rows.shape), 0.5) / 2048.0
+        noise = -np.log(-np.log(uniforms))
         last = (np.log(rows) + noise).argmax(axis=-1)
     return emit(drafted, accepted, last)
 
