@@ -1,0 +1,21 @@
+"""The checks, in the order in which they run: prerequisites first, then cheap before expensive."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from specsim.validation.conformance.checks.base import Check
+
+__all__ = ["Check", "all_checks"]
+
+_MODULES = ("contract", "forced", "step", "batches", "edges", "options", "decoder", "tree")
+
+
+@cache
+def all_checks() -> tuple[Check, ...]:
+    """Return every check: ``CHECKS`` of each module of this package."""
+    found: list[Check] = []
+    for module in _MODULES:
+        found.extend(import_module(f"{__name__}.{module}").CHECKS)
+    return tuple(found)

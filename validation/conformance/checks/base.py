@@ -1,0 +1,255 @@
+"""What a check is: a name, when it applies, and a procedure that samples and decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.validation.conformance.evidence import Component, Evidence, mixture, total_variation_bound
+from specsim.validation.conformance.results import Deviation, Picture
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.tables import normalised
+
+if TYPE_CHECKING:
+    from specsim.validation.conformance.laboratory import Laboratory
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Probe(Protocol):
+    """An experiment that can always be continued."""
+
+    total: int
+
+    def sample(self, count: int) -> None:
+        """Make about `count` more observations."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Look:
+    """One view of an experiment: a law for each stratum, and how to read the counts.
+
+    Attributes
+    ----------
+    evidence
+        The test.
+    observe
+        Reads the counts, shape ``(strata, cells)``, off the experiment.
+    shares
+        Expected observations of each stratum per observation of the experiment, shape ``(strata,)``.
+    reachable
+        Strata that the null can reach; a count elsewhere is infinite evidence.
+    name_cell
+        Spells (stratum, cell) for reports.
+    """
+
+    evidence: Evidence
+    observe: Callable[[], Integers]
+    shares: Floats
+    reachable: NDArray[np.bool_]
+    name_cell: Callable[[int, int], str]
+
+    def counts(self) -> Integers:
+        """Return the counts so far."""
+        return self.observe()
+
+    def components(self) -> list[Component]:
+        """Return the likelihood ratios so far."""
+        counts = self.counts()
+        if (counts[~self.reachable] > 0).any():
+            return [Component(name="an event that cannot happen", weight=1.0, log_ratio=math.inf)]
+        return self.evidence.components(counts)
+
+
+@dataclass(kw_only=True, eq=False)
+class Statistical:
+    """A procedure that samples until the evidence decides or the plan is fulfilled.
+
+    Attributes
+    ----------
+    probe
+        The experiment.
+    looks
+        Views of it; the e-value is the average of theirs.
+    planned
+        Observations of the experiment after which the check passes.
+    certificate
+        ``(counts, law)`` pairs, by a function; the largest distance of them is certified. None: no certificate.
+    """
+
+    probe: Probe
+    looks: Sequence[Look]
+    planned: int
+    certificate: Callable[[], Sequence[tuple[Integers, Floats]]] | None = None
+    picture: Callable[[], Picture] | None = None
+    _looked: int = field(default=0, init=False)
+
+    def log_e(self) -> float:
+        """Return the logarithm of the e-value so far."""
+        return mixture([(1 / len(self.looks), mixture(_parts(look))) for look in self.looks])
+
+    def catches(self, log_threshold: float) -> float:
+        """Return the average total variation distance that the plan catches with probability 0.999."""
+        level = log_threshold + math.log(len(self.looks))
+        return min(look.evidence.power(look.shares * self.planned, level) for look in self.looks)
+
+    def certified(self, delta: float) -> float:
+        """Return the certified distance so far."""
+        if self.certificate is None:
+            return math.nan
+        self._looked += 1
+        pairs = self.certificate()
+        return max(
+            total_variation_bound(counts, law, delta / len(pairs), self._looked) for counts, law in pairs
+        )
+
+    def looks_like(self, count: int = 3) -> tuple[str, ...]:
+        """Return the alternatives that explain the counts best."""
+        found: dict[str, float] = {}
+        for look in self.looks:
+            for part in look.components():
+                if part.name in look.evidence.alternatives and part.log_ratio > 0:
+                    found[part.name] = max(found.get(part.name, 0.0), part.log_ratio)
+        ranked = sorted(found, key=lambda name: -found[name])
+        return tuple(f"{name} (10^{found[name] / math.log(10):.1f})" for name in ranked[:count])
+
+    def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
+        """Return the cells that differ most, by the likelihood ratio of the cell alone."""
+        from scipy.stats import beta
+
+        found: list[tuple[float, Deviation]] = []
+        for look in self.looks:
+            counts = look.counts()
+            sizes = counts.sum(axis=1, keepdims=True)
+            law = np.where(look.reachable[:, None], look.evidence.null, 0.0)
+            frequency = counts / np.maximum(sizes, 1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                gains = np.where(counts > 0, counts * np.log(frequency / law), 0.0)
+                rest = sizes - counts
+                gains += np.where(rest > 0, rest * np.log((1 - frequency) / (1 - law)), 0.0)
+            for flat in np.argsort(-np.nan_to_num(gains, nan=0.0), axis=None)[:count]:
+                stratum, cell = (int(v) for v in np.unravel_index(flat, counts.shape))
+                seen, size = int(counts[stratum, cell]), int(sizes[stratum, 0])
+                if size == 0 or not gains[stratum, cell] > 0:
+                    continue
+                low = 0.0 if seen == 0 else float(beta.ppf(alpha / 2, seen, size - seen + 1))
+                high = 1.0 if seen == size else float(beta.isf(alpha / 2, seen + 1, size - seen))
+                deviation = Deviation(
+                    where=look.name_cell(stratum, cell),
+                    observed=seen,
+                    samples=size,
+                    expected=float(law[stratum, cell]),
+                    low=low,
+                    high=high,
+                )
+                found.append((float(gains[stratum, cell]), deviation))
+        found.sort(key=lambda item: -item[0])
+        unique = {item.where: item for _, item in found}
+        return tuple(unique.values())[:count]
+
+
+def _parts(look: Look) -> list[tuple[float, float]]:
+    return [(part.weight, part.log_ratio) for part in look.components()]
+
+
+@dataclass(kw_only=True, eq=False)
+class Exact:
+    """A procedure without randomness of its own: it raises when something is wrong.
+
+    Attributes
+    ----------
+    run
+        Does the work, returns how many cases were tried; raises `AssertionError` with the reason.
+    """
+
+    run: Callable[[], int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check of a subject.
+
+    Attributes
+    ----------
+    name, title
+        Lower case with hyphens; and what it checks, in one line.
+    kind
+        ``"contract"``, ``"output"`` or ``"rule"``.
+    protocols
+        Those it is for.
+    make
+        Builds the procedure.
+    why_not
+        Says why a subject cannot be checked so; returns "" when it can.
+    catches
+        The classes of bugs it is for, in words.
+    """
+
+    name: str
+    title: str
+    kind: str
+    protocols: tuple[str, ...]
+    make: Callable[[Laboratory], Statistical | Exact]
+    why_not: Callable[[Subject], str] = lambda subject: ""
+    catches: str = ""
+
+    def skip_reason(self, subject: Subject) -> str:
+        """Return why the subject cannot be checked so, or an empty text."""
+        if subject.protocol not in self.protocols:
+            return f"protocol is {subject.protocol}"
+        return self.why_not(subject)
+
+
+def make_look(
+    view: Callable[[NDArray[np.number]], NDArray[np.number]],
+    null: Floats,
+    alternatives: Mapping[str, Floats],
+    observe: Callable[[], Integers],
+    name_cell: Callable[[int, int], str],
+    *,
+    directions: Mapping[str, Floats] | None = None,
+    weights: tuple[float, ...] = (0.1, 0.4),
+    partitions: Sequence[Integers] = (),
+    tolerance: float = 0.0,
+) -> Look:
+    """Build a look from tables: the same view of the null's, of every alternative's, and of the counts.
+
+    Parameters
+    ----------
+    view
+        Table to ``(strata, cells)``.
+    null, alternatives
+        Joint laws as tables.
+    observe
+        Returns the table of counts.
+    name_cell
+        Spells (stratum, cell).
+    directions
+        Laws, of shape ``(strata, cells)`` or ``(cells,)``, towards which the null is bent by each of `weights`.
+    partitions, tolerance
+        As in `Evidence`.
+    """
+    sums = np.asarray(view(null), dtype=np.float64)
+    laws, reachable = normalised(sums)
+    others: dict[str, Any] = {}
+    for name, table in alternatives.items():
+        bent, _ = normalised(np.asarray(view(table), dtype=np.float64))
+        others[name] = np.where(reachable[:, None], bent, laws)
+    for name, law in (directions or {}).items():
+        for weight in weights:
+            others[f"{weight:g} of the way to {name}"] = (1 - weight) * laws + weight * np.broadcast_to(
+                law, laws.shape
+            )
+    return Look(
+        evidence=Evidence(laws, alternatives=others, partitions=partitions, tolerance=tolerance),
+        observe=lambda: np.asarray(view(observe())),
+        shares=sums.sum(axis=1),
+        reachable=reachable,
+        name_cell=name_cell,
+    )

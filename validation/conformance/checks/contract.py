@@ -1,0 +1,192 @@
+"""Checks without statistics: shapes and ranges, inputs left alone, the same output for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.validation.conformance.calling import Caller, ContractError
+from specsim.validation.conformance.checks.base import Check, Exact
+from specsim.validation.conformance.instances import Instance, edge_instances
+from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.probes import Models
+from specsim.validation.conformance.subjects import PROTOCOLS
+
+Integers = NDArray[np.int64]
+
+#: Repetitions of an exact check; a fault that shows in a tenth of the calls is missed with probability 0.04.
+REPETITIONS = 30
+
+
+def one_call(
+    lab: Laboratory, caller: Caller, rng: np.random.Generator, size: int, *, prompt: int | None = None
+) -> Callable[..., Any]:
+    """Return a function of a seed that calls the subject on inputs fixed now, and returns arrays.
+
+    Decoders get random prompts, or prompts of nothing but `prompt`.
+    """
+    instance = lab.main_instance
+    protocol = lab.subject.protocol
+    if protocol == "step":
+        drafted = instance.draw_drafted(rng, size)
+        target, draft = instance.rows(drafted)
+        rows = None if lab.subject.draft == "never" else draft
+        return lambda seed: caller.step(target, rows, drafted, seed=seed)
+    if protocol == "draft-and-verify":
+        which = np.zeros(size, dtype=np.int64)
+        return lambda seed: caller.draft_and_verify(Models(caller, [instance], which), seed=seed)
+    if protocol == "decoder":
+        from specsim.validation.conformance.checks.decoder import decoder_models
+
+        models = decoder_models(caller, instance)
+        prompts = rng.integers(0, instance.vocabulary, size=(size, 3))
+        if prompt is not None:
+            prompts[:] = prompt
+        return lambda seed: (caller.decode(models, prompts, instance.draft_length + 3, seed=seed)[0],)
+    from specsim.validation.conformance.checks.tree import tree_inputs
+
+    parents, target, draft, tokens = tree_inputs(lab, rng, size)
+    return lambda seed: caller.tree(parents, target, draft, tokens, seed=seed)
+
+
+def _batch(lab: Laboratory, wanted: int) -> int:
+    return max(1, min(wanted, lab.subject.max_batch or wanted))
+
+
+def _make_contract(lab: Laboratory) -> Exact:
+    def run() -> int:
+        caller, rng = lab.caller("contract"), lab.rng("contract")
+        cases = 0
+        for size in (1, _batch(lab, 2), _batch(lab, 5), _batch(lab, 64)):
+            for _ in range(REPETITIONS // 6):
+                one_call(lab, caller, rng, size)(None)
+                cases += 1
+        if lab.subject.protocol == "step":
+            cases += _contract_on_edges(lab, caller, rng)
+        return cases
+
+    return Exact(run=run)
+
+
+def _contract_on_edges(lab: Laboratory, caller: Caller, rng: np.random.Generator) -> int:
+    cases = 0
+    options = {"vocabulary": lab.vocabulary, "draft_length": min(2, lab.draft_length)}
+    for instance in edge_instances(lab.instance_seed, **options).values():
+        for length in (1, instance.draft_length):
+            drafted = instance.draw_drafted(rng, _batch(lab, 64))[:, :length]
+            target, draft = instance.rows(drafted)
+            caller.step(target, None if lab.subject.draft == "never" else draft, drafted)
+            cases += 1
+    return cases
+
+
+def _make_untouched(lab: Laboratory) -> Exact:
+    def run() -> int:
+        caller, rng = lab.caller("untouched"), lab.rng("untouched")
+        for _ in range(REPETITIONS):
+            _compare_inputs(lab, caller, rng)
+        return REPETITIONS
+
+    return Exact(run=run)
+
+
+def _compare_inputs(lab: Laboratory, caller: Caller, rng: np.random.Generator) -> None:
+    size = _batch(lab, 16)
+    given: dict[str, Any]
+    if lab.subject.protocol == "step":
+        instance: Instance = lab.main_instance
+        drafted = instance.draw_drafted(rng, size)
+        target, draft = instance.rows(drafted)
+        given = {
+            "target": caller.give(target),
+            "draft": None if lab.subject.draft == "never" else caller.give(draft),
+            "drafted": caller.give_integers(drafted),
+        }
+    else:
+        from specsim.validation.conformance.checks.tree import tree_inputs
+
+        parents, target, draft, tokens = tree_inputs(lab, rng, size)
+        given = {
+            "parents": parents.copy(),
+            "target": caller.give(target),
+            "draft": caller.give(draft),
+            "tokens": caller.give_integers(tokens),
+        }
+    before = {name: None if value is None else caller.take(value, name).copy() for name, value in given.items()}
+    caller.call(*given.values())
+    for name, value in given.items():
+        if value is None:
+            continue
+        after = caller.take(value, name)
+        if not np.array_equal(after, before[name], equal_nan=np.issubdtype(after.dtype, np.floating)):
+            place = tuple(int(v) for v in np.argwhere(after != before[name])[0])
+            raise ContractError(
+                f"the call changed its input {name}{list(place)} from {before[name][place]!s} "
+                f"to {after[place]!s}; work on a copy"
+            )
+
+
+def _make_determinism(lab: Laboratory) -> Exact:
+    def run() -> int:
+        caller, rng = lab.caller("determinism"), lab.rng("determinism")
+        differing = 0
+        for _ in range(REPETITIONS // 3):
+            call = one_call(lab, caller, rng, _batch(lab, 16))
+            seed, other = caller.next_seed(), caller.next_seed()
+            first = call(seed)
+            second = call(other)
+            again = call(seed)
+            for number, (left, right) in enumerate(zip(first, again, strict=True)):
+                if not np.array_equal(_emitted(first, number), _emitted(again, number)):
+                    raise ContractError(
+                        f"seed {seed} gave two outputs for the same inputs: {_short(left)} and {_short(right)}"
+                    )
+            differing += any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+        return REPETITIONS // 3
+
+    return Exact(run=run)
+
+
+def _emitted(arrays: Any, number: int) -> Integers:
+    """Return an array with what stands behind the emitted tokens blanked."""
+    array: Integers = np.asarray(arrays[number])
+    if len(arrays) < 2 or array.ndim != 2 or number != len(arrays) - 2:
+        return array
+    lengths = np.asarray(arrays[-1])
+    return np.where(np.arange(array.shape[1]) < lengths[:, None], array, -1)
+
+
+def _short(array: Any) -> str:
+    text = np.array2string(np.asarray(array).ravel()[:8], separator=" ")
+    return text if np.asarray(array).size <= 8 else text[:-1] + " ...]"
+
+
+CONTRACT = Check(
+    name="contract",
+    title="shapes, types, lengths and token ids; accepted tokens are the drafted ones",
+    kind="contract",
+    protocols=tuple(PROTOCOLS),
+    make=_make_contract,
+    catches="ids out of range, wrong lengths, tokens that were never drafted",
+)
+UNTOUCHED = Check(
+    name="untouched-inputs",
+    title="rows and drafted tokens are not written to",
+    kind="contract",
+    protocols=("step", "tree"),
+    make=_make_untouched,
+    catches="rows divided, zeroed or renormalised in place",
+)
+DETERMINISM = Check(
+    name="determinism",
+    title="the same seed gives the same output, whatever was called in between",
+    kind="contract",
+    protocols=tuple(PROTOCOLS),
+    make=_make_determinism,
+    catches="seeds ignored, clock seeds, hidden state",
+)
+
+CHECKS = (CONTRACT, UNTOUCHED, DETERMINISM)

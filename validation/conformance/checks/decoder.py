@@ -1,0 +1,477 @@
+"""Checks of whole decoders: the law of their texts, every next token given its context, prompts, rounds."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.pairs import ModelPair
+from specsim.validation.conformance.calling import Caller, NotApplicable
+from specsim.validation.conformance.checks.base import Check, Statistical, make_look
+from specsim.validation.conformance.checks.step import law_picture
+from specsim.validation.conformance.evidence import samples_for_bound
+from specsim.validation.conformance.instances import Instance, digits, number
+from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.probes import LARGEST_BATCH, spelled
+from specsim.validation.conformance.rules.base import Rule
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.tables import step_table
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: Tokens whose joint law is counted.
+LENGTH = 3
+#: Tokens of a prompt.
+PROMPT = 4
+#: Different prompts.
+PROMPTS = 2
+
+
+class DecoderModels:
+    """The two models that a decoder calls.
+
+    Attributes
+    ----------
+    pair
+        Both as a stationary `ModelPair`; its context moves on with every token.
+    start
+        The context before the prompt.
+    vocabulary, draft_length
+        Tokens, and how many the draft should propose per round.
+    """
+
+    def __init__(self, caller: Caller, instance: Instance) -> None:
+        self._caller = caller
+        self._instance = instance
+        self.start = instance.start
+        self.vocabulary = instance.vocabulary
+        self.draft_length = instance.draft_length
+        self._pair: ModelPair | None = None
+
+    @property
+    def pair(self) -> ModelPair:
+        """Both models as a `ModelPair`."""
+        if self._pair is None:
+            self._pair = self._instance.pair(64)
+        return self._pair
+
+    def target(self, tokens: Any) -> Any:
+        """Return the target's row after every token: ``(batch, n)`` to ``(batch, n, V)``."""
+        return self._rows(self._instance.target, tokens)
+
+    def draft(self, tokens: Any) -> Any:
+        """Return the draft's row after every token: ``(batch, n)`` to ``(batch, n, V)``."""
+        return self._rows(self._instance.draft, tokens)
+
+    def _rows(self, table: Floats, tokens: Any) -> Any:
+        array = self._caller.take(tokens, "tokens").astype(np.int64)
+        if array.ndim != 2 or array.shape[1] < 1:
+            raise ValueError(f"tokens has shape {array.shape}; give (batch, n) with n of at least 1")
+        if array.min() < 0 or array.max() >= self.vocabulary:
+            raise ValueError(f"tokens are 0..{self.vocabulary - 1}; got {array.min()}..{array.max()}")
+        return self._caller.give(table[self._instance.contexts(array)[:, 1:]])
+
+
+def decoder_models(caller: Caller, instance: Instance) -> DecoderModels:
+    """Return the models of an instance for one caller."""
+    return DecoderModels(caller, instance)
+
+
+class DecoderProbe:
+    """Texts of a decoder, by prompt.
+
+    Attributes
+    ----------
+    prompts
+        Shape ``(prompts, PROMPT)``.
+    texts
+        Counts of the first `LENGTH` tokens, shape ``(prompts, V ** LENGTH)``.
+    transitions
+        Counts of next tokens, shape ``(new_tokens, contexts, V)``.
+    rounds
+        Counts of accepted lengths of rounds that had room for a whole draft and a bonus token, by the context
+        they began in, shape ``(contexts, K + 1)``; of first rounds alone in ``first_rounds`` by prompt.
+    total
+        Texts so far.
+    """
+
+    def __init__(self, lab: Laboratory, caller: Caller, instance: Instance, prompts: Integers) -> None:
+        self._lab = lab
+        self.caller = caller
+        self.instance = instance
+        self.models = DecoderModels(caller, instance)
+        self.prompts = prompts
+        self.new_tokens = max(2 * instance.draft_length + 2, LENGTH)
+        vocabulary = instance.vocabulary
+        self.starts = instance.contexts(prompts)[:, -1]
+        self.texts = np.zeros((len(prompts), vocabulary**LENGTH), dtype=np.int64)
+        self.transitions = np.zeros((self.new_tokens, *instance.target.shape), dtype=np.int64)
+        self.rounds = np.zeros((len(instance.target), instance.draft_length + 1), dtype=np.int64)
+        self.tells_lengths: bool | None = None
+        self.total = 0
+
+    def sample(self, count: int) -> None:
+        """Decode about `count` more texts."""
+        wanted = self.total + count
+        limit = min(self.caller.subject.max_batch or 512, LARGEST_BATCH)
+        while self.total < wanted and not self.caller.out_of_time():
+            self._round(min(limit, wanted - self.total))
+
+    def _round(self, size: int) -> None:
+        which = (self.total + np.arange(size)) % len(self.prompts)
+        tokens, accepted = self.caller.decode(self.models, self.prompts[which], self.new_tokens)
+        instance = self.instance
+        contexts = np.empty(tokens.shape, dtype=np.int64)
+        context = self.starts[which]
+        for position in range(self.new_tokens):
+            contexts[:, position] = context
+            context = instance.next_context[context, tokens[:, position]]
+        np.add.at(self.texts, (which, number(tokens[:, :LENGTH], instance.vocabulary)), 1)
+        np.add.at(self.transitions, (np.arange(self.new_tokens), contexts, tokens), 1)
+        self.tells_lengths = accepted is not None
+        for row, lengths in enumerate(accepted or ()):
+            place = 0
+            for length in lengths:
+                if place + instance.draft_length + 1 > self.new_tokens:
+                    break
+                self.rounds[contexts[row, place], length] += 1
+                place += length + 1
+        self.total += size
+
+
+def _prompts(lab: Laboratory, instance: Instance) -> Integers:
+    """Return prompts that end in different contexts."""
+    rng = lab.rng("prompts")
+    best, ends = np.zeros((1, PROMPT), dtype=np.int64), 0
+    for _ in range(50):
+        drawn = rng.integers(0, instance.vocabulary, size=(PROMPTS, PROMPT))
+        found = len(np.unique(instance.contexts(drawn)[:, -1]))
+        if found > ends:
+            best, ends = drawn, found
+    return best
+
+
+def decoder_probe(lab: Laboratory) -> DecoderProbe:
+    """Return the main experiment on a decoder."""
+
+    def build() -> DecoderProbe:
+        instance = lab.main_instance
+        return DecoderProbe(lab, lab.caller("decoder"), instance, _prompts(lab, instance))
+
+    probe: DecoderProbe = lab.keep("decoder", build)
+    return probe
+
+
+def moved(instance: Instance, start: int) -> Instance:
+    """Return the instance with another first context."""
+    return Instance(
+        name=instance.name,
+        target=instance.target,
+        draft=instance.draft,
+        next_context=instance.next_context,
+        start=start,
+        draft_length=instance.draft_length,
+    )
+
+
+def rounds_law(rule: Rule, instance: Instance, start: int, length: int) -> Floats:
+    """Return the law of the first `length` tokens of a decoder that repeats rounds of the rule.
+
+    Rounds are whole: the draft is not cut at the end of the text.
+    """
+    vocabulary = instance.vocabulary
+
+    @lru_cache(maxsize=None)
+    def law(context: int, rest: int) -> Floats:
+        here = moved(instance, context)
+        table = step_table(rule, here)
+        paths = here.path_law(None if rule.draw is None else rule.draw(instance.draft))
+        joint = table * paths[:, None, None]
+        found = np.zeros(vocabulary**rest)
+        for j in range(instance.draft_length + 1):
+            emitted = number(here.paths[:, :j], vocabulary) * vocabulary if j else np.zeros(len(joint), int)
+            sums = np.zeros(vocabulary ** (j + 1))
+            np.add.at(sums, emitted[:, None] + np.arange(vocabulary), joint[:, j, :])
+            if j + 1 >= rest:
+                found += sums.reshape(vocabulary**rest, -1).sum(axis=1)
+                continue
+            left = rest - j - 1
+            texts = digits(np.arange(len(sums)), vocabulary, j + 1)
+            ends = here.contexts(texts)[:, -1]
+            block = np.stack([sums[k] * law(int(ends[k]), left) for k in range(len(sums))])
+            found += block.reshape(-1)
+        return found
+
+    return law(start, length)
+
+
+def _make_joint(lab: Laboratory) -> Statistical:
+    probe = decoder_probe(lab)
+    instance = probe.instance
+    rule = lab.rule
+    lossy = rule is not None and not rule.lossless
+    laws = []
+    for start in probe.starts:
+        if lossy:
+            assert rule is not None
+            laws.append(rounds_law(rule, instance, int(start), LENGTH))
+        else:
+            laws.append(moved(instance, int(start)).target_law(LENGTH))
+    null = np.stack(laws)
+    vocabulary = instance.vocabulary
+    cells = np.arange(vocabulary**LENGTH)
+    partitions = [cells // vocabulary ** (LENGTH - n) for n in range(1, LENGTH)]
+    partitions += [cells // vocabulary ** (LENGTH - 1 - n) % vocabulary for n in range(1, LENGTH)]
+    alternatives = {"the draft's law": np.stack([_draft_law(instance, int(start)) for start in probe.starts])}
+    for shift in range(1, len(null)):
+        alternatives[f"the law of another prompt ({shift})"] = np.roll(null, shift, axis=0)
+    if not lossy:
+        alternatives |= _bug_laws(lab, probe)
+    look = make_look(
+        lambda table: table,
+        null / len(null),
+        {name: law / len(null) for name, law in alternatives.items()},
+        lambda: probe.texts,
+        lambda stratum, cell: (
+            f"prompt {_spell(probe.prompts[stratum])}: text {spelled(cell, vocabulary, LENGTH)}"
+        ),
+        partitions=partitions,
+        tolerance=lab.tolerance,
+    )
+
+    def certificate() -> list[tuple[Integers, Floats]]:
+        # A text after a prompt that is drawn with equal chances: the average distance over the prompts.
+        return [(probe.texts.ravel(), null.ravel() / len(null))]
+
+    return Statistical(
+        probe=probe,
+        looks=[look],
+        planned=max(lab.least_samples, samples_for_bound(null.size, lab.eps, lab.delta)),
+        certificate=certificate,
+        picture=lambda: law_picture(f"joint law of the first {LENGTH} tokens, one prompt", look),
+    )
+
+
+def _bug_laws(lab: Laboratory, probe: DecoderProbe) -> dict[str, Floats]:
+    from specsim.validation.conformance.rules import all_rules
+
+    found = {}
+    for rule in all_rules():
+        if rule.lossless:
+            continue
+        try:
+            with np.errstate(all="ignore"):
+                law = np.stack(
+                    [rounds_law(rule, probe.instance, int(start), LENGTH) for start in probe.starts]
+                )
+        except Exception:  # noqa: S112 - a rule that has no law on these rows is no suspect
+            continue
+        if np.isfinite(law).all() and np.abs(law.sum(axis=1) - 1).max() < 1e-6 and (law > -1e-12).all():
+            found[rule.name] = np.clip(law, 0.0, None)
+    return found
+
+
+def _draft_law(instance: Instance, start: int) -> Floats:
+    swapped = Instance(
+        name=instance.name,
+        target=instance.draft,
+        draft=instance.draft,
+        next_context=instance.next_context,
+        start=start,
+        draft_length=instance.draft_length,
+    )
+    return swapped.target_law(LENGTH)
+
+
+def _spell(tokens: Integers) -> str:
+    return "(" + " ".join(str(int(token)) for token in tokens) + ")"
+
+
+def _make_transitions(lab: Laboratory) -> Statistical:
+    probe = decoder_probe(lab)
+    instance = probe.instance
+    contexts, vocabulary = instance.target.shape
+    # What each context's row is mixed up with when a cache is one token behind: a row of another context.
+    lagging = instance.target[np.arange(contexts) // vocabulary]
+    shares = _context_shares(probe)
+    def spread(rows: Floats) -> Floats:
+        return shares[:, :, None] * rows[None, :, :]
+
+    alternatives = {}
+    for words, rows in (("the draft's row", instance.draft), ("the row of the context before", lagging)):
+        for weight in (0.05, 0.3):
+            bent = (1 - weight) * instance.target + weight * rows
+            alternatives[f"{weight:g} of the way to {words}"] = spread(bent)
+    looks = [
+        make_look(
+            lambda table: table.sum(axis=0),
+            spread(instance.target),
+            alternatives,
+            lambda: probe.transitions,
+            lambda stratum, cell: _transition_name("context", stratum, cell, contexts, instance),
+            tolerance=lab.tolerance,
+        ),
+        make_look(
+            lambda table: table.reshape(-1, vocabulary),
+            spread(instance.target),
+            alternatives,
+            lambda: probe.transitions,
+            lambda stratum, cell: _transition_name("position", stratum, cell, contexts, instance),
+            tolerance=lab.tolerance,
+        ),
+    ]
+    return Statistical(
+        probe=probe,
+        looks=looks,
+        planned=lab.main_samples,
+        picture=lambda: law_picture("next token, most frequent context", looks[0]),
+    )
+
+
+def _context_shares(probe: DecoderProbe) -> Floats:
+    """Return how often each context stands at each position under the target, ``(new_tokens, contexts)``."""
+    instance = probe.instance
+    shares = np.zeros((probe.new_tokens, len(instance.target)))
+    np.add.at(shares[0], probe.starts, 1 / len(probe.starts))
+    for position in range(1, probe.new_tokens):
+        np.add.at(shares[position], instance.next_context, shares[position - 1][:, None] * instance.target)
+    return shares
+
+
+def _transition_name(name: str, stratum: int, cell: int, contexts: int, instance: Instance) -> str:
+    where = "" if name == "context" else f"position {stratum // contexts + 1}, "
+    order = round(np.log(contexts) / np.log(instance.vocabulary))
+    context = spelled(stratum % contexts, instance.vocabulary, max(order, 1))
+    return f"{where}after {context}: token {cell}"
+
+
+def _make_lengths(lab: Laboratory) -> Statistical:
+    probe = decoder_probe(lab)
+    rule = lab.rule
+    assert rule is not None
+    instance = probe.instance
+
+    def law_of(item: Rule) -> Floats:
+        rows = []
+        for context in range(len(instance.target)):
+            here = moved(instance, context)
+            joint = lab.joint(item, here, own=True)
+            rows.append(joint.sum(axis=(0, 2)))
+        return np.stack(rows)
+
+    null = law_of(rule)
+    alternatives = {}
+    from specsim.validation.conformance.rules import all_rules
+
+    for item in all_rules():
+        try:
+            with np.errstate(all="ignore"):
+                law = law_of(item)
+        except Exception:  # noqa: S112 - a rule that has no law on these rows is no suspect
+            continue
+        if np.isfinite(law).all() and np.abs(law.sum(axis=1) - 1).max() < 1e-6 and (law > -1e-12).all():
+            alternatives[item.name] = np.clip(law, 0.0, None)
+    look = make_look(
+        lambda table: table,
+        null,
+        alternatives,
+        lambda: probe.rounds,
+        lambda stratum, cell: f"round in context {stratum}: {cell} accepted",
+        tolerance=lab.tolerance,
+    )
+    # About one whole round per text counts; more when drafts are rejected early.
+    look.shares = _context_shares(probe)[0]
+    return _Lengths(
+        probe=probe,
+        looks=[look],
+        planned=lab.main_samples,
+        picture=lambda: law_picture("accepted length, most frequent context", look),
+    )
+
+
+class _Lengths(Statistical):
+    """The check of accepted lengths, which only some decoders tell."""
+
+    def log_e(self) -> float:
+        """Return the evidence, or complain that no lengths were told."""
+        if getattr(self.probe, "tells_lengths", None) is False:
+            raise NotApplicable("it tells no accepted lengths")
+        return super().log_e()
+
+
+def _needs_rule(subject: Subject) -> str:
+    return "no rule is declared" if subject.rule is None else ""
+
+
+def _make_prompts(lab: Laboratory) -> Statistical:
+    """Check batches in which every row has another prompt, and prompts of one token."""
+    instance = lab.main_instance
+    prompts = digits(np.arange(instance.vocabulary), instance.vocabulary, 1)
+    probe = DecoderProbe(lab, lab.caller("prompts"), instance, prompts)
+    laws = [moved(instance, int(start)).target_law(1) for start in probe.starts]
+    null = np.stack(laws) / len(laws)
+    vocabulary = instance.vocabulary
+    others = {
+        "the row of another prompt": np.roll(null, 1, axis=0),
+        "the row of the last prompt": np.repeat(null[-1:], len(null), axis=0),
+        "the row before the prompt": np.repeat(
+            instance.target[[instance.start]] / len(laws), len(null), axis=0
+        ),
+    }
+    look = make_look(
+        lambda table: table.reshape(len(null), vocabulary, -1).sum(axis=2),
+        null,
+        others,
+        lambda: probe.texts,
+        lambda stratum, cell: f"prompt {_spell(prompts[stratum])}: first token {cell}",
+        tolerance=lab.tolerance,
+    )
+    return Statistical(probe=probe, looks=[look], planned=max(2000, lab.side_samples // 2))
+
+
+def _lossless_only(subject: Subject) -> str:
+    return "its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""
+
+
+TEXTS = Check(
+    name="joint-law",
+    title=f"joint law of the first {LENGTH} tokens after each prompt",
+    kind="output",
+    protocols=("decoder",),
+    make=_make_joint,
+    catches="most biases",
+)
+TRANSITIONS = Check(
+    name="transitions",
+    title="law of the next token given its context, at every position",
+    kind="output",
+    protocols=("decoder",),
+    make=_make_transitions,
+    why_not=_lossless_only,
+    catches="caches and contexts out of step after a rejection or a bonus token",
+)
+LENGTHS = Check(
+    name="accepted-length",
+    title="law of the accepted length of a round, by the context it begins in",
+    kind="rule",
+    protocols=("decoder",),
+    make=_make_lengths,
+    why_not=_needs_rule,
+    catches="wrong acceptance, drafts from another law",
+)
+PROMPT_ROWS = Check(
+    name="prompts",
+    title="first token after prompts of one token, all different in a batch",
+    kind="output",
+    protocols=("decoder",),
+    make=_make_prompts,
+    why_not=_lossless_only,
+    catches="prompts ignored or taken from another row",
+)
+
+CHECKS = (PROMPT_ROWS, TEXTS, TRANSITIONS, LENGTHS)
+

@@ -1,0 +1,247 @@
+"""Checks on rows that break careless code: zeros, equal rows, tiny masses, NaN, narrow types, wide ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import InputError
+from specsim.validation.conformance.calling import Caller, ContractError, SubjectError
+from specsim.validation.conformance.checks.base import Check, Exact, Look, Statistical
+from specsim.validation.conformance.checks.step import (
+    STEPS,
+    law_picture,
+    main_probe,
+    output_looks,
+    step_looks,
+)
+from specsim.validation.conformance.instances import Instance, edge_instances, tiny_instance
+from specsim.validation.conformance.laboratory import TOLERANCES, Laboratory
+from specsim.validation.conformance.probes import ProbeGroup, StepProbe
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.wide import make_wide
+
+Floats = NDArray[np.float64]
+
+#: Smallest masses that are tried, for the subject's first type; all are normal numbers of the type.
+TINIEST = {"float64": 1e-300, "float32": 1e-37, "float16": 7e-5, "bfloat16": 1e-37}
+
+
+def _grouped(
+    lab: Laboratory, instances: Sequence[Instance], label: str, *, dtypes: Sequence[str | None] = (None,)
+) -> Statistical:
+    """Sample every instance, in every type, and look at the rule and at the output."""
+    probes, looks = [], []
+    for instance in instances:
+        for dtype in dtypes:
+            name = f"{label} {instance.name} {dtype or ''}".strip()
+            probe = StepProbe(
+                caller=lab.caller(name),
+                rng=lab.rng(name),
+                instances=[instance],
+                length=min(2, instance.draft_length + 1),
+                dtype=dtype,
+                one_hot=lab.subject.draft == "never",
+            )
+            prefix = f"{dtype or instance.name}: "
+            tolerance = lab.tolerance if dtype is None else TOLERANCES[dtype]
+            found = output_looks(lab, probe, 0, probe.length, tolerance=tolerance, prefix=prefix)
+            rule = lab.rule_or_none(one_hot=probe.one_hot)
+            if rule is not None:
+                found += step_looks(lab, probe, 0, rule, ("acceptance",), tolerance=tolerance, prefix=prefix)
+            probes.append(probe)
+            looks += found
+    for look in looks:
+        look.shares = look.shares / len(probes)
+    first: Look = looks[0]
+    return Statistical(
+        probe=ProbeGroup(probes),
+        looks=looks,
+        planned=max(lab.side_samples, 300 * len(probes)),
+        picture=lambda: law_picture(f"joint law, {label}", first),
+    )
+
+
+def _edges(lab: Laboratory) -> dict[str, Instance]:
+    found: dict[str, Instance] = lab.keep(
+        "edges",
+        lambda: edge_instances(
+            lab.instance_seed, vocabulary=lab.vocabulary, draft_length=min(2, lab.draft_length)
+        ),
+    )
+    return found
+
+
+def _make_zero_mass(lab: Laboratory) -> Statistical:
+    instances = [instance for name, instance in _edges(lab).items() if name != "equal rows"]
+    return _grouped(lab, instances, "zero mass")
+
+
+def _make_equal_rows(lab: Laboratory) -> Statistical:
+    return _grouped(lab, [_edges(lab)["equal rows"]], "equal rows")
+
+
+def _make_tiny_mass(lab: Laboratory) -> Statistical:
+    instance = tiny_instance(
+        lab.instance_seed,
+        tiniest=TINIEST[lab.subject.dtypes[0]],
+        vocabulary=lab.vocabulary,
+        draft_length=min(2, lab.draft_length),
+    )
+    return _grouped(lab, [instance], "tiny mass")
+
+
+def _narrow(subject: Subject) -> tuple[str, ...]:
+    return tuple(dtype for dtype in subject.dtypes if dtype in ("float16", "bfloat16"))
+
+
+def _make_low_precision(lab: Laboratory) -> Statistical:
+    return _grouped(lab, [lab.main_instance], "low precision", dtypes=_narrow(lab.subject))
+
+
+def _make_one_hot(lab: Laboratory) -> Statistical:
+    """Drafts without rows: the likeliest token of the draft, always."""
+    instance = main_probe(lab).instances[0]
+    greedy = np.eye(instance.vocabulary)[instance.draft.argmax(axis=1)]
+    probe = StepProbe(
+        caller=lab.caller("one-hot drafts"),
+        rng=lab.rng("one-hot drafts"),
+        instances=[instance],
+        length=min(3, instance.draft_length + 1),
+        one_hot=True,
+        drafting=[greedy],
+    )
+    looks = output_looks(lab, probe, 0, probe.length, known=False)
+    return Statistical(
+        probe=probe,
+        looks=looks,
+        planned=lab.side_samples,
+        picture=lambda: law_picture("joint law, drafts without rows", looks[0]),
+    )
+
+
+def _make_not_finite(lab: Laboratory) -> Exact:
+    return Exact(run=lambda: _run_not_finite(lab))
+
+
+def _run_not_finite(lab: Laboratory) -> int:
+    caller = lab.caller("not finite")
+    cases = 0
+    sides = ["target"] if lab.subject.draft == "never" else ["draft", "target"]
+    for side in sides:
+        for value in (np.nan, np.inf):
+            for whole in (True, False):
+                for drafted_token in (3, 1):
+                    for _ in range(8):
+                        _one_bad_row(lab, caller, side, value, whole, drafted_token)
+                        cases += 1
+    return cases
+
+
+def _one_bad_row(lab: Laboratory, caller: Caller, side: str, value: float, whole: bool, token: int) -> None:
+    size = 1 if lab.subject.max_batch == 1 else min(3, lab.subject.max_batch or 3)
+    target = np.tile([0.0, 0.5, 0.5, 0.0], (size, 2, 1))
+    draft = np.tile([0.25, 0.25, 0.25, 0.25], (size, 1, 1))
+    drafted = np.full((size, 1), token)
+    rows = {"target": target, "draft": draft}[side]
+    bad = size // 2
+    lossless = lab.subject.rule is None or lab.subject.rule.lossless
+    rows[bad, 0, slice(None) if whole else 2] = value
+    what = f"{side} {'row' if whole else 'entry'} of {value}"
+    given = None if lab.subject.draft == "never" else caller.give(draft)
+    with np.errstate(all="ignore"):
+        try:
+            result = caller.call(caller.give(target), given, caller.give_integers(drafted))
+        except (SubjectError, InputError):
+            return
+    tokens, lengths = caller.checked_step(result, drafted, 4, None, slice(None), False)
+    for row in range(size):
+        length = int(lengths[row])
+        if not 0 <= length <= 2:
+            raise ContractError(f"{what}: row {row} has length {length}; refuse the row, or contain it")
+        for position in range(length):
+            emitted = int(tokens[row, position])
+            if not 0 <= emitted < 4:
+                raise ContractError(f"{what}: row {row} emits token id {emitted} of a vocabulary of 4")
+            law = target[row, position]
+            if lossless and np.isfinite(law).all() and law[emitted] <= 0:
+                raise ContractError(
+                    f"{what}: row {row} emits token {emitted}, which the target gives probability zero; "
+                    f"refuse such rows, or fall back to the target"
+                )
+
+
+def _needs_small(subject: Subject) -> str:
+    return "" if (subject.max_vocabulary or 4) >= 4 else "its vocabulary is below 4"
+
+
+ZERO_MASS = Check(
+    name="zero-mass",
+    title="rows with zeros, one-hot rows and disjoint supports",
+    kind="output",
+    protocols=STEPS,
+    make=_make_zero_mass,
+    catches="division by zero, tokens of probability zero",
+)
+EQUAL_ROWS = Check(
+    name="equal-rows",
+    title="draft and target the same",
+    kind="output",
+    protocols=STEPS,
+    make=_make_equal_rows,
+    catches="empty residuals",
+)
+TINY_MASS = Check(
+    name="tiny-mass",
+    title="masses near the smallest normal number of the type",
+    kind="output",
+    protocols=STEPS,
+    make=_make_tiny_mass,
+    catches="ratios that overflow, logarithms of zero, thresholds",
+)
+NOT_FINITE = Check(
+    name="not-finite",
+    title="NaN and infinity are refused or contained, never emitted",
+    kind="contract",
+    protocols=("step",),
+    make=_make_not_finite,
+    why_not=_needs_small,
+    catches="NaN that compares as false and falls through to token 0 or to the vocabulary's size",
+)
+LOW_PRECISION = Check(
+    name="low-precision",
+    title="rows in float16 and bfloat16, which hold them exactly",
+    kind="output",
+    protocols=("step",),
+    make=_make_low_precision,
+    why_not=lambda subject: "" if _narrow(subject) else "it takes no narrow type",
+    catches="sums and ratios in a narrow type",
+)
+ONE_HOT = Check(
+    name="one-hot-drafts",
+    title="greedy drafts that come without rows",
+    kind="output",
+    protocols=("step",),
+    make=_make_one_hot,
+    why_not=lambda subject: (
+        "" if subject.draft == "optional" else f"draft rows are {subject.draft} for it"
+    )
+    or ("its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""),
+    catches="a missing draft row taken for probability 1 in ratios",
+)
+WIDE = Check(
+    name="wide-vocabulary",
+    title="a wide vocabulary, tokens lumped by rank, by likelihood ratio and by id",
+    kind="output",
+    protocols=STEPS,
+    make=make_wide,
+    why_not=lambda subject: (
+        "" if (subject.max_vocabulary or 10**9) >= 256 else "its vocabulary is small"
+    )
+    or ("its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""),
+    catches="ids mapped, cut or shifted; rare tokens lost; uniforms of few bits",
+)
+
+CHECKS = (NOT_FINITE, EQUAL_ROWS, ZERO_MASS, TINY_MASS, LOW_PRECISION, ONE_HOT, WIDE)

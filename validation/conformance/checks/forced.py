@@ -1,0 +1,121 @@
+"""Checks with coins that chance would hardly ever throw."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.validation.conformance.checks.base import Check, Exact
+from specsim.validation.conformance.instances import Instance, edge_instances
+from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.rules.base import Rule
+from specsim.validation.conformance.subjects import Subject
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: How far from the acceptance probability a coin is, when its side must be respected.
+MARGIN = 1e-3
+
+
+def _make_forced_coins(lab: Laboratory) -> Exact:
+    return Exact(run=lambda: _run(lab))
+
+
+def _run(lab: Laboratory) -> int:
+    caller = lab.caller("forced coins")
+    kind = np.float32 if lab.subject.dtypes[0] != "float64" else np.float64
+    largest = float(np.nextafter(kind(1), kind(0)))
+    smallest = float(np.finfo(kind).tiny)
+    options = {"vocabulary": lab.vocabulary, "draft_length": min(2, lab.draft_length)}
+    instances = [*edge_instances(lab.instance_seed, **options).values(), lab.main_instance]
+    cases = 0
+    for instance in instances:
+        drafted = instance.paths[instance.path_law() > 0]
+        target, draft = instance.rows(drafted)
+        accept = _acceptance(lab.rule, target, draft, drafted)
+        values = (0.0, smallest, 0.25, 0.5, 0.75, largest)
+        columns = [values] if instance.draft_length == 1 else [values, (0.0, 0.5, largest)]
+        for first in itertools.product(*columns):
+            for last in (0.0, smallest, 0.5, largest):
+                coins = np.full((len(drafted), instance.draft_length + 1), last)
+                for position, coin in enumerate(first):
+                    coins[:, position] = coin
+                tokens, lengths = caller.step(
+                    target,
+                    None if lab.subject.draft == "never" else draft,
+                    drafted,
+                    options={"coins": coins.astype(kind)},
+                )
+                _judge(instance, target, drafted, tokens, lengths, coins, accept)
+                cases += len(drafted)
+    return cases
+
+
+def _acceptance(rule: Rule | None, target: Floats, draft: Floats, drafted: Integers) -> Floats | None:
+    """Return the probability that the first drafted token of each draft is accepted, if a rule says so."""
+    if rule is None or rule.name == "block":
+        return None
+    law: Floats = rule.law(target, draft, drafted)[:, 0, :].sum(axis=1)
+    return 1.0 - law
+
+
+def _judge(
+    instance: Instance,
+    target: Floats,
+    drafted: Integers,
+    tokens: Integers,
+    lengths: Integers,
+    coins: Floats,
+    accept: Floats | None,
+) -> None:
+    emitted = np.arange(tokens.shape[1]) < lengths[:, None]
+    masses = np.take_along_axis(target, np.where(emitted, tokens, 0)[..., None], axis=2)[..., 0]
+    bad = emitted & (masses <= 0)
+    if bad.any():
+        row, column = (int(v) for v in np.argwhere(bad)[0])
+        raise AssertionError(
+            f"{instance.name}: coins {_spell(coins[row])} emit token {tokens[row, column]} at position "
+            f"{column + 1}, which has probability zero (drafted {_spell(drafted[row])})"
+        )
+    if accept is None:
+        return
+    must = coins[:, 0] < accept - MARGIN
+    # At the ends of the interval there is no rounding to allow for.
+    must |= (accept >= 1.0 - 1e-12) & (coins[:, 0] < 1.0)
+    never = (coins[:, 0] > accept + MARGIN) | (accept <= 1e-300)
+    wrong = (must & (lengths == 1)) | (never & (lengths > 1))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        done = "accepted" if lengths[row] > 1 else "rejected"
+        raise AssertionError(
+            f"{instance.name}: coin {coins[row, 0]:.17g} {done} token {drafted[row, 0]}, "
+            f"whose acceptance probability is {accept[row]:.6g}"
+        )
+
+
+def _spell(values: NDArray[np.number]) -> str:
+    return "(" + " ".join(f"{float(value):.9g}" for value in values) + ")"
+
+
+def _why_not(subject: Subject) -> str:
+    if "coins" not in subject.options:
+        return "it takes no option coins"
+    if subject.rule is not None and not subject.rule.lossless:
+        return "its declared law is lossy"
+    return ""
+
+
+FORCED = Check(
+    name="forced-coins",
+    title="coins at 0, just below 1 and around the acceptance probability, on rows with zeros",
+    kind="contract",
+    protocols=("step",),
+    make=_make_forced_coins,
+    why_not=_why_not,
+    catches="a coin of 0 that accepts a token of mass zero, a coin near 1 that falls behind the last token",
+)
+
+CHECKS = (FORCED,)

@@ -1,0 +1,145 @@
+"""Checks of temperature, top-k and top-p, which must be applied alike to draft and target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import InputError
+from specsim.validation.conformance.checks.base import Check, Statistical
+from specsim.validation.conformance.checks.step import STEPS, law_picture, output_looks, step_looks
+from specsim.validation.conformance.filters import filtered
+from specsim.validation.conformance.instances import Instance, tree_instance
+from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.probes import ProbeGroup, StepProbe
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.tables import completed_law
+
+Floats = NDArray[np.float64]
+
+#: Values tried of each option.
+VALUES: dict[str, tuple[float, ...]] = {"temperature": (0.7, 1.5), "top_k": (2,), "top_p": (0.8,)}
+
+
+def clear_instance(lab: Laboratory) -> Instance:
+    """Return an instance without ties, on which every reading of top-k and top-p keeps the same tokens."""
+
+    def build() -> Instance:
+        for offset in range(200):
+            instance = tree_instance(
+                lab.instance_seed + 100 + offset,
+                vocabulary=lab.vocabulary,
+                draft_length=min(2, lab.draft_length),
+                name="rows without ties",
+            )
+            if _clear(instance.target) and _clear(instance.draft):
+                return instance
+        raise InputError(f"no rows without ties for {lab.vocabulary} tokens; declare a larger max_vocabulary")
+
+    found: Instance = lab.keep("clear instance", build)
+    return found
+
+
+def _clear(rows: Floats) -> bool:
+    ranked = -np.sort(-rows, axis=1)
+    sums = np.cumsum(ranked, axis=1)
+    apart = (ranked[:, :-1] - ranked[:, 1:]).min() > 1e-3
+    return bool(apart and min(np.abs(sums - mass).min() for mass in VALUES["top_p"]) > 1e-3)
+
+
+def _make(lab: Laboratory, option: str) -> Statistical:
+    instance = clear_instance(lab)
+    probes, looks = [], []
+    for value in VALUES[option]:
+        chosen: dict[str, Any] = {option: value}
+        probe = StepProbe(
+            caller=lab.caller(f"{option} {value}"),
+            rng=lab.rng(f"{option} {value}"),
+            instances=[instance],
+            length=min(2, instance.draft_length + 1),
+            options=chosen,
+            one_hot=lab.subject.draft == "never",
+        )
+        prefix = f"{option} {value:g}: "
+        more = _mistakes(lab, probe, instance, chosen)
+        looks += output_looks(lab, probe, 0, probe.length, prefix=prefix, more=more)
+        rule = lab.rule_or_none(one_hot=probe.one_hot)
+        if rule is not None and not probe.one_hot:
+            looks += step_looks(lab, probe, 0, rule, ("acceptance",), prefix=prefix)
+        probes.append(probe)
+    for look in looks:
+        look.shares = look.shares / len(probes)
+    return Statistical(
+        probe=ProbeGroup(probes),
+        looks=looks,
+        planned=lab.side_samples,
+        picture=lambda: law_picture(f"joint law with {option}", looks[0]),
+    )
+
+
+def _mistakes(
+    lab: Laboratory, probe: StepProbe, instance: Instance, options: dict[str, Any]
+) -> dict[str, Floats]:
+    """Return the laws of texts when the option is ignored, or applied twice, on one side or both.
+
+    The drafts are drawn from rows with the option applied once, and texts continued so.
+    """
+    right = probe.effective[0]
+    twice = filtered(right.target, options)
+    found = {"the option ignored": instance.target, "the option applied twice": twice}
+    laws = {name: _with_target(right, rows).target_law(probe.length) for name, rows in found.items()}
+    rule = lab.rule_or_none(one_hot=probe.one_hot)
+    if rule is None or not rule.lossless or probe.one_hot or lab.subject.protocol != "step":
+        return laws
+    for name, target, draft in (
+        ("the option ignored on the target", instance.target, right.draft),
+        ("the option ignored on the draft", right.target, instance.draft),
+        ("the option applied twice to the target", twice, right.draft),
+    ):
+        wrong = _with_target(right, target, draft)
+        with np.errstate(all="ignore"):
+            rows_target, rows_draft = wrong.rows(right.paths)
+            table = rule.law(rows_target, rows_draft, right.paths) * right.path_law()[:, None, None]
+        table = np.nan_to_num(table, nan=0.0)
+        if abs(table.sum() - 1) < 1e-9:
+            laws[name] = completed_law(table, np.ones(len(table)), right, probe.length)
+    return laws
+
+
+def _with_target(instance: Instance, target: Floats, draft: Floats | None = None) -> Instance:
+    return Instance(
+        name=instance.name,
+        target=target,
+        draft=instance.draft if draft is None else draft,
+        next_context=instance.next_context,
+        start=instance.start,
+        draft_length=instance.draft_length,
+    )
+
+
+def _check(option: str, name: str, title: str) -> Check:
+    def why_not(subject: Subject) -> str:
+        if option not in subject.options:
+            return f"it takes no option {option}"
+        if (subject.max_vocabulary or 4) < 3:
+            return "its vocabulary is below 3"
+        return ""
+
+    return Check(
+        name=name,
+        title=title,
+        kind="output",
+        protocols=STEPS,
+        make=lambda lab: _make(lab, option),
+        why_not=why_not,
+        catches="parameters ignored, applied twice, or applied to one side",
+    )
+
+
+CHECKS = (
+    _check("temperature", "temperature", "temperatures 0.7 and 1.5 on both sides"),
+    _check("top_k", "top-k", "the two likeliest tokens of both sides"),
+    _check("top_p", "top-p", "the likeliest tokens of both sides up to mass 0.8"),
+)

@@ -1,0 +1,323 @@
+"""Checks of verification steps: the declared rule by its conditional laws, and the law of what is emitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.validation.conformance.checks.base import Check, Look, Statistical, make_look
+from specsim.validation.conformance.instances import Instance
+from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.probes import StepProbe, spelled
+from specsim.validation.conformance.results import Picture
+from specsim.validation.conformance.rules.base import Rule
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.tables import Views, completed_law
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+STEPS = ("step", "draft-and-verify")
+
+
+def needs_rule(subject: Subject) -> str:
+    """Say why the rule's laws cannot be checked."""
+    if subject.rule is None:
+        return "no rule is declared"
+    if subject.draft == "never" and not getattr(subject.rule, "any_draft", False):
+        return f"rule {subject.rule.name} needs draft rows, and the subject takes none"
+    return ""
+
+
+def main_probe(lab: Laboratory) -> StepProbe:
+    """Return the main experiment: one instance, whole batches of it."""
+
+    def build() -> StepProbe:
+        return StepProbe(
+            caller=lab.caller("main"),
+            rng=lab.rng("main"),
+            instances=[lab.main_instance],
+            length=min(lab.draft_length + 1, 3),
+            one_hot=lab.subject.draft == "never",
+        )
+
+    probe: StepProbe = lab.keep("main", build)
+    return probe
+
+
+def owns_drafts(lab: Laboratory) -> bool:
+    """Return whether the subject draws the drafts."""
+    return lab.subject.protocol == "draft-and-verify"
+
+
+def step_looks(
+    lab: Laboratory,
+    probe: StepProbe,
+    index: int,
+    rule: Rule,
+    kinds: tuple[str, ...],
+    *,
+    tolerance: float | None = None,
+    prefix: str = "",
+) -> list[Look]:
+    """Return looks at the table of one instance of a probe, under a rule.
+
+    Parameters
+    ----------
+    kinds
+        Names of methods of `Views`.
+    prefix
+        Put before the names of cells.
+    """
+    instance = probe.effective[index]
+    own = owns_drafts(lab)
+    null = lab.joint(rule, instance, one_hot=probe.one_hot, own=own)
+    laws = lab.known_laws(instance, one_hot=probe.one_hot, own=own)
+    alternatives = {name: table for name, (_, table) in laws.items()}
+    views = Views(probe.vocabulary, probe.draft_length)
+    looks = []
+    for kind in kinds:
+        looks.append(
+            make_look(
+                getattr(views, kind),
+                null,
+                alternatives,
+                lambda: probe.table[index],
+                _cell_names(views, kind, prefix),
+                directions=_directions(kind, probe.vocabulary),
+                tolerance=lab.tolerance if tolerance is None else tolerance,
+            )
+        )
+    return looks
+
+
+def _directions(kind: str, vocabulary: int) -> dict[str, Floats]:
+    if kind.startswith("acceptance"):
+        return {"always accepting": np.array([0.0, 1.0]), "never accepting": np.array([1.0, 0.0])}
+    if kind.startswith(("residual", "bonus", "first_token")):
+        return {"equal chances": np.full(vocabulary, 1 / vocabulary)}
+    return {}
+
+
+def _cell_names(views: Views, kind: str, prefix: str) -> Callable[[int, int], str]:
+    vocabulary = views.vocabulary
+
+    def name(stratum: int, cell: int) -> str:
+        if kind == "acceptance":
+            text = f"drafted {views.prefix_name(stratum, 1)}: last one {('rejected', 'accepted')[cell]}"
+        elif kind == "acceptance_by_position":
+            text = f"position {stratum + 1} {('rejected', 'accepted')[cell]}"
+        elif kind == "residual":
+            text = f"drafted {views.prefix_name(stratum, 1)}, last one rejected: replaced by {cell}"
+        elif kind == "residual_by_context":
+            text = f"after {views.prefix_name(stratum, 0)}: rejected token replaced by {cell}"
+        elif kind == "accepted_length":
+            text = f"{cell} drafted tokens accepted"
+        elif kind == "accepted_length_by_path":
+            text = f"drafted {views.path_name(stratum)}: {cell} accepted"
+        elif kind == "bonus":
+            text = f"accepted {views.path_name(stratum)}: bonus token {cell}"
+        elif kind == "drafted":
+            text = f"after {views.prefix_name(stratum, 0)}: drafted {cell}"
+        elif kind == "outcome":
+            text = f"drafted {views.path_name(stratum)}: {cell // vocabulary} accepted, then {cell % vocabulary}"
+        else:
+            text = f"first token {cell}"
+        return prefix + text
+
+    return name
+
+
+def output_law(
+    lab: Laboratory, instance: Instance, rule: Rule | None, length: int, *, one_hot: bool = False
+) -> Floats:
+    """Return the law that the first tokens must have: the target's, or a lossy rule's own."""
+    if rule is None or rule.lossless:
+        return instance.target_law(length)
+    joint = lab.joint(rule, instance, one_hot=one_hot, own=owns_drafts(lab))
+    return completed_law(joint, np.ones(len(joint)), instance, length)
+
+
+def output_looks(
+    lab: Laboratory,
+    probe: StepProbe,
+    index: int,
+    length: int,
+    *,
+    tolerance: float | None = None,
+    prefix: str = "",
+    more: dict[str, Floats] | None = None,
+    known: bool = True,
+) -> list[Look]:
+    """Return the look at the joint law of the first `length` emitted tokens of one instance.
+
+    Parameters
+    ----------
+    more
+        Further alternatives, laws of shape ``(vocabulary ** length,)``.
+    known
+        Whether the known rules are alternatives, too.
+    """
+    instance = probe.effective[index]
+    own = owns_drafts(lab)
+    law = output_law(lab, instance, lab.rule_or_none(one_hot=probe.one_hot), length, one_hot=probe.one_hot)
+    alternatives: dict[str, Floats] = dict(more or {})
+    laws = lab.known_laws(instance, one_hot=probe.one_hot, own=own) if known else {}
+    for name, (_, table) in laws.items():
+        alternatives[name] = completed_law(table, np.ones(len(table)), instance, length)
+    vocabulary = instance.vocabulary
+    draft_instance = Instance(
+        name=instance.name,
+        target=instance.draft,
+        draft=instance.draft,
+        next_context=instance.next_context,
+        start=instance.start,
+        draft_length=instance.draft_length,
+    )
+    directions = {} if length > instance.draft_length else {"the draft": draft_instance.target_law(length)}
+    cells = np.arange(vocabulary**length)
+    partitions = [cells // vocabulary ** (length - n) for n in range(1, length)]
+    partitions += [cells // vocabulary ** (length - 1 - n) % vocabulary for n in range(1, length)]
+
+    def view(table: NDArray[np.number]) -> NDArray[np.number]:
+        texts = table.reshape(1, vocabulary**length, -1).sum(axis=2)
+        return texts
+
+    return [
+        make_look(
+            view,
+            law[None, :],
+            {name: table[None, :] for name, table in alternatives.items()},
+            lambda: probe.texts[index],
+            lambda stratum, cell: f"{prefix}text {spelled(cell, vocabulary, length)}",
+            directions=directions,
+            partitions=partitions,
+            tolerance=lab.tolerance if tolerance is None else tolerance,
+        )
+    ]
+
+
+def law_picture(title: str, look: Look) -> Picture:
+    """Return the picture of the stratum of a look with most observations."""
+    counts = look.counts()
+    stratum = int(counts.sum(axis=1).argmax())
+    size = int(counts[stratum].sum())
+    cells = range(counts.shape[1])
+    return Picture(
+        title=title,
+        cells=tuple(look.name_cell(stratum, cell) for cell in cells),
+        observed=tuple(float(value) / max(size, 1) for value in counts[stratum]),
+        expected=tuple(float(value) for value in look.evidence.null[stratum]),
+        samples=size,
+    )
+
+
+def _rule_check(
+    name: str, title: str, kinds: tuple[str, ...], catches: str, protocols: tuple[str, ...] = STEPS
+) -> Check:
+    def make(lab: Laboratory) -> Statistical:
+        probe = main_probe(lab)
+        rule = lab.rule
+        assert rule is not None
+        looks = step_looks(lab, probe, 0, rule, kinds)
+        return Statistical(
+            probe=probe,
+            looks=looks,
+            planned=lab.main_samples,
+            picture=lambda: law_picture(title, looks[-1]),
+        )
+
+    return Check(
+        name=name,
+        title=title,
+        kind="rule",
+        protocols=protocols,
+        make=make,
+        why_not=needs_rule,
+        catches=catches,
+    )
+
+
+ACCEPTANCE = _rule_check(
+    "acceptance",
+    "probability of accepting each drafted token in its context",
+    ("acceptance", "acceptance_by_position"),
+    "wrong acceptance, draft law other than the one used, rows off by one",
+)
+RESIDUAL = _rule_check(
+    "residual",
+    "law of the token that replaces a rejected one",
+    ("residual", "residual_by_context"),
+    "wrong recovery law, shared random numbers",
+)
+ACCEPTED_LENGTH = _rule_check(
+    "accepted-length",
+    "law of the number of accepted drafted tokens",
+    ("accepted_length_by_path", "accepted_length"),
+    "coins shared within a draft, tokens not verified",
+)
+BONUS = _rule_check(
+    "bonus",
+    "law of the bonus token, given that the whole draft was accepted",
+    ("bonus",),
+    "bonus from the draft, from the wrong row, or from a residual",
+)
+DRAFT_LAW = _rule_check(
+    "draft-law",
+    "law of the drafted tokens, given those before",
+    ("drafted",),
+    "drafts filtered, tempered or greedy while the rule uses other rows",
+    ("draft-and-verify",),
+)
+
+
+def _make_first_token(lab: Laboratory) -> Statistical:
+    probe = main_probe(lab)
+    looks = output_looks(lab, probe, 0, 1)
+    return Statistical(
+        probe=probe,
+        looks=looks,
+        planned=lab.main_samples,
+        picture=lambda: law_picture("law of the first token", looks[0]),
+    )
+
+
+def _make_joint_law(lab: Laboratory) -> Statistical:
+    probe = main_probe(lab)
+    looks = output_looks(lab, probe, 0, probe.length)
+    law = looks[0].evidence.null[0]
+
+    def certificate() -> list[tuple[Any, Floats]]:
+        return [(probe.texts[0], law)]
+
+    return Statistical(
+        probe=probe,
+        looks=looks,
+        planned=lab.main_samples,
+        certificate=certificate,
+        picture=lambda: law_picture(f"joint law of the first {probe.length} tokens", looks[0]),
+    )
+
+
+FIRST_TOKEN = Check(
+    name="first-token",
+    title="law of the first emitted token",
+    kind="output",
+    protocols=STEPS,
+    make=_make_first_token,
+    catches="most biases of a single position",
+)
+JOINT_LAW = Check(
+    name="joint-law",
+    title="joint law of the first tokens, continued by the target where the step emits fewer",
+    kind="output",
+    protocols=STEPS,
+    make=_make_joint_law,
+    catches="coins shared between positions, bonus tokens, rows off by one",
+)
+
+CHECKS = (FIRST_TOKEN, JOINT_LAW, ACCEPTANCE, RESIDUAL, ACCEPTED_LENGTH, BONUS, DRAFT_LAW)
+

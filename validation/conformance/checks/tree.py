@@ -1,0 +1,309 @@
+"""Checks of tree verification: the law of what is emitted, and of where it stops."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import InputError
+from specsim.streams import Stream
+from specsim.validation.conformance import tree_instances as trees
+from specsim.validation.conformance.calling import Caller, ContractError
+from specsim.validation.conformance.checks.base import Check, Statistical, make_look
+from specsim.validation.conformance.checks.step import law_picture
+from specsim.validation.conformance.evidence import samples_for_bound
+from specsim.validation.conformance.instances import telling_rows
+from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.probes import spelled
+from specsim.validation.conformance.rules import all_tree_rules
+from specsim.validation.conformance.rules.base import TreeRule
+from specsim.validation.conformance.subjects import Subject
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: Tokens of the vocabulary; all trees of the shapes below can be enumerated with them.
+VOCABULARY = 4
+#: Shapes whose output law is tested.
+SHAPES = ("2,2", "3,1", "unbalanced")
+#: The shape whose output is certified and on which rules are told apart.
+MAIN_SHAPE = "2,1"
+#: Trees of one call.
+BATCH = 4096
+
+
+@lru_cache(maxsize=8)
+def tree_models(depth: int, vocabulary: int, seed: int) -> tuple[trees.PrefixRows, trees.PrefixRows]:
+    """Return target and draft rows that depend on the whole path, far enough apart to tell bugs."""
+    stream = Stream(seed, f"conformance trees {depth} {vocabulary}")
+    target, draft = [], []
+    for n in range(depth + 1):
+        rows = telling_rows(stream, (vocabulary**n, vocabulary), 1.0)
+        target.append(rows[0])
+        draft.append(rows[1])
+    return trees.PrefixRows(tuple(target)), trees.PrefixRows(tuple(draft))
+
+
+def drawing_of(subject: Subject) -> str:
+    """Return how the children of a node are drawn for this subject."""
+    return "with" if subject.replacement else "without"
+
+
+def tree_inputs(
+    lab: Laboratory, rng: np.random.Generator, size: int, shape_name: str = MAIN_SHAPE
+) -> tuple[Integers, Floats, Floats, Integers]:
+    """Return parents, target rows, draft rows and tokens of freshly drawn trees."""
+    shape = trees.SHAPES[shape_name]
+    target, draft = tree_models(shape.depth, _vocabulary(lab), lab.instance_seed)
+    tokens = trees.draw_trees(shape, draft, size, rng, drawing=drawing_of(lab.subject))
+    parents = np.array(shape.parents, dtype=np.int64)
+    return parents, trees.tree_rows(shape, target, tokens), trees.tree_rows(shape, draft, tokens), tokens
+
+
+def _vocabulary(lab: Laboratory) -> int:
+    return min(VOCABULARY, lab.subject.max_vocabulary or VOCABULARY)
+
+
+class TreeProbe:
+    """Verifications of trees of one shape.
+
+    Attributes
+    ----------
+    texts
+        Counts of the first ``depth + 1`` tokens, continued by the target, shape ``(V ** (depth + 1),)``.
+    stops
+        Counts of accepted lengths by the tokens of the root's children, shape
+        ``(V ** children, depth + 1)``.
+    total
+        Trees so far.
+    """
+
+    def __init__(self, lab: Laboratory, caller: Caller, shape_name: str) -> None:
+        self._lab = lab
+        self.caller = caller
+        self.shape_name = shape_name
+        self.shape = trees.SHAPES[shape_name]
+        self.vocabulary = _vocabulary(lab)
+        self.target, self.draft = tree_models(self.shape.depth, self.vocabulary, lab.instance_seed)
+        self._rng = lab.rng(f"trees {shape_name}")
+        self.texts = np.zeros(self.vocabulary ** (self.shape.depth + 1), dtype=np.int64)
+        self.roots = self.vocabulary ** len(self.shape.children[0])
+        self.stops = np.zeros((self.roots, self.shape.depth + 1), dtype=np.int64)
+        self.total = 0
+
+    def sample(self, count: int) -> None:
+        """Verify about `count` more trees."""
+        wanted = self.total + count
+        while self.total < wanted and not self.caller.out_of_time():
+            self._round(min(self.caller.subject.max_batch or BATCH, BATCH, wanted - self.total))
+
+    def _round(self, size: int) -> None:
+        parents, target, draft, tokens = tree_inputs(self._lab, self._rng, size, self.shape_name)
+        emitted, lengths = self.caller.tree(parents, target, draft, tokens)
+        _check_paths(self.shape, tokens, emitted, lengths)
+        whole = trees.complete(self.target, emitted, lengths, self._rng)
+        self.texts += np.bincount(
+            trees.prefix_numbers(whole, self.vocabulary), minlength=len(self.texts)
+        )
+        roots = trees.prefix_numbers(tokens[:, list(self.shape.children[0])], self.vocabulary)
+        np.add.at(self.stops, (roots, lengths - 1), 1)
+        self.total += size
+
+
+def _check_paths(shape: trees.TreeShape, tokens: Integers, emitted: Integers, lengths: Integers) -> None:
+    """Make sure that accepted tokens are those of a path from the root."""
+    fits = lengths == 1
+    for path in shape.paths[1:]:
+        accepted = len(path)
+        same = (lengths == accepted + 1) & (emitted[:, :accepted] == tokens[:, list(path)]).all(axis=1)
+        fits |= same
+    if not fits.all():
+        row = int(np.flatnonzero(~fits)[0])
+        text = " ".join(str(int(t)) for t in emitted[row, : lengths[row] - 1])
+        raise ContractError(
+            f"row {row} says that it accepted ({text}), which is no path from the root of its tree "
+            f"({' '.join(str(int(t)) for t in tokens[row, 1:])}, parents {shape.parents[1:]})"
+        )
+
+
+@lru_cache(maxsize=64)
+def _tables(rule: TreeRule, shape_name: str, drawing: str, vocabulary: int, seed: int) -> Any:
+    """Return (trees, masses, tables (trees, N, V)) of a rule, or None where it has no law."""
+    shape = trees.SHAPES[shape_name]
+    target, draft = tree_models(shape.depth, vocabulary, seed)
+    tokens, mass = trees.all_trees(shape, draft, drawing=drawing)
+    parents = np.array(shape.parents, dtype=np.int64)
+    rows_target, rows_draft = trees.tree_rows(shape, target, tokens), trees.tree_rows(shape, draft, tokens)
+    try:
+        with np.errstate(all="ignore"):
+            tables = np.stack(
+                [
+                    rule.law(parents, one_target, one_draft, one)
+                    for one_target, one_draft, one in zip(rows_target, rows_draft, tokens, strict=True)
+                ]
+            )
+    except InputError:
+        return None
+    if not np.isfinite(tables).all() or np.abs(tables.sum(axis=(1, 2)) - 1).max() > 1e-6:
+        return None
+    return tokens, mass, np.clip(tables, 0.0, None)
+
+
+def _text_law(probe: TreeProbe, tables: Any) -> Floats:
+    tokens, mass, laws = tables
+    return trees.completed_law(probe.target, trees.emitted_laws(probe.shape, tokens, laws, mass))
+
+
+def _stop_law(probe: TreeProbe, tables: Any) -> Floats:
+    """Return the joint law of the root's children and the accepted length."""
+    tokens, mass, laws = tables
+    depths = np.array([len(path) for path in probe.shape.paths])
+    roots = trees.prefix_numbers(tokens[:, list(probe.shape.children[0])], probe.vocabulary)
+    found = np.zeros((probe.roots, probe.shape.depth + 1))
+    by_node = laws.sum(axis=2) * mass[:, None]
+    for node, depth in enumerate(depths):
+        np.add.at(found[:, depth], roots, by_node[:, node])
+    return found
+
+
+def _probe(lab: Laboratory, shape_name: str) -> TreeProbe:
+    probe: TreeProbe = lab.keep(
+        f"tree {shape_name}", lambda: TreeProbe(lab, lab.caller(f"tree {shape_name}"), shape_name)
+    )
+    return probe
+
+
+class _TreeGroup:
+    def __init__(self, probes: list[TreeProbe]) -> None:
+        self.probes = probes
+
+    @property
+    def total(self) -> int:
+        return sum(probe.total for probe in self.probes)
+
+    def sample(self, count: int) -> None:
+        for probe in self.probes:
+            probe.sample(max(1, -(-count // len(self.probes))))
+
+
+def _text_looks(lab: Laboratory, probe: TreeProbe, *, known: bool) -> list[Any]:
+    rule = lab.subject.rule
+    drawing = drawing_of(lab.subject)
+    law = probe.target.law(probe.shape.depth + 1)
+    if isinstance(rule, TreeRule) and not rule.lossless:
+        tables = _tables(rule, probe.shape_name, drawing, probe.vocabulary, lab.instance_seed)
+        if tables is None:
+            raise InputError(f"rule {rule.name} has no law on trees of shape {probe.shape_name}")
+        law = _text_law(probe, tables)
+    alternatives = {}
+    for item in all_tree_rules() if known else ():
+        tables = _tables(item, probe.shape_name, drawing, probe.vocabulary, lab.instance_seed)
+        if tables is not None:
+            alternatives[item.name] = _text_law(probe, tables)
+    length, vocabulary = probe.shape.depth + 1, probe.vocabulary
+    cells = np.arange(vocabulary**length)
+    partitions = [cells // vocabulary ** (length - n) for n in range(1, length)]
+    partitions += [cells // vocabulary ** (length - 1 - n) % vocabulary for n in range(1, length)]
+    return [
+        make_look(
+            lambda table: table[None, :],
+            law,
+            alternatives,
+            lambda: probe.texts,
+            lambda stratum, cell: f"tree {probe.shape_name}: text {spelled(cell, vocabulary, length)}",
+            directions={"the draft": probe.draft.law(length)} if len(probe.draft.tables) >= length else {},
+            partitions=partitions,
+            tolerance=lab.tolerance,
+        )
+    ]
+
+
+def _make_tree_law(lab: Laboratory) -> Statistical:
+    main = _probe(lab, MAIN_SHAPE)
+    looks = _text_looks(lab, main, known=True)
+    law = looks[0].evidence.null[0]
+    return Statistical(
+        probe=main,
+        looks=looks,
+        planned=max(lab.least_samples, samples_for_bound(len(law), lab.eps, lab.delta)),
+        certificate=lambda: [(main.texts, law)],
+        picture=lambda: law_picture("joint law of the first tokens of a tree", looks[0]),
+    )
+
+
+def _make_shapes(lab: Laboratory) -> Statistical:
+    probes = [_probe(lab, name) for name in SHAPES]
+    looks = []
+    for probe in probes:
+        looks += _text_looks(lab, probe, known=False)
+    for look in looks:
+        look.shares = look.shares / len(probes)
+    return Statistical(probe=_TreeGroup(probes), looks=looks, planned=lab.main_samples)
+
+
+def _make_tree_acceptance(lab: Laboratory) -> Statistical:
+    probe = _probe(lab, MAIN_SHAPE)
+    rule = lab.subject.rule
+    assert isinstance(rule, TreeRule)
+    drawing = drawing_of(lab.subject)
+    tables = _tables(rule, MAIN_SHAPE, drawing, probe.vocabulary, lab.instance_seed)
+    if tables is None:
+        raise InputError(f"rule {rule.name} has no law on trees of shape {MAIN_SHAPE}")
+    alternatives = {}
+    for item in all_tree_rules():
+        other = _tables(item, MAIN_SHAPE, drawing, probe.vocabulary, lab.instance_seed)
+        if other is not None:
+            alternatives[item.name] = _stop_law(probe, other)
+    children = len(probe.shape.children[0])
+
+    def name_cell(stratum: int, cell: int) -> str:
+        return f"children of the root {spelled(stratum, probe.vocabulary, children)}: {cell} accepted"
+
+    looks = [
+        make_look(view, _stop_law(probe, tables), alternatives, lambda: probe.stops, name, tolerance=lab.tolerance)
+        for view, name in (
+            (lambda table: table, name_cell),
+            (lambda table: table.sum(axis=0)[None, :], lambda stratum, cell: f"{cell} accepted"),
+        )
+    ]
+    return Statistical(
+        probe=probe,
+        looks=looks,
+        planned=lab.main_samples,
+        picture=lambda: law_picture("accepted length of a tree", looks[1]),
+    )
+
+
+TREE_LAW = Check(
+    name="tree-law",
+    title="joint law of the first tokens, rows depending on the whole path",
+    kind="output",
+    protocols=("tree",),
+    make=_make_tree_law,
+    catches="candidates tested against the wrong target, or drawn otherwise than verified",
+)
+TREE_SHAPES = Check(
+    name="tree-shapes",
+    title="the same on trees of other shapes, leaves at different depths",
+    kind="output",
+    protocols=("tree",),
+    make=_make_shapes,
+    why_not=lambda subject: (
+        "its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""
+    ),
+    catches="rows of another node, bonus tokens at inner leaves",
+)
+TREE_ACCEPTANCE = Check(
+    name="tree-acceptance",
+    title="law of the accepted length, given the candidates at the root",
+    kind="rule",
+    protocols=("tree",),
+    make=_make_tree_acceptance,
+    why_not=lambda subject: "no rule is declared" if subject.rule is None else "",
+    catches="another rule than the declared one",
+)
+
+CHECKS = (TREE_LAW, TREE_SHAPES, TREE_ACCEPTANCE)

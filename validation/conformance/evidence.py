@@ -1,0 +1,284 @@
+"""Evidence against laws of categorical observations that may be looked at as often as one likes.
+
+The e-value is a mixture of likelihood ratios, each of which is a non-negative martingale of mean 1 when every
+observation has, given all before it, the null's law of its stratum. By Ville's inequality it ever reaches
+``1 / alpha`` with probability at most `alpha`, whenever sampling stops and for whatever reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import InputError
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: Probability of missing a discrepancy of the stated size.
+MISS = 1e-3
+
+#: Above this many cells the mixture over all laws is left out; coarser partitions do its work.
+MOST_CELLS = 1024
+
+#: Rounding of float64 in the null's own numbers, relative.
+ROUNDING = 1e-13
+
+_LOG_SQRT_PI = 0.5 * math.log(math.pi)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One likelihood ratio of the mixture: its name, its weight, and its logarithm."""
+
+    name: str
+    weight: float
+    log_ratio: float
+
+
+class Evidence:
+    """A test of counts in strata against a law for each stratum.
+
+    Parameters
+    ----------
+    null
+        Laws, shape ``(strata, cells)``; every row sums to 1. A count where the null is 0 is infinite evidence.
+    alternatives
+        Named laws of the same shape. The ratio against each is most powerful when it is the truth.
+    partitions
+        Coarser views of the cells: integer arrays of shape ``(cells,)``, or ``(strata, cells)``, that give
+        every cell a group.
+    tolerance
+        Null laws may be larger than stated by this factor minus 1 in every cell (rounding of rows in a narrow
+        float type). The e-value is then divided by ``(1 + tolerance)`` to the number of observations.
+
+    Notes
+    -----
+    The mixture: half of the weight on the alternatives, half on five views that know of none: the Dirichlet
+    (1/2, ..., 1/2) mixture over all laws, once averaged and once multiplied over the strata; the same for
+    every partition, averaged; and for every cell against all others, averaged over cells, with and without
+    pooling the strata. Weights are fixed before anything is seen.
+    """
+
+    def __init__(
+        self,
+        null: Floats,
+        *,
+        alternatives: Mapping[str, Floats] | None = None,
+        partitions: Sequence[Integers] = (),
+        tolerance: float = 0.0,
+    ) -> None:
+        self.null = np.atleast_2d(np.asarray(null, dtype=np.float64))
+        if not np.isfinite(self.null).all() or (self.null < -1e-12).any():
+            raise InputError("null has an entry that is negative or not finite; give laws")
+        if (np.abs(self.null.sum(axis=1) - 1) > 1e-9).any():
+            raise InputError("null has a row that does not sum to 1; give laws")
+        self.null = np.clip(self.null, 0.0, 1.0)
+        if not 0 <= tolerance < 1:
+            raise InputError(f"tolerance is {tolerance}; give a number in [0, 1)")
+        self.tolerance = tolerance
+        with np.errstate(divide="ignore"):
+            self._log_null = np.log(self.null)
+        self.alternatives: dict[str, Floats] = {}
+        self._log_ratios: dict[str, Floats] = {}
+        for name, law in (alternatives or {}).items():
+            self._add_alternative(name, np.atleast_2d(np.asarray(law, dtype=np.float64)))
+        self.partitions = [self._partition(groups) for groups in partitions]
+
+    def _add_alternative(self, name: str, law: Floats) -> None:
+        if law.shape != self.null.shape:
+            raise InputError(f"alternative {name} has shape {law.shape}; give {self.null.shape}")
+        if np.abs(law - self.null).max() <= 1e-9:
+            return
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.log(np.clip(law, 0.0, 1.0)) - self._log_null
+        self.alternatives[name] = law
+        self._log_ratios[name] = np.where(self.null > 0, ratios, np.inf)
+
+    def _partition(self, groups: Integers) -> tuple[Integers, Floats]:
+        table = np.broadcast_to(np.asarray(groups, dtype=np.int64), self.null.shape)
+        return table, _grouped(self.null, table, int(table.max()) + 1)
+
+    @property
+    def strata(self) -> int:
+        """Number of strata."""
+        return int(self.null.shape[0])
+
+    def components(self, counts: Integers) -> list[Component]:
+        """Return every likelihood ratio of the mixture at these counts, shape ``(strata, cells)``."""
+        table = self._checked(counts)
+        total = int(table.sum())
+        if (table[self.null <= 0] > 0).any():
+            return [Component(name="a count where the law is zero", weight=1.0, log_ratio=math.inf)]
+        discount = total * (math.log1p(self.tolerance) + ROUNDING)
+        found: list[Component] = []
+        blind = 1.0
+        if self._log_ratios:
+            blind = 0.5
+            weight = 0.5 / len(self._log_ratios)
+            for name, ratios in self._log_ratios.items():
+                value = float((table * np.where(table > 0, ratios, 0.0)).sum())
+                found.append(Component(name=name, weight=weight, log_ratio=value - discount))
+        views = self._views(table)
+        for name, value in views:
+            found.append(Component(name=name, weight=blind / len(views), log_ratio=value - discount))
+        return found
+
+    def log_e(self, counts: Integers) -> float:
+        """Return the natural logarithm of the e-value at these counts."""
+        return mixture([(item.weight, item.log_ratio) for item in self.components(counts)])
+
+    def _views(self, table: Integers) -> list[tuple[str, float]]:
+        views: list[tuple[str, float]] = []
+        if self.null.shape[1] <= MOST_CELLS:
+            by_stratum = _dirichlet(table, self.null)
+            views.append(("some stratum", _log_mean(by_stratum)))
+            if self.strata > 1:
+                views.append(("all strata", float(by_stratum.sum())))
+        parts = [_dirichlet(_grouped(table, groups, law.shape[1]), law) for groups, law in self.partitions]
+        if parts:
+            single = np.array([_log_mean(part) for part in parts])
+            joint = np.array([part.sum() for part in parts])
+            views.append(("some partition", _log_mean(np.concatenate([single, joint]))))
+        views.append(("some cell", _log_mean(_cells(table, self.null))))
+        return views
+
+    def power(self, samples: Floats, log_threshold: float, miss: float = MISS) -> float:
+        """Return the total variation distance, averaged over observations, that is caught.
+
+        Parameters
+        ----------
+        samples
+            Number of observations of each stratum, shape ``(strata,)``.
+        log_threshold
+            Logarithm of the e-value that rejects.
+        miss
+            Probability of missing it.
+
+        Returns
+        -------
+        float
+            If the strata's laws differ from the null's by total variation distances whose average, weighted by
+            the observations, is at least this, the e-value exceeds the threshold with probability at least
+            ``1 - miss``; 1 when nothing can be promised. Finite-sample: the empirical laws are at least as far
+            from the null on average (Jensen) and concentrate (bounded differences), the relative entropy is at
+            least twice the squared distance (Pinsker), and a Dirichlet mixture loses at most its regret.
+        """
+        sizes = np.asarray(samples, dtype=np.float64)
+        total = float(sizes.sum())
+        if total < 1 or self.null.shape[1] > MOST_CELLS:
+            return 1.0
+        support = (self.null > 0).sum(axis=1)
+        regret = float(np.sum(dirichlet_regret(sizes, support)))
+        weight = (0.5 if self._log_ratios else 1.0) / (2 + (self.strata > 1) + bool(self.partitions))
+        need = log_threshold - math.log(weight) + regret + total * (math.log1p(self.tolerance) + ROUNDING)
+        found = math.sqrt(need / (2 * total)) + math.sqrt(math.log(1 / miss) / (2 * total))
+        return min(1.0, found)
+
+    def _checked(self, counts: Integers) -> Integers:
+        table = np.atleast_2d(np.asarray(counts))
+        if table.shape != self.null.shape:
+            raise InputError(f"counts has shape {table.shape}; give {self.null.shape}")
+        if not np.issubdtype(table.dtype, np.integer) or (table < 0).any():
+            raise InputError("counts must be integers of at least 0")
+        return table
+
+
+def mixture(parts: Sequence[tuple[float, float]]) -> float:
+    """Return log(sum of weight * exp(log ratio)), infinite when one of them is."""
+    values = [value + math.log(weight) for weight, value in parts if weight > 0]
+    top = max(values)
+    if math.isinf(top):
+        return top
+    return top + math.log(sum(math.exp(value - top) for value in values))
+
+
+def dirichlet_regret(samples: Floats, cells: Integers) -> Floats:
+    """Return how much a Dirichlet (1/2, ...) mixture can lose on the best law, in nats, for each stratum.
+
+    The largest loss is met when all observations fall into one cell, whatever the number of cells.
+    """
+    from scipy.special import gammaln
+
+    half = cells / 2
+    loss = gammaln(samples + half) - gammaln(half) - gammaln(samples + 0.5) + _LOG_SQRT_PI
+    return np.where((samples > 0) & (cells > 1), loss, 0.0)
+
+
+def total_variation_bound(counts: Integers, law: Floats, delta: float, look: int = 1) -> float:
+    """Return an upper bound of the true law's total variation distance from `law`.
+
+    The expected distance of an empirical law is at least the distance of the true one (convexity), and the
+    empirical distance moves by at most ``1 / n`` per observation (bounded differences), so the bound is wrong
+    with probability at most ``delta / (look (look + 1))``, and with probability at most `delta` at any of the
+    looks 1, 2, 3, ...
+
+    Parameters
+    ----------
+    counts, law
+        Shape ``(cells,)``.
+    delta
+        Error probability of all looks together.
+    look
+        Number of this look, from 1.
+    """
+    total = int(counts.sum())
+    if total == 0:
+        return 1.0
+    distance = 0.5 * float(np.abs(counts / total - law).sum())
+    radius = math.sqrt(math.log(look * (look + 1) / delta) / (2 * total))
+    return min(1.0, distance + radius)
+
+
+def samples_for_bound(cells: int, eps: float, delta: float) -> int:
+    """Return about how many observations let a right sampler be certified to within `eps`."""
+    # An empirical law of k cells is at most sqrt((k - 1) / n) / 2 away on average; looks cost a little more.
+    root = 0.5 * math.sqrt(max(cells - 1, 1)) + math.sqrt(0.5 * math.log(200 / delta))
+    return math.ceil((root / eps) ** 2)
+
+
+def _dirichlet(table: Integers, laws: Floats) -> Floats:
+    """Return, for each stratum, log of the Dirichlet (1/2, ...) mixture likelihood over the null's."""
+    from scipy.special import gammaln
+
+    positive = laws > 0
+    cells = positive.sum(axis=1)
+    sizes = table.sum(axis=1)
+    with np.errstate(divide="ignore"):
+        logs = np.where(positive, np.log(np.where(positive, laws, 1.0)), 0.0)
+    entries = np.where(positive & (table > 0), gammaln(table + 0.5) - _LOG_SQRT_PI - table * logs, 0.0)
+    values = gammaln(cells / 2) - gammaln(cells / 2 + sizes) + entries.sum(axis=1)
+    result: Floats = np.where(cells > 1, values, 0.0)
+    return result
+
+
+def _cells(table: Integers, laws: Floats) -> Floats:
+    """Return the log ratio of every uncertain cell against all others, strata apart and pooled by cell."""
+    from scipy.special import betaln
+
+    sizes = np.broadcast_to(table.sum(axis=1, keepdims=True), table.shape)
+    uncertain = (laws > 0) & (laws < 1)
+    count, size, law = table[uncertain], sizes[uncertain], laws[uncertain]
+    if not count.size:
+        return np.zeros(1)
+    marginal = betaln(count + 0.5, size - count + 0.5) - betaln(0.5, 0.5)
+    null = count * np.log(law) + (size - count) * np.log1p(-law)
+    return np.asarray(marginal - null, dtype=np.float64)
+
+
+def _grouped(table: NDArray[np.number], groups: Integers, count: int) -> NDArray[np.number]:
+    strata = table.shape[0]
+    keys = (groups + count * np.arange(strata)[:, None]).ravel()
+    sums = np.bincount(keys, weights=table.ravel(), minlength=strata * count).reshape(strata, count)
+    return np.rint(sums).astype(np.int64) if np.issubdtype(table.dtype, np.integer) else sums
+
+
+def _log_mean(values: Floats) -> float:
+    top = float(values.max())
+    if math.isinf(top):
+        return top
+    return top + math.log(float(np.exp(values - top).mean()))

@@ -1,0 +1,390 @@
+"""What subjects are tested on: small pairs of models whose rows every float type holds exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import InputError
+from specsim.pairs import ModelPair
+from specsim.streams import Stream
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+#: Up to this many tokens rows are drawn from all at once, above it context by context.
+NARROW = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Instance:
+    """A draft and a target that depend on a context, which every emitted token moves on.
+
+    Attributes
+    ----------
+    name
+        For reports.
+    target, draft
+        Rows, shape ``(contexts, tokens)``, float64; each sums to 1.
+    next_context
+        Shape ``(contexts, tokens)``: the context after a token.
+    start
+        The context of the first token.
+    draft_length
+        Drafted tokens per verification.
+    """
+
+    name: str
+    target: Floats
+    draft: Floats
+    next_context: Integers
+    start: int
+    draft_length: int
+
+    def __post_init__(self) -> None:
+        """Refuse tables that do not belong together."""
+        if self.target.shape != self.draft.shape or self.target.shape != self.next_context.shape:
+            raise InputError("target, draft and next_context must have one shape (contexts, tokens)")
+        for name, rows in (("target", self.target), ("draft", self.draft)):
+            if (np.abs(rows.sum(axis=1) - 1) > 1e-9).any() or (rows < 0).any():
+                raise InputError(f"{name} has a row that is no law; rows are >= 0 and sum to 1")
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens."""
+        return int(self.target.shape[1])
+
+    def contexts(self, tokens: Integers) -> Integers:
+        """Return the contexts before each token and after the last: ``(batch, n)`` to ``(batch, n + 1)``."""
+        found = np.empty((tokens.shape[0], tokens.shape[1] + 1), dtype=np.int64)
+        found[:, 0] = self.start
+        for i in range(tokens.shape[1]):
+            found[:, i + 1] = self.next_context[found[:, i], tokens[:, i]]
+        return found
+
+    def draw_drafted(self, rng: np.random.Generator, count: int, rows: Floats | None = None) -> Integers:
+        """Draw `count` drafts, shape ``(count, draft_length)``, from the draft or from `rows`."""
+        return self._draw(rng, np.zeros((count, 0), dtype=np.int64), self.draft_length, rows)
+
+    def draw_target(self, rng: np.random.Generator, tokens: Integers, length: int) -> Integers:
+        """Continue texts ``(count, n)`` by the target up to `length` tokens."""
+        return self._draw(rng, tokens, length, self.target)
+
+    def _draw(
+        self, rng: np.random.Generator, tokens: Integers, length: int, rows: Floats | None
+    ) -> Integers:
+        table = self.draft if rows is None else rows
+        begun = tokens.shape[1]
+        full = np.zeros((tokens.shape[0], length), dtype=np.int64)
+        full[:, :begun] = tokens[:, :length]
+        context = self.contexts(full[:, :begun])[:, -1]
+        for i in range(begun, length):
+            coins = rng.random(len(full))
+            if table.shape[1] <= NARROW:
+                full[:, i] = inverse(table[context], coins)
+            else:
+                for one in np.unique(context):
+                    rows = context == one
+                    full[rows, i] = inverse_of_row(table[one], coins[rows])
+            context = self.next_context[context, full[:, i]]
+        return full
+
+    def complete(
+        self, rng: np.random.Generator, tokens: Integers, lengths: Integers, length: int
+    ) -> Integers:
+        """Continue ragged texts by the target: row b keeps its first ``lengths[b]`` tokens."""
+        full = np.zeros((len(tokens), length), dtype=np.int64)
+        for kept in np.unique(lengths):
+            chosen = lengths == kept
+            part = tokens[chosen][:, : min(int(kept), length)]
+            full[chosen] = self.draw_target(rng, part, length)
+        return full
+
+    def rows(self, drafted: Integers) -> tuple[Floats, Floats]:
+        """Return the target rows ``(batch, K + 1, V)`` and draft rows ``(batch, K, V)`` along drafts."""
+        contexts = self.contexts(drafted)
+        return self.target[contexts], self.draft[contexts[:, :-1]]
+
+    @cached_property
+    def paths(self) -> Integers:
+        """All drafts, shape ``(vocabulary ** draft_length, draft_length)``, first token most significant."""
+        count = self.vocabulary**self.draft_length
+        if count > 2**17:
+            raise InputError(f"instance {self.name} has {count} drafts; too many to enumerate")
+        return digits(np.arange(count), self.vocabulary, self.draft_length)
+
+    def path_law(self, rows: Floats | None = None) -> Floats:
+        """Return the probability of each of `paths` under the draft, or under `rows` (contexts, tokens)."""
+        table = self.draft if rows is None else rows
+        contexts = self.contexts(self.paths)[:, :-1]
+        law: Floats = table[contexts, self.paths].prod(axis=1)
+        return law
+
+    def target_law(self, length: int) -> Floats:
+        """Return the target's law of the first `length` tokens, shape ``(vocabulary ** length,)``."""
+        texts = digits(np.arange(self.vocabulary**length), self.vocabulary, length)
+        contexts = self.contexts(texts)[:, :-1]
+        law: Floats = self.target[contexts, texts].prod(axis=1)
+        return law
+
+    def continuation_law(self, prefix: Integers, length: int) -> Floats:
+        """Return the target's law of `length` more tokens after one prefix ``(n,)``."""
+        start = int(self.contexts(prefix[None, :])[0, -1])
+        moved = Instance(
+            name=self.name,
+            target=self.target,
+            draft=self.draft,
+            next_context=self.next_context,
+            start=start,
+            draft_length=self.draft_length,
+        )
+        return moved.target_law(length)
+
+    def mapped(self, change: Callable[[Floats], Floats], name: str) -> Instance:
+        """Return the instance with `change` applied to the rows of both sides."""
+        return Instance(
+            name=name,
+            target=change(self.target),
+            draft=change(self.draft),
+            next_context=self.next_context,
+            start=self.start,
+            draft_length=self.draft_length,
+        )
+
+    def pair(self, horizon: int) -> ModelPair:
+        """Return it as a `ModelPair` (rows that are no multiples of 2^-32 are rounded)."""
+        initial = np.zeros(len(self.target))
+        initial[self.start] = 1.0
+        return ModelPair.from_probabilities(
+            self.target,
+            self.draft,
+            initial=initial,
+            next_context=self.next_context,
+            horizon=horizon,
+            name=self.name,
+        )
+
+
+def inverse(rows: Floats, coins: Floats) -> Integers:
+    """Draw from each row by its own coin, never a token of probability zero."""
+    sums = np.cumsum(rows, axis=-1)
+    # The last token of positive probability takes what rounding leaves over.
+    last = rows.shape[-1] - 1 - np.argmax(rows[..., ::-1] > 0, axis=-1)
+    found = (sums <= (coins * sums[..., -1])[..., None]).sum(axis=-1)
+    return np.minimum(found, last)
+
+
+def inverse_of_row(row: Floats, coins: Floats) -> Integers:
+    """Draw from one row by many coins, never a token of probability zero."""
+    sums = np.cumsum(row)
+    found = np.searchsorted(sums, coins * sums[-1], side="right")
+    return np.minimum(found, np.flatnonzero(row > 0)[-1]).astype(np.int64)
+
+
+def digits(numbers: Integers, base: int, length: int) -> Integers:
+    """Write numbers in a base, first digit most significant: ``(count,)`` to ``(count, length)``."""
+    powers = base ** np.arange(length - 1, -1, -1, dtype=np.int64)
+    return (np.asarray(numbers, dtype=np.int64)[:, None] // powers) % base
+
+
+def number(tokens: Integers, base: int) -> Integers:
+    """Undo `digits`, along the last axis."""
+    powers = base ** np.arange(tokens.shape[-1] - 1, -1, -1, dtype=np.int64)
+    result: Integers = (tokens * powers).sum(axis=-1)
+    return result
+
+
+def prefix_contexts(vocabulary: int, depth: int) -> Integers:
+    """Return ``next_context`` of a tree of prefixes: one context per text shorter than ``depth + 1``."""
+    sizes = [vocabulary**n for n in range(depth + 1)]
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    table = np.zeros((int(first[-1]), vocabulary), dtype=np.int64)
+    for n in range(depth):
+        nodes = np.arange(sizes[n])
+        children = nodes[:, None] * vocabulary + np.arange(vocabulary)
+        table[first[n] : first[n + 1]] = first[n + 1] + children
+    return table
+
+
+def order_contexts(vocabulary: int, order: int) -> Integers:
+    """Return ``next_context`` of a chain of some order: one context per text of that many last tokens."""
+    count = vocabulary**order
+    contexts = np.arange(count)[:, None]
+    return (contexts * vocabulary + np.arange(vocabulary)) % count
+
+
+def dyadic_rows(stream: Stream, shape: tuple[int, int], *, sharpness: float, unit: int = 256) -> Floats:
+    """Return random rows of multiples of ``1 / unit``, all positive, so that bfloat16 holds them exactly.
+
+    Every entry is at most ``unit``; bfloat16 has 8 significant bits. Larger `sharpness`: less even rows.
+    """
+    contexts, vocabulary = shape
+    weights = np.exp(sharpness * (stream.uniforms(contexts, vocabulary) - 0.5) * 4)
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    spare = unit - vocabulary
+    floors = np.floor(weights * spare).astype(np.int64)
+    rest = spare - floors.sum(axis=1)
+    order = np.argsort(-(weights * spare - floors), axis=1, kind="stable")
+    ranks = np.argsort(order, axis=1, kind="stable")
+    return (floors + 1 + (ranks < rest[:, None])) / unit
+
+
+def tree_instance(
+    seed: int, *, vocabulary: int = 4, draft_length: int = 3, sharpness: float = 1.0, name: str = "rows by prefix"
+) -> Instance:
+    """Return rows that depend on the whole prefix, all different, with residuals of two atoms and more.
+
+    In every context the total variation distance of draft and target is between 0.2 and 0.6, at least two
+    tokens (three for five tokens and more, on one side) are likelier under each side.
+    """
+    table = prefix_contexts(vocabulary, draft_length)
+    stream = Stream(seed, f"conformance tree {vocabulary} {draft_length} {sharpness}")
+    target, draft = telling_rows(stream, (len(table), vocabulary), sharpness)
+    return Instance(
+        name=name, target=target, draft=draft, next_context=table, start=0, draft_length=draft_length
+    )
+
+
+def chain_instance(
+    seed: int,
+    *,
+    vocabulary: int = 4,
+    order: int = 2,
+    draft_length: int = 3,
+    sharpness: float = 1.0,
+    name: str = "chain",
+) -> Instance:
+    """Return a chain of some order for decoders; the context before a text is that of zeros."""
+    table = order_contexts(vocabulary, order)
+    stream = Stream(seed, f"conformance chain {vocabulary} {order} {sharpness}")
+    target, draft = telling_rows(stream, (len(table), vocabulary), sharpness)
+    return Instance(
+        name=name, target=target, draft=draft, next_context=table, start=0, draft_length=draft_length
+    )
+
+
+def telling_rows(stream: Stream, shape: tuple[int, int], sharpness: float) -> tuple[Floats, Floats]:
+    """Draw pairs of rows until each tells bugs apart; see `tree_instance`."""
+    contexts, vocabulary = shape
+    target = dyadic_rows(stream, shape, sharpness=sharpness)
+    draft = dyadic_rows(stream, shape, sharpness=sharpness)
+    atoms = 2 if vocabulary >= 4 else 1
+    for _ in range(1000):
+        distance = 0.5 * np.abs(target - draft).sum(axis=1)
+        fine = (distance >= 0.2) & (distance <= 0.6)
+        fine &= ((target > draft).sum(axis=1) >= atoms) & ((draft > target).sum(axis=1) >= atoms)
+        if fine.all():
+            return target, draft
+        redo = ~fine
+        target[redo] = dyadic_rows(stream, (int(redo.sum()), vocabulary), sharpness=sharpness)
+        draft[redo] = dyadic_rows(stream, (int(redo.sum()), vocabulary), sharpness=sharpness)
+    raise InputError(f"sharpness {sharpness} with {vocabulary} tokens gives no telling rows; use 1.0")
+
+
+def wide_instance(seed: int, *, vocabulary: int, draft_length: int = 2) -> Instance:
+    """Return rows over a wide vocabulary: powers of the rank, in orders that differ by context.
+
+    Four contexts, chosen by the last token. The draft knows the frequent tokens better than the rare ones.
+    """
+    contexts = 4
+    stream = Stream(seed, f"conformance wide {vocabulary}")
+    table = np.broadcast_to(np.arange(vocabulary) % contexts, (contexts, vocabulary)).copy()
+    target = np.empty((contexts, vocabulary))
+    draft = np.empty((contexts, vocabulary))
+    for c in range(contexts):
+        order = np.argsort(stream.uniforms(vocabulary), kind="stable")
+        weights = np.empty(vocabulary)
+        weights[order] = 1.0 / (np.arange(vocabulary) + 2.0) ** 1.1
+        noise = np.exp(1.2 * (stream.uniforms(vocabulary) - 0.5) * 2)
+        target[c] = weights / weights.sum()
+        draft[c] = weights * noise / (weights * noise).sum()
+    return Instance(
+        name=f"{vocabulary} tokens",
+        target=_summing_to_one(target),
+        draft=_summing_to_one(draft),
+        next_context=table,
+        start=0,
+        draft_length=draft_length,
+    )
+
+
+def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> dict[str, Instance]:
+    """Return instances whose rows have zeros: scattered, one-hot on a side, disjoint supports, equal rows."""
+    table = prefix_contexts(vocabulary, draft_length)
+    count = len(table)
+    stream = Stream(seed, f"conformance edges {vocabulary}")
+
+    def random(sharpness: float = 1.0) -> Floats:
+        return dyadic_rows(stream, (count, vocabulary), sharpness=sharpness)
+
+    def scattered(rows: Floats, zeros: int) -> Floats:
+        order = stream.orders(count, vocabulary)
+        kept = np.where(order < zeros, 0.0, rows)
+        return _dyadic(kept)
+
+    def one_hot() -> Floats:
+        return np.eye(vocabulary)[stream.below(vocabulary, count)]
+
+    half = vocabulary // 2
+    flip = stream.below(2, count)[:, None] == 1
+    low = np.arange(vocabulary)[None, :] < half
+    left = _dyadic(np.where(low ^ flip, random(), 0.0))
+    right = _dyadic(np.where(low ^ flip, 0.0, random()))
+    same = random()
+    tables = {
+        "zeros in the target": (scattered(random(), max(1, vocabulary // 3)), random()),
+        "zeros in the draft": (random(), scattered(random(), max(1, vocabulary // 3))),
+        "zeros on both sides": (scattered(random(), max(1, half - 1)), scattered(random(), max(1, half - 1))),
+        "one-hot target": (one_hot(), random()),
+        "one-hot draft": (random(), one_hot()),
+        "disjoint supports": (left, right),
+        "equal rows": (same, same.copy()),
+    }
+    return {
+        name: Instance(
+            name=name, target=target, draft=draft, next_context=table, start=0, draft_length=draft_length
+        )
+        for name, (target, draft) in tables.items()
+    }
+
+
+def tiny_instance(seed: int, *, tiniest: float, vocabulary: int = 4, draft_length: int = 2) -> Instance:
+    """Return rows in which some tokens have masses down to `tiniest`, on one side or both."""
+    table = prefix_contexts(vocabulary, draft_length)
+    stream = Stream(seed, "conformance tiny masses")
+    target, draft = telling_rows(stream, table.shape, 1.0)
+    exponents = stream.uniforms(2, *table.shape) * math.log(tiniest)
+    small = stream.below(3, *table.shape)
+    target = np.where(small == 1, np.exp(exponents[0]), target)
+    draft = np.where(small == 2, np.exp(exponents[1]), draft)
+    return Instance(
+        name=f"masses down to {tiniest:g}",
+        target=_summing_to_one(target),
+        draft=_summing_to_one(draft),
+        next_context=table,
+        start=0,
+        draft_length=draft_length,
+    )
+
+
+def _summing_to_one(rows: Floats) -> Floats:
+    """Scale rows and let the largest entry absorb the rounding."""
+    rows = rows / rows.sum(axis=1, keepdims=True)
+    top = rows.argmax(axis=1)
+    rows[np.arange(len(rows)), top] += 1.0 - rows.sum(axis=1)
+    return rows
+
+
+def _dyadic(rows: Floats, unit: int = 256) -> Floats:
+    """Round rows to multiples of ``1 / unit`` that keep their zeros and sum to 1."""
+    weights = rows / rows.sum(axis=1, keepdims=True)
+    whole = np.where(weights > 0, np.maximum(np.floor(weights * unit), 1), 0)
+    top = whole.argmax(axis=1)
+    whole[np.arange(len(rows)), top] += unit - whole.sum(axis=1)
+    return whole / unit

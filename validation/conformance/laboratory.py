@@ -1,0 +1,240 @@
+"""What the checks of one subject share: instances, experiments, laws, and how much work to do."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import InputError
+from specsim.validation.conformance.calling import SEED_RANGE, Caller
+from specsim.validation.conformance.evidence import samples_for_bound
+from specsim.validation.conformance.instances import Instance, chain_instance, tree_instance
+from specsim.validation.conformance.rules import Rule, all_rules
+from specsim.validation.conformance.rules.lossless import ONE_HOT
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.tables import path_law, step_table
+
+Floats = NDArray[np.float64]
+
+#: Relative error that rows of a type may have, rounding and normalisation together.
+TOLERANCES = {"float64": 1e-12, "float32": 2.0**-21, "float16": 2.0**-9, "bfloat16": 2.0**-6}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How hard to look.
+
+    Attributes
+    ----------
+    name
+        ``"quick"``, ``"standard"`` or ``"deep"``.
+    eps
+        Total variation distance to certify, unless another is asked for.
+    seconds
+        Time for one subject, unless another is given; what is not decided then is undecided.
+    widest
+        Tokens of the widest vocabulary.
+    """
+
+    name: str
+    eps: float
+    seconds: float
+    widest: int
+
+
+EFFORTS = {
+    effort.name: effort
+    for effort in (
+        Effort(name="quick", eps=0.05, seconds=120.0, widest=2048),
+        Effort(name="standard", eps=0.02, seconds=900.0, widest=16384),
+        Effort(name="deep", eps=0.005, seconds=7200.0, widest=131072),
+    )
+}
+
+
+def get_effort(effort: str | Effort) -> Effort:
+    """Return the effort of this name.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if isinstance(effort, Effort):
+        return effort
+    if effort not in EFFORTS:
+        raise InputError(f"effort is {effort!r}; give {', '.join(EFFORTS)}")
+    return EFFORTS[effort]
+
+
+#: Laws of all rules on an instance; instances are the same for every subject and seed.
+_KNOWN_LAWS: dict[tuple[str, bool, bool], dict[str, tuple[Rule, Floats]]] = {}
+
+
+def _identity(instance: Instance) -> str:
+    digest = hashlib.sha256()
+    for array in (instance.target, instance.draft, instance.next_context):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return f"{digest.hexdigest()} {instance.target.shape} {instance.start} {instance.draft_length}"
+
+
+class Laboratory:
+    """Builds experiments for one subject and keeps those that several checks look at.
+
+    Parameters
+    ----------
+    subject
+        What is tested.
+    effort
+        How hard.
+    eps, delta
+        The distance to certify, and the probability that the certificate is wrong.
+    seed
+        Everything random follows from it.
+    least_samples
+        Observations that the main experiment makes at least; more than the certificate needs, for more power.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        effort: Effort,
+        *,
+        eps: float,
+        delta: float,
+        seed: int,
+        least_samples: int = 0,
+    ) -> None:
+        self.subject = subject
+        self.effort = effort
+        self.eps = eps
+        self.delta = delta
+        self.seed = seed
+        self.least_samples = least_samples
+        self.callers: list[Caller] = []
+        self._kept: dict[str, Any] = {}
+
+    def rng(self, label: str) -> np.random.Generator:
+        """Return a generator of its own for a label."""
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, *label.encode()])))
+
+    def caller(self, label: str) -> Caller:
+        """Return a caller whose seeds are its own."""
+        digest = hashlib.sha256(f"{self.seed} {label}".encode()).digest()
+        caller = Caller(subject=self.subject, seed=int.from_bytes(digest[:8], "big") % SEED_RANGE)
+        self.callers.append(caller)
+        return caller
+
+    def keep(self, label: str, build: Callable[[], Any]) -> Any:
+        """Return what `build` made for this label, the first time it was asked for."""
+        if label not in self._kept:
+            self._kept[label] = build()
+        return self._kept[label]
+
+    @property
+    def tolerance(self) -> float:
+        """Relative error of rows in the subject's first type."""
+        base = TOLERANCES[self.subject.dtypes[0]]
+        # Logits of a narrow type lose more: the logarithm's absolute error is the probability's relative one.
+        return 8 * base if self.subject.inputs == "logits" else base
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """Tokens of the small instances."""
+        return min(4, self.subject.max_vocabulary or 4)
+
+    @cached_property
+    def draft_length(self) -> int:
+        """Drafted tokens of the main instance."""
+        return min(3, self.subject.max_draft_length or 3)
+
+    @cached_property
+    def main_instance(self) -> Instance:
+        """Rows that depend on the whole prefix; decoders get a chain of order 2."""
+        options = {"vocabulary": self.vocabulary, "draft_length": self.draft_length}
+        if self.subject.protocol == "decoder":
+            return chain_instance(self.instance_seed, **options)
+        return tree_instance(self.instance_seed, **options)
+
+    @property
+    def instance_seed(self) -> int:
+        """Seed of the instances. It does not depend on the seed of the sampling: laws are always the same."""
+        return 20240817
+
+    @property
+    def main_samples(self) -> int:
+        """Observations of the main experiment."""
+        cells = self.vocabulary ** min(self.draft_length + 1, 3)
+        return max(self.least_samples, samples_for_bound(cells, self.eps, self.delta))
+
+    @property
+    def side_samples(self) -> int:
+        """Observations of every other experiment."""
+        return max(2000, self.main_samples // 4)
+
+    @property
+    def rule(self) -> Rule | None:
+        """The declared rule of a chain subject; the one-hot rule's law when drafts have no rows."""
+        rule = self.subject.rule
+        return rule if isinstance(rule, Rule) else None
+
+    def rule_or_none(self, *, one_hot: bool = False) -> Rule | None:
+        """Return the rule to expect; drafts without rows turn a ratio rule into the one-hot rule."""
+        rule = self.rule
+        if rule is None or not one_hot or rule.any_draft:
+            return rule
+        return None if rule.name not in ("ratio", "block") else ONE_HOT
+
+    def joint(self, rule: Rule, instance: Instance, *, one_hot: bool = False, own: bool = False) -> Floats:
+        """Return the joint law of (path, accepted length, final token): ``(paths, K + 1, V)``.
+
+        Parameters
+        ----------
+        rule
+            The rule.
+        instance
+            Rows as the rule sees them.
+        one_hot
+            Whether draft rows are withheld.
+        own
+            Whether the subject draws the drafts (the rule's draft law counts then).
+        """
+        paths = path_law(instance, rule if own else None)
+        return step_table(rule, instance, one_hot=one_hot) * paths[:, None, None]
+
+    def known_laws(
+        self, instance: Instance, *, one_hot: bool = False, own: bool = False
+    ) -> dict[str, tuple[Rule, Floats]]:
+        """Return the joint law of every rule that has one on this instance, by name."""
+        key = (_identity(instance), one_hot, own)
+        if key not in _KNOWN_LAWS:
+            _KNOWN_LAWS[key] = self._compute_known_laws(instance, one_hot, own)
+        return _KNOWN_LAWS[key]
+
+    def _compute_known_laws(
+        self, instance: Instance, one_hot: bool, own: bool
+    ) -> dict[str, tuple[Rule, Floats]]:
+        found: dict[str, tuple[Rule, Floats]] = {}
+        for rule in all_rules():
+            if rule.draw is not None and not own:
+                # The subject does not draw the drafts: the rule is one of the others.
+                continue
+            try:
+                with np.errstate(all="ignore"):
+                    table = self.joint(rule, instance, one_hot=one_hot, own=own)
+            except InputError:
+                continue
+            if np.isfinite(table).all() and abs(table.sum() - 1) < 1e-6 and (table > -1e-12).all():
+                found[rule.name] = (rule, np.clip(table, 0.0, None))
+        return found
+
+    def log_threshold(self, alpha: float, checks: int) -> float:
+        """Return the logarithm of the e-value that rejects when so many checks share `alpha`."""
+        return math.log(checks / alpha)

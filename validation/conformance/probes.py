@@ -1,0 +1,257 @@
+"""Experiments on a subject: each draws its inputs, calls, and keeps integer counts that checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.validation.conformance.calling import Caller
+from specsim.validation.conformance.filters import filtered
+from specsim.validation.conformance.instances import Instance, digits, number
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: Rows of one call, where the subject has no limit of its own.
+LARGEST_BATCH = 8192
+
+
+class Models:
+    """The two models that a draft-and-verify subject calls; row b of a batch has its own instance.
+
+    Attributes
+    ----------
+    batch, draft_length, vocabulary
+        Rows, drafted tokens per row, tokens.
+    """
+
+    def __init__(self, caller: Caller, instances: Sequence[Instance], which: Integers) -> None:
+        self._caller = caller
+        self._instances = instances
+        self._which = which
+        self.batch = len(which)
+        self.draft_length = instances[0].draft_length
+        self.vocabulary = instances[0].vocabulary
+        self._draft = np.stack([item.draft for item in instances])
+        self._target = np.stack([item.target for item in instances])
+
+    def draft(self, tokens: Any) -> Any:
+        """Return the draft row after the given drafted tokens: ``(batch, n)`` to ``(batch, V)``."""
+        return self._caller.give(self._draft[self._which, self._contexts(tokens)[:, -1]])
+
+    def target(self, drafted: Any) -> Any:
+        """Return the target rows along the drafts: ``(batch, n)`` to ``(batch, n + 1, V)``."""
+        return self._caller.give(self._target[self._which[:, None], self._contexts(drafted)])
+
+    def _contexts(self, tokens: Any) -> Integers:
+        array = self._caller.take(tokens, "tokens").astype(np.int64)
+        if array.ndim != 2 or len(array) != self.batch:
+            raise ValueError(f"tokens has shape {array.shape}; give ({self.batch}, n)")
+        if array.size and (array.min() < 0 or array.max() >= self.vocabulary):
+            raise ValueError(f"tokens are 0..{self.vocabulary - 1}; got {array.min()}..{array.max()}")
+        found = np.empty((self.batch, array.shape[1] + 1), dtype=np.int64)
+        for index, instance in enumerate(self._instances):
+            rows = self._which == index
+            found[rows] = instance.contexts(array[rows])
+        return found
+
+
+@dataclass(kw_only=True)
+class StepProbe:
+    """Verification steps on one instance or, row by row of a batch, on several of the same size.
+
+    Attributes
+    ----------
+    caller, rng
+        How the subject is called, and where drafts and completions come from.
+    instances
+        Row b of a batch belongs to instance ``b % len(instances)``.
+    length
+        Tokens whose joint law is counted, at most K + 1.
+    batch
+        Rows of a call. Defaults to None: as many as fit.
+    one_hot
+        Whether draft rows are withheld.
+    options
+        Given to the subject. Drafts are drawn, and texts continued, from rows filtered alike.
+    dtype
+        Element type of rows. Defaults to None: the subject's first.
+    draft_lengths
+        Ragged batches: the draft length of each instance.
+    table, texts
+        Counts, shapes ``(instances, paths, K + 1, V)`` and ``(instances, V ** length)``.
+    """
+
+    caller: Caller
+    rng: np.random.Generator
+    instances: Sequence[Instance]
+    length: int
+    batch: int | None = None
+    one_hot: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str | None = None
+    draft_lengths: Integers | None = None
+    drafting: Sequence[Floats] | None = None
+    total: int = 0
+    looks: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the empty counts."""
+        first = self.instances[0]
+        self.vocabulary, self.draft_length = first.vocabulary, first.draft_length
+        paths = self.vocabulary**self.draft_length
+        shape = (len(self.instances), paths, self.draft_length + 1, self.vocabulary)
+        self.table = np.zeros(shape, dtype=np.int64)
+        self.texts = np.zeros((len(self.instances), self.vocabulary**self.length), dtype=np.int64)
+        filters = {key: self.options[key] for key in ("temperature", "top_k", "top_p") if key in self.options}
+        #: What drafts are drawn from, texts continued by, and laws computed with.
+        self.effective = [item.mapped(lambda rows: filtered(rows, filters), item.name) for item in self.instances]
+
+    def sample(self, count: int) -> None:
+        """Verify about `count` more drafts."""
+        self.looks += 1
+        wanted = self.total + count
+        limit = self.caller.subject.max_batch or LARGEST_BATCH
+        while self.total < wanted and not self.caller.out_of_time():
+            size = self.batch or min(LARGEST_BATCH, wanted - self.total)
+            if self.batch is None and len(self.instances) > 1:
+                size = max(len(self.instances), size - size % len(self.instances))
+            self._round(size if self.batch else min(size, max(limit, min(512, size))))
+
+    def _round(self, size: int) -> None:
+        which = np.arange(size) % len(self.instances)
+        if self.caller.subject.protocol == "step":
+            drafted, tokens, lengths = self._verify(which)
+        else:
+            models = Models(self.caller, self.instances, which)
+            drafted, tokens, lengths = self.caller.draft_and_verify(models, options=self.options)
+        self.count(which, drafted, tokens, lengths)
+
+    def _verify(self, which: Integers) -> tuple[Integers, Integers, Integers]:
+        size = len(which)
+        drafted = np.empty((size, self.draft_length), dtype=np.int64)
+        target = np.empty((size, self.draft_length + 1, self.vocabulary))
+        draft = np.empty((size, self.draft_length, self.vocabulary))
+        options = dict(self.options)
+        for index, instance in enumerate(self.instances):
+            rows = which == index
+            if not rows.any():
+                continue
+            law = self.effective[index].draft if self.drafting is None else self.drafting[index]
+            drafted[rows] = self.effective[index].draw_drafted(self.rng, int(rows.sum()), law)
+            target[rows], draft[rows] = instance.rows(drafted[rows])
+        given = drafted
+        if self.draft_lengths is not None:
+            lengths_given = self.draft_lengths[which]
+            behind = np.arange(self.draft_length) >= lengths_given[:, None]
+            given = np.where(behind, -1, drafted)
+            # What stands behind a short draft means nothing, but is a law, as in a padded batch.
+            draft[behind] = 1.0 / self.vocabulary
+            target[:, 1:][behind] = 1.0 / self.vocabulary
+            options["draft_lengths"] = lengths_given
+        rows_given = None if self.one_hot else draft
+        tokens, lengths = self.caller.step(target, rows_given, given, dtype=self.dtype, options=options)
+        return drafted, tokens, lengths
+
+    def count(self, which: Integers, drafted: Integers, tokens: Integers, lengths: Integers) -> None:
+        """Add outcomes to the counts."""
+        paths = number(drafted, self.vocabulary)
+        accepted = lengths - 1
+        finals = tokens[np.arange(len(tokens)), accepted]
+        np.add.at(self.table, (which, paths, accepted, finals), 1)
+        for index, instance in enumerate(self.effective):
+            rows = which == index
+            if rows.any():
+                full = instance.complete(self.rng, tokens[rows], lengths[rows], self.length)
+                self.texts[index] += np.bincount(
+                    number(full, self.vocabulary), minlength=self.texts.shape[1]
+                )
+        self.total += len(tokens)
+
+
+class ProbeGroup:
+    """Several experiments that are continued together, each by an equal share.
+
+    Attributes
+    ----------
+    probes
+        The experiments.
+    total
+        Observations of all of them.
+    """
+
+    def __init__(self, probes: Sequence[StepProbe]) -> None:
+        self.probes = probes
+
+    @property
+    def total(self) -> int:
+        """Observations of all experiments."""
+        return sum(probe.total for probe in self.probes)
+
+    def sample(self, count: int) -> None:
+        """Make about `count` more observations."""
+        for probe in self.probes:
+            probe.sample(max(1, -(-count // len(self.probes))))
+
+
+@dataclass(kw_only=True)
+class PairProbe:
+    """Pairs of outcomes that must be independent: neighbours in a batch, or the same row under two seeds.
+
+    Every pair has the same drafted path and rows, so that a shared coin shows.
+
+    Attributes
+    ----------
+    apart
+        ``"rows"``: rows b and b + 1 of a batch; ``"seeds"``: row 0 of two calls with neighbouring seeds.
+    counts
+        Shape ``(cells, cells)``; a cell is (accepted length, final token).
+    """
+
+    caller: Caller
+    rng: np.random.Generator
+    instance: Instance
+    apart: str
+    path: Integers
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the empty counts."""
+        self.cells = (self.instance.draft_length + 1) * self.instance.vocabulary
+        self.counts = np.zeros((self.cells, self.cells), dtype=np.int64)
+
+    def sample(self, count: int) -> None:
+        """Observe about `count` more pairs."""
+        wanted = self.total + count
+        limit = self.caller.subject.max_batch or LARGEST_BATCH
+        while self.total < wanted and not self.caller.out_of_time():
+            if self.apart == "rows":
+                size = 2 * max(1, min(limit, 64) // 2)
+                cells = self._cells(size, self.caller.next_seed())
+                self._add(cells[0::2], cells[1::2])
+            else:
+                seed = self.caller.next_seed()
+                other = self.caller.next_seed()
+                size = max(1, min(limit, 8))
+                self._add(self._cells(size, seed), self._cells(size, other))
+
+    def _cells(self, size: int, seed: int) -> Integers:
+        drafted = np.repeat(self.path[None, :], size, axis=0)
+        target, draft = self.instance.rows(drafted)
+        rows = None if self.caller.subject.draft == "never" else draft
+        tokens, lengths = self.caller.step(target, rows, drafted, seed=seed)
+        finals = tokens[np.arange(size), lengths - 1]
+        return (lengths - 1) * self.instance.vocabulary + finals
+
+    def _add(self, first: Integers, second: Integers) -> None:
+        np.add.at(self.counts, (first, second), 1)
+        self.total += len(first)
+
+
+def spelled(cell: int, vocabulary: int, length: int) -> str:
+    """Spell a text by its number."""
+    return " ".join(str(int(token)) for token in digits(np.array([cell]), vocabulary, length)[0])

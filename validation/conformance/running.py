@@ -1,0 +1,372 @@
+"""Runs checks on a subject: sample until the evidence decides, the plan is fulfilled, or time is over."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from specsim.errors import InputError
+from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError
+from specsim.validation.conformance.checks import all_checks
+from specsim.validation.conformance.checks.base import Check, Exact, Statistical
+from specsim.validation.conformance.diagnosis import suspects_of
+from specsim.validation.conformance.laboratory import Effort, Laboratory, get_effort
+from specsim.validation.conformance.results import CheckResult, CheckStatus, ConformanceReport
+from specsim.validation.conformance.subjects import Subject
+
+#: Probability that a right sampler fails any check of a run.
+DEFAULT_ALPHA = 1e-6
+#: Probability that the certificate of a run is wrong.
+DEFAULT_DELTA = 1e-3
+DEFAULT_SEED = 1
+
+#: First number of observations; each look doubles it.
+FIRST_LOOK = 256
+
+#: Takes the result of a check as soon as it is there.
+Callback = Callable[[CheckResult], object]
+
+
+class Session:
+    """The checks of one subject, on one laboratory.
+
+    Parameters
+    ----------
+    subject
+        What is tested.
+    effort
+        ``"quick"``, ``"standard"``, ``"deep"``, or an `Effort`.
+    alpha
+        Probability that a right sampler fails any of the checks, shared equally by those that apply.
+    eps, delta
+        Distance to certify; probability that the certificate is wrong. `eps` defaults to the effort's.
+    seed
+        Everything random follows from it.
+    budget
+        Seconds for all checks together. Defaults to None: the effort's.
+    only
+        Names of checks to run. Defaults to None: all that apply.
+    least_samples
+        Observations of the main experiment, at least.
+
+    Raises
+    ------
+    InputError
+        A parameter is out of range, or a name in `only` is unknown.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        *,
+        effort: str | Effort = "standard",
+        alpha: float = DEFAULT_ALPHA,
+        eps: float | None = None,
+        delta: float = DEFAULT_DELTA,
+        seed: int = DEFAULT_SEED,
+        budget: float | None = None,
+        only: Iterable[str] | None = None,
+        least_samples: int = 0,
+        origin: str = "",
+    ) -> None:
+        self.effort = get_effort(effort)
+        for name, value in (("alpha", alpha), ("delta", delta), ("eps", eps)):
+            if value is not None and not 0 < value < 1:
+                raise InputError(f"{name} is {value}; give a number strictly between 0 and 1")
+        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+            raise InputError(f"seed is {seed!r}; give a whole number from 0 to 2^63 - 1")
+        if budget is not None and not budget > 0:
+            raise InputError(f"budget is {budget}; give a positive number of seconds")
+        self.subject = subject
+        self.alpha = alpha
+        self.eps = self.effort.eps if eps is None else eps
+        self.delta = delta
+        self.seed = int(seed)
+        self.budget = self.effort.seconds if budget is None else budget
+        self.origin = origin
+        self.laboratory = Laboratory(
+            subject, self.effort, eps=self.eps, delta=delta, seed=self.seed, least_samples=least_samples
+        )
+        chosen = _chosen(only)
+        self.skipped = [
+            (check, reason)
+            for check in chosen
+            if (reason := check.skip_reason(subject)) and subject.protocol in check.protocols
+        ]
+        self.checks = [check for check in chosen if not check.skip_reason(subject)]
+        if not self.checks:
+            raise InputError(
+                f"no check applies to {subject.name} ({subject.protocol}); "
+                f"give other names than {', '.join(check.name for check in chosen)}"
+            )
+        self._spent = 0.0
+        self._open = len(self.checks)
+
+    @property
+    def log_threshold(self) -> float:
+        """Logarithm of the e-value at which a check rejects."""
+        return self.laboratory.log_threshold(self.alpha, len(self.checks))
+
+    def plan(self) -> list[tuple[Check, int, float]]:
+        """Return (check, observations planned, distance caught with probability 0.999); nothing is sampled."""
+        rows = []
+        for check in self.checks:
+            procedure = self.laboratory.keep(f"check {check.name}", lambda check=check: check.make(self.laboratory))
+            if isinstance(procedure, Statistical):
+                rows.append((check, procedure.planned, procedure.catches(self.log_threshold)))
+            else:
+                rows.append((check, 0, math.nan))
+        return rows
+
+    def run(self, check: Check) -> CheckResult:
+        """Run one check."""
+        begin = time.monotonic()
+        share = max(self.budget - self._spent, 0.0) / max(self._open, 1)
+        # Nobody knows how long the others take; early checks may use more than an equal share.
+        allowed = min(max(self.budget - self._spent, 0.0), max(3 * share, 1.0))
+        calls_before = sum(caller.calls for caller in self.laboratory.callers)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = self._run(check, begin + allowed)
+        except ContractError as error:
+            result = _result(check, CheckStatus.FAILED, reason=_line(error))
+        except SubjectError as error:
+            result = _result(check, CheckStatus.ERROR, reason=_line(error))
+        except NotApplicable as error:
+            result = _result(check, CheckStatus.SKIPPED, reason=_line(error))
+        elapsed = time.monotonic() - begin
+        self._spent += elapsed
+        self._open -= 1
+        calls = sum(caller.calls for caller in self.laboratory.callers) - calls_before
+        command = self._command(check) if result.status in _TELLING else ""
+        return dataclasses.replace(result, seconds=elapsed, calls=calls, command=command)
+
+    def _run(self, check: Check, deadline: float) -> CheckResult:
+        lab = self.laboratory
+        procedure = lab.keep(f"check {check.name}", lambda: check.make(lab))
+        for caller in lab.callers:
+            caller.deadline = deadline
+        if isinstance(procedure, Exact):
+            try:
+                cases = procedure.run()
+            except ContractError:
+                raise
+            except AssertionError as error:
+                return _result(check, CheckStatus.FAILED, reason=_line(error))
+            return _result(check, CheckStatus.PASSED, samples=cases, planned=cases)
+        return self._sample(check, procedure, deadline)
+
+    def _sample(self, check: Check, procedure: Statistical, deadline: float) -> CheckResult:
+        threshold = self.log_threshold
+        catches = procedure.catches(threshold)
+        probe = procedure.probe
+        while True:
+            log_e = procedure.log_e() if probe.total else -math.inf
+            if log_e >= threshold:
+                status = CheckStatus.FAILED
+                break
+            if probe.total >= procedure.planned:
+                status = CheckStatus.PASSED
+                break
+            if time.monotonic() > deadline:
+                status = CheckStatus.UNDECIDED
+                break
+            probe.sample(min(max(FIRST_LOOK, probe.total), procedure.planned - probe.total))
+        telling = status is not CheckStatus.PASSED
+        level = math.exp(-threshold)
+        return _result(
+            check,
+            status,
+            samples=probe.total,
+            planned=procedure.planned,
+            log10_e=log_e / math.log(10),
+            log10_threshold=threshold / math.log(10),
+            catches=catches,
+            certified=procedure.certified(self.delta) if probe.total else math.nan,
+            deviations=procedure.deviations(level) if telling and probe.total else (),
+            looks_like=procedure.looks_like() if status is CheckStatus.FAILED else (),
+            picture=procedure.picture() if procedure.picture and probe.total else None,
+            reason=_why(status, procedure, catches),
+        )
+
+    def _command(self, check: Check) -> str:
+        if not self.origin:
+            return ""
+        parts = [f"specsim conform {self.origin} --check {check.name} --effort {self.effort.name}"]
+        parts.append(f"--seed {self.seed} --alpha {self.alpha * 1 / len(self.checks):.3g}")
+        if self.eps != self.effort.eps:
+            parts.append(f"--eps {self.eps:g}")
+        return " ".join(parts)
+
+
+_TELLING = (CheckStatus.FAILED, CheckStatus.ERROR, CheckStatus.UNDECIDED)
+
+
+def check_sampler(
+    subject: Any,
+    *,
+    protocol: str | None = None,
+    rule: Any = None,
+    effort: str | Effort = "standard",
+    alpha: float = DEFAULT_ALPHA,
+    eps: float | None = None,
+    delta: float = DEFAULT_DELTA,
+    seed: int = DEFAULT_SEED,
+    budget: float | None = None,
+    only: Iterable[str] | None = None,
+    least_samples: int = 0,
+    expected_failures: Mapping[str, str] | None = None,
+    callback: Callback | None = None,
+    stop_at_failure: bool = False,
+    raise_on_failure: bool = False,
+    origin: str = "",
+    **fields: Any,
+) -> ConformanceReport:
+    """Test whether a sampler is lossless, or follows the rule that it declares.
+
+    Parameters
+    ----------
+    subject
+        A `Subject`, or a plain callable of one of the protocols (see `Subject`).
+    protocol, rule, fields
+        For a plain callable: its protocol (read off its parameters by default), the rule that it claims to
+        follow (a name such as ``"ratio"``; None: output only), and more fields of `Subject`.
+    effort, alpha, eps, delta, seed, budget, only, least_samples
+        As in `Session`.
+    expected_failures
+        Names of checks that are known to fail, with the reason. One that passes is reported as a failure.
+    callback
+        Called with every `CheckResult` as soon as it is there.
+    stop_at_failure
+        Whether to leave out the remaining checks after a failure.
+    raise_on_failure
+        Whether to raise `ConformanceError` when the sampler fails a check.
+    origin
+        What names the subject on the command line, for commands that reproduce.
+
+    Returns
+    -------
+    ConformanceReport
+
+    Raises
+    ------
+    InputError
+        A parameter is wrong, or the library behind the subject is missing.
+    ConformanceError
+        See `raise_on_failure`.
+    """
+    from specsim.validation.conformance.subjects import as_subject
+
+    made = as_subject(subject, protocol=protocol, rule=rule, **fields)
+    session = Session(
+        made,
+        effort=effort,
+        alpha=alpha,
+        eps=eps,
+        delta=delta,
+        seed=seed,
+        budget=budget,
+        only=only,
+        least_samples=least_samples,
+        origin=origin,
+    )
+    known = dict(expected_failures or {})
+    _chosen(known)
+    results: list[CheckResult] = []
+    interrupted = False
+    begin = time.monotonic()
+    try:
+        for check in session.checks:
+            result = _expected(session.run(check), known)
+            results.append(result)
+            if callback:
+                callback(result)
+            if stop_at_failure and result.status in (CheckStatus.FAILED, CheckStatus.ERROR):
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    results += [_result(check, CheckStatus.SKIPPED, reason=reason) for check, reason in session.skipped]
+    report = ConformanceReport(
+        subject=made,
+        checks=tuple(results),
+        alpha=alpha,
+        eps=session.eps,
+        delta=delta,
+        effort=session.effort.name,
+        seed=session.seed,
+        seconds=time.monotonic() - begin,
+        interrupted=interrupted,
+        suspects=suspects_of(session.laboratory),
+    )
+    if raise_on_failure and report.exit_code == 1:
+        raise ConformanceError(report)
+    return report
+
+
+class ConformanceError(AssertionError):
+    """A sampler failed a check; the message is the report's text.
+
+    Attributes
+    ----------
+    report
+        What was found.
+    """
+
+    def __init__(self, report: ConformanceReport) -> None:
+        from specsim.validation.conformance.report_text import report_lines
+
+        self.report = report
+        super().__init__("\n".join(report_lines(report)))
+
+
+def _expected(result: CheckResult, known: Mapping[str, str]) -> CheckResult:
+    if result.name not in known:
+        return result
+    why = known[result.name]
+    if result.status in (CheckStatus.FAILED, CheckStatus.ERROR):
+        return dataclasses.replace(result, status=CheckStatus.EXPECTED_FAILURE, reason=f"expected: {why}")
+    if result.status is CheckStatus.PASSED:
+        text = f"expected to fail ({why}), but it passed; remove it from expected_failures"
+        return dataclasses.replace(result, status=CheckStatus.UNEXPECTED_PASS, reason=text)
+    return result
+
+
+def _chosen(only: Iterable[str] | None) -> list[Check]:
+    checks = list(all_checks())
+    known = list(dict.fromkeys(check.name for check in checks))
+    if only is None:
+        return checks
+    if isinstance(only, str):
+        only = [only]
+    names = list(only)
+    for name in names:
+        if name not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"give some of {', '.join(known)}"
+            raise InputError(f"check {name!r} is unknown; {hint}")
+    return [check for check in checks if check.name in names]
+
+
+def _result(check: Check, status: CheckStatus, **fields: Any) -> CheckResult:
+    return CheckResult(name=check.name, title=check.title, kind=check.kind, status=status, **fields)
+
+
+def _why(status: CheckStatus, procedure: Statistical, catches: float) -> str:
+    if status is CheckStatus.UNDECIDED:
+        return f"time was over after {procedure.probe.total} of {procedure.planned} observations"
+    return ""
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
