@@ -59,6 +59,8 @@ class Timing:
         Whether the ceiling of gathers applies to it.
     fixed
         CPU seconds of calls of one run, where a call builds tables; subtracted from the others.
+    wall
+        Whether all its seconds are those of the wall clock.
     """
 
     contender: str
@@ -70,6 +72,7 @@ class Timing:
     ceiling: bool = False
     gathers: bool = True
     fixed: list[float] = field(default_factory=list)
+    wall: bool = False
 
     @property
     def median(self) -> float:
@@ -105,6 +108,7 @@ def measure(
             note=contender.note,
             workload=workload.name,
             gathers=contender.gathers,
+            wall=contender.wall,
         )
         timings.append(timing)
         report(f"{workload.name}: checking {contender.name}")
@@ -112,8 +116,8 @@ def measure(
         timing.problem = disagreement(answer, _CHECK_RUNS, expected[contender.algorithm])
         if timing.problem is None:
             if contender.builds_tables:
-                timing.fixed = [clock(run, 1, 3)]
-            timing.runs = calibrate(run, seconds, pair.horizon, sum(timing.fixed))
+                timing.fixed = [clock(run, 1, 3, timing.wall)]
+            timing.runs = calibrate(run, seconds, pair.horizon, sum(timing.fixed), timing.wall)
             running.append((timing, run))
     for limit in limits:
         timing = Timing(contender=limit.name, note=limit.note, workload=workload.name, ceiling=True)
@@ -128,9 +132,9 @@ def measure(
         # A rotated order, so that no contender always follows the same one.
         turn = repetition % max(1, len(running))
         for timing, run in running[turn:] + running[:turn]:
-            spent = clock(run, timing.runs, 100 + repetition)
+            spent = clock(run, timing.runs, 100 + repetition, timing.wall)
             if timing.fixed:
-                timing.fixed.append(clock(run, 1, 200 + repetition))
+                timing.fixed.append(clock(run, 1, 200 + repetition, timing.wall))
                 spent -= timing.fixed[-1]
             timing.nanoseconds.append(spent / (timing.runs * pair.horizon) * 1e9)
     return timings

@@ -14,19 +14,23 @@ Call = Callable[[int, int], Any]
 UNIT = 2**14
 
 
-def clock(run: Call, runs: int, seed: int) -> float:
-    """CPU seconds of the whole process for one call; nothing else runs in it."""
-    begin = time.process_time()
+def clock(run: Call, runs: int, seed: int, wall: bool = False) -> float:
+    """CPU seconds of the whole process for one call; nothing else runs in it.
+
+    With `wall`, seconds that passed: for work that is not done by the processor.
+    """
+    now = time.perf_counter if wall else time.process_time
+    begin = now()
     run(runs, seed)
-    return time.process_time() - begin
+    return now() - begin
 
 
-def calibrate(run: Call, seconds: float, tokens: int, fixed: float = 0.0) -> int:
-    """Return how many runs, a multiple of 2^14, take so many CPU seconds beyond `fixed` ones per call."""
-    spent = max(clock(run, UNIT, 1) - fixed, 1e-4)
+def calibrate(run: Call, seconds: float, tokens: int, fixed: float = 0.0, wall: bool = False) -> int:
+    """Return how many runs, a multiple of 2^14, take so many seconds of `clock` beyond `fixed` ones."""
+    spent = max(clock(run, UNIT, 1, wall) - fixed, 1e-4)
     runs = int(max(1.0, min(seconds / spent, 64.0))) * UNIT
     if runs > UNIT:
-        spent = max(clock(run, runs, 2) - fixed, 1e-4)
+        spent = max(clock(run, runs, 2, wall) - fixed, 1e-4)
         runs = int(max(1.0, seconds / spent * (runs / UNIT))) * UNIT
     return min(runs, 2**40 // tokens)
 

@@ -49,6 +49,8 @@ class Contender:
         subtracted.
     gathers
         Whether it reads tables from memory, so that the ceiling of gathers applies.
+    wall
+        Whether it works elsewhere than on the processor, so that the wall clock is what tells.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Contender:
     algorithm: Algorithm = field(default_factory=Speculative)
     builds_tables: bool = False
     gathers: bool = True
+    wall: bool = False
 
 
 def alias_tables(pair: ModelPair) -> tuple[NDArray[np.uint32], int, NDArray[np.uint32], int]:
