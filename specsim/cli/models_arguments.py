@@ -99,6 +99,7 @@ def loaded(
     target: str, draft: str, *, device: str | None, dtype: str | None, threads: int | None
 ) -> Iterator[LoadedPair]:
     """Load the pair of `target_and_draft`, quietly; torch keeps to so many threads while the block runs."""
+    import huggingface_hub
     import torch
     import transformers
 
@@ -107,9 +108,11 @@ def loaded(
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}; give a whole number of at least 1")
     before = torch.get_num_threads()
-    shown = transformers.utils.logging.get_verbosity()
+    loggers = (transformers.utils.logging, huggingface_hub.utils.logging)
+    shown = [logger.get_verbosity() for logger in loggers]
     bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.set_verbosity_error()
+    for logger in loggers:
+        logger.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     if threads is not None:
         torch.set_num_threads(threads)
@@ -117,6 +120,7 @@ def loaded(
         yield load_pair(target, draft, device=device, dtype=dtype)
     finally:
         torch.set_num_threads(before)
-        transformers.utils.logging.set_verbosity(shown)
+        for logger, level in zip(loggers, shown, strict=True):
+            logger.set_verbosity(level)
         if bars:
             transformers.utils.logging.enable_progress_bar()

@@ -294,6 +294,8 @@ def check_model(model: Any, role: str) -> None:
         reason = "it has an encoder"
     elif getattr(model, "_is_stateful", False) or layer_types - {"full_attention", "sliding_attention"}:
         reason = "its state cannot be rolled back"
+    elif "local" in (getattr(config, "attention_layers", None) or ()):
+        reason = "its local attention takes a slot of the cache for a position"
     elif "position_ids" not in inspect.signature(model.forward).parameters or getattr(config, "alibi", False):
         reason = "it counts positions by itself, which parallel sequences of different lengths do not allow"
     elif getattr(model.config, "_attn_implementation", "eager") not in ("sdpa", "eager"):

@@ -200,11 +200,11 @@ def _check_fit(
     from transformers import AutoModelForCausalLM
 
     size = 0
-    for config, name in zip(configs, names, strict=True):
+    for config, name, role in zip(configs, names, ("target", "draft"), strict=True):
         kind = dtype if isinstance(dtype, torch.dtype) else (getattr(config, "dtype", None) or torch.float32)
         with torch.device("meta"):
             model = _asked(
-                lambda config=config: AutoModelForCausalLM.from_config(config), "model", name, "kind"
+                lambda config=config: AutoModelForCausalLM.from_config(config), role, name, "model"
             )
         parts = [*model.parameters(), *model.buffers()]
         width = torch.empty(0, dtype=kind).element_size()
