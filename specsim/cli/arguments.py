@@ -26,6 +26,17 @@ def horizon_option(command: F) -> F:
     )(command)
 
 
+def engine_option(command: F) -> F:
+    """Give a command the option ``--engine``; the request is checked elsewhere."""
+    return click.option(
+        "--engine",
+        default="literal",
+        show_default=True,
+        metavar="NAME",
+        help="Which simulator: literal, alias, population, or torch (the literal one on a GPU).",
+    )(command)
+
+
 def help_with_grammar(text: str, examples: str) -> str:
     """Return the help of a command: text, what PAIR and ALGORITHM can be, examples."""
     parts = [text, "\b\nPAIR is a netCDF file or one of", _listed(PAIRS), "\b\nALGORITHM is one of"]

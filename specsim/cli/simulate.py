@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from specsim.cli.arguments import help_with_grammar, horizon_option, pair_and_algorithm
+from specsim.cli.arguments import engine_option, help_with_grammar, horizon_option, pair_and_algorithm
 from specsim.cli.comparison import Extreme, Line, as_document, compare
 from specsim.cli.expect import describe
 from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
@@ -36,7 +36,7 @@ _HELP = help_with_grammar(
 @click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed.")
 @horizon_option
 @click.option("--threads", type=int, metavar="N", help="Default: one for each available core.")
-@click.option("--engine", default="literal", show_default=True, metavar="NAME", help="Which simulator.")
+@engine_option
 @scale_options
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the tallies as netCDF."

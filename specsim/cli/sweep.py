@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsim.cli.arguments import help_with_grammar
+from specsim.cli.arguments import engine_option, help_with_grammar
 from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
 from specsim.cli.scaling import resumable, scale_options
 from specsim.cli.sweep_theory import add_theory
@@ -50,7 +50,7 @@ _HELP = help_with_grammar(
 @click.option("--seed", type=int, required=True, metavar="N", help="0 to 2^64 - 1.")
 @click.option("--horizon", type=int, metavar="N", help="Tokens to emit. Default: each pair's own horizon.")
 @click.option("--threads", type=int, metavar="N", help="Default: one for each available core.")
-@click.option("--engine", default="literal", show_default=True, metavar="NAME", help="Which simulator.")
+@engine_option
 @click.option(
     "--tallies",
     type=click.Choice(["all", "rejections"]),

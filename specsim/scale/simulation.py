@@ -60,6 +60,8 @@ def simulate(
         per token and context for rules whose masses are not multiples of 2^-32). Not for
         `BlockVerification`. ``"population"``: counts of runs move together, at a cost that does not depend on
         `runs` (up to 2^53); equal in law, for aggregated counts only, not for `BlockVerification`.
+        ``"torch"``: the literal engine through torch (the extra ``torch``), on a CUDA device where there is
+        one; the same counts to the bit, not for `BlockVerification`.
     threads
         Defaults to None, one per available core. Not to be given with `cluster`.
     first_run

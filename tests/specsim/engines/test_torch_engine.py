@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import specsim
 from specsim import (
@@ -27,6 +29,7 @@ from specsim import (
     random_prefix_pair,
     simulate,
 )
+from specsim.cli import main
 from specsim.engines import torch_literal, torch_positions
 from specsim.engines.literal import run_literal
 from specsim.engines.philox import philox as philox_of_kernels
@@ -223,7 +226,7 @@ def test_open_tests__are_continued(monkeypatch):
 @pytest.mark.parametrize("number", [0, 1, 4])
 @pytest.mark.parametrize("margin", [0, 1])
 def test_continuation__is_the_word_of_its_candidate(number, margin):
-    """One token and a threshold that the first word of one run hits: the upper half of a third word decides."""
+    """One token, and a threshold that the first word of one run hits, so that a second word decides."""
     pair = ModelPair.from_probabilities([[1.0]], [[1.0]], initial=[1], horizon=3)
     plan = specsim.engines.plans.prepare(Batch(drafts=6), pair, 3)
     engine = torch_positions.Positions(pair, plan, Shape.of(pair, 3, None), 9, torch.device("cpu"))
@@ -405,3 +408,25 @@ def test_other_engines__do_not_import_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_commands__take_the_engine():
+    command = "paper:5 speculative:draft_length=2 --runs 2000 --seed 3 --json --engine"
+    answers = []
+    for engine in ("literal", "torch"):
+        done = CliRunner().invoke(main, ["simulate", *command.split(), engine], prog_name="specsim")
+        assert done.exit_code == 0, done.output
+        answer = json.loads(done.stdout)
+        assert answer.pop("engine") == engine
+        answers.append(answer)
+    assert answers[0] == answers[1]
+    done = CliRunner().invoke(main, ["simulate", *command.split(), "warp"], prog_name="specsim")
+    assert done.exit_code == 2
+    assert "give one of alias, literal, population, torch" in done.output
+    done = CliRunner().invoke(main, ["sweep", "--help"], prog_name="specsim")
+    assert "torch" in done.output
+
+
+def test_sweep__refuses_what_the_engine_does_not_know_before_the_work():
+    with pytest.raises(InputError, match="the torch engine does not know BlockVerification"):
+        specsim.sweep([paper_pair(4)], [Speculative(), BlockVerification()], runs=10, seed=1, engine="torch")
