@@ -15,9 +15,13 @@ require_torch()
 _HOMES = {
     "decoding": ("decode",),
     "loading": ("LoadedPair", "load_pair"),
+    "measuring": ("measure",),
+    "opt_uno": ("opt_against_uno",),
     "results": ("Decoded", "Memory", "RoundRecord", "Times"),
     "sampling": ("Sampling",),
+    "scoring": ("LogLikelihood", "RewardModel", "TextScorer"),
     "table_model": ("TableCausalLM", "TableConfig", "table_models"),
+    "traces": ("record_trace",),
     "training": ("Trained", "train_pair"),
     "verification": ("rule_of",),
 }
