@@ -81,11 +81,11 @@ class UsedRows:
     """Rows that a decoder used, collected as the ``record`` of `decode`, by sequence and place."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[int, int], tuple[Floats, Floats | None]] = {}
+        self._rows: dict[tuple[int, int], tuple[NDArray[Any], NDArray[Any] | None]] = {}
 
     def __call__(self, record: RoundRecord) -> None:
         """Keep the rows of the places that the round emitted."""
-        target, draft = record.target_rows.double().cpu().numpy(), record.draft_rows.double().cpu().numpy()
+        target, draft = record.target_rows.cpu().numpy(), record.draft_rows.cpu().numpy()
         sequences, firsts, counts = (
             values.tolist() for values in (record.sequences, record.first, record.count)
         )
