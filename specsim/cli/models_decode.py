@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 _HELP = """Decode prompts with the checkpoints TARGET and DRAFT, which share a tokenizer: folders or hub ids.
 
-ALGORITHM is one of autoregressive, speculative, batch or over-acceptance, as in 'specsim expect --help'. The
-output has the law of TARGET, after temperature, top-k and top-p, whatever DRAFT is (over-acceptance aside).
+ALGORITHM is one of autoregressive, speculative, batch, block-verification and over-acceptance, as in
+'specsim expect --help'. The output has the law of TARGET, after temperature, top-k and top-p, whatever DRAFT
+is (over-acceptance aside).
 
 \b
 Examples:

@@ -13,7 +13,14 @@ from typing import Any
 
 import torch
 
-from specsim.algorithms import Algorithm, Autoregressive, Batch, OverAcceptance, Speculative
+from specsim.algorithms import (
+    Algorithm,
+    Autoregressive,
+    Batch,
+    BlockVerification,
+    OverAcceptance,
+    Speculative,
+)
 from specsim.errors import UnsupportedError
 from specsim.models.coins import RoundCoins
 from specsim.models.sampling import Sampling
@@ -276,8 +283,8 @@ def rule_of(algorithm: Algorithm) -> Rule:
         No rule is registered for it.
     """
     raise UnsupportedError(
-        f"{algorithm.label} has no rule for language models; give autoregressive, speculative, batch or "
-        "over-acceptance"
+        f"{algorithm.label} has no rule for language models; give autoregressive, speculative, batch, "
+        "block-verification or over-acceptance"
     )
 
 
@@ -285,3 +292,10 @@ rule_of.register(Autoregressive, AutoregressiveRule)
 rule_of.register(Speculative, Rule)
 rule_of.register(OverAcceptance, OverAcceptanceRule)
 rule_of.register(Batch, BatchRule)
+
+
+@rule_of.register
+def _(algorithm: BlockVerification) -> Rule:
+    from specsim.models.block_rule import BlockRule
+
+    return BlockRule(algorithm)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from specsim import Autoregressive, Batch, OverAcceptance, Speculative
+from specsim import Autoregressive, Batch, BlockVerification, OverAcceptance, Speculative
 from specsim.errors import InputError
 
 if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
@@ -106,6 +106,7 @@ def largest_error(
         OverAcceptance(epsilon=0.2, draft_length=2, bonus=True),
         Batch(drafts=3, draft_length=3, bonus=True),
         Batch(drafts=2, draft_length=4),
+        BlockVerification(draft_length=3),
     ],
     ids=lambda rule: rule.label,
 )

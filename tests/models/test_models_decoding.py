@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import specsim
-from specsim import Autoregressive, Batch, OverAcceptance, Speculative
+from specsim import Autoregressive, Batch, BlockVerification, OverAcceptance, Speculative
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.theory import enumerate_outcomes
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
@@ -30,7 +30,7 @@ from specsim.models import coins as coins_module
 from specsim.models import rounds as rounds_module
 from specsim.models.caches import CachedModel, RaggedCache
 from specsim.models.rounds import Rounds
-from specsim.models.verification import Rule
+from specsim.models.verification import Rule, rule_of
 
 #: False alarms of each statistical test, at most.
 ALPHA = 1e-9
@@ -51,10 +51,14 @@ RULES = [
     Batch(drafts=2),
     Batch(drafts=2, draft_length=2),
     Batch(drafts=3, draft_length=2, bonus=True),
+    BlockVerification(),
+    BlockVerification(draft_length=2),
+    BlockVerification(draft_length=3, bonus=False),
 ]
 SOME = [rule for rule in RULES if rule in (
     Autoregressive(), Speculative(draft_length=2), Speculative(draft_length=2, bonus=False),
     OverAcceptance(epsilon=0.2, residual="draft"), Batch(drafts=3, draft_length=2, bonus=True),
+    BlockVerification(draft_length=2),
 )]  # fmt: skip
 
 
@@ -466,7 +470,27 @@ def test_decode__refuses(change, words):
 
 def test_decode__rule_without_registration_is_unsupported():
     with pytest.raises(UnsupportedError):
-        run(prefix_pair(), specsim.BlockVerification(draft_length=2), 1)
+        run(prefix_pair(), specsim.BatchAsPrinted(drafts=2, slip="inside-loop"), 1)
+
+
+def test_decode__further_rules_plug_in():
+    # A rule for a descriptor of one's own, here one that trusts the draft.
+    class Trusting(specsim.algorithms.Algorithm):
+        keyword = "trusting"
+        label = "trusting"
+        draft_length = 2
+        bonus = False
+
+    class TrustingRule(Rule):
+        def passes(self, coin: Any, target: Any, draft: Any) -> Any:
+            return torch.ones_like(coin, dtype=torch.bool)
+
+    rule_of.register(Trusting, TrustingRule)
+    pair = prefix_pair()
+    decoded = run(pair, Trusting())
+    drafts_law = specsim.theory.output_law(pair, OverAcceptance(epsilon=1e9))
+    assert verdict([path for path, *_ in outcomes(decoded, 2)], dict(enumerate(drafts_law))).agrees
+    assert decoded.accepted_lengths == [[2, 2]] * RUNS
 
 
 @pytest.mark.parametrize("role", ["target", "draft"])

@@ -279,6 +279,8 @@ def test_command__bad_options_are_one_line_and_code_2(arguments, words, checkpoi
 
 
 def test_command__unknown_rule(checkpoints):
-    result = run("models", "decode", *checkpoints, "block-verification", "--prompt", "the")
+    result = run(
+        "models", "decode", *checkpoints, "batch-as-printed:drafts=2,slip=inside-loop", "--prompt", "the"
+    )
     assert result.exit_code == BAD_INPUT
     assert "has no rule for language models" in result.stderr
