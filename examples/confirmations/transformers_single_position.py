@@ -1,13 +1,14 @@
 """transformers: Gemma 4 assistants draft by argmax, and are verified as if they had sampled.
 
-``SinglePositionMultiTokenCandidateGenerator.get_candidates`` takes ``argmax`` of the assistant's logits also when
-``do_sample=True``, and returns the logits. ``_speculative_sampling`` then accepts by the ratio of target to
-draft probability and draws from their difference, which is right only for drafts that were drawn from these
-probabilities. (huggingface/transformers#47932 names this generator and DFlash; DFlash was changed since.)
+With ``do_sample=True`` too, ``SinglePositionMultiTokenCandidateGenerator.get_candidates`` takes the
+``argmax`` of the assistant's logits, and returns the logits. ``_speculative_sampling`` then accepts by the
+ratio of target to draft probability and draws from their difference, which is right only for drafts drawn
+from these probabilities (huggingface/transformers#47932, which also names DFlash; that one was changed
+since).
 
-Needs only ``pip install torch transformers`` (5.16.1; 5.23.0 has the same generator, but refuses to build any
-Gemma 4 assistant). Prints observed counts of the first two tokens against the exact
-law and exits with 1 when they disagree. The first token is drawn before any draft exists and is the control.
+Needs only ``pip install torch transformers`` (5.16.1; 5.23.0 has the same generator, but refuses to build
+any Gemma 4 assistant). Prints observed counts of the first two tokens against the exact law and exits with
+1 when they disagree. The first token is drawn before any draft exists and is the control.
 """
 
 import sys
