@@ -166,7 +166,7 @@ class _Memory:
         together = max(1, free // 8 // (state * self.chunk)) if self.stage < horizon else 1
         self.group = self.chunk * together
         groups = min(self.group, runs)
-        copies = 1 if engine.needs_levels else 0
+        copies = 2 if engine.needs_levels else 0
         tables = sizes.step_bytes * (self.stage if staged else 1) + engine.kept_bytes
         device = (
             tables

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Words that are made at once, so that a few runs keep a graphics processor busy too.
 WORDS_AT_ONCE = {"cpu": 2**14, "cuda": 2**22}
 #: 64-bit numbers per run beside the state: what one position computes.
-TEMPORARIES = 72
+TEMPORARIES = 160
 #: Retries of a dropped word, by level; from level 1 on tests are continued by a second word.
 RETRIES = (0, 1, 4, 16, 64, 255)
 _SEPARATE, _CANDIDATES, _CONTINUED = 1, 2, 2**29
