@@ -46,7 +46,8 @@ def worst(title, law, target, draft, *, batch, runs):
     pair = int(np.abs(sigmas).argmax())
     print(
         f"{title}: tokens {divmod(pair, TOKENS)}: {int(counts[pair])} of {runs},"
-        f" exactly {runs * law[pair]:.1f}: {sigmas[pair]:+.1f} sigma; total variation {np.abs(counts / runs - law).sum() / 2:.3f}"
+        f" exactly {runs * law[pair]:.1f}: {sigmas[pair]:+.1f} sigma;"
+        f" total variation {np.abs(counts / runs - law).sum() / 2:.3f}"
     )
     return abs(sigmas[pair])
 
