@@ -60,8 +60,8 @@ def test_laws_of_mutants_deviate_from_the_declared_rule_or_the_target(name, tree
     mutant = MUTANTS[name]
     claimed = mutant.subject.rule or lossless.RATIO
     distance = 0.5 * np.abs(step_law(mutant.law, tree) - step_law(claimed, tree)).sum()
-    # Uniforms of 11 bits only change tokens of small mass.
-    assert distance > (1e-5 if name == "coarse-gumbel" else 1e-3)
+    # Noise of 8 bits changes tokens of small mass most.
+    assert distance > (1e-4 if name == "coarse-gumbel" else 1e-3)
 
 
 # A mutant whose law is close to the right one needs more samples than a fast test has.

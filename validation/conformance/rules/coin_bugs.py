@@ -14,7 +14,7 @@ from specsim.validation.conformance.rules.base import (
     positive_part,
 )
 from specsim.validation.conformance.rules.couplings import second_draw_law
-from specsim.validation.conformance.rules.lossless import gap_residual, ratio_acceptance
+from specsim.validation.conformance.rules.lossless import MATCH, gap_residual, ratio_acceptance
 
 COINS = "4 randomness"
 
@@ -242,22 +242,14 @@ def coarse_gumbel_law(weights: Floats, bits: int) -> Floats:
 
 
 def coarse_gumbel(bits: int, name: str = "coarse-gumbel") -> Rule:
-    """Return the ratio rule that draws replacements and bonus with Gumbel noise of few bits."""
+    """Return the match rule whose draws from the target use Gumbel noise of few bits."""
 
     def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-        rows = need_draft(draft, name)
-        length = drafted.shape[-1]
-        own = target[..., :length, :]
-        part = np.maximum(own - rows, 0.0)
-        weights = np.where(part.sum(axis=-1, keepdims=True) > 0, part, own)
-        accepted = at_token(ratio_acceptance(own, rows), drafted)
-        return _in_order(
-            accepted, coarse_gumbel_law(weights, bits), coarse_gumbel_law(target[..., length, :], bits)
-        )
+        return MATCH.law(coarse_gumbel_law(target, bits), None, drafted)
 
     return Rule(
         name=name,
-        title=f"ratio rule with Gumbel noise from uniforms of {bits} bits",
+        title=f"match rule with Gumbel noise from uniforms of {bits} bits",
         source="vllm-project/vllm#51367",
         lossless=False,
         law=law,
@@ -266,5 +258,5 @@ def coarse_gumbel(bits: int, name: str = "coarse-gumbel") -> Rule:
 
 
 COARSE_COINS = coarse_coins(8)
-COARSE_GUMBEL = coarse_gumbel(11)
+COARSE_GUMBEL = coarse_gumbel(8)
 GUMBEL_24 = coarse_gumbel(24, "gumbel-24-bits")

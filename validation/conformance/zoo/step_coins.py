@@ -9,7 +9,7 @@ import numpy as np
 
 from specsim.validation.conformance.rules import coin_bugs
 from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.rules.lossless import RATIO
+from specsim.validation.conformance.rules.lossless import MATCH, RATIO
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.zoo.model import Control, Mutant
 from specsim.validation.conformance.zoo.sampling import (
@@ -101,16 +101,13 @@ def coarse_coins(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 
 
 def coarse_gumbel(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Make Gumbel noise of float16 uniforms: multiples of 1 / 2048."""
-    target, draft = floats(target), floats(draft)
+    """Draw from the target with Gumbel noise of bfloat16 uniforms, multiples of 1 / 256."""
+    target = floats(target)
     generator = np.random.default_rng(seed)
-    accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))
-    rows = finals(gap(target[:, :-1], draft), target[:, -1])
+    uniforms = np.maximum(generator.integers(256, size=target.shape), 0.5) / 256.0
     with np.errstate(divide="ignore"):
-        uniforms = np.maximum(generator.integers(2048, size=rows.shape), 0.5) / 2048.0
-        noise = -np.log(-np.log(uniforms))
-        last = (np.log(rows) + noise).argmax(axis=-1)
-    return emit(drafted, accepted, last)
+        samples = (np.log(target) - np.log(-np.log(uniforms))).argmax(axis=-1)
+    return emit(drafted, samples[:, :-1] == drafted, samples)
 
 
 def coins_follow_batch(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
@@ -134,13 +131,13 @@ def coins_follow_batch(target: Any, draft: Any, drafted: Any, seed: int) -> Step
     return emit(drafted, accepted, draw(rows, last))
 
 
-def _mutant(run: Any, law: Rule, killed_by: tuple[str, ...]) -> Mutant:
+def _mutant(run: Any, law: Rule, killed_by: tuple[str, ...], claims: Rule = RATIO, **fields: Any) -> Mutant:
     return Mutant(
         name=law.name,
         description=law.title,
         cite=law.source,
         bug_class=law.bug_class,
-        subject=Subject(name=law.name, protocol="step", run=run, rule=RATIO),
+        subject=Subject(name=law.name, protocol="step", run=run, rule=claims, **fields),
         law=law,
         killed_by=killed_by,
     )
@@ -162,8 +159,8 @@ MUTANTS = (
     _mutant(reused_coin, coin_bugs.REUSED_COIN, ("residual", "joint-law")),
     _mutant(reused_last_coin, coin_bugs.REUSED_LAST_COIN, ("residual", "bonus")),
     _mutant(one_coin_per_block, coin_bugs.ONE_COIN, ("accepted-length", "joint-law")),
-    _mutant(coarse_coins, coin_bugs.COARSE_COINS, ("wide-vocabulary",)),
-    _mutant(coarse_gumbel, coin_bugs.COARSE_GUMBEL, ("wide-vocabulary",)),
+    _mutant(coarse_coins, coin_bugs.COARSE_COINS, ("tiny-mass",)),
+    _mutant(coarse_gumbel, coin_bugs.COARSE_GUMBEL, ("wide-vocabulary",), MATCH),
     _right_law(
         "one-coin-per-batch",
         "all rows of a batch use the coins of one row",
