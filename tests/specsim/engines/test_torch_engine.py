@@ -336,6 +336,29 @@ def test_products_and_numbers_below_bounds__are_exact():
         assert keep == (full % 2**64 >= 2**64 % bound)
 
 
+@pytest.mark.parametrize("tokens", [1, 2, 3, 8, 9])
+def test_searches__find_the_segment_of_every_number(tokens):
+    """Empty segments at both ends and inside; every number of short rows, with both kinds of tables."""
+    generator = np.random.default_rng(tokens)
+    weights = generator.integers(0, 4, (6, tokens))
+    weights[:, generator.integers(tokens)] += 1
+    rows = np.repeat(np.arange(6), weights.sum(axis=1))
+    numbers = np.concatenate([np.arange(total) for total in weights.sum(axis=1)])
+    expected = np.concatenate([np.repeat(np.arange(tokens), row) for row in weights])
+    rows, numbers = torch.from_numpy(rows), torch.from_numpy(numbers)
+    ends = np.cumsum(weights, axis=1)
+    found = torch_positions._find_in_rows(torch.from_numpy(ends.ravel()), rows, tokens, numbers)
+    np.testing.assert_array_equal(found, expected)
+
+    # The last segment reaches to the end of the line, as weights that sum to 2^32 do.
+    ends[:, -1] = 2**32
+    line = (np.arange(6)[:, None] << 32) + ends
+    cell, offset = torch_positions._find(torch.from_numpy(np.append(0, line)), rows, numbers)
+    np.testing.assert_array_equal(cell - rows * tokens, expected)
+    starts = np.pad(ends[:, :-1], ((0, 0), (1, 0)))[rows.numpy(), expected]
+    np.testing.assert_array_equal(offset, numbers.numpy() - starts)
+
+
 def test_point_masses__reach_the_largest_threshold():
     """A threshold of 2^63 is a negative number of torch."""
     rows = np.eye(3)[[1, 2, 0]]
