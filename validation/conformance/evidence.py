@@ -163,21 +163,32 @@ class Evidence:
         -------
         float
             If the strata's laws differ from the null's by total variation distances whose average, weighted by
-            the observations, is at least this, the e-value exceeds the threshold with probability at least
+            the observations, is at least this (with very many cells: distances of the lumped laws), the e-value exceeds the threshold with probability at least
             ``1 - miss``; 1 when nothing can be promised. Finite-sample: the empirical laws are at least as far
             from the null on average (Jensen) and concentrate (bounded differences), the relative entropy is at
             least twice the squared distance (Pinsker), and a Dirichlet mixture loses at most its regret.
         """
         sizes = np.asarray(samples, dtype=np.float64)
         total = float(sizes.sum())
-        if total < 1 or self.null.shape[1] > MOST_CELLS:
+        if total < 1:
             return 1.0
-        support = (self.null > 0).sum(axis=1)
-        regret = float(np.sum(dirichlet_regret(sizes, support)))
-        weight = (0.5 if self._log_ratios else 1.0) / (2 + (self.strata > 1) + bool(self.partitions))
-        need = log_threshold - math.log(weight) + regret + total * (math.log1p(self.tolerance) + ROUNDING)
-        found = math.sqrt(need / (2 * total)) + math.sqrt(math.log(1 / miss) / (2 * total))
-        return min(1.0, found)
+        fine = self.null.shape[1] <= MOST_CELLS
+        views = fine + (fine and self.strata > 1) + bool(self.partitions) + 1
+        share = (0.5 if self._log_ratios else 1.0) / views
+        if fine:
+            tables = [self.null]
+        else:
+            # Distances between the lumped laws, where single cells are too many; one partition of many.
+            tables = [law for _, law in self.partitions]
+            share /= 2 * max(len(tables), 1)
+        found = 1.0
+        for table in tables:
+            regret = float(np.sum(dirichlet_regret(sizes, (table > 0).sum(axis=1))))
+            need = log_threshold - math.log(share) + regret
+            need += total * (math.log1p(self.tolerance) + ROUNDING)
+            caught = math.sqrt(need / (2 * total)) + math.sqrt(math.log(1 / miss) / (2 * total))
+            found = min(found, caught)
+        return found
 
     def _checked(self, counts: Integers) -> Integers:
         table = np.atleast_2d(np.asarray(counts))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from specsim.errors import InputError
-from specsim.validation.conformance.peers import PEERS, Peer, PeerOutcome
+from specsim.validation.conformance.peer_bench import Peer, PeerOutcome
+from specsim.validation.conformance.peers import PEERS
 from specsim.validation.conformance.subjects import Subject
 
 #: Name of the oracle's column.

@@ -10,266 +10,26 @@ original draws them.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.calling import SEED_RANGE, Caller, ContractError, SubjectError
 from specsim.validation.conformance.instances import Floats, Instance, Integers, number, prefix_contexts
-from specsim.validation.conformance.probes import Models
+from specsim.validation.conformance.peer_bench import (
+    Bench,
+    Peer,
+    PeerOutcome,
+    Unfit,
+    run_test,
+    same_rows,
+    softmax,
+)
+from specsim.validation.conformance.peers_vllm import (
+    vllm_v1,
+    vllm_v1_support,
+    vllm_v2_narrow,
+    vllm_v2_wide,
+)
 from specsim.validation.conformance.subjects import Subject
-
-#: Entries of target rows that one call gets, at most.
-LARGEST_CALL = 2**22
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeerOutcome:
-    """What one test said about one subject.
-
-    Attributes
-    ----------
-    rejected
-        Whether the test fails; None where it cannot be run, or does not decide.
-    samples
-        Verification steps that it took.
-    seconds
-        Of wall time.
-    statistic
-        What is compared with the threshold; larger is worse unless the peer says otherwise.
-    reason
-        Why there is no decision, or what failed; one line.
-    """
-
-    rejected: bool | None
-    samples: int
-    seconds: float
-    statistic: float = math.nan
-    reason: str = ""
-
-
-Peer = Callable[[Subject, int], PeerOutcome]
-
-
-class _Failed(Exception):
-    """The test has failed; the message says where."""
-
-
-class _Unfit(Exception):
-    """The test does not fit the subject; the message says why."""
-
-
-class _Bench:
-    """One subject under one test: calls, samples counted, and the worst statistic so far."""
-
-    def __init__(self, subject: Subject, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.caller = Caller(subject=subject, seed=seed * 1_000_003 % SEED_RANGE)
-        self.subject = subject
-        self.samples = 0
-        self.statistic = math.nan
-
-    def worst(self, value: float) -> None:
-        """Keep the largest statistic."""
-        self.statistic = value if math.isnan(self.statistic) else max(self.statistic, value)
-
-    def fail_unless(self, holds: Any, what: str) -> None:
-        """Fail the test."""
-        if not holds:
-            raise _Failed(what)
-
-    def verify(
-        self, instances: Sequence[Instance], which: Integers, drafted: Integers | None = None
-    ) -> tuple[Integers, Integers, Integers]:
-        """Verify one draft for every entry of `which`; return drafted tokens, tokens and lengths.
-
-        Drafts are drawn from the draft rows, unless they are given (step) or the subject draws (its own).
-        """
-        self.samples += len(which)
-        length, vocabulary = instances[0].draft_length, instances[0].vocabulary
-        size = max(1, min(LARGEST_CALL // ((length + 1) * vocabulary), self.subject.max_batch or len(which)))
-        parts = []
-        for begin in range(0, len(which), size):
-            part = slice(begin, begin + size)
-            given = None if drafted is None else drafted[part]
-            parts.append(self._one(instances, which[part], given))
-        return tuple(np.concatenate(found) for found in zip(*parts, strict=True))  # type: ignore[return-value]
-
-    def _one(
-        self, instances: Sequence[Instance], which: Integers, drafted: Integers | None
-    ) -> tuple[Integers, Integers, Integers]:
-        if self.subject.protocol == "draft-and-verify":
-            result = self.caller.call(Models(self.caller, instances, which))
-            own, tokens, lengths = (self.caller.take(value, "result").astype(np.int64) for value in result)
-            return own, tokens, lengths
-        first = instances[0]
-        chosen = np.empty((len(which), first.draft_length), dtype=np.int64) if drafted is None else drafted
-        target = np.empty((len(which), first.draft_length + 1, first.vocabulary))
-        draft = np.empty((len(which), first.draft_length, first.vocabulary))
-        for index, instance in enumerate(instances):
-            rows = np.flatnonzero(which == index)
-            if drafted is None:
-                chosen[rows] = instance.draw_drafted(self.rng, len(rows))
-            target[rows], draft[rows] = instance.rows(chosen[rows])
-        given = None if self.subject.draft == "never" else draft
-        tokens, lengths = self.caller.step(target, given, chosen, check=False)
-        return chosen, tokens, lengths
-
-    def counts(self, values: Integers, vocabulary: int) -> Integers:
-        """Count tokens; one outside of the vocabulary fails the test."""
-        inside = (values >= 0) & (values < vocabulary)
-        self.fail_unless(inside.all(), f"a token outside of 0..{vocabulary - 1}")
-        return np.bincount(values, minlength=vocabulary)
-
-
-def _run(
-    subject: Subject, seed: int, test: Callable[[_Bench], None], *, vocabulary: int, draft_length: int
-) -> PeerOutcome:
-    """Run a test; a failed assertion, like an exception of the subject, rejects."""
-    begin = time.perf_counter()
-    unable = ""
-    if subject.protocol not in ("step", "draft-and-verify"):
-        unable = f"not for protocol {subject.protocol}"
-    elif vocabulary > (subject.max_vocabulary or vocabulary):
-        unable = f"needs {vocabulary} tokens; the subject takes {subject.max_vocabulary}"
-    elif draft_length > (subject.max_draft_length or draft_length):
-        unable = f"needs drafts of {draft_length} tokens; the subject takes {subject.max_draft_length}"
-    if unable:
-        return PeerOutcome(rejected=None, samples=0, seconds=0.0, reason=unable)
-    bench = _Bench(subject, seed)
-    reason, rejected = "", True
-    try:
-        with np.errstate(all="ignore"):
-            test(bench)
-        rejected = False
-    except _Unfit as error:
-        unable = str(error)
-    except (_Failed, SubjectError, ContractError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-    return PeerOutcome(
-        rejected=None if unable else rejected,
-        samples=bench.samples,
-        seconds=time.perf_counter() - begin,
-        statistic=bench.statistic,
-        reason=reason or unable,
-    )
-
-
-def softmax(logits: Floats) -> Floats:
-    """Return the laws of rows of logits."""
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    rows: Floats = weights / weights.sum(axis=-1, keepdims=True)
-    return rows
-
-
-def same_rows(target: Floats, draft: Floats, draft_length: int) -> Instance:
-    """Return the instance with the same two rows at every position."""
-    return Instance(
-        name="same rows",
-        target=target[None, :],
-        draft=draft[None, :],
-        next_context=np.zeros((1, len(target)), dtype=np.int64),
-        start=0,
-        draft_length=draft_length,
-    )
-
-
-def vllm_v1(subject: Subject, seed: int) -> PeerOutcome:
-    """Return what vLLM's first distribution test says (tests/v1/sample/test_rejection_sampler.py).
-
-    Ten tokens, two drafted, softmax of uniform numbers on both sides. The pooled frequencies of both drafted
-    positions come closer to the target as 10 samples become 100 000; the L2 distance has to shrink more than
-    20 times as much as that to 100 random laws. The statistic is that factor: smaller is worse. The token of
-    the last position is ignored, as the original mocks it.
-    """
-
-    def test(bench: _Bench) -> None:
-        draft, target = softmax(bench.rng.random(10)), softmax(bench.rng.random(10))
-        others = softmax(bench.rng.random((100, 10)))
-        instance = same_rows(target, draft, 2)
-        distances = []
-        for size in (10, 100, 1_000, 10_000, 100_000):
-            _, tokens, lengths = bench.verify([instance], np.zeros(size, dtype=np.int64))
-            emitted = tokens[:, :2][np.arange(2) < lengths[:, None]]
-            # The original's histogram drops what is outside of the vocabulary.
-            found = np.bincount(emitted[(emitted >= 0) & (emitted < 10)], minlength=10)
-            law = found / found.sum()
-            distances.append((np.linalg.norm(law - target), np.linalg.norm(law - others) / len(others)))
-        (first, first_other), (last, last_other) = distances[0], distances[-1]
-        bench.statistic = float((first / last) / (first_other / last_other))
-        bench.fail_unless(bench.statistic > 20, f"the distance shrinks {bench.statistic:.3g} times as much")
-
-    return _run(subject, seed, test, vocabulary=10, draft_length=2)
-
-
-def _every_position(bench: _Bench, instance: Instance, trials: int) -> None:
-    """Test every position, given that it was emitted, by chi-square < df + 10 sqrt(2 df)."""
-    _, tokens, lengths = bench.verify([instance], np.zeros(trials, dtype=np.int64))
-    target = instance.target[0]
-    for position in range(instance.draft_length + 1):
-        counts = bench.counts(tokens[lengths >= position + 1, position], len(target))
-        expected = target * counts.sum()
-        large = expected >= 5
-        observed, wanted = counts[large].astype(np.float64), expected[large]
-        if expected[~large].sum() >= 5:
-            observed = np.append(observed, counts[~large].sum())
-            wanted = np.append(wanted, expected[~large].sum())
-        freedom = len(wanted) - 1
-        if freedom < 1:
-            continue
-        value = float(((observed - wanted) ** 2 / wanted).sum())
-        bench.worst((value - freedom) / math.sqrt(2 * freedom))
-        limit = freedom + 10 * math.sqrt(2 * freedom)
-        bench.fail_unless(
-            value < limit, f"position {position + 1}: chi-square {value:.1f}, limit {limit:.1f}"
-        )
-
-
-def vllm_v2_wide(
-    subject: Subject,
-    seed: int,
-    *,
-    cases: Sequence[tuple[int, float]] = ((1, 0.6), (3, 0.6), (1, 1.0), (3, 1.0)),
-) -> PeerOutcome:
-    """Return what vLLM's second test says (tests/v1/spec_decode/test_rejection_sampler_utils.py).
-
-    4096 tokens, 40 960 trials, normal logits, every position; the statistic is the worst
-    (chi-square - df) / sqrt(2 df), limit 10. Rows are given as probabilities with the temperature applied to
-    both sides; the original's second pass with draft logits in bfloat16 only changes the rows here, and is
-    left out.
-
-    Parameters
-    ----------
-    cases
-        Pairs of draft length and temperature.
-    """
-
-    def test(bench: _Bench) -> None:
-        for draft_length, temperature in cases:
-            target = softmax(bench.rng.standard_normal(4096) / temperature)
-            draft = softmax(bench.rng.standard_normal(4096) / temperature)
-            _every_position(bench, same_rows(target, draft, draft_length), 40_960)
-
-    return _run(subject, seed, test, vocabulary=4096, draft_length=max(length for length, _ in cases))
-
-
-def vllm_v2_narrow(subject: Subject, seed: int) -> PeerOutcome:
-    """Return what vLLM's test of shared Gumbel noise says (the same file).
-
-    16 tokens, 200 000 trials, draft logits the negative of the target's; draft lengths 1 and 3. The original
-    drafts with the product's own sampler, on the stream that verification uses: so do subjects that draft
-    themselves. Those of the protocol step get independent drafts, and cannot show that bug.
-    """
-
-    def test(bench: _Bench) -> None:
-        for draft_length in (1, 3):
-            logits = bench.rng.standard_normal(16)
-            _every_position(bench, same_rows(softmax(logits), softmax(-logits), draft_length), 200_000)
-
-    return _run(subject, seed, test, vocabulary=16, draft_length=3)
 
 
 def transformers_ordering(subject: Subject, seed: int) -> PeerOutcome:
@@ -284,7 +44,7 @@ def transformers_ordering(subject: Subject, seed: int) -> PeerOutcome:
     """
     drafts = np.array([1, 4, 5])
 
-    def test(bench: _Bench) -> None:
+    def test(bench: Bench) -> None:
         draft = np.full((4, 10), -10.0)
         draft[np.arange(3), drafts] = 10.0
         target = np.full((4, 10), -np.inf)
@@ -304,7 +64,7 @@ def transformers_ordering(subject: Subject, seed: int) -> PeerOutcome:
         drafted, tokens, lengths = bench.verify([instance], np.zeros(runs, dtype=np.int64), given)
         same = (drafted == drafts).all(axis=1)
         if same.mean() < 0.99:
-            raise _Unfit(f"{same.sum()} of {runs} drafts are 1, 4, 5, which the test supposes")
+            raise Unfit(f"{same.sum()} of {runs} drafts are 1, 4, 5, which the test supposes")
         tokens, lengths = tokens[same], lengths[same]
         bench.fail_unless((lengths == 3).all(), "not always two drafted tokens are accepted")
         bench.fail_unless((tokens[:, :2] == drafts[:2]).all(), "accepted tokens are not the drafted ones")
@@ -314,7 +74,7 @@ def transformers_ordering(subject: Subject, seed: int) -> PeerOutcome:
         bench.statistic = min(leads) / len(tokens)
         bench.fail_unless(min(leads) > 0, "a likelier token is not emitted more often")
 
-    return _run(subject, seed, test, vocabulary=10, draft_length=3)
+    return run_test(subject, seed, test, vocabulary=10, draft_length=3)
 
 
 #: The fixed pairs of weights, target first, of the smell tester.
@@ -347,7 +107,7 @@ def smell_tester(subject: Subject, seed: int) -> PeerOutcome:
     networks end the text. Random pairs with a single token are left out: nothing is random in them.
     """
 
-    def test(bench: _Bench) -> None:
+    def test(bench: Bench) -> None:
         for trial in range(20):
             weights = 3 * bench.rng.random((2, 27))
             _smell(bench, _texts(bench, *softmax(weights)), softmax(weights)[0], f"texts {trial}")
@@ -361,10 +121,10 @@ def smell_tester(subject: Subject, seed: int) -> PeerOutcome:
                 _, tokens, _ = bench.verify([instance], np.zeros(1000, dtype=np.int64))
                 _smell(bench, tokens[:, 0], target, f"pair {trial}")
 
-    return _run(subject, seed, test, vocabulary=10, draft_length=3)
+    return run_test(subject, seed, test, vocabulary=10, draft_length=3)
 
 
-def _smell(bench: _Bench, outputs: Integers, law: Floats, where: str) -> None:
+def _smell(bench: Bench, outputs: Integers, law: Floats, where: str) -> None:
     from scipy.stats import chisquare
 
     expected = law + 1e-50
@@ -374,7 +134,7 @@ def _smell(bench: _Bench, outputs: Integers, law: Floats, where: str) -> None:
     bench.fail_unless(not value < 1e-7, f"{where}: p = {value:.1e}")
 
 
-def _texts(bench: _Bench, target: Floats, draft: Floats) -> Integers:
+def _texts(bench: Bench, target: Floats, draft: Floats) -> Integers:
     """Write 1000 texts of three tokens in rounds; return their numbers in base 3."""
     table = prefix_contexts(3, 3)
     rows = []
@@ -421,7 +181,7 @@ def deepspec(subject: Subject, seed: int) -> PeerOutcome:
     draft length of 3. Its negative control and its test of bfloat16 drafts are no tests of a subject.
     """
 
-    def test(bench: _Bench) -> None:
+    def test(bench: Bench) -> None:
         from scipy.stats import chi2
 
         target, draft = softmax(bench.rng.standard_normal((2, 12)))
@@ -436,12 +196,13 @@ def deepspec(subject: Subject, seed: int) -> PeerOutcome:
             bench.worst(-math.log10(max(value, 1e-300)))
             bench.fail_unless(value >= 1e-9, f"position {position + 1}: p = {value:.1e}")
 
-    return _run(subject, seed, test, vocabulary=12, draft_length=3)
+    return run_test(subject, seed, test, vocabulary=12, draft_length=3)
 
 
 #: The peers by name, cheap ones first.
 PEERS: dict[str, Peer] = {
     "transformers ordering": transformers_ordering,
+    "vLLM V1 top-k/p": vllm_v1_support,
     "smell tester": smell_tester,
     "DeepSpec": deepspec,
     "vLLM V1": vllm_v1,

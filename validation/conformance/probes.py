@@ -184,7 +184,7 @@ class ProbeGroup:
         Observations of all of them.
     """
 
-    def __init__(self, probes: Sequence[StepProbe]) -> None:
+    def __init__(self, probes: Sequence[Any]) -> None:
         self.probes = probes
 
     @property

@@ -106,7 +106,7 @@ class Session:
                 f"give other names than {', '.join(check.name for check in chosen)}"
             )
         self._spent = 0.0
-        self._open = len(self.checks)
+        self._open = sum(check.weight for check in self.checks)
 
     @property
     def log_threshold(self) -> float:
@@ -127,9 +127,9 @@ class Session:
     def run(self, check: Check) -> CheckResult:
         """Run one check."""
         begin = time.monotonic()
-        share = max(self.budget - self._spent, 0.0) / max(self._open, 1)
-        # Nobody knows how long the others take; early checks may use more than an equal share.
-        allowed = min(max(self.budget - self._spent, 0.0), max(3 * share, 1.0))
+        rest = max(self.budget - self._spent, 0.0)
+        # Nobody knows how long the others take; early checks may use more than their share.
+        allowed = min(rest, max(2 * rest * check.weight / max(self._open, check.weight), 1.0))
         calls_before = sum(caller.calls for caller in self.laboratory.callers)
         try:
             with warnings.catch_warnings():
@@ -143,7 +143,7 @@ class Session:
             result = _result(check, CheckStatus.SKIPPED, reason=_line(error))
         elapsed = time.monotonic() - begin
         self._spent += elapsed
-        self._open -= 1
+        self._open -= check.weight
         calls = sum(caller.calls for caller in self.laboratory.callers) - calls_before
         command = self._command(check) if result.status in _TELLING else ""
         return dataclasses.replace(result, seconds=elapsed, calls=calls, command=command)

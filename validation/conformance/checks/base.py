@@ -189,6 +189,8 @@ class Check:
         Says why a subject cannot be checked so; returns "" when it can.
     catches
         The classes of bugs it is for, in words.
+    weight
+        Its claim to the time, relative to the others.
     """
 
     name: str
@@ -198,6 +200,7 @@ class Check:
     make: Callable[[Laboratory], Statistical | Exact]
     why_not: Callable[[Subject], str] = lambda subject: ""
     catches: str = ""
+    weight: float = 1.0
 
     def skip_reason(self, subject: Subject) -> str:
         """Return why the subject cannot be checked so, or an empty text."""

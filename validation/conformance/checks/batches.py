@@ -51,7 +51,7 @@ def _make_batch_rows(lab: Laboratory) -> Statistical:
         caller=lab.caller("batch rows"),
         rng=lab.rng("batch rows"),
         instances=instances,
-        length=2,
+        length=length + 1,
         batch=max(2, min(limit, 40 * ROWS) // ROWS * ROWS),
         one_hot=lab.subject.draft == "never",
     )
@@ -61,15 +61,15 @@ def _make_batch_rows(lab: Laboratory) -> Statistical:
         for other, name in ((index - 1, "the row before"), (index + 1, "the row after"), (0, "row 0")):
             neighbour = instances[other % ROWS]
             if neighbour is not instance:
-                more[f"target rows of {name}"] = neighbour.target_law(2)
-        looks += output_looks(lab, probe, index, 2, prefix=f"row {index}: ", more=more)
+                more[f"target rows of {name}"] = neighbour.target_law(length + 1)
+        looks += output_looks(lab, probe, index, length + 1, prefix=f"row {index}: ", more=more)
         if lab.rule is not None and _rule_applies(lab.subject):
             looks += step_looks(lab, probe, index, lab.rule, ("acceptance",), prefix=f"row {index}: ")
     return Statistical(
         probe=probe,
         looks=looks,
         planned=lab.side_samples,
-        picture=lambda: law_picture("joint law of two tokens, one row of a mixed batch", looks[0]),
+        picture=lambda: law_picture("joint law of the first tokens, one row of a mixed batch", looks[0]),
     )
 
 

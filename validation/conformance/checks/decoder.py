@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from specsim.pairs import ModelPair
 from specsim.validation.conformance.calling import Caller, NotApplicable
-from specsim.validation.conformance.checks.base import Check, Statistical, make_look
+from specsim.validation.conformance.checks.base import Check, Look, Statistical, make_look
 from specsim.validation.conformance.checks.step import law_picture
 from specsim.validation.conformance.evidence import samples_for_bound
 from specsim.validation.conformance.instances import Instance, digits, number
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.probes import LARGEST_BATCH, spelled
+from specsim.validation.conformance.probes import LARGEST_BATCH, ProbeGroup, spelled
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import step_table
@@ -408,29 +408,46 @@ def _needs_rule(subject: Subject) -> str:
 
 
 def _make_prompts(lab: Laboratory) -> Statistical:
-    """Check batches in which every row has another prompt, and prompts of one token."""
+    """Check batches in which every row has another prompt, of one token and of several."""
     instance = lab.main_instance
-    prompts = digits(np.arange(instance.vocabulary), instance.vocabulary, 1)
-    probe = DecoderProbe(lab, lab.caller("prompts"), instance, prompts)
-    laws = [moved(instance, int(start)).target_law(1) for start in probe.starts]
-    null = np.stack(laws) / len(laws)
-    vocabulary = instance.vocabulary
+    rng = lab.rng("mixed prompts")
+    probes, looks = [], []
+    for prompts in (
+        digits(np.arange(instance.vocabulary), instance.vocabulary, 1),
+        rng.integers(0, instance.vocabulary, size=(2 * instance.vocabulary, PROMPT + 1)),
+    ):
+        probe = DecoderProbe(lab, lab.caller(f"prompts {prompts.shape[1]}"), instance, prompts)
+        probes.append(probe)
+        looks.append(_prompt_look(lab, probe))
+    for look in looks:
+        look.shares = look.shares / len(looks)
+    return Statistical(probe=ProbeGroup(probes), looks=looks, planned=max(2000, lab.side_samples // 2))
+
+
+def _prompt_look(lab: Laboratory, probe: DecoderProbe) -> Look:
+    instance, prompts = probe.instance, probe.prompts
+    laws = instance.target[probe.starts] / len(prompts)
+    first = instance.target[[instance.start]] / len(prompts)
+    # The contexts that prompts lead to when only their last token, or all but it, is read.
+    last = instance.contexts(prompts[:, -1:])[:, -1]
+    before = instance.contexts(prompts[:, :-1])[:, -1]
     others = {
-        "the row of another prompt": np.roll(null, 1, axis=0),
-        "the row of the last prompt": np.repeat(null[-1:], len(null), axis=0),
-        "the row before the prompt": np.repeat(
-            instance.target[[instance.start]] / len(laws), len(null), axis=0
-        ),
+        "the row of another prompt": np.roll(laws, 1, axis=0),
+        "the row of the first prompt": np.repeat(laws[:1], len(laws), axis=0),
+        "the row of the last prompt": np.repeat(laws[-1:], len(laws), axis=0),
+        "the row before the prompt": np.repeat(first, len(laws), axis=0),
+        "the row of the prompt's last token": instance.target[last] / len(prompts),
+        "the row before the prompt's last token": instance.target[before] / len(prompts),
     }
-    look = make_look(
-        lambda table: table.reshape(len(null), vocabulary, -1).sum(axis=2),
-        null,
+    rows, vocabulary = laws.shape
+    return make_look(
+        lambda table: table.reshape(rows, vocabulary, -1).sum(axis=2),
+        laws,
         others,
         lambda: probe.texts,
         lambda stratum, cell: f"prompt {_spell(prompts[stratum])}: first token {cell}",
         tolerance=lab.tolerance,
     )
-    return Statistical(probe=probe, looks=[look], planned=max(2000, lab.side_samples // 2))
 
 
 def _lossless_only(subject: Subject) -> str:
@@ -444,6 +461,7 @@ TEXTS = Check(
     protocols=("decoder",),
     make=_make_joint,
     catches="most biases",
+    weight=12.0,
 )
 TRANSITIONS = Check(
     name="transitions",
@@ -465,7 +483,7 @@ LENGTHS = Check(
 )
 PROMPT_ROWS = Check(
     name="prompts",
-    title="first token after prompts of one token, all different in a batch",
+    title="first token after prompts of one token and of several, all different in a batch",
     kind="output",
     protocols=("decoder",),
     make=_make_prompts,
@@ -473,5 +491,5 @@ PROMPT_ROWS = Check(
     catches="prompts ignored or taken from another row",
 )
 
-CHECKS = (PROMPT_ROWS, TEXTS, TRANSITIONS, LENGTHS)
+CHECKS = (TEXTS, TRANSITIONS, LENGTHS, PROMPT_ROWS)
 

@@ -58,7 +58,7 @@ def _make(lab: Laboratory, option: str) -> Statistical:
             caller=lab.caller(f"{option} {value}"),
             rng=lab.rng(f"{option} {value}"),
             instances=[instance],
-            length=min(2, instance.draft_length + 1),
+            length=instance.draft_length + 1,
             options=chosen,
             one_hot=lab.subject.draft == "never",
         )
@@ -105,6 +105,12 @@ def _mistakes(
         table = np.nan_to_num(table, nan=0.0)
         if abs(table.sum() - 1) < 1e-9:
             laws[name] = completed_law(table, np.ones(len(table)), right, probe.length)
+    rows_target, rows_draft = right.rows(right.paths)
+    rows_target[:, -1] = instance.rows(right.paths)[0][:, -1]
+    table = rule.law(rows_target, rows_draft, right.paths) * right.path_law()[:, None, None]
+    laws["the option ignored for the bonus token"] = completed_law(
+        table, np.ones(len(table)), right, probe.length
+    )
     return laws
 
 

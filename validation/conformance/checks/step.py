@@ -309,6 +309,7 @@ FIRST_TOKEN = Check(
     protocols=STEPS,
     make=_make_first_token,
     catches="most biases of a single position",
+    weight=8.0,
 )
 JOINT_LAW = Check(
     name="joint-law",
@@ -317,6 +318,7 @@ JOINT_LAW = Check(
     protocols=STEPS,
     make=_make_joint_law,
     catches="coins shared between positions, bonus tokens, rows off by one",
+    weight=8.0,
 )
 
 CHECKS = (FIRST_TOKEN, JOINT_LAW, ACCEPTANCE, RESIDUAL, ACCEPTED_LENGTH, BONUS, DRAFT_LAW)

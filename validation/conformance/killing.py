@@ -1,0 +1,169 @@
+"""The kill matrix: wrong samplers that checks must reject, unusual right ones that they must pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from specsim.validation.conformance.laboratory import Effort
+from specsim.validation.conformance.results import CheckResult, CheckStatus, Verdict
+from specsim.validation.conformance.running import DEFAULT_ALPHA, DEFAULT_SEED, Session, check_sampler
+from specsim.validation.conformance.zoo.model import Control, Mutant
+
+#: Observations that the main experiment of a mutant makes at most, by effort.
+PATIENCE = {"quick": 150_000, "standard": 400_000, "deep": 4_000_000}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MutantOutcome:
+    """What became of one mutant.
+
+    Attributes
+    ----------
+    mutant
+        The wrong sampler.
+    checks
+        Results of the checks that ran.
+    seconds
+        Of all of them.
+    """
+
+    mutant: Mutant
+    checks: tuple[CheckResult, ...]
+    seconds: float
+
+    @property
+    def killers(self) -> tuple[CheckResult, ...]:
+        """The checks that rejected it."""
+        return tuple(c for c in self.checks if c.status in (CheckStatus.FAILED, CheckStatus.ERROR))
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """The checks that had to reject it and did not."""
+        names = {check.name for check in self.killers}
+        return tuple(name for name in self.mutant.killed_by if name not in names)
+
+    @property
+    def killed(self) -> bool:
+        """Whether something rejected it, and all that had to."""
+        return bool(self.killers) and not self.missed
+
+    @property
+    def samples(self) -> int:
+        """Observations of the check that needed fewest; 0 for an exact one."""
+        return min((check.samples for check in self.killers), default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlOutcome:
+    """What became of one control."""
+
+    control: Control
+    checks: tuple[CheckResult, ...]
+    verdict: Verdict
+    certified: float
+    seconds: float
+
+    @property
+    def lives(self) -> bool:
+        """Whether it was found right."""
+        wanted = Verdict.LOSSLESS if self.control.lossless else Verdict.LOSSY_AS_DECLARED
+        return self.verdict is wanted
+
+
+def judge_mutant(
+    mutant: Mutant,
+    *,
+    effort: str | Effort = "quick",
+    alpha: float = DEFAULT_ALPHA,
+    seed: int = DEFAULT_SEED,
+    every_check: bool = False,
+    patience: int | None = None,
+    budget: float | None = None,
+) -> MutantOutcome:
+    """Run the checks that must reject a mutant, or all of them.
+
+    The level of every check is that of a whole run, so that a kill counts.
+
+    Parameters
+    ----------
+    every_check
+        Whether to run the other checks, too.
+    patience
+        Observations of the main experiment at most. Defaults to None: the effort's.
+    effort, alpha, seed, budget
+        As in `check_sampler`.
+    """
+    name = effort.name if isinstance(effort, Effort) else effort
+    session = Session(
+        mutant.subject,
+        effort=effort,
+        alpha=alpha,
+        seed=seed,
+        budget=budget,
+        least_samples=PATIENCE.get(name, PATIENCE["quick"]) if patience is None else patience,
+    )
+    begin = time.monotonic()
+    wanted = [c for c in session.checks if every_check or not mutant.killed_by or c.name in mutant.killed_by]
+    results = tuple(session.run(check) for check in wanted)
+    return MutantOutcome(mutant=mutant, checks=results, seconds=time.monotonic() - begin)
+
+
+def judge_control(
+    control: Control,
+    *,
+    effort: str | Effort = "quick",
+    alpha: float = DEFAULT_ALPHA,
+    seed: int = DEFAULT_SEED,
+    budget: float | None = None,
+) -> ControlOutcome:
+    """Run every check on a control."""
+    report = check_sampler(control.subject, effort=effort, alpha=alpha, seed=seed, budget=budget)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return ControlOutcome(
+        control=control,
+        checks=report.checks,
+        verdict=report.verdict,
+        certified=report.certified,
+        seconds=report.seconds,
+    )
+
+
+def kill_matrix(
+    mutants: Iterable[Mutant],
+    controls: Iterable[Control],
+    *,
+    effort: str | Effort = "quick",
+    alpha: float = DEFAULT_ALPHA,
+    seed: int = DEFAULT_SEED,
+    every_check: bool = False,
+    budget: float | None = None,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> tuple[list[MutantOutcome], list[ControlOutcome]]:
+    """Judge mutants and controls, one after the other.
+
+    Parameters
+    ----------
+    progress
+        Called with a name, how many are done, and how many there are.
+    mutants, controls, effort, alpha, seed, every_check, budget
+        As in `judge_mutant` and `judge_control`.
+    """
+    wrong, right = list(mutants), list(controls)
+    total = len(wrong) + len(right)
+    killed, living = [], []
+    for number, mutant in enumerate(wrong):
+        if progress:
+            progress(mutant.name, number, total)
+        killed.append(
+            judge_mutant(
+                mutant, effort=effort, alpha=alpha, seed=seed, every_check=every_check, budget=budget
+            )
+        )
+    for number, control in enumerate(right, start=len(wrong)):
+        if progress:
+            progress(control.name, number, total)
+        living.append(judge_control(control, effort=effort, alpha=alpha, seed=seed, budget=budget))
+    return killed, living

@@ -1,0 +1,82 @@
+"""The report in lines of text, for people and for error messages."""
+
+from __future__ import annotations
+
+import math
+
+from specsim.validation.conformance.results import CheckResult, CheckStatus, ConformanceReport, Suspect
+
+#: One sign for each status.
+SIGNS = {
+    CheckStatus.PASSED: "✓",
+    CheckStatus.FAILED: "✗",
+    CheckStatus.UNDECIDED: "?",
+    CheckStatus.SKIPPED: "·",
+    CheckStatus.ERROR: "!",
+    CheckStatus.EXPECTED_FAILURE: "x",
+    CheckStatus.UNEXPECTED_PASS: "✗",
+}
+
+_BAD = (CheckStatus.FAILED, CheckStatus.ERROR, CheckStatus.UNEXPECTED_PASS)
+
+
+def report_lines(report: ConformanceReport) -> list[str]:
+    """Return the verdict, every check that did not pass with its evidence, and the diagnosis."""
+    lines = [f"{report.subject.name}: {report.sentence}"]
+    for check in report.checks:
+        if check.status in _BAD or check.status is CheckStatus.UNDECIDED:
+            lines.extend(check_lines(check))
+    if report.suspects and report.exit_code == 1:
+        lines.append("the outcomes of the main experiment look like (powers of ten against what was expected):")
+        lines.extend(f"  {suspect_line(suspect)}" for suspect in report.suspects)
+    lines.append(settings_line(report))
+    return lines
+
+
+def check_lines(check: CheckResult) -> list[str]:
+    """Return all there is to say about one check."""
+    lines = [f"{SIGNS[check.status]} {check.name}: {check.title}: {check.status.value}"]
+    if check.reason:
+        lines.append(f"    {check.reason}")
+    if not math.isnan(check.log10_e):
+        lines.append(
+            f"    evidence {power_of_ten(check.log10_e)} after {check.samples:,} observations; "
+            f"rejects at {power_of_ten(check.log10_threshold)}"
+        )
+    for deviation in check.deviations:
+        lines.append(
+            f"    {deviation.where}: observed {deviation.observed:,} of {deviation.samples:,} = "
+            f"{deviation.frequency:.5f} [{deviation.low:.5f}, {deviation.high:.5f}], "
+            f"expected {deviation.expected:.5f}"
+        )
+    if check.looks_like:
+        lines.append(f"    looks like {'; '.join(check.looks_like)}")
+    if check.command:
+        lines.append(f"    again: {check.command}")
+    return lines
+
+
+def suspect_line(suspect: Suspect) -> str:
+    """Return a known law and how it fits, in one line."""
+    kind = "lossless rule" if suspect.lossless else "known bug or lossy rule"
+    fits = "agrees with the data" if suspect.fits else "does not agree either"
+    return (
+        f"{power_of_ten(suspect.log10_ratio):>9} {suspect.name} ({kind}; {fits}): {suspect.title} [{suspect.source}]"
+    )
+
+
+def settings_line(report: ConformanceReport) -> str:
+    """Return how the error rates were set."""
+    return (
+        f"false alarms at most {report.alpha:g} over all checks, whenever they stop; certificate at confidence "
+        f"{1 - report.delta:g}; effort {report.effort}, seed {report.seed}, {report.seconds:.1f} s"
+    )
+
+
+def power_of_ten(exponent: float) -> str:
+    """Spell 10 to this power."""
+    if math.isnan(exponent):
+        return ""
+    if math.isinf(exponent):
+        return "impossible" if exponent > 0 else "0"
+    return f"10^{exponent:.1f}"
