@@ -82,7 +82,7 @@ def test_lossless_rules_give_the_law_of_the_target(name, drawing):
 @pytest.mark.parametrize(("name", "drawing"), [pair for pair in PAIRS if pair[1] == "with"])
 @pytest.mark.parametrize("zeros", [(1, 0), (0, 1), (1, 1), (2, 2)])
 def test_lossless_rules_on_rows_with_zeros(name, drawing, zeros):
-    for shape in SHAPES.values():
+    for shape in map(SHAPES.get, ("2,2", "3,1", "unbalanced")):
         generator = np.random.default_rng([7, shape.nodes])
         target = random_rows(3, shape.depth, generator, zeros=zeros[0])
         draft = random_rows(3, shape.depth, generator, zeros=zeros[1])
