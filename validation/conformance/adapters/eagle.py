@@ -101,24 +101,25 @@ def _buffers(library: Library, package: str, parents: tuple[int, ...]) -> tuple[
 
 
 class TreeVerification:
-    """The functions of one package, by the protocol ``tree``; children are drawn without replacement."""
+    """The functions of one package, by the protocol ``tree``; children are drawn without replacement.
 
-    def __init__(self, library: Library, package: str) -> None:
+    Parameters
+    ----------
+    library
+        Where it is.
+    package
+        ``"model"`` or ``"modelbsne1"``.
+    temperature
+        At which eagle samples. The logits it is given are those of the rows times the temperature, so that
+        the rows are the laws at this temperature. Defaults to 1.
+    """
+
+    def __init__(self, library: Library, package: str, *, temperature: float = 1.0) -> None:
         self.library = library
         self.package = package
+        self.temperature = temperature
 
-    def __call__(
-        self,
-        parents: Any,
-        target: Any,
-        draft: Any,
-        tokens: Any,
-        seed: int,
-        *,
-        temperature: float | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
-    ) -> tuple[Any, Any]:
+    def __call__(self, parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> tuple[Any, Any]:
         """Verify; computed with in float32.
 
         Parameters
@@ -131,20 +132,14 @@ class TreeVerification:
             Drafted tokens, shape ``(batch, nodes)``; that of the root is ignored.
         seed
             Seeds Python's and torch's generators.
-        temperature, top_k, top_p
-            Handed to eagle's ``prepare_logits_processor``. Default to None: 1, all, all.
         """
         torch = libraries.load("torch", package="torch")
         utils = _utils(self.library, self.package)
-        processor = utils.prepare_logits_processor(
-            temperature=1.0 if temperature is None else temperature,
-            top_p=0.0 if top_p is None else top_p,
-            top_k=0 if top_k is None else top_k,
-        )
+        processor = utils.prepare_logits_processor(temperature=self.temperature)
         shape = tuple(int(parent) for parent in parents)
         tree, buffers = _buffers(self.library, self.package, shape)
-        rows = torch.as_tensor(np.array(target)).to(torch.float32).log()
-        drafts = torch.as_tensor(np.array(draft)).to(torch.float32).log()
+        rows = torch.as_tensor(np.array(target)).to(torch.float32).log() * self.temperature
+        drafts = torch.as_tensor(np.array(draft)).to(torch.float32).log() * self.temperature
         ids = torch.as_tensor(np.array(tokens), dtype=torch.long)
         batch = len(ids)
         depth = len(tree.levels)
@@ -216,18 +211,19 @@ class TreeVerification:
 
 
 def subjects() -> tuple[Subject, ...]:
-    """Return the verification of both packages."""
+    """Return the verification of both packages, at temperatures 1 and 0.6."""
     found = library()
     return tuple(
         Subject(
-            name=f"eagle-llm {found.version}: eagle.{package}, sample and evaluate_posterior",
+            name=f"eagle-llm {found.version}: eagle.{package}, sample and evaluate_posterior"
+            + ("" if temperature == 1 else f", temperature {temperature}"),
             protocol="tree",
-            run=TreeVerification(found, package),
+            run=TreeVerification(found, package, temperature=temperature),
             rule=RECURSIVE_DISTINCT,
-            options=frozenset({"temperature", "top_k", "top_p"}),
             dtypes=("float32", "float64"),
             replacement=False,
             notes="One tree per call; the last token is drawn from the returned row by torch.multinomial.",
         )
         for package in PACKAGES
+        for temperature in (1.0, 0.6)
     )

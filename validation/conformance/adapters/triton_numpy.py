@@ -182,25 +182,33 @@ def _full(shape: Any, value: Any, dtype: Any) -> Any:
 _WORD = 0xFFFFFFFF
 
 
-def _philox(seed: int, low: int, high: int, rounds: int = 10) -> int:
-    """Return the first word of Philox4x32 for key `seed` and counter (low, high, 0, 0)."""
+def _philox(seed: int, low: int, high: int, rounds: int = 10) -> tuple[int, int, int, int]:
+    """Return the words of Philox4x32 for key `seed` and counter (low, high, 0, 0)."""
     c0, c1, c2, c3 = low, high, 0, 0
     k0, k1 = seed & _WORD, (seed >> 32) & _WORD
     for _ in range(rounds):
         first, second = 0xD2511F53 * c0, 0xCD9E8D57 * c2
         c0, c1, c2, c3 = (second >> 32) ^ c1 ^ k0, second & _WORD, (first >> 32) ^ c3 ^ k1, first & _WORD
         k0, k1 = (k0 + 0x9E3779B9) & _WORD, (k1 + 0xBB67AE85) & _WORD
-    return c0
+    return c0, c1, c2, c3
+
+
+def _randint4x(seed: Any, offset: Any, **ignored: Any) -> tuple[Any, ...]:
+    """Return four words per offset, uint32."""
+    key = int(seed) & (2**64 - 1)
+    places = [int(entry) for entry in np.ravel(offset)]
+    words = np.array([_philox(key, place & _WORD, (place >> 32) & _WORD) for place in places], np.uint32)
+    return tuple(word.reshape(np.shape(offset))[()] for word in words.T)
+
+
+def _randint(seed: Any, offset: Any, **ignored: Any) -> Any:
+    return _randint4x(seed, offset)[0]
 
 
 def _rand(seed: Any, offset: Any, **ignored: Any) -> Any:
     """Return uniforms in [0, 1), float32, as ``tl.rand`` does."""
-    if np.ndim(offset):
-        return np.array([_rand(seed, entry) for entry in np.ravel(offset)], np.float32)
-    counter = int(offset)
-    word = _philox(int(seed) & (2**64 - 1), counter & _WORD, (counter >> 32) & _WORD)
-    signed = word - 2**32 if word >= 2**31 else word
-    return np.float32(np.float32(~signed if signed < 0 else signed) * np.float32(4.6566127342e-10))
+    signed = _cast(_randint(seed, offset), np.int32, bitcast=True)
+    return np.where(signed < 0, ~signed, signed).astype(np.float32)[()] * np.float32(4.6566127342e-10)
 
 
 class _Rewrite(ast.NodeTransformer):
@@ -335,6 +343,8 @@ def modules() -> dict[str, types.ModuleType]:
         full=_full,
         zeros=lambda shape, dtype: _full(shape, 0, dtype),
         rand=_rand,
+        randint=_randint,
+        randint4x=_randint4x,
         range=range,
         static_range=range,
         int1=_Type("int1", np.bool_),

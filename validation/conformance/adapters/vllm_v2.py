@@ -15,7 +15,7 @@ import numpy as np
 
 from specsim.validation.conformance.adapters import libraries, triton_numpy
 from specsim.validation.conformance.adapters.unpacked import Library, load
-from specsim.validation.conformance.adapters.vllm_v1 import library, triton_modules
+from specsim.validation.conformance.adapters.vllm_v1 import VARIABLE, library, triton_modules
 from specsim.validation.conformance.rules.lossless import BLOCK, ONE_HOT, RATIO
 from specsim.validation.conformance.subjects import Subject
 
@@ -97,15 +97,27 @@ class Engine:
                 self.seeds,
                 positions + step,
                 apply_temperature=True,
-                logits_cache=self.draft_logits,
-                logits_cache_col=self.torch.tensor(step),
+                **{name: value for name, value in self._cache(step).items() if name in self._taken},
                 **self._drafting(True),
             )
 
+    @property
+    def _taken(self) -> Any:
+        return inspect.signature(self.gumbel.gumbel_sample).parameters
+
+    def _cache(self, step: int) -> dict[str, Any]:
+        """Return where the draft's logits are kept, as 0.24 and as later versions name it."""
+        column = self.torch.tensor(step)
+        return {
+            "logits_cache": self.draft_logits,
+            "logits_cache_col": column,
+            "output_processed_logits": self.draft_logits,
+            "output_processed_logits_col": column,
+        }
+
     def _drafting(self, drafting: bool) -> dict[str, bool]:
-        # 0.24 has no such argument.
-        taken = inspect.signature(self.gumbel.gumbel_sample).parameters
-        return {"is_drafting": drafting} if "is_drafting" in taken else {}
+        # 0.24 draws drafts and replacements alike.
+        return {"is_drafting": drafting} if "is_drafting" in self._taken else {}
 
     def verify(
         self, target: Any, drafted: Any, positions: Any, *, draft_rows: bool = True, block: bool = False
@@ -134,7 +146,7 @@ class Engine:
                 self.temperature,
                 self.seeds,
                 self.draft_length,
-                use_block_verification=block,
+                **({"use_block_verification": True} if block else {}),
             )
         return tokens.numpy().astype(np.int64), lengths.numpy().astype(np.int64)
 
@@ -262,9 +274,15 @@ class Decoder(_Run):
         return texts[:, begun : begun + new_tokens]
 
 
-def subjects() -> tuple[Subject, ...]:
-    """Return the step, the round and the decoder, for standard and block verification and greedy drafts."""
-    found = library()
+def subjects(variable: str = VARIABLE) -> tuple[Subject, ...]:
+    """Return the step, the round and the decoder, for standard and block verification and greedy drafts.
+
+    Parameters
+    ----------
+    variable
+        Environment variable that names the folder of the unpacked wheel.
+    """
+    found = library(variable)
     name = f"vllm {found.version}: V2 rejection_sample"
     notes = "Kernels on a NumPy stand-in for Triton; a 64-bit seed per request, positions as in the engine."
     shared: dict[str, Any] = {"dtypes": ("float32", "float64"), "notes": notes}
@@ -275,7 +293,10 @@ def subjects() -> tuple[Subject, ...]:
         ("greedy drafts, block", {"draft_rows": False, "greedy_drafts": True, "block": True}, ONE_HOT),
     )
     made = []
+    has_block = "use_block_verification" in inspect.signature(_modules(found)[1].rejection_sample).parameters
     for text, options, rule in rounds:
+        if options.get("block") and not has_block:
+            continue
         greedy = bool(options.get("greedy_drafts"))
         made.append(
             Subject(
