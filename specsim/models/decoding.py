@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -108,7 +109,7 @@ def decode(
         algorithm=algorithm.label,
         seed=seed,
     )
-    with torch.inference_mode():
+    with torch.inference_mode(), _fitting(size, models.device):
         for start in range(0, len(ids), size):
             rows = list(range(start, min(start + size, len(ids))))
             part = Rounds(
@@ -210,6 +211,19 @@ def _check_memory(models: LoadedPair, rule: Rule, longest: int, new_tokens: int,
             "give a smaller batch"
         )
     return memory
+
+
+@contextmanager
+def _fitting(batch: int, device: Any) -> Iterator[None]:
+    """Say in one line that memory ran out: other programs may have taken it since it was counted."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise TooLargeError(
+            f"a batch of {batch} ran out of memory on {device}; give a smaller batch"
+        ) from None
 
 
 def bytes_per_slot(model: Any) -> int:

@@ -34,7 +34,7 @@ from specsim.models.verification import Rule, rule_of
 
 #: False alarms of each statistical test, at most.
 ALPHA = 1e-9
-RUNS = 3000
+RUNS = 2000
 
 RULES = [
     Autoregressive(),
@@ -171,23 +171,23 @@ def test_decode__no_bonus_form_writes_no_bonus():
 # What a sequence gives does not depend on its company.
 
 
-@pytest.mark.parametrize("algorithm", [*SOME, Speculative(), Batch(drafts=2)], ids=lambda rule: rule.label)
+@pytest.mark.parametrize("algorithm", [*SOME, Batch(drafts=2)], ids=lambda rule: rule.label)
 def test_decode__a_sequence_is_the_same_in_any_batch(algorithm):
     pair = specsim.random_pair(contexts=7, tokens=5, horizon=20, seed=1, stationary=True)
     target, draft = table_models(pair, check_positions=True)
     models = LoadedPair(target=target, draft=draft)
     generator = np.random.default_rng(1)
-    prompts = [generator.integers(5, size=size).tolist() for size in (1, 4, 2, 7, 1, 3)]
-    options: dict[str, Any] = {"algorithm": algorithm, "new_tokens": 12, "seed": 2**63 + 5}
+    prompts = [generator.integers(5, size=size).tolist() for size in (1, 4, 2, 3)]
+    options: dict[str, Any] = {"algorithm": algorithm, "new_tokens": 9, "seed": 2**63 + 5}
     together = decode(models, prompts, **options)
-    in_fours = decode(models, prompts, batch=4, **options)
+    in_threes = decode(models, prompts, batch=3, **options)
     alone = [decode(models, [prompt], first_sequence=n, **options) for n, prompt in enumerate(prompts)]
     for field in ("tokens", "accepted_lengths", "drafted_lengths", "rejected_positions", "bonus_positions"):
-        assert getattr(together, field) == getattr(in_fours, field)
+        assert getattr(together, field) == getattr(in_threes, field)
         assert getattr(together, field) == [getattr(one, field)[0] for one in alone]
     assert together.tokens != decode(models, prompts, **{**options, "seed": 1}).tokens
     assert together.rounds == max(one.rounds for one in alone)
-    assert all(len(tokens) == 12 for tokens in together.tokens)
+    assert all(len(tokens) == 9 for tokens in together.tokens)
 
 
 def test_decode__equal_prompts_get_coins_of_their_own():
@@ -507,7 +507,16 @@ def test_decode__logits_that_are_not_finite_are_an_error(role, value, sampling):
         )
 
 
-def test_decode__what_does_not_fit_is_refused_before_it_is_allocated(monkeypatch):
+def test_decode__memory_that_runs_out_is_one_line(monkeypatch):
+    def full(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(CachedModel, "read", full)
+    with pytest.raises(TooLargeError, match="ran out of memory on cpu"):
+        run(prefix_pair(), Speculative(draft_length=2), 3)
+
+
+def test_decode__what_does_not_fit_is_refused_before_it_is_allocated():
     with pytest.raises(TooLargeError, match="smaller batch"):
         decode(loaded(prefix_pair()), [[0]] * 1000, algorithm=Speculative(), new_tokens=2**19, seed=1)
 

@@ -148,9 +148,7 @@ def test_generate__plain__has_the_target_law():
     assert not wrong.agrees
 
 
-@pytest.mark.parametrize(
-    ("draft_length", "runs"), [(1, 200), (3, 200), pytest.param(2, 6000, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("draft_length", "runs"), [(3, 150), pytest.param(2, 6000, marks=pytest.mark.slow)])
 def test_generate__assisted__has_the_target_law(draft_length, runs):
     pair = markov_stationary()
     torch.manual_seed(2)
@@ -164,7 +162,7 @@ def test_saved_and_loaded__is_the_same_model(tmp_path):
     pair = specsim.random_pair(contexts=4, tokens=3, horizon=2, family="sparse", seed=8, stationary=True)
     target, _ = table_models(pair, 2)
     target.save_pretrained(tmp_path)
-    again = TableCausalLM.from_pretrained(tmp_path)
+    again = TableCausalLM.from_pretrained(tmp_path, dtype=torch.float64)
     ids = torch.tensor([[0, 2, 1]])
     assert torch.equal(again(ids).logits, target(ids).logits)
     assert again.config.start == 2
