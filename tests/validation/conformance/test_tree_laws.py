@@ -125,6 +125,23 @@ def test_a_tree_with_one_branch_is_a_chain(length, name, chain):
     np.testing.assert_allclose(found, chain.law(rows, drafts[:, :-1], tokens[:, 1:]), atol=1e-13)
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_laws_of_many_trees_are_those_of_each(name):
+    shape = SHAPES["unbalanced"]
+    target, draft = (random_rows(4, shape.depth, np.random.default_rng(i)) for i in range(2))
+    drawing = LOSSLESS_UNDER.get(name, (BIASED_UNDER.get(name, "with"),))[0]
+    tokens = draw_trees(shape, draft, 5, np.random.default_rng(3), drawing=drawing)
+    rows, drafts = tree_rows(shape, target, tokens), tree_rows(shape, draft, tokens)
+    kept = rows.copy(), drafts.copy()
+    parents = np.array(shape.parents)
+    found = RULES[name].law(parents, rows, drafts, tokens)
+    for b in range(5):
+        one = RULES[name].law(parents, rows[b], drafts[b], tokens[b])
+        np.testing.assert_allclose(found[b], one, atol=1e-15)
+    assert (rows == kept[0]).all()
+    assert (drafts == kept[1]).all()
+
+
 STARS = {
     "recursive-with-replacement": (0.65, 0.755, 0.819),
     "recursive-without-replacement": (0.65, 0.805974, 0.935931),

@@ -110,9 +110,7 @@ class TreeProbe:
         emitted, lengths = self.caller.tree(parents, target, draft, tokens)
         _check_paths(self.shape, tokens, emitted, lengths)
         whole = trees.complete(self.target, emitted, lengths, self._rng)
-        self.texts += np.bincount(
-            trees.prefix_numbers(whole, self.vocabulary), minlength=len(self.texts)
-        )
+        self.texts += np.bincount(trees.prefix_numbers(whole, self.vocabulary), minlength=len(self.texts))
         roots = trees.prefix_numbers(tokens[:, list(self.shape.children[0])], self.vocabulary)
         np.add.at(self.stops, (roots, lengths - 1), 1)
         self.total += size
@@ -144,12 +142,7 @@ def _tables(rule: TreeRule, shape_name: str, drawing: str, vocabulary: int) -> A
     rows_target, rows_draft = trees.tree_rows(shape, target, tokens), trees.tree_rows(shape, draft, tokens)
     try:
         with np.errstate(all="ignore"):
-            tables = np.stack(
-                [
-                    rule.law(parents, one_target, one_draft, one)
-                    for one_target, one_draft, one in zip(rows_target, rows_draft, tokens, strict=True)
-                ]
-            )
+            tables = rule.law(parents, rows_target, rows_draft, tokens)
     except InputError:
         return None
     if not np.isfinite(tables).all() or np.abs(tables.sum(axis=(1, 2)) - 1).max() > 1e-6:
@@ -257,7 +250,9 @@ def _make_tree_acceptance(lab: Laboratory) -> Statistical:
         return f"children of the root {spelled(stratum, probe.vocabulary, children)}: {cell} accepted"
 
     looks = [
-        make_look(view, _stop_law(probe, tables), alternatives, lambda: probe.stops, name, tolerance=lab.tolerance)
+        make_look(
+            view, _stop_law(probe, tables), alternatives, lambda: probe.stops, name, tolerance=lab.tolerance
+        )
         for view, name in (
             (lambda table: table, name_cell),
             (lambda table: table.sum(axis=0)[None, :], lambda stratum, cell: f"{cell} accepted"),

@@ -64,8 +64,9 @@ class TreeRule:
     name, title, source, lossless, bug_class
         As in `Rule`.
     law
-        ``law(parents, target, draft, tokens)``: parents ``(N,)``, rows ``(N, V)`` of target and draft,
-        tokens ``(N,)``; returns ``(N, V)``, the probability of stopping at the node with the final token.
+        ``law(parents, target, draft, tokens)``: parents ``(N,)``, rows ``(..., N, V)`` of target and draft,
+        tokens ``(..., N)``; returns ``(..., N, V)``, the probability, given the tokens, of stopping at the
+        node with the final token.
     """
 
     name: str
@@ -150,7 +151,9 @@ def rows_at_token(tables: Floats, token: Integers) -> Floats:
 def ratio(target: Floats, draft: Floats) -> Floats:
     """Return target / draft with 0 / 0 = 0 and x / 0 = infinity."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(draft > 0, target / np.where(draft > 0, draft, 1.0), np.where(target > 0, np.inf, 0.0))
+        return np.where(
+            draft > 0, target / np.where(draft > 0, draft, 1.0), np.where(target > 0, np.inf, 0.0)
+        )
 
 
 def positive_part(weights: Floats, otherwise: Floats) -> Floats:
