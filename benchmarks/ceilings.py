@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from benchmarks.contenders import c_reference
 from benchmarks.contenders.base import alias_tables
 from specsim import ModelPair
-from specsim.engines.jit import kernel
 from specsim.engines.kernels import alias_words
 from specsim.engines.philox import philox
 
@@ -130,9 +129,11 @@ def _reference_words(runs: int, horizon: int, seed: int) -> NDArray[np.uint64]:
 
 @cache
 def _numba() -> tuple[Any, Any]:
+    import numba
+
     fill = alias_words.fill
 
-    @kernel("uint32(uint64, int64, int64)")
+    @numba.njit("uint32(uint64, int64, int64)")
     def sum_words(seed, runs, horizon):  # type: ignore[no-untyped-def]
         words = np.zeros((4, BLOCK), np.uint32)
         total = np.uint32(0)
@@ -140,13 +141,13 @@ def _numba() -> tuple[Any, Any]:
             size = min(BLOCK, runs - low)
             for n in range(horizon):
                 if n % 4 == 0:
-                    fill(words, size, seed, np.uint64(low), np.uint64(n // 4))
+                    fill(words, 0, size, seed, np.uint64(low), np.uint64(n // 4))
                 if n == horizon - 1:
                     for i in range(size):
                         total = np.uint32(total + words[n % 4, i])
         return total
 
-    @kernel("uint32(uint64, int64, int64, uint32[::1], int64, int64)", distinct=True)
+    @numba.njit("uint32(uint64, int64, int64, uint32[::1], int64, int64)")
     def sum_gathers(seed, runs, horizon, entries, stride, bits):  # type: ignore[no-untyped-def]
         words = np.zeros((4, BLOCK), np.uint32)
         total = np.uint32(0)
@@ -155,7 +156,7 @@ def _numba() -> tuple[Any, Any]:
             size = min(BLOCK, runs - low)
             for n in range(horizon):
                 if n % 4 == 0:
-                    fill(words, size, seed, np.uint64(low), np.uint64(n // 4))
+                    fill(words, 0, size, seed, np.uint64(low), np.uint64(n // 4))
                 row, table = words[n % 4], entries[n * stride :]
                 for i in range(size):
                     total = np.uint32(total + table[np.uint64(np.uint32(row[i] & mask))])

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from specsim.algorithms import Algorithm
 from specsim.engines.alias_tables import AliasTables, Layout, build_tables, byte_planes, column_bits, pack
 from specsim.engines.cpu import permutes_bytes
+from specsim.engines.kernels.sizes import ALIAS_SPACE, LANES, PERMUTE_SPACE, ROUNDS_SPACE
 from specsim.engines.memory import available_bytes, require
+from specsim.engines.native import kernel, space
 from specsim.engines.plans import Plan, prepare
 from specsim.engines.scheduling import work_through
 from specsim.engines.tallies import Shape, State, Tally
@@ -229,32 +231,28 @@ class _Engine:
             np.uint32(layout.root),
         )  # fmt: skip
         if self.path == "gather":
-            from specsim.engines.kernels.alias_rejections import advance_rejections
-
-            advance_rejections(
+            kernel("alias_rejections", "advance_rejections")(
                 *what, state.context, state.rejections,
                 tally.tokens, tally.rejections_by_step, tally.rejection_count,
+                space(*ALIAS_SPACE), np.empty(LANES, np.uint64),
             )  # fmt: skip
             return
         if self.path == "permute":
-            from specsim.engines.kernels.permute import advance_permuted
-
-            advance_permuted(
+            kernel("permute", "advance_permuted")(
                 *what[:8], byte_planes(tables.entries, layout), layout.root > 0,
                 state.context, state.rejections,
                 tally.tokens, tally.rejections_by_step, tally.rejection_count,
+                space(*PERMUTE_SPACE), np.empty(8, np.int64),
             )  # fmt: skip
             return
-        from specsim.engines.kernels.alias_rounds import advance_rounds
-
-        advance_rounds(
+        kernel("alias_rounds", "advance_rounds")(
             *what, np.uint32(layout.bonus), self.next_context, shape.tokens,
             plan.draft_length, plan.bonus, shape.rounds, shape.outcomes,
             shape.tokens if shape.transitions else 0,
             state.context, state.accepted, state.calls, state.first_length, state.rejections, state.lengths,
             state.path, state.rejected,
             tally.tokens, tally.rejections_by_step, tally.accepted_length_count,
-            tally.accepted_length_square_sum, tally.first_accepted_length_count,
+            tally.accepted_length_square_sum, tally.first_accepted_length_count, space(*ROUNDS_SPACE),
         )  # fmt: skip
 
     def finish(self, state: State, tally: Tally) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.engines.native import kernel
 from specsim.engines.plans import Plan
 from specsim.engines.tables import Indices, Words, of_steps
 from specsim.pairs import UNIT, ModelPair, round_to_units
@@ -197,12 +198,11 @@ def pack(masses: Words, bits: int) -> Indices:
     bits
         Binary logarithm of the number of columns.
     """
-    from specsim.engines.kernels.alias_build import build
-
+    build = kernel("alias_build", "build")
     full = np.zeros((len(masses), 2**bits), np.uint64)
     full[:, : masses.shape[1]] = masses
     entries = np.empty(full.shape, np.uint32)
-    bad = build(full, np.uint64(bits), entries)
+    bad = build(full, bits, entries, np.empty((2, 2**bits), np.uint32))
     if bad >= 0:
         raise RuntimeError(f"alias engine: the masses of row {bad} do not sum to 2^32; please report this")
     return entries

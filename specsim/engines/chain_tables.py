@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.engines.chain_trees import LEAF_WORDS, MOST, TREE_WORDS, leaf_tables, tree_tables
+from specsim.engines.native import kernel
 from specsim.engines.plans import Plan
 from specsim.engines.tables import (
     Indices,
@@ -175,8 +176,7 @@ class ChainTables:
 
 def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTables:
     """Build the tables of the steps ``begin .. end - 1``, step by step to bound the scratch memory."""
-    from specsim.engines.kernels.guides import build_rows
-
+    build_rows = kernel("guides", "build_rows")
     layout = Layout.of(pair, plan)
     steps = np.arange(begin, end) if plan.table_steps > 1 else np.zeros(1, np.intp)
     places = 2**layout.token_bits
@@ -194,10 +194,10 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
         begin=begin,
         end=end,
         last=table(True, rows, 2 * tokens + 1),
-        entries=table(True, rows, 2**layout.bits),
+        entries=table(True, rows << layout.bits),
         slides=table(plan.shared, rows * places),
         residual_last=table(plan.shared, rows, tokens + 1),
-        residual_entries=table(plan.shared, rows, 2**layout.bits),
+        residual_entries=table(plan.shared, rows << layout.bits),
         residual_shifts=table(plan.shared, rows),
         accept=table(not plan.shared, rows, tokens, kind=np.uint64),
         separate_end=table(not plan.shared, rows, tokens, kind=np.uint64),
@@ -229,6 +229,7 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
             flat(tables.last, 2 * tokens + 1), flat(tables.entries, 2**layout.bits),
             flat(tables.slides, places), flat(tables.residual_last, tokens + 1),
             flat(tables.residual_entries, 2**layout.bits), flat(tables.residual_shifts),
+            np.empty(2 * tokens, np.uint64),
         )  # fmt: skip
         if plan.shared:
             permuting = permuting and bool((accepted[:, 0] > 0).all())

@@ -1,95 +1,145 @@
-"""The one place with Numba options, and the cache of compiled kernels.
+"""The one place with Numba options: how kernels and their helpers are compiled.
 
-Numba's own cache looks at the file of the cached function only: an edit in a helper's file leaves the old
-machine code in use. The folder used here is therefore named after a hash of all kernel sources.
+A kernel is compiled to an object file that `specsim.engines.native` stores and loads without Numba. Its
+helpers are only translated to LLVM's language; they are optimised once, as part of the kernel, and have no
+entry points of their own. None of them allocates memory, so that the machine code needs no runtime library.
+
+Parts of this are semi-public in Numba. Where they have changed, everything is compiled in the usual way
+instead, in every process, with equal results.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import platform
-import shutil
+import ctypes
 import sys
-import tempfile
-import time
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import numba
 
+from specsim.engines import native
+from specsim.engines.native import Kernel, MachineCode
+
 #: Options of every compiled function. Without fastmath, so that floats mean the same on every machine.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
-#: Numba's settings, a module whose attributes are made at run time.
-config: Any = numba.config
 
-_STALE_SECONDS = 30 * 24 * 3600.0
+def _parts() -> Any:
+    """Return classes of compilers for helpers, whose array arguments may or must not overlap."""
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.compiler import CompilerBase, DefaultPassBuilder
+    from numba.core.runtime import rtsys
+
+    class Codegen:
+        """The usual code generator, which must not look for a helper in memory."""
+
+        def __init__(self, codegen: Any) -> None:
+            self._codegen = codegen
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._codegen, name)
+
+        def set_env(self, name: str, env: Any) -> None:
+            """Do nothing; helpers have no environment in memory."""
+
+    class Part(JITCodeLibrary):
+        """A helper in LLVM's language, to be linked into kernels; nothing is optimised or loaded."""
+
+        def _optimize_final_module(self) -> None:
+            pass
+
+        def _finalize_final_module(self) -> None:
+            self._finalized = True
+
+        def add_linking_library(self, library: Any) -> None:
+            """Link a helper, but not the runtime library."""
+            if library is not rtsys.library:
+                super().add_linking_library(library)
+
+        def get_pointer_to_function(self, name: str) -> int:
+            """Return what raises `TypeError` when somebody calls the helper from Python."""
+            return ctypes.cast(ctypes.pythonapi.PyErr_BadArgument, ctypes.c_void_p).value or 0
+
+        @property
+        def codegen(self) -> Any:
+            """The code generator."""
+            return Codegen(self._codegen)
+
+    class Whole(Part):
+        """A kernel with all its helpers: optimised, but not loaded either."""
+
+        def _optimize_final_module(self) -> None:
+            JITCodeLibrary._optimize_final_module(self)
+
+    class Helpers(CompilerBase):
+        """The usual pipeline, into a library that is only a part."""
+
+        distinct = False
+
+        def define_pipelines(self) -> list[Any]:
+            if self.state.library is None:
+                name = self.state.func_id.func_qualname
+                self.state.library = Part(self.state.targetctx.codegen(), name)
+                self.state.library.enable_object_caching()
+            self.state.flags.noalias = self.distinct
+            return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+    class DistinctHelpers(Helpers):
+        """The same, for functions whose array arguments never overlap."""
+
+        distinct = True
+
+    return Helpers, DistinctHelpers, Whole
+
+
+class _Way:
+    """How things are compiled: by our pipelines, or, when they fail, plainly by Numba."""
+
+    def __init__(self) -> None:
+        self.parts: Any = None
+        self.plain = False
+        try:
+            self.parts = _parts()
+        except (ImportError, AttributeError, TypeError):
+            self.plain = True
+
+
+_way = _Way()
+_ONLY_COMPILED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+
+
+def _helper(function: Callable[..., Any], *, distinct: bool, inline: bool) -> Any:
+    options = dict(OPTIONS)
+    if inline:
+        options["forceinline"] = True
+    if not _way.plain:
+        options |= {**_ONLY_COMPILED, "pipeline_class": _way.parts[distinct]}
+    return numba.njit(**options)(function)
 
 
 def device(function: Callable[..., Any]) -> Any:
-    """Compile a helper that kernels call; it is compiled into each of them and cached with them."""
-    return numba.njit(**OPTIONS)(function)
+    """Mark a helper that kernels call, and whose array arguments may overlap."""
+    return _helper(function, distinct=False, inline=False)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a helper whose body must stand in its caller, such as in a loop that is to be vectorised."""
-    return numba.njit(forceinline=True, **OPTIONS)(function)
-
-
-def _distinct_arrays() -> dict[str, Any]:
-    """Options that tell LLVM that no two array arguments overlap, so that it may use gathers.
-
-    The compiler pipeline is a semi-public part of Numba: without it kernels are slower, with equal results.
-    """
-    try:
-        from numba.core.compiler import CompilerBase, DefaultPassBuilder
-    except ImportError:
-        return {}
-
-    class DistinctArrays(CompilerBase):
-        """The usual pipeline, with the flag set."""
-
-        def define_pipelines(self) -> list[Any]:
-            with contextlib.suppress(AttributeError):
-                self.state.flags.noalias = True
-            return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
-
-    return {"pipeline_class": DistinctArrays}
-
-
-_DISTINCT = _distinct_arrays()
+    """Mark a helper whose body must stand in its caller, such as in a loop that is to be vectorised."""
+    return _helper(function, distinct=False, inline=True)
 
 
 def lockstep(function: Callable[..., Any]) -> Any:
-    """Compile a helper that is one loop over runs, to be vectorised; no two array arguments may overlap."""
-    return numba.njit(**OPTIONS, **_DISTINCT)(function)
+    """Mark a helper of which no two array arguments ever overlap, so that LLVM may use gathers."""
+    return _helper(function, distinct=True, inline=False)
 
 
-#: Without the entry points that calls from Python need, which take a good part of the time to compile.
-_HIDDEN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-
-
-def hidden(function: Callable[..., Any]) -> Any:
-    """Compile a helper that only compiled code calls; no two array arguments may overlap."""
-    return numba.njit(**OPTIONS, **_DISTINCT, **_HIDDEN)(function)
-
-
-def hidden_inlined(function: Callable[..., Any]) -> Any:
-    """Compile a helper that only compiled code calls and whose body must stand in its caller."""
-    return numba.njit(forceinline=True, **OPTIONS, **_HIDDEN)(function)
-
-
-def kernel(signature: Any, *, distinct: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function for exactly one signature, through the cache on disk when there is one.
+def kernel(signature: Any, *, distinct: bool = False) -> Callable[[Callable[..., Any]], Kernel]:
+    """Make a kernel: a function that is called from Python, with exactly one signature.
 
     Parameters
     ----------
     signature
-        The Numba signature. Arguments of other types are refused instead of compiled again.
+        The Numba signature: integers, booleans and arrays in C order; returns int64 or nothing.
     distinct
         Whether the caller promises that no two array arguments overlap.
 
@@ -98,75 +148,118 @@ def kernel(signature: Any, *, distinct: bool = False) -> Callable[[Callable[...,
     callable
         A decorator.
     """
-    options = {**OPTIONS, **_DISTINCT} if distinct else OPTIONS
 
-    def decorate(function: Callable[..., Any]) -> Any:
-        folder = cache_folder()
-        if folder is None:
-            return numba.njit(signature, **options)(function)
-        before = config.CACHE_DIR
-        config.CACHE_DIR = str(folder)
-        try:
-            return numba.njit(signature, cache=True, **options)(function)
-        except (OSError, EOFError):
-            # A full disk or a file cut short must not stop a simulation.
-            return numba.njit(signature, **options)(function)
-        finally:
-            config.CACHE_DIR = before
+    def decorate(function: Callable[..., Any]) -> Kernel:
+        made = native.kernel_of(function.__module__, function.__name__)
+        made.compile = lambda: _compile(made, function, signature, distinct)
+        return made
 
     return decorate
 
 
-def sources() -> list[Path]:
-    """Files whose text decides what the kernels compile to."""
-    here = Path(__file__).resolve().parent
-    return [Path(__file__).resolve(), here / "philox.py", *sorted((here / "kernels").glob("*.py"))]
+def _compile(made: Kernel, function: Callable[..., Any], signature: Any, distinct: bool) -> Any:
+    if not _way.plain:
+        try:
+            return _machine_code(function, signature, distinct)
+        except numba.errors.NumbaError:
+            raise
+        except Exception:
+            # Numba has changed. The helpers of the kernel belong to our pipeline: load plain ones instead.
+            _way.plain = True
+            for name in [name for name in sys.modules if name.startswith(native.PACKAGE)]:
+                del sys.modules[name]
+            sys.modules.pop("specsim.engines.philox", None)
+            import_module(made.module)
+            assert made.compile is not None
+            return made.compile()
+    return numba.njit(signature, **OPTIONS)(function)
 
 
-def digest(files: list[Path]) -> str:
-    """Hash the text of `files` and the versions of Python and Numba."""
-    state = hashlib.sha256()
-    state.update(f"{sys.version}|{platform.machine()}|numba {numba.__version__}".encode())
-    for file in files:
-        state.update(f"|{file.name}|".encode())
-        state.update(file.read_bytes())
-    return state.hexdigest()[:20]
+def _machine_code(function: Callable[..., Any], signature: Any, distinct: bool) -> MachineCode:
+    """Compile a kernel with all its helpers."""
+    from llvmlite import ir
+    from numba.core import compiler, sigutils
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
+
+    with global_compiler_lock:
+        typing, target = cpu_target.typing_context, cpu_target.target_context
+        typing.refresh()
+        target.refresh()
+        arguments, returned = sigutils.normalize_signature(signature)
+        flags: Any = compiler.Flags()
+        flags.nrt = False
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        flags.error_model = "numpy"
+        library = _way.parts[2](target.codegen(), function.__qualname__)
+        library.enable_object_caching()
+        result = compiler.compile_extra(
+            typing, target, function, arguments, returned, flags, {}, library, _way.parts[distinct]
+        )
+        symbol = f"specsim_{function.__module__.rpartition('.')[2]}_{function.__name__}"
+        module = ir.Module(symbol)
+        module.triple, module.data_layout = library._final_module.triple, library._final_module.data_layout
+        _entry(module, symbol, target, result.fndesc, signature)
+        library.add_ir_module(module)
+        library.finalize()
+        final = library._final_module
+        missing = [f.name for f in final.functions if f.is_declaration and not f.name.startswith("llvm.")]
+        if missing:
+            raise RuntimeError(f"{symbol} needs {', '.join(missing)}, which a stored kernel cannot find")
+        code = target.codegen()._tm.emit_object(final)
+    kinds = tuple(_kind(kind) for kind in arguments)
+    return MachineCode(symbol=symbol, kinds=kinds, result=returned is numba.int64, code=code)
 
 
-def cache_root() -> Path:
-    """Folder for all versions of the compiled kernels; the variable SPECSIM_CACHE_DIR overrides it."""
-    chosen = os.environ.get("SPECSIM_CACHE_DIR")
-    if chosen:
-        return Path(chosen) / "kernels"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "specsim" / "kernels"
+def _entry(module: Any, symbol: str, target: Any, described: Any, signature: Any) -> None:
+    """Add the entry point, which reads the arguments from 64-bit words; see `specsim.engines.native`."""
+    from llvmlite import ir
+    from numba.core import types
+    from numba.np.arrayobj import make_array, populate_array
+
+    word = ir.IntType(64)
+    entry = ir.Function(module, ir.FunctionType(word, [word.as_pointer()]), symbol)
+    builder = ir.IRBuilder(entry.append_basic_block("entry"))
+    place = 0
+
+    def read() -> Any:
+        nonlocal place
+        place += 1
+        return builder.load(builder.gep(entry.args[0], [word(place)]))
+
+    values = []
+    for kind in described.argtypes:
+        if not isinstance(kind, types.Array):
+            small = target.get_value_type(kind)
+            values.append(builder.trunc(read(), small) if small.width < 64 else read())
+            continue
+        array = make_array(kind)(target, builder)
+        address = read()
+        shape = [read() for _ in range(kind.ndim)]
+        size = word(target.get_abi_sizeof(target.get_data_type(kind.dtype)))
+        strides = [size]
+        for length in reversed(shape[1:]):
+            strides.insert(0, builder.mul(strides[0], length))
+        data = builder.inttoptr(address, target.get_data_type(kind.dtype).as_pointer())
+        populate_array(array, data, shape, strides, size, meminfo=None)
+        values.append(array._getvalue())
+    convention = target.call_conv
+    body = ir.Function(
+        module, convention.get_function_type(described.restype, described.argtypes), described.llvm_func_name
+    )
+    # A second copy of the kernel, in here, would double the time to compile.
+    status, value = convention.call_function(
+        builder, body, described.restype, described.argtypes, values, attrs=("noinline",)
+    )
+    if described.restype is types.int64:
+        builder.store(value, entry.args[0])
+    builder.ret(builder.zext(status.is_error, word))
 
 
-@cache
-def cache_folder() -> Path | None:
-    """Return the cache folder for the present sources, or None when it cannot be written."""
-    try:
-        root = cache_root()
-        folder = root / digest(sources())
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        os.utime(folder)
-    except (OSError, RuntimeError):
-        return None
-    _prune(root, folder)
-    return folder
+def _kind(kind: Any) -> str:
+    """Spell the kind of an argument as `specsim.engines.native` does."""
+    from numba.core import types
 
-
-def _prune(root: Path, keep: Path) -> None:
-    """Remove folders of other sources that nobody has used for a month."""
-    limit = time.time() - _STALE_SECONDS
-    with contextlib.suppress(OSError):
-        for folder in root.iterdir():
-            if folder != keep and folder.is_dir() and folder.stat().st_mtime < limit:
-                shutil.rmtree(folder, ignore_errors=True)
+    if isinstance(kind, types.Array):
+        return f"{kind.dtype}[{kind.ndim}]"
+    return str(kind)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from specsim.algorithms import Algorithm
 from specsim.engines.chain_tables import BlockTables, ChainTables, block_tables, chain_tables
 from specsim.engines.cpu import permutes_words
+from specsim.engines.kernels.sizes import CHAIN_SPACE, LANES
 from specsim.engines.memory import available_bytes, require
+from specsim.engines.native import kernel, space
 from specsim.engines.plans import Plan, prepare
 from specsim.engines.scheduling import work_through
 from specsim.engines.tables import guide_bits, segments
@@ -185,7 +187,7 @@ class _Engine:
     def advance(self, state: State, tables: ChainTables | BlockTables, tally: Tally) -> None:
         """Advance the runs of a chunk over the steps of `tables`."""
         shape, plan = self.shape, self.plan
-        prompt = (self.initial.last, self.initial.guide, self.initial_shift, self.next_context)
+        prompt = (self.initial.last, self.initial.guide, self.initial_shift)
         counts = (
             tally.tokens, shape.tokens if shape.transitions else 0, tally.rejections_by_step,
             tally.accepted_length_count, tally.accepted_length_square_sum, tally.first_accepted_length_count,
@@ -199,27 +201,24 @@ class _Engine:
             state.rejected,
         )
         if isinstance(tables, BlockTables):
-            from specsim.engines.kernels.block import verify_blocks
-
-            status = verify_blocks(
+            longest = min(plan.draft_length, shape.horizon) + 1
+            status = kernel("block", "verify_blocks")(
                 self.seed, np.uint64(state.first), state.size, shape.horizon, tables.stride,
                 plan.draft_length, plan.bonus, shape.outcomes,
-                *prompt,
+                *prompt, self.next_context,
                 tables.draft_segments.last, tables.draft_segments.guide,
                 np.uint64(32 - guide_bits(shape.tokens)),
                 tables.target_segments.last, tables.target_segments.guide, tables.target, tables.draft,
-                *rounds, *counts,
+                *rounds, *counts, np.empty((2, longest), np.uint64), np.empty(longest),
             )  # fmt: skip
         else:
-            from specsim.engines.kernels.chain import advance
-
             layout = tables.layout
-            status = advance(
+            status = kernel("chain", "advance")(
                 self.seed, np.uint64(state.first), state.size, tables.begin, tables.end, shape.horizon,
                 plan.draft_length, plan.bonus, plan.drafts, plan.root is not None, plan.shared,
                 shape.rounds, shape.outcomes, self.pair.is_markov,
                 tables.permuting and self.path != "gather",
-                *prompt,
+                *prompt, self.next_context.ravel(),
                 np.uint32(layout.token_bits), np.uint32(layout.bits), np.uint32(layout.bonus),
                 tables.last, tables.entries, tables.slides,
                 tables.residual_last, tables.residual_entries, tables.residual_shifts,
@@ -227,6 +226,7 @@ class _Engine:
                 tables.root_cuts, tables.root_accept, tables.root_end, tables.root_guide,
                 np.uint64(guide_bits(shape.tokens)), tables.root_trees,
                 state.context, state.accepted, *rounds, *counts,
+                space(*CHAIN_SPACE), np.empty(LANES, np.uint64),
             )  # fmt: skip
         if status:
             raise RuntimeError(f"literal engine: {_STATUS[status]}; please report this with the pair's file")

@@ -153,6 +153,7 @@ def merge(datasets: Iterable[xarray.Dataset]) -> xarray.Dataset:
 
 def _labelled(variables: dict[str, np.ndarray], attributes: dict[str, Any]) -> xarray.Dataset:
     """Build the Dataset, with coordinates, and check it against the registry."""
+    import pandas  # type: ignore[import-untyped]
     import xarray
 
     sizes = {
@@ -167,13 +168,19 @@ def _labelled(variables: dict[str, np.ndarray], attributes: dict[str, Any]) -> x
             coordinates[name] = np.concatenate(pieces)
         else:
             coordinates[name] = np.arange(size, dtype=np.int64) + (1 if name == "step" else 0)
+    # Ready-made variables: to look at arrays that might be Dask's, xarray would import all of Dask.
     dataset = xarray.Dataset(
         {
-            name: (VARIABLES[name].dims, variables[name], {"long_name": VARIABLES[name].meaning})
+            name: xarray.Variable(
+                VARIABLES[name].dims, variables[name], {"long_name": VARIABLES[name].meaning}, fastpath=True
+            )
             for name in VARIABLES
             if name in variables
         },
-        coords=coordinates,
+        coords={
+            name: xarray.IndexVariable(name, pandas.Index(values), fastpath=True)
+            for name, values in coordinates.items()
+        },
         attrs=attributes,
     )
     check(dataset)

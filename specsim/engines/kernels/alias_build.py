@@ -10,9 +10,11 @@ from specsim.engines.jit import kernel
 ONE = np.uint64(1)
 
 
-@kernel(int64(uint64[:, ::1], uint64, uint32[:, ::1]))
-def build(masses, bits, entries):
+@kernel(int64(uint64[:, ::1], uint64, uint32[:, ::1], uint32[:, ::1]))
+def build(masses, bits, entries, room):
     """Fill alias tables of ``2**bits`` columns; destroys `masses`.
+
+    `room` is working space, two rows of as many columns.
 
     Every row of `masses` sums to 2^32, so that a column holds ``U = 2**(32 - bits)``. A column below U takes
     what it lacks from an atom above U and remembers it; all steps are on integers, and a row ends with
@@ -23,8 +25,8 @@ def build(masses, bits, entries):
     """
     rows, columns = masses.shape
     unit = ONE << (np.uint64(32) - bits)
-    low = np.empty(columns, np.uint32)
-    high = np.empty(columns, np.uint32)
+    low = room[0]
+    high = room[1]
     for row in range(rows):
         total = np.uint64(0)
         lows = 0

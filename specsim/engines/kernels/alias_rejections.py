@@ -15,25 +15,15 @@ import numpy as np
 from numba import int64, uint32, uint64, void
 
 from specsim.engines.jit import kernel, lockstep
-from specsim.engines.kernels.alias_words import (
-    ONE,
-    PACK,
-    aligned,
-    count,
-    count_packed,
-    fill,
-    start,
-    until_carry,
-)  # fmt: skip
+from specsim.engines.kernels.alias_words import ONE, count, count_packed, fill, start, until_carry
+from specsim.engines.kernels.sizes import ALIAS_BLOCK as BLOCK
+from specsim.engines.kernels.sizes import PACK
 
-#: Runs per block.
-BLOCK = 2048
 #: Vocabularies up to this size are counted in packed bytes.
 PACKED_TOKENS = 8
 
 _31 = np.uint32(31)
 _MOST = np.uint32(0x7FFFFFFF)
-_LANES = 64
 
 _STATE = uint32[::1]
 _COUNT = int64[::1]
@@ -66,23 +56,23 @@ def step_plain(words, entries, bits, root, row, token, rejections):
     void(
         uint64, uint64, int64, int64, int64, int64,
         _STATE, uint32, uint32[:, ::1], uint32, uint32,
-        _STATE, _STATE, int64[:, ::1], _COUNT, _COUNT,
+        _STATE, _STATE, int64[:, ::1], _COUNT, _COUNT, uint32[:, ::1], uint64[::1],
     ),
     distinct=True,
 )  # fmt: skip
 def advance_rejections(
     seed, first_run, runs, begin, end, horizon,
     initial, initial_bits, entries, bits, root,
-    row, rejections, token_count, by_step, rejection_count,
+    row, rejections, token_count, by_step, rejection_count, room, sums,
 ):  # fmt: skip
     """Advance runs over the positions ``begin .. end - 1`` (counted from 0), counting rejections and tokens.
 
     For algorithms and pairs in which the next row is the last token, plus `root` after a rejection. Entries
-    have one row per step from `begin` on, or one that serves all.
+    have one row per step from `begin` on, or one that serves all. `room` (`ALIAS_SPACE`) and `sums` (`LANES`)
+    are working space.
     """
-    words = aligned(PACK * BLOCK).reshape(PACK, BLOCK)
-    token = aligned(BLOCK)
-    sums = np.empty(_LANES, np.uint64)
+    words = room[:PACK]
+    token = room[PACK]
     packed = token_count.shape[1] <= PACKED_TOKENS
     low = 0
     while low < runs:
@@ -92,16 +82,16 @@ def advance_rejections(
         tokens = token[:size]
         counts = rejections[low : low + size]
         if begin == 0:
-            fill(words, size, seed, run, np.uint64(0))
+            fill(words, 0, size, seed, run, np.uint64(0))
             start(words[0], initial, initial_bits, rows)
             for i in range(size):
                 rows[i] = np.uint32(rows[i] + root)
         elif (begin + 1) % PACK:
-            fill(words, size, seed, run, np.uint64((begin + 1) // PACK))
+            fill(words, 0, size, seed, run, np.uint64((begin + 1) // PACK))
         for step in range(begin, end):
             position = step + 1
             if position % PACK == 0:
-                fill(words, size, seed, run, np.uint64(position // PACK))
+                fill(words, 0, size, seed, run, np.uint64(position // PACK))
             table = entries[0 if entries.shape[0] == 1 else step - begin]
             by_step[step] += step_plain(words[position % PACK], table, bits, root, rows, tokens, counts)
             if packed:

@@ -9,8 +9,9 @@ import numpy as np
 from numba import boolean, int64, uint32, uint64, void
 
 from specsim.engines.jit import kernel, lockstep
-from specsim.engines.kernels.alias_words import ONE, PACK, aligned, count, fill_block, start
-from specsim.engines.kernels.sampling import BLOCK, record_round, sum_rounds
+from specsim.engines.kernels.alias_words import ONE, count, fill_block, start
+from specsim.engines.kernels.sampling import record_round, sum_rounds
+from specsim.engines.kernels.sizes import BLOCK, PACK
 
 _31 = np.uint32(31)
 
@@ -67,7 +68,7 @@ def step_phased(
         _STATE, uint32, uint32[:, ::1], uint32, uint32, uint32,
         _STATE, int64, int64, boolean, boolean, boolean, int64,
         _STATE, _STATE, _STATE, _STATE, _STATE, uint32[:, :, ::1], uint64[::1], uint64[::1],
-        int64[:, ::1], _COUNT, _COUNT, _COUNT, _COUNT,
+        int64[:, ::1], _COUNT, _COUNT, _COUNT, _COUNT, uint32[:, ::1],
     ),
     distinct=True,
 )  # fmt: skip
@@ -76,17 +77,17 @@ def advance_rounds(
     initial, initial_bits, entries, bits, root, bonus,
     next_context, vocabulary, draft_length, keep, rounds, outcomes, width,
     context, phase, calls, first, rejections, lengths, path, rejected,
-    token_count, by_step, length_count, length_square, first_length,
+    token_count, by_step, length_count, length_square, first_length, room,
 ):  # fmt: skip
     """Advance runs over the positions ``begin .. end - 1`` (counted from 0) of any algorithm and any pair.
 
     With `rounds` target calls and accepted lengths are noted, with `outcomes` whole outcomes. The entries of
     a step hold one row per context for positions inside a round, then from row `root` on for first positions
-    and from row `bonus` on for bonus tokens.
+    and from row `bonus` on for bonus tokens. `room` (`ROUNDS_SPACE`) is working space.
     """
-    words = aligned(PACK * BLOCK).reshape(PACK, BLOCK)
-    notes = aligned(5 * BLOCK).reshape(5, BLOCK)
-    listed = np.empty(BLOCK, np.uint32)
+    words = room[:PACK]
+    notes = room[PACK : PACK + 5]
+    listed = room[PACK + 5]
     whole = np.uint32(draft_length)
     tokens = np.uint64(vocabulary)
     for block in range((runs + BLOCK - 1) // BLOCK):

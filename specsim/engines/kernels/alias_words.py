@@ -1,23 +1,22 @@
 """What the kernels of the alias engine share: random words, first contexts, counts of tokens.
 
-Four positions of a run share one Philox block.
+Four positions of a run share one Philox block: position n of a run reads word ``n % 4`` of block ``n // 4``;
+0 is the prompt.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import device, lockstep
+from specsim.engines.jit import lockstep
+from specsim.engines.kernels.sizes import LANES
 from specsim.engines.philox import philox
 
 #: Second counter word of every draw of this engine. The other engines use slots below 2^30 or above 2^31.
 SLOT = np.uint64(1 << 30)
-#: Positions per Philox block: position n of a run reads word ``n % 4`` of block ``n // 4``; 0 is the prompt.
-PACK = 4
 
 ONE = np.uint32(1)
 _31 = np.uint32(31)
-_LANES = 64
 _BYTES = np.uint64(0x00FF00FF00FF00FF)
 
 LOW = np.uint64(0xFFFFFFFF)
@@ -25,8 +24,8 @@ _32 = np.uint64(32)
 
 
 @lockstep
-def fill(words, size, seed, first_run, block):
-    """Fill one row of `words` per position with the words of `size` consecutive runs.
+def fill(words, offset, size, seed, first_run, block):
+    """Fill one row of `words` per position with the words of `size` consecutive runs, from `offset` on.
 
     The runs must agree in the upper half of their number, which keeps half of two rounds out of the loop.
     """
@@ -34,10 +33,10 @@ def fill(words, size, seed, first_run, block):
     low, high = first_run & LOW, first_run >> _32
     for i in range(size):
         w0, w1, w2, w3 = philox(block, SLOT, (low + np.uint64(i)) & LOW, high, key_0, key_1)
-        words[0, i] = w0
-        words[1, i] = w1
-        words[2, i] = w2
-        words[3, i] = w3
+        words[0, offset + i] = w0
+        words[1, offset + i] = w1
+        words[2, offset + i] = w2
+        words[3, offset + i] = w3
 
 
 @lockstep
@@ -51,17 +50,9 @@ def until_carry(first_run, size):
 def fill_block(words, size, seed, first_run, block):
     """Fill the words of a block of runs that may differ in the upper half of their number."""
     begun = until_carry(first_run, size)
-    fill(words, begun, seed, first_run, block)
+    fill(words, 0, begun, seed, first_run, block)
     if begun < size:
-        fill(words[:, begun:], size - begun, seed, first_run + np.uint64(begun), block)
-
-
-@device
-def aligned(size):
-    """Return zeros, uint32, that begin at a cache line, so that no vector of them spans two."""
-    room = np.zeros(size + 16, np.uint32)
-    skip = np.int64(((64 - (np.int64(room.ctypes.data) & 63)) & 63) >> 2)
-    return room[skip : skip + size]
+        fill(words, begun, size - begun, seed, first_run + np.uint64(begun), block)
 
 
 @lockstep
@@ -85,21 +76,21 @@ def count(cells, counts):
 @lockstep
 def count_packed(cells, sums, counts):
     """Add one to the count of every cell, cells being below 8: eight byte counters per 64-bit lane."""
-    for low in range(0, cells.size, 127 * _LANES):
-        size = min(127 * _LANES, cells.size - low)
-        groups = size // _LANES
-        for lane in range(_LANES):
+    for low in range(0, cells.size, 127 * LANES):
+        size = min(127 * LANES, cells.size - low)
+        groups = size // LANES
+        for lane in range(LANES):
             sums[lane] = np.uint64(0)
         for group in range(groups):
-            for lane in range(_LANES):
-                shift = np.uint64(cells[np.uint64(low + group * _LANES + lane)]) << np.uint64(3)
+            for lane in range(LANES):
+                shift = np.uint64(cells[np.uint64(low + group * LANES + lane)]) << np.uint64(3)
                 sums[lane] = sums[lane] + (np.uint64(1) << (shift & np.uint64(63)))
-        for lane in range(size - groups * _LANES):
-            shift = np.uint64(cells[np.uint64(low + groups * _LANES + lane)]) << np.uint64(3)
+        for lane in range(size - groups * LANES):
+            shift = np.uint64(cells[np.uint64(low + groups * LANES + lane)]) << np.uint64(3)
             sums[lane] = sums[lane] + (np.uint64(1) << (shift & np.uint64(63)))
         even = np.uint64(0)
         odd = np.uint64(0)
-        for lane in range(_LANES):
+        for lane in range(LANES):
             even += sums[lane] & _BYTES
             odd += (sums[lane] >> np.uint64(8)) & _BYTES
         for token in range(counts.size):

@@ -6,7 +6,8 @@ import numpy as np
 from numba import boolean, float64, int64, uint32, uint64
 
 from specsim.engines.jit import inlined, kernel
-from specsim.engines.kernels.sampling import BLOCK, ONE, ZERO, draw, record_round, sum_rounds
+from specsim.engines.kernels.sampling import ONE, ZERO, draw, record_round, sum_rounds
+from specsim.engines.kernels.sizes import BLOCK
 from specsim.engines.philox import word_pairs
 
 _11 = np.uint64(11)
@@ -54,7 +55,7 @@ def draw_excess(scale, target, draft, row, uniform):
         _LASTS, _GUIDE, uint64, uint32[:, ::1],
         _LASTS, _GUIDE, uint64, _LASTS, _GUIDE, _ROWS, _ROWS,
         _STATE, _STATE, _STATE, uint32[:, :, ::1], uint64[::1], uint64[::1],
-        int64[:, ::1], int64, _COUNT, _COUNT, _COUNT, _COUNT,
+        int64[:, ::1], int64, _COUNT, _COUNT, _COUNT, _COUNT, uint64[:, ::1], float64[::1],
     )
 )  # fmt: skip
 def verify_blocks(
@@ -62,19 +63,18 @@ def verify_blocks(
     initial_last, initial_guide, initial_shift, next_context,
     draft_last, draft_guide, draft_shift, target_last, target_guide, target, draft,
     calls, first, rejections, lengths, path, rejected,
-    token_count, width, by_step, length_count, length_square, first_length,
+    token_count, width, by_step, length_count, length_square, first_length, room, coins,
 ):  # fmt: skip
     """Decode `runs` runs from the first position to the horizon.
 
     A round that starts at position s uses slot s for its drafts and their coins, and slot s + 2^31 for its
-    residual or bonus token, so that a position drafted in several rounds meets fresh words in each.
+    residual or bonus token, so that a position drafted in several rounds meets fresh words in each. `room`
+    (two rows) and `coins` are working space, one place longer than a draft.
 
     Returns 0, or 1 when an empty residual was reached.
     """
-    longest = min(draft_length, horizon)
-    states = np.empty(longest + 1, np.uint64)
-    drafted = np.empty(longest + 1, np.uint64)
-    coins = np.empty(longest, np.float64)
+    states = room[0]
+    drafted = room[1]
     tokens = np.uint64(target.shape[1])
     for run in range(runs):
         number = first_run + np.uint64(run)

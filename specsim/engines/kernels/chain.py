@@ -16,9 +16,8 @@ import numpy as np
 from numba import boolean, int64, uint32, uint64
 
 from specsim.engines.jit import kernel
-from specsim.engines.kernels.alias_words import aligned, count, count_packed
+from specsim.engines.kernels.alias_words import count, count_packed
 from specsim.engines.kernels.chain_lists import (
-    PACK,
     replace_separately,
     replace_shared,
     test_again,
@@ -37,12 +36,10 @@ from specsim.engines.kernels.chain_steps import (
     mark_failures,
     move_on,
 )
-from specsim.engines.kernels.compaction import ROOM, list_marked
-from specsim.engines.kernels.sampling import BLOCK, ZERO, draw, record_round, sum_rounds
+from specsim.engines.kernels.compaction import list_marked
+from specsim.engines.kernels.sampling import ZERO, draw, record_round, sum_rounds
+from specsim.engines.kernels.sizes import BLOCK, PACK, TILE
 
-#: Runs that walk through four positions together.
-TILE = 4096
-WIDE = TILE + ROOM
 #: Vocabularies up to this size are counted in packed bytes.
 _PACKED_TOKENS = 8
 
@@ -58,13 +55,14 @@ _ENDS = uint64[:, ::1]
     int64(
         uint64, uint64, int64, int64, int64, int64,  # seed .. horizon
         int64, boolean, int64, boolean, boolean, boolean, boolean, boolean, boolean,  # draft length ..
-        _TABLE, _TABLE, uint64, _TABLE,  # initial law, transitions
-        uint32, uint32, uint32, _TABLES, _TABLES, _TABLE,  # draft and test
-        _TABLES, _TABLES, _TABLE,  # residual positions
+        _TABLE, _TABLE, uint64, _STATE,  # initial law, transitions
+        uint32, uint32, uint32, _TABLES, _TABLE, _TABLE,  # draft and test
+        _TABLES, _TABLE, _TABLE,  # residual positions
         _TABLE, uint64[:, :, ::1], uint64[:, :, ::1], _TABLES,  # trees, separate acceptance, residual
         _TABLE, uint64[:, :, ::1], uint64[:, :, ::1], _TABLES, uint64, _TABLE,  # roots
         _STATE, _STATE, _STATE, _STATE, _STATE, _TABLES, _WORDS, _WORDS,  # state
         int64[:, ::1], int64, _COUNT, _COUNT, _COUNT, _COUNT,  # tallies
+        _TABLE, _WORDS,  # working space
     ),
     distinct=True,
 )  # fmt: skip
@@ -78,23 +76,24 @@ def advance(
     root_cuts, root_accept, root_end, root_guide, separate_bits, root_trees,
     context, phase, calls, first, rejections, lengths, path, rejected,
     token_count, width, by_step, length_count, length_square, first_length,
+    room, sums,
 ):  # fmt: skip
     """Advance `runs` runs over the positions ``begin .. end - 1`` (counted from 0).
 
     Tables have one entry per step from `begin` on, or one that serves all. With `shared`, one word drafts,
     tests and finds the residual token; otherwise `accept` and the separate residual are used. With `rooted`,
     first positions of a round try `drafts` candidates and have a residual of their own. With `permuting`, the
-    tables in `trees` are used where words are shared, with equal results.
+    tables in `trees` are used where words are shared, with equal results. `room` (`CHAIN_SPACE`) and `sums`
+    (`LANES`) are working space.
 
     Returns 0, or the status of `draw_residuals` that stopped the work.
     """
-    words = aligned(PACK * WIDE).reshape(PACK, WIDE)
-    fresh = aligned(PACK * WIDE).reshape(PACK, WIDE)
-    buffers = aligned(10 * WIDE).reshape(10, WIDE)
-    listed = aligned(WIDE)
-    roots = aligned(WIDE)
-    sums = np.empty(64, np.uint64)
-    every = aligned(TILE)
+    words = room[:PACK]
+    fresh = room[PACK : 2 * PACK]
+    buffers = room[2 * PACK : 2 * PACK + 10]
+    listed = room[2 * PACK + 10]
+    roots = room[2 * PACK + 11]
+    every = room[2 * PACK + 12]
     for i in range(TILE):
         every[i] = i
     whole = np.uint32(draft_length)
@@ -148,7 +147,7 @@ def advance(
                         rows = chosen
                     step_permuted(word, trees[at], rows, token, failed, (size + LANES - 1) // LANES)
                 else:
-                    draft_tokens(word, rows, step_entries.ravel(), atom_bits, bits, token, failed)
+                    draft_tokens(word, rows, step_entries, atom_bits, bits, token, failed)
                     if rooted:
                         mark_failures(failed, phases, np.uint32(0), marks)
                         failures = list_marked(marks, listed, size)
@@ -218,7 +217,7 @@ def advance(
                 if markov:
                     follow(contexts, token)
                 else:
-                    move_on(contexts, token, next_context.ravel(), tokens)
+                    move_on(contexts, token, next_context, tokens)
         lead = until
     if end == horizon and rounds:
         for i in range(runs):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import hidden, hidden_inlined
+from specsim.engines.jit import inlined, lockstep
 from specsim.engines.kernels.chain_permute import LANES, draft_permuted
 from specsim.engines.kernels.chain_steps import (
     THREE,
@@ -20,13 +20,13 @@ from specsim.engines.kernels.chain_steps import (
 from specsim.engines.kernels.compaction import append_others, keep_marked
 from specsim.engines.kernels.guides import find
 from specsim.engines.kernels.sampling import draw_residuals, passes
+from specsim.engines.kernels.sizes import PACK
 from specsim.engines.philox import word_pairs
 
 #: Second counter words of the residual and the continued draft word, of candidates, of their continuations.
 SEPARATE = np.uint64(1)
 CANDIDATES = np.uint64(2)
 CONTINUED = np.uint64(1 << 29)
-PACK = 4
 
 ONE = np.uint32(1)
 _0 = np.uint64(0)
@@ -35,14 +35,14 @@ _31 = np.uint64(31)
 _32 = np.uint64(32)
 
 
-@hidden_inlined
+@inlined
 def walk_atom(word, row, token_bits, bits, last, entries):
     """Return the atom of a draft word by an exact walk: twice the token, plus 1 if it is rejected."""
     width = np.uint32(np.uint32(32) - bits)
-    return find(last, entries, width, np.uint32(token_bits + ONE), row, word)
+    return find(last, entries, width, np.uint32(token_bits + ONE), bits, row, word)
 
 
-@hidden_inlined
+@inlined
 def accepts(word, row, line, token_bits, bits, last, entries, accept, seed, run, position, slot):
     """Draft and test by 63 bits, the offset of the word continued by a second one where it matters.
 
@@ -58,14 +58,14 @@ def accepts(word, row, line, token_bits, bits, last, entries, accept, seed, run,
     return token, passes(offset, continuation, threshold)
 
 
-@hidden
+@lockstep
 def replace_shared(
     listed, word, rows, token, failed, token_bits, bits, last, entries,
     slides, residual_last, residual_entries, residual_shifts, found, doubt,
 ):  # fmt: skip
     """Replace the tokens of listed runs by their own words."""
     replace_tokens(
-        listed, word, rows, token, failed, slides, residual_entries.ravel(), residual_shifts,
+        listed, word, rows, token, failed, slides, residual_entries, residual_shifts,
         token_bits, bits, found, doubt,
     )  # fmt: skip
     for k in range(listed.size):
@@ -81,10 +81,12 @@ def replace_shared(
         if failed[i] != ZERO:
             place = (row << np.uint64(token_bits)) | np.uint64(token[i])
             moved = np.uint32(word[i] + slides[place])
-            token[i] = find(residual_last, residual_entries, residual_shifts[row], token_bits, row, moved)
+            token[i] = find(
+                residual_last, residual_entries, residual_shifts[row], token_bits, bits, row, moved
+            )
 
 
-@hidden
+@lockstep
 def test_again(
     listed,
     word,
@@ -126,7 +128,7 @@ def test_again(
     return left
 
 
-@hidden
+@lockstep
 def replace_separately(listed, fresh, rows, token, end, guide, guide_bits, seed, first_run, position):
     """Replace the tokens of listed runs by words of their own; returns the status of `draw_residuals`."""
     fill_words(fresh, listed, listed.size, seed, first_run, position, SEPARATE)
@@ -135,7 +137,7 @@ def replace_separately(listed, fresh, rows, token, end, guide, guide_bits, seed,
     )
 
 
-@hidden
+@lockstep
 def try_candidates(
     roots, left, chosen, fresh, rows, token, failed, drafts, permuting, token_bits, bits, last, entries,
     cuts, accept, trees, root_trees, seed, first_run, position,
@@ -146,7 +148,6 @@ def try_candidates(
     The last four arrays are working space.
     """
     later = drafts - 1
-    cells = entries.ravel()
     choose_listed(roots, left, rows, chosen)
     passed = 0
     for slot in range(0, later, PACK):
@@ -159,7 +160,7 @@ def try_candidates(
             open_tests = draft_permuted(fresh, trees, root_trees, chosen, found, doubt, slot, count, groups)
         else:
             open_tests = draft_candidates(
-                fresh, left, chosen, cells, cuts, slot, count, later, token_bits, bits, found, doubt
+                fresh, left, chosen, entries, cuts, slot, count, later, token_bits, bits, found, doubt
             )
         for k in range(left if open_tests else 0):
             if doubt[k] == THREE:

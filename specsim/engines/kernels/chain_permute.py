@@ -109,7 +109,7 @@ def step_permuted(typing_context, words, tables, rows, token, failed, groups):
     signature = types.void(words, tables, rows, token, failed, types.int64)
 
     def codegen(context, builder, signature, arguments):
-        # Looked at when compiling; Numba's cache tells processors apart.
+        # Looked at when compiling; the cache tells processors apart.
         from specsim.engines.cpu import permutes_words
 
         if not permutes_words():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import hidden, hidden_inlined
+from specsim.engines.jit import inlined, lockstep
 from specsim.engines.kernels.guides import MARK, ONE, ZERO, look_up
 from specsim.engines.philox import philox
 
@@ -19,7 +19,7 @@ LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
 
-@hidden
+@lockstep
 def fill_words(words, listed, size, seed, first_run, block, slot):
     """Fill four rows of words for the first `size` of the listed runs, counted from `first_run`."""
     key_0, key_1 = seed & LOW, seed >> _32
@@ -33,7 +33,7 @@ def fill_words(words, listed, size, seed, first_run, block, slot):
         words[3, k] = w3
 
 
-@hidden
+@lockstep
 def draft_tokens(words, rows, entries, atom_bits, bits, token, failed):
     """Draft a token per run and test it.
 
@@ -50,7 +50,7 @@ def draft_tokens(words, rows, entries, atom_bits, bits, token, failed):
         failed[i] = np.uint32(np.uint32(atom & ONE) | (THREE if entry >= MARK else ZERO))
 
 
-@hidden
+@lockstep
 def replace_tokens(
     listed, words, rows, token, failed, slides, entries, shifts, token_bits, bits, found, doubt
 ):
@@ -73,7 +73,7 @@ def replace_tokens(
         doubt[k] = np.uint32(np.uint32(entry & MARK) | np.uint32(failed[np.uint64(i)] >> ONE))
 
 
-@hidden_inlined
+@inlined
 def try_one(word, row, entries, cuts, line, token_bits, bits):
     """Draft and test one more candidate of a run; returns its token and state.
 
@@ -90,7 +90,7 @@ def try_one(word, row, entries, cuts, line, token_bits, bits):
     return drafted, THREE if (entry >= MARK or word == cut) else (ONE if word > cut else ZERO)
 
 
-@hidden
+@lockstep
 def draft_candidates(
     words, size, rows, entries, cuts, slot, count, candidates, token_bits, bits, token, failed
 ):
@@ -119,35 +119,35 @@ def draft_candidates(
     return np.int64(seen >> ONE)
 
 
-@hidden
+@lockstep
 def choose_listed(listed, size, rows, chosen):
     """Rows of listed runs."""
     for k in range(size):
         chosen[k] = rows[np.uint64(np.uint32(listed[k] & _INDEX))]
 
 
-@hidden
+@lockstep
 def mark_failures(failed, phase, first, marks):
     """Mark failures at the beginning of rounds if `first` is 1, inside rounds if it is 0."""
     for i in range(failed.size):
         marks[i] = np.uint32(failed[i] & (first if phase[i] == ZERO else np.uint32(first ^ ONE)))
 
 
-@hidden
+@lockstep
 def begin_rounds(failed, phase):
     """Set phases to 0 where the next position begins a round, which is all that endless drafts need."""
     for i in range(failed.size):
         phase[i] = ZERO if failed[i] != ZERO else ONE
 
 
-@hidden
+@lockstep
 def choose_rows(context, phase, whole, bonus, rows):
     """Rows of the tables: `bonus` further where a whole draft of `whole` tokens has been accepted."""
     for i in range(context.size):
         rows[i] = np.uint32(context[i] + (bonus if phase[i] == whole else ZERO))
 
 
-@hidden
+@lockstep
 def count_rejections(failed, rejections):
     """Add the rejections to those of the runs and return their number."""
     total = ZERO
@@ -157,7 +157,7 @@ def count_rejections(failed, rejections):
     return np.int64(total)
 
 
-@hidden
+@lockstep
 def end_rounds(failed, phase, whole, keep, ended, length):
     """Move on in the round, and note whether it ended and with how many accepted drafted tokens.
 
@@ -174,21 +174,21 @@ def end_rounds(failed, phase, whole, keep, ended, length):
         phase[i] = np.uint32(now - reset) if reached else now
 
 
-@hidden
+@lockstep
 def count_cells(context, token, width, cell):
     """Cells of the token counts: the token, or the token in its context."""
     for i in range(token.size):
         cell[i] = np.uint32(np.uint32(width * context[i]) + token[i])
 
 
-@hidden
+@lockstep
 def move_on(context, token, next_context, vocabulary):
     """Set the contexts after the emitted tokens."""
     for i in range(token.size):
         context[i] = next_context[np.uint64(context[i]) * vocabulary + np.uint64(token[i])]
 
 
-@hidden
+@lockstep
 def follow(context, token):
     """Set the contexts after the emitted tokens where these are the contexts."""
     for i in range(token.size):

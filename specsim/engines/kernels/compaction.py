@@ -7,8 +7,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-#: Lists are written in whole registers: room that they need beyond the runs they could hold.
-ROOM = 16
+from specsim.engines.kernels.sizes import ROOM
 
 _I16 = ir.IntType(16)
 _I32 = ir.IntType(32)
@@ -29,7 +28,7 @@ def _broadcast(builder, value):
 
 def _compress(builder, marks, source, target, size, kept=1):
     """Write and count the values (their numbers if `source` is None) whose lowest mark bit is `kept`."""
-    # Looked at when compiling; Numba's cache tells processors apart.
+    # Looked at when compiling; the cache tells processors apart.
     from specsim.engines.cpu import permutes_words
 
     found = cgutils.alloca_once_value(builder, _I64(0))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import boolean, uint32, uint64, void
 
-from specsim.engines.jit import hidden, hidden_inlined, kernel
+from specsim.engines.jit import inlined, kernel, lockstep
 
 ONE = np.uint32(1)
 ZERO = np.uint32(0)
@@ -29,7 +29,7 @@ _ROWS = uint64[:, ::1]
 _TABLE = uint32[:, ::1]
 
 
-@hidden
+@lockstep
 def fill_guide(weights, row, atom_bits, bits, last, entries):
     """Fill one row of a guide and return its shift: words of a cell differ in so many low bits.
 
@@ -74,11 +74,14 @@ def fill_guide(weights, row, atom_bits, bits, last, entries):
 
 
 @kernel(
-    void(_ROWS, _ROWS, _ROWS, boolean, uint32, uint32, _TABLE, _TABLE, _TABLE, _TABLE, _TABLE, uint32[::1])
-)
+    void(
+        _ROWS, _ROWS, _ROWS, boolean, uint32, uint32,
+        _TABLE, _TABLE, _TABLE, _TABLE, _TABLE, uint32[::1], uint64[::1],
+    )
+)  # fmt: skip
 def build_rows(
     draft, accepted, residual, shared, token_bits, bits,
-    last, entries, slides, residual_last, residual_entries, residual_shifts,
+    last, entries, slides, residual_last, residual_entries, residual_shifts, weights,
 ):  # fmt: skip
     """Lay out rows for drafting and testing by one word, and with `shared` for replacing by it.
 
@@ -86,9 +89,10 @@ def build_rows(
     drafted by the words from C_x on, and accepted by the first A_x of them: atom 2 x, the others are 2 x + 1.
     With E the sums of P - A over all tokens before, the rejected words of x slide to the positions from E_x
     on, so that all rejected words together fill 0 .. R - 1, which the guide of `residual` maps to tokens.
+
+    `weights` is working space, two places per token.
     """
     rows, tokens = draft.shape
-    weights = np.empty(2 * tokens, np.uint64)
     for row in range(rows):
         begin = np.uint64(0)
         lost = np.uint64(0)
@@ -107,7 +111,7 @@ def build_rows(
             )
 
 
-@hidden_inlined
+@inlined
 def look_up(entry, word, shift, atom_bits, bits):
     """Return the atom that an entry without mark gives for a word of its cell."""
     width = np.uint32(np.uint32(32) - bits)
@@ -119,11 +123,12 @@ def look_up(entry, word, shift, atom_bits, bits):
     return np.uint32(np.uint32(atom + leap) + ONE) if low > within else atom
 
 
-@hidden_inlined
-def find(last, entries, shift, atom_bits, row, word):
+@inlined
+def find(last, entries, shift, atom_bits, bits, row, word):
     """Return the atom of a word that lies below the sum of the row, by walking from the first of its cell."""
     mask = np.uint32(np.uint32(ONE << np.uint32(atom_bits & _31)) - ONE)
-    atom = np.uint64(entries[row, np.uint64(word) >> np.uint64(shift)] & mask)
+    cell = np.uint64(np.uint64(row) << np.uint64(bits)) | np.uint64(np.uint64(word) >> np.uint64(shift))
+    atom = np.uint64(entries[cell] & mask)
     while np.uint32(word) > last[row, atom + np.uint64(1)]:
         atom += np.uint64(1)
     return atom

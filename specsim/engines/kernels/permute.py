@@ -16,9 +16,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from specsim.engines.jit import kernel, lockstep
-from specsim.engines.kernels.alias_words import PACK, aligned, fill, start, until_carry
+from specsim.engines.kernels.alias_words import fill, start, until_carry
+from specsim.engines.kernels.sizes import ALIAS_BLOCK as BLOCK
+from specsim.engines.kernels.sizes import PACK
 
-BLOCK = 2048
 _GROUP = 64
 #: Rejections are counted in bytes, moved on before they could overflow.
 _FLUSH = 252
@@ -229,26 +230,26 @@ def tail_lanes(runs):
     void(
         uint64, uint64, int64, int64, int64, int64,
         _STATE, uint32, uint8[:, ::1], boolean,
-        _STATE, _STATE, int64[:, ::1], _COUNT, _COUNT,
+        _STATE, _STATE, int64[:, ::1], _COUNT, _COUNT, uint32[:, ::1], _COUNT,
     ),
     distinct=True,
 )  # fmt: skip
 def advance_permuted(
     seed, first_run, runs, begin, end, horizon,
     initial, initial_bits, planes, rooted,
-    row, rejections, token_count, by_step, rejection_count,
+    row, rejections, token_count, by_step, rejection_count, room, met,
 ):  # fmt: skip
     """Do what `specsim.engines.kernels.alias_rejections.advance_rejections` does, with equal results.
 
     Rows are numbered ``token``, and with `rooted` ``token + 8`` for first positions of a round. Planes hold,
-    per step, the lowest bytes of all entries, then the next, to the highest.
+    per step, the lowest bytes of all entries, then the next, to the highest. `room` (`PERMUTE_SPACE`) and
+    `met` (8) are working space.
     """
-    words = aligned(PACK * BLOCK).reshape(PACK, BLOCK)
-    rows = aligned(BLOCK)
-    counts = aligned(BLOCK)
-    base = aligned(BLOCK // 4)
-    marks = aligned(BLOCK // 4)
-    met = np.empty(8, np.int64)
+    words = room[:PACK]
+    rows = room[PACK]
+    counts = room[PACK + 1]
+    base = room[PACK + 2, : BLOCK // 4]
+    marks = room[PACK + 2, BLOCK // 4 : BLOCK // 2]
     tokens = token_count.shape[1]
     first_row = np.uint32(8 if rooted else 0)
     low = 0
@@ -261,19 +262,20 @@ def advance_permuted(
         marks[:] = 0
         counts[:] = 0
         if begin == 0:
-            fill(words, size, seed, run, np.uint64(0))
+            fill(words, 0, size, seed, run, np.uint64(0))
             start(words[0], initial, initial_bits, rows[:size])
             for i in range(size):
                 rows[i] = np.uint32(rows[i] + first_row)
         else:
-            rows[:size] = row[low : low + size]
+            for i in range(size):
+                rows[i] = row[low + i]
             if (begin + 1) % PACK:
-                fill(words, size, seed, run, np.uint64((begin + 1) // PACK))
+                fill(words, 0, size, seed, run, np.uint64((begin + 1) // PACK))
         to_lanes(rows[:padded], base)
         for step in range(begin, end):
             position = step + 1
             if position % PACK == 0:
-                fill(words, size, seed, run, np.uint64(position // PACK))
+                fill(words, 0, size, seed, run, np.uint64(position // PACK))
             table = planes[0 if planes.shape[0] == 1 else step - begin]
             if rooted:
                 by_step[step] += step_rooted(words[position % PACK], table, base, marks, met, groups, tail)
@@ -292,7 +294,8 @@ def advance_permuted(
         if end < horizon:
             rows[:padded] = 0
             from_lanes(base, np.uint32(4), rows[:padded])
-            row[low : low + size] = rows[:size]
+            for i in range(size):
+                row[low + i] = rows[i]
         for i in range(size):
             rejections[low + i] += counts[i]
         if end == horizon:

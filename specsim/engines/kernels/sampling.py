@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.engines.jit import hidden, hidden_inlined
+from specsim.engines.jit import inlined, lockstep
+from specsim.engines.kernels.sizes import BLOCK
 from specsim.engines.philox import word_pairs
-
-#: Runs per block: their state and random words stay in the fast caches.
-BLOCK = 1024
 
 ZERO = np.uint64(0)
 ONE = np.uint64(1)
@@ -20,7 +18,7 @@ _RETRY = np.uint64(1 << 24)
 _RETRIES = 255
 
 
-@hidden_inlined
+@inlined
 def draw(last, guide, shift, row, word):
     """Return the token whose segment holds the 32-bit `word`, and the offset of the word inside the segment.
 
@@ -33,13 +31,13 @@ def draw(last, guide, shift, row, word):
     return token, (word - np.uint64(last[row, token]) - ONE) & LOW
 
 
-@hidden_inlined
+@inlined
 def passes(offset, continuation, threshold):
     """Test 63 bits, the offset of the draft word continued by half a second word, against a threshold."""
     return ((offset << _31) | (continuation >> ONE)) < threshold
 
 
-@hidden_inlined
+@inlined
 def below(word, bound):
     """Map a uniform 64-bit word to [0, bound), exactly uniform among the words that are kept.
 
@@ -57,7 +55,7 @@ def below(word, bound):
     return high, True
 
 
-@hidden_inlined
+@inlined
 def draw_below(total, word, seed, run, position, slot):
     """Map a uniform word to [0, total), by further words of the draw if it is dropped.
 
@@ -76,7 +74,7 @@ def draw_below(total, word, seed, run, position, slot):
     return number, word, 0
 
 
-@hidden
+@lockstep
 def draw_residuals(end, guide, bits, rows, head, low, seed, first_run, listed, position, slot, token):
     """Draw tokens of listed runs from the integer weights whose running sums are ``end[row]``.
 
@@ -98,7 +96,7 @@ def draw_residuals(end, guide, bits, rows, head, low, seed, first_run, listed, p
     return 0
 
 
-@hidden_inlined
+@inlined
 def record_round(block, i, run, length, calls, first, lengths):
     """Note the end of a round of `run`, the i-th of its block, with `length` accepted drafted tokens."""
     lengths[block, length, i] += np.uint32(1)
@@ -107,7 +105,7 @@ def record_round(block, i, run, length, calls, first, lengths):
     calls[run] += np.uint32(1)
 
 
-@hidden_inlined
+@inlined
 def sum_rounds(block, size, first, lengths, length_count, length_square, first_length):
     """Add up the rounds of a block of finished runs by accepted length, and the squares per run."""
     for i in range(size):

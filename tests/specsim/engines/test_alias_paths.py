@@ -84,7 +84,7 @@ def test_permute__does_not_depend_on_threads_chunks_or_stages(algorithm, monkeyp
 
 @permuting
 @pytest.mark.parametrize("rooted", [False, True])
-def test_permute__compares_every_bit_of_the_threshold(rooted):
+def test_permute__compares_every_bit_of_the_threshold(compiled, rooted):
     """Words just below, at and just above thresholds whose bytes are extreme, against the gathering step."""
     import numba
 
@@ -111,14 +111,14 @@ def test_permute__compares_every_bit_of_the_threshold(rooted):
         fraction = np.clip(thresholds[row * 16 + column] + generator.integers(-1, 2, size=128), 0, 2**28 - 1)
         words = (fraction << 4 | column).astype(np.uint32)
         base, marks, met = np.zeros(32, np.uint32), np.zeros(32, np.uint32), np.zeros(8, np.int64)
-        permute.to_lanes(row, base)
+        compiled(permute.to_lanes)(row, base)
         total = step(words, byte_planes(entries[None], layout)[0], base, marks, met, 2, np.uint64(0))
         token, counts = np.zeros(128, np.uint32), np.zeros(128, np.uint32)
         root = np.uint32(layout.root)
-        assert total == step_plain(words, entries, np.uint32(4), root, row, token, counts)
+        assert total == compiled(step_plain)(words, entries, np.uint32(4), root, row, token, counts)
         got_row, got_counts = np.zeros(128, np.uint32), np.zeros(128, np.uint32)
-        permute.from_lanes(base, np.uint32(4), got_row)
-        permute.from_lanes(marks, np.uint32(0), got_counts)
+        compiled(permute.from_lanes)(base, np.uint32(4), got_row)
+        compiled(permute.from_lanes)(marks, np.uint32(0), got_counts)
         assert np.array_equal(got_row, row)
         assert np.array_equal(got_counts, counts)
         assert np.array_equal(met[:7], np.bincount(token, minlength=8)[:7])

@@ -213,7 +213,7 @@ def test_collapse__mixes_exact_and_rounded_rows():
     assert np.array_equal(rejected, [[0, 2**30], [2**31, 0], [0, 0]])
 
 
-def test_step__compares_the_upper_bits_with_the_threshold():
+def test_step__compares_the_upper_bits_with_the_threshold(compiled):
     bits = 4
     masses = np.zeros((1, 16), np.uint64)
     masses[0, [0, 1, 8, 9]] = [2**28 + 7, 5, 2**31, 2**32 - 2**31 - 2**28 - 12]
@@ -223,7 +223,7 @@ def test_step__compares_the_upper_bits_with_the_threshold():
         for fraction in {0, max(threshold - 1, 0), threshold, 2**28 - 1}:
             words = np.array([fraction << bits | column], np.uint32)
             row, token, rejections = (np.zeros(1, np.uint32) for _ in range(3))
-            step_plain(words, entries, np.uint32(bits), np.uint32(100), row, token, rejections)
+            compiled(step_plain)(words, entries, np.uint32(bits), np.uint32(100), row, token, rejections)
             atom = column if fraction < threshold else alias
             assert (token[0], rejections[0]) == (atom & 7, atom >> 3)
             assert row[0] == (atom & 7) + 100 * (atom >> 3)

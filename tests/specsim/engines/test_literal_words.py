@@ -7,6 +7,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -21,8 +22,8 @@ from specsim import (
     simulate,
 )
 from specsim.engines import chain_tables, cpu, literal, plans
-from specsim.engines.kernels import chain_lists, chain_permute, chain_steps, compaction
-from specsim.engines.philox import philox
+from specsim.engines import philox as words_of_counters
+from specsim.engines.kernels import chain_lists, chain_permute, chain_steps, compaction, sizes
 
 ROOT = Path(__file__).resolve().parents[3]
 PATHS = literal.PATHS if cpu.permutes_words() else ("gather",)
@@ -82,7 +83,7 @@ def test_one_word__has_the_joint_law_of_draft_test_and_replacement(compiled, pat
         cells = np.arange(256, dtype=np.uint64) << np.uint64(24)
         words = np.concatenate([cells, cells + 12345, cells + 2**24 - 1]).astype(np.uint32)
         rows = generator.integers(0, tokens, len(words)).astype(np.uint32)
-        token, rejected = (np.zeros(len(words) + compaction.ROOM, np.uint32) for _ in range(2))
+        token, rejected = (np.zeros(len(words) + sizes.ROOM, np.uint32) for _ in range(2))
         if path == "permute":
             permute_step(words, tables.trees[0], rows, token, rejected)
         else:
@@ -105,7 +106,7 @@ def gather_step(compiled, words, tables, rows, token, failed):
     size = len(words)
     bits, token_bits = np.uint32(tables.layout.bits), np.uint32(tables.layout.token_bits)
     compiled(chain_steps.draft_tokens)(
-        words, rows, tables.entries[0].ravel(), np.uint32(token_bits + 1), bits, token[:size], failed[:size]
+        words, rows, tables.entries[0], np.uint32(token_bits + 1), bits, token[:size], failed[:size]
     )
     listed = np.flatnonzero(failed[:size] & 1).astype(np.uint32)
     space = [np.zeros(size, np.uint32) for _ in range(2)]
@@ -117,13 +118,16 @@ def gather_step(compiled, words, tables, rows, token, failed):
 
 
 def permute_step(words, trees, rows, token, failed):
-    import numba
-
     @numba.njit
     def run(words, trees, rows, token, failed):
         chain_permute.step_permuted(words, trees, rows, token, failed, words.size // 16)
 
     run(words, trees, rows, token, failed)
+
+
+@numba.njit
+def philox(c0, c1, c2, c3, k0, k1):
+    return words_of_counters.philox(c0, c1, c2, c3, k0, k1)
 
 
 def four_words(seed, run, first, slot):
@@ -326,8 +330,6 @@ def test_border_word__is_continued_by_a_second_word(compiled):
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 100])
 def test_lists__of_marked_runs(size):
-    import numba
-
     generator = np.random.default_rng(size)
     marks = generator.integers(0, 4, size + 16).astype(np.uint32)
     values = generator.integers(0, 2**32, size + 16).astype(np.uint32)
