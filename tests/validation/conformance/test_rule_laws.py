@@ -322,6 +322,19 @@ def test_typical_acceptance_law_on_fixture_b():
     np.testing.assert_allclose(one_step(lossy.TYPICAL)[0], [0.325, 0.525, 0.1375, 0.0125], atol=1e-12)
 
 
+def test_threshold_of_typical_acceptance_falls_with_the_entropy():
+    # 0.3 exp(-H) is 0.025 for a flat row of 12 tokens and below 0.09 for the second, above it for the third.
+    flat = np.full(12, 1 / 12)
+    bent = np.array([0.2, *[0.1] * 7, 0.05, 0.03, 0.01, 0.01])
+    steep = np.array([0.9, 0.089, 0.011, *[0.0] * 9])
+    for row, least in ((flat, 0.025), (bent, 0.3 * np.exp((bent * np.log(bent)).sum())), (steep, 0.09)):
+        law = lossy.TYPICAL.law(
+            np.broadcast_to(row, (12, 2, 12)), np.broadcast_to(flat, (12, 1, 12)), np.arange(12)[:, None]
+        )
+        assert (law[:, 1].sum(axis=1) == (row > least)).all()
+        assert 0.02 < least <= 0.09
+
+
 @pytest.mark.parametrize(
     ("divergence", "low", "high"), [(0.02, 0.850674, 1.277320), (0.1, 0.673696, 2.241954)]
 )

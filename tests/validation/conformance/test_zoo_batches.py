@@ -19,6 +19,7 @@ from specsim_tests_samplers import (
 
 from specsim.validation.conformance.instances import tree_instance
 from specsim.validation.conformance.rules import lossless
+from specsim.validation.conformance.zoo.sampling import draw
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,22 @@ def test_a_coin_below_one_draws_the_last_token_of_mass_but_in_the_mutant():
         for name, last in (("last-id-at-one", 2), ("ratio", 1)):
             tokens, lengths = verify(EVERY[name].subject, target, draft, np.array([[drafted]]), coins=coins)
             assert tokens[0, lengths[0] - 1] == last
+
+
+def test_draws_never_fall_behind_the_last_token_of_mass():
+    rows = np.array([[0.3, 0.2, 0.0], [0.0, 0.0, 0.1], [0.5, 0.0, 0.0]])
+    assert draw(rows, np.full(3, 1.0)).tolist() == [1, 2, 0]
+    assert draw(rows, np.zeros(3)).tolist() == [0, 2, 0]
+
+
+def test_typical_acceptance_on_flat_rows():
+    rows = np.array([0.2, *[0.1] * 7, 0.05, 0.03, 0.01, 0.01])
+    drafted = np.arange(12)[:, None]
+    target, draft = np.broadcast_to(rows, (12, 2, 12)), np.full((12, 1, 12), 1 / 12)
+    for name in ("typical", "declared-typical"):
+        _, lengths = verify(EVERY[name].subject, target, draft, drafted)
+        law = EVERY[name].subject.rule or EVERY[name].law
+        assert ((lengths == 2) == (law.law(target, draft, drafted)[:, 1].sum(axis=1) == 1)).all()
 
 
 def test_rows_that_are_not_finite():
