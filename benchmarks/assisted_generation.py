@@ -29,6 +29,7 @@ import numpy as np
 
 import specsim
 from benchmarks.timing import pinned
+from specsim.errors import InputError
 from specsim.files import write_text
 
 #: Sequences decoded side by side.
@@ -217,6 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     from specsim.models import load_pair
 
     transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
     if chosen.target is None:
         models = random_checkpoints(chosen.vocabulary)
@@ -254,4 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(f"error: {error}")
