@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ Examples:
   specsim conform transformers-step --junit conform.xml
   specsim conform --mutants --effort quick
 
-Exit codes: 0 lossless (or lossy as declared), 1 biased, broken or not the declared rule, 2 usage or bad input,
-3 undecided within the budget, 130 interrupted.
+Exit codes: 0 lossless (or lossy as declared), 1 biased, broken or not the declared rule, 2 usage or bad
+input, 3 undecided within the budget, 130 interrupted.
 """
 
 
@@ -36,34 +37,52 @@ Exit codes: 0 lossless (or lossy as declared), 1 biased, broken or not the decla
 @click.argument("target", required=False)
 @click.option("--protocol", type=click.Choice(("step", "draft-and-verify", "decoder", "tree")),
               help="Default: read off the parameters.")  # fmt: skip
-@click.option("--rule", metavar="NAME", help="The rule it claims to follow. Default: its output alone is judged.")
+@click.option(
+    "--rule", metavar="NAME", help="The rule it claims to follow. Default: its output alone is judged."
+)
 @click.option("--effort", type=click.Choice(_EFFORTS), default="standard", show_default=True)
-@click.option("--eps", type=float, metavar="TV", help="Total variation distance to certify. Default: the effort's.")
-@click.option("--alpha", type=float, default=1e-6, show_default=True, help="False alarms of all checks together.")
+@click.option(
+    "--eps", type=float, metavar="TV", help="Total variation distance to certify. Default: the effort's."
+)
+@click.option(
+    "--alpha", type=float, default=1e-6, show_default=True, help="False alarms of all checks together."
+)
 @click.option("--delta", type=float, default=1e-3, show_default=True, help="Error of the certificate.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--budget", type=float, metavar="SECONDS", help="Time for each sampler. Default: the effort's.")
-@click.option("--check", "checks", multiple=True, metavar="NAME", help="Run only this check; may be repeated.")
-@click.option("--dtype", "dtypes", multiple=True, metavar="TYPE", help="Types of rows it takes; may be repeated.")
+@click.option(
+    "--check", "checks", multiple=True, metavar="NAME", help="Run only this check; may be repeated."
+)
+@click.option(
+    "--dtype", "dtypes", multiple=True, metavar="TYPE", help="Types of rows it takes; may be repeated."
+)
 @click.option("--inputs", type=click.Choice(("probabilities", "logits")))
 @click.option("--framework", type=click.Choice(("numpy", "torch")))
 @click.option("--max-batch", type=Count(), metavar="N", help="The most rows of one call.")
 @click.option("--max-vocabulary", type=Count(), metavar="N")
-@click.option("--draft", type=click.Choice(("required", "optional", "never")), help="Whether it takes draft rows.")
+@click.option(
+    "--draft", type=click.Choice(("required", "optional", "never")), help="Whether it takes draft rows."
+)
 @click.option("--expect-failure", "expected", multiple=True, metavar="CHECK=REASON",
               help="A failure that is known; passing is then a failure.")  # fmt: skip
-@click.option("--plan", is_flag=True, help="Say what would be checked and what it would catch; sample nothing.")
+@click.option(
+    "--plan", is_flag=True, help="Say what would be checked and what it would catch; sample nothing."
+)
 @click.option("--list", "listing", is_flag=True, help="List checks, rules and built-in adapters.")
 @click.option("--mutants", is_flag=True, help="Run wrong samplers and unusual right ones: the kill matrix.")
 @click.option("--peers", is_flag=True, help="With --mutants: peers' published tests beside ours.")
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write one page.")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write one page."
+)
+@click.option(
+    "--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML."
+)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def conform(target: str | None, **options: Any) -> int:
     """Test whether a sampler is lossless, or follows the rule that it declares.
 
-    Says *biased* (how, by how much, and which known bug it looks like), or *lossless to within TV eps at confidence
-    1 - delta* on the instances tested.
+    Says *biased* (how, by how much, and which known bug it looks like), or *lossless to within TV eps at
+    confidence 1 - delta* on the instances tested.
     """
     if options["listing"]:
         return _list(options["as_json"])
@@ -132,11 +151,12 @@ def _subjects(target: str, options: dict[str, Any]) -> tuple[Any, ...]:
         return load_subjects(target, **fields)
     if target in adapter_names():
         if fields:
-            raise InputError(f"target {target} is built in and declares its own {', '.join(fields)}; leave these out")
+            raise InputError(
+                f"target {target} is built in and declares its own {', '.join(fields)}; leave these out"
+            )
         return adapter_subjects(target)
-    raise InputError(
-        f"target is {target!r}; write module:callable or file.py:callable, or one of {', '.join(adapter_names())}"
-    )
+    names = ", ".join(adapter_names())
+    raise InputError(f"target is {target!r}; write module:callable or file.py:callable, or one of {names}")
 
 
 def _origin(target: str, subject: Any, subjects: tuple[Any, ...], options: dict[str, Any]) -> str:
@@ -158,8 +178,6 @@ def _expected(text: str) -> tuple[str, str]:
 def _tell(result: Any) -> None:
     from specsim.validation.conformance.report_text import SIGNS
 
-    import sys
-
     if sys.stderr.isatty():
         click.echo(f"{SIGNS[result.status]} {result.name} ({result.seconds:.1f} s)", err=True)
 
@@ -168,14 +186,18 @@ def _show_report(report: Any) -> None:
     from rich.table import Table
 
     from specsim.validation.conformance.report_text import SIGNS, power_of_ten, report_lines
+    from specsim.validation.conformance.results import CheckStatus
 
     table = Table(title=f"{report.subject.name} ({report.subject.protocol})", title_justify="left")
     for column in ("", "check", "kind"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for column in ("observations", "evidence", "catches TV", "certified TV", "s"):
-        table.add_column(column, justify="right")
-    table.add_column("note", overflow="fold")
+        table.add_column(column, justify="right", no_wrap=True)
+    left_out: dict[str, list[str]] = {}
     for check in report.checks:
+        if check.status is CheckStatus.SKIPPED:
+            left_out.setdefault(check.reason, []).append(check.name)
+            continue
         table.add_row(
             SIGNS[check.status],
             check.name,
@@ -185,9 +207,10 @@ def _show_report(report: Any) -> None:
             "" if math.isnan(check.catches) else f"{check.catches:.3f}",
             "" if math.isnan(check.certified) else f"{check.certified:.4f}",
             f"{check.seconds:.1f}",
-            check.reason if check.status.value in ("skipped", "undecided") else "",
         )
     show(table)
+    for reason, names in left_out.items():
+        click.echo(f"left out: {', '.join(names)}: {reason}")
     for line in report_lines(report):
         click.echo(line)
 
@@ -213,8 +236,8 @@ def _plan(subjects: tuple[Any, ...], options: dict[str, Any]) -> int:
         document.append({
             "subject": subject.name,
             "checks": [
-                {"name": check.name, "title": check.title, "kind": check.kind, "observations": planned, "catches": power}
-                for check, planned, power in rows
+                {"name": item.name, "kind": item.kind, "observations": planned, "catches": power}
+                for item, planned, power in rows
             ],
             "skipped": [{"name": check.name, "reason": reason} for check, reason in session.skipped],
         })  # fmt: skip
@@ -243,12 +266,12 @@ def _list(as_json: bool) -> int:
     from specsim.validation.conformance.checks import all_checks
     from specsim.validation.conformance.rules import all_rules, all_tree_rules
 
-    rules = [*all_rules(), *all_tree_rules()]
+    rules: list[Any] = [*all_rules(), *all_tree_rules()]
     if as_json:
         show_json({
             "checks": [
-                {"name": c.name, "title": c.title, "kind": c.kind, "protocols": c.protocols, "catches": c.catches}
-                for c in all_checks()
+                {"name": item.name, "title": item.title, "kind": item.kind, "protocols": item.protocols}
+                for item in all_checks()
             ],
             "rules": [
                 {"name": r.name, "title": r.title, "source": r.source, "lossless": r.lossless} for r in rules

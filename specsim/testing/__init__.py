@@ -1,4 +1,4 @@
-"""Test a speculative sampler: is it really lossless?
+"""Tests of speculative samplers: is it really lossless.
 
 One generator of plain functions, three ways to use it: `check_sampler` runs them and returns a report,
 `checks_for` gives them one by one, `parametrize_with_checks` hands them to pytest. Names are loaded on use.

@@ -43,13 +43,14 @@ class Caller:
         What is called.
     seed
         Where its seeds begin; every call takes the next one.
-    calls, seconds
-        How many calls were made, and the time spent in them.
+    calls, rows, seconds
+        How many calls were made, of how many rows together, and the time spent in them.
     """
 
     subject: Subject
     seed: int
     calls: int = 0
+    rows: int = 0
     seconds: float = 0.0
     deadline: float | None = None
     _torch: Any = field(default=None, repr=False)
@@ -109,9 +110,7 @@ class Caller:
             try:
                 import torch
             except ImportError as error:
-                raise InputError(
-                    f"subject {self.subject.name} wants torch tensors; install torch"
-                ) from error
+                raise InputError(f"subject {self.subject.name} wants torch tensors; install torch") from error
             self._torch = torch
         return self._torch
 
@@ -139,6 +138,7 @@ class Caller:
         """
         tokens = np.empty((len(drafted), drafted.shape[1] + 1), dtype=np.int64)
         lengths = np.empty(len(drafted), dtype=np.int64)
+        self.rows += len(drafted)
         for part in self._parts(len(drafted)):
             rows = None if draft is None else self.give(draft[part], dtype)
             extra = _part_of(options, part, self.give_integers, self.give)
@@ -154,6 +154,7 @@ class Caller:
         self, models: Any, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Integers, Integers, Integers]:
         """Draft and verify once; return drafted tokens, tokens and lengths."""
+        self.rows += models.batch
         result = self.call(models, seed=seed, **(options or {}))
         if not isinstance(result, tuple | list) or len(result) != 3:
             raise ContractError(f"returned {_kind(result)}; return (drafted, tokens, lengths)")
@@ -176,6 +177,7 @@ class Caller:
         depth = int(tree_depths(parents).max())
         emitted = np.empty((len(tokens), depth + 1), dtype=np.int64)
         lengths = np.empty(len(tokens), dtype=np.int64)
+        self.rows += len(tokens)
         for part in self._parts(len(tokens)):
             result = self.call(
                 parents.copy(),
@@ -201,6 +203,7 @@ class Caller:
         """Write texts; return tokens and, where the subject tells them, accepted lengths per round."""
         texts = np.empty((len(prompts), new_tokens), dtype=np.int64)
         accepted: list[list[int]] | None = []
+        self.rows += len(prompts)
         for part in self._parts(len(prompts)):
             result = self.call(
                 models, self.give_integers(prompts[part]), new_tokens, seed=seed, **(options or {})
@@ -301,7 +304,8 @@ def _checked_rounds(rounds: Any, batch: int, draft_length: int, new_tokens: int)
             raise ContractError(f"accepted lengths of row {row} are {values}; they are 0..{draft_length}")
         if sum(values) + len(values) < new_tokens:
             raise ContractError(
-                f"accepted lengths of row {row} account for {sum(values) + len(values)} of {new_tokens} tokens"
+                f"accepted lengths of row {row} account for {sum(values) + len(values)} tokens"
+                f" of {new_tokens}"
             )
     return listed
 

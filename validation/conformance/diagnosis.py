@@ -65,7 +65,7 @@ def suspects_of(lab: Laboratory) -> tuple[Suspect, ...]:
     return tuple(found)
 
 
-def _base(lab: Laboratory, laws: dict, scores: dict[str, float]) -> float:  # type: ignore[type-arg]
+def _base(lab: Laboratory, laws: dict, scores: dict[str, float]) -> float:
     rule = lab.rule
     if rule is not None and rule.name in scores:
         return scores[rule.name]
@@ -81,7 +81,9 @@ def _log_likelihood(counts: np.ndarray, table: np.ndarray, own: bool) -> float:
     return float((counts[seen] * np.log(law[seen])).sum())
 
 
-def _fits(counts: np.ndarray, table: np.ndarray, vocabulary: int, draft_length: int, tolerance: float) -> bool:
+def _fits(
+    counts: np.ndarray, table: np.ndarray, vocabulary: int, draft_length: int, tolerance: float
+) -> bool:
     views = Views(vocabulary, draft_length)
     for view in (views.outcome, views.acceptance, views.residual, views.drafted):
         laws, reachable = normalised(np.asarray(view(table), dtype=np.float64))

@@ -46,7 +46,7 @@ class Evidence:
     Parameters
     ----------
     null
-        Laws, shape ``(strata, cells)``; every row sums to 1. A count where the null is 0 is infinite evidence.
+        Laws, ``(strata, cells)``; every row sums to 1. A count where the null is 0 is infinite evidence.
     alternatives
         Named laws of the same shape. The ratio against each is most powerful when it is the truth.
     partitions
@@ -101,7 +101,7 @@ class Evidence:
 
     def _partition(self, groups: Integers) -> tuple[Integers, Floats]:
         table = np.broadcast_to(np.asarray(groups, dtype=np.int64), self.null.shape)
-        return table, _grouped(self.null, table, int(table.max()) + 1)
+        return table, np.asarray(_grouped(self.null, table, int(table.max()) + 1), dtype=np.float64)
 
     @property
     def strata(self) -> int:
@@ -139,7 +139,10 @@ class Evidence:
             views.append(("some stratum", _log_mean(by_stratum)))
             if self.strata > 1:
                 views.append(("all strata", float(by_stratum.sum())))
-        parts = [_dirichlet(_grouped(table, groups, law.shape[1]), law) for groups, law in self.partitions]
+        parts = [
+            _dirichlet(np.asarray(_grouped(table, groups, law.shape[1]), dtype=np.int64), law)
+            for groups, law in self.partitions
+        ]
         if parts:
             single = np.array([_log_mean(part) for part in parts])
             joint = np.array([part.sum() for part in parts])
@@ -162,11 +165,12 @@ class Evidence:
         Returns
         -------
         float
-            If the strata's laws differ from the null's by total variation distances whose average, weighted by
-            the observations, is at least this (with very many cells: distances of the lumped laws), the e-value exceeds the threshold with probability at least
-            ``1 - miss``; 1 when nothing can be promised. Finite-sample: the empirical laws are at least as far
-            from the null on average (Jensen) and concentrate (bounded differences), the relative entropy is at
-            least twice the squared distance (Pinsker), and a Dirichlet mixture loses at most its regret.
+            If the strata's laws differ from the null's by total variation distances whose average, weighted
+            by the observations, is at least this (with very many cells: distances of the lumped laws), the
+            e-value exceeds the threshold with probability at least ``1 - miss``; 1 when nothing can be
+            promised. Finite-sample: the empirical laws are at least as far from the null on average (Jensen)
+            and concentrate (bounded differences), the relative entropy is at least twice the squared distance
+            (Pinsker), and a Dirichlet mixture loses at most its regret.
         """
         sizes = np.asarray(samples, dtype=np.float64)
         total = float(sizes.sum())
@@ -252,18 +256,31 @@ def samples_for_bound(cells: int, eps: float, delta: float) -> int:
     return math.ceil((root / eps) ** 2)
 
 
-def _dirichlet(table: Integers, laws: Floats) -> Floats:
-    """Return, for each stratum, log of the Dirichlet (1/2, ...) mixture likelihood over the null's."""
+def log_dirichlet(table: Integers, support: NDArray[np.bool_] | None = None) -> Floats:
+    """Return, for each stratum, the log likelihood of counts under the Dirichlet (1/2, ...) mixture.
+
+    Parameters
+    ----------
+    table
+        Counts, shape ``(strata, cells)``.
+    support
+        Cells that can occur, same shape. Defaults to None: all.
+    """
     from scipy.special import gammaln
 
+    possible = np.ones(table.shape, dtype=bool) if support is None else support
+    cells = possible.sum(axis=1)
+    entries = np.where(possible & (table > 0), gammaln(table + 0.5) - _LOG_SQRT_PI, 0.0)
+    values: Floats = gammaln(cells / 2) - gammaln(cells / 2 + table.sum(axis=1)) + entries.sum(axis=1)
+    return values
+
+
+def _dirichlet(table: Integers, laws: Floats) -> Floats:
+    """Return, for each stratum, log of the Dirichlet (1/2, ...) mixture likelihood over the null's."""
     positive = laws > 0
-    cells = positive.sum(axis=1)
-    sizes = table.sum(axis=1)
-    with np.errstate(divide="ignore"):
-        logs = np.where(positive, np.log(np.where(positive, laws, 1.0)), 0.0)
-    entries = np.where(positive & (table > 0), gammaln(table + 0.5) - _LOG_SQRT_PI - table * logs, 0.0)
-    values = gammaln(cells / 2) - gammaln(cells / 2 + sizes) + entries.sum(axis=1)
-    result: Floats = np.where(cells > 1, values, 0.0)
+    logs = np.where(positive, np.log(np.where(positive, laws, 1.0)), 0.0)
+    values = log_dirichlet(table, positive) - (table * logs).sum(axis=1)
+    result: Floats = np.where(positive.sum(axis=1) > 1, values, 0.0)
     return result
 
 

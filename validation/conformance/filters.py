@@ -33,7 +33,7 @@ def tempered(rows: Floats, temperature: float) -> Floats:
 
 def top_k(rows: Floats, count: int) -> Floats:
     """Keep the `count` likeliest tokens of each row, and all that tie with the last of them."""
-    if not 1 <= count:
+    if not count >= 1:
         raise InputError(f"top_k is {count}; give a whole number of at least 1")
     if count >= rows.shape[-1]:
         return rows

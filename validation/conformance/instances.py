@@ -76,9 +76,7 @@ class Instance:
         """Continue texts ``(count, n)`` by the target up to `length` tokens."""
         return self._draw(rng, tokens, length, self.target)
 
-    def _draw(
-        self, rng: np.random.Generator, tokens: Integers, length: int, rows: Floats | None
-    ) -> Integers:
+    def _draw(self, rng: np.random.Generator, tokens: Integers, length: int, rows: Floats | None) -> Integers:
         table = self.draft if rows is None else rows
         begun = tokens.shape[1]
         full = np.zeros((tokens.shape[0], length), dtype=np.int64)
@@ -236,7 +234,12 @@ def dyadic_rows(stream: Stream, shape: tuple[int, int], *, sharpness: float, uni
 
 
 def tree_instance(
-    seed: int, *, vocabulary: int = 4, draft_length: int = 3, sharpness: float = 1.0, name: str = "rows by prefix"
+    seed: int,
+    *,
+    vocabulary: int = 4,
+    draft_length: int = 3,
+    sharpness: float = 1.0,
+    name: str = "rows by prefix",
 ) -> Instance:
     """Return rows that depend on the whole prefix, all different, with residuals of two atoms and more.
 
@@ -271,7 +274,7 @@ def chain_instance(
 
 def telling_rows(stream: Stream, shape: tuple[int, int], sharpness: float) -> tuple[Floats, Floats]:
     """Draw pairs of rows until each tells bugs apart; see `tree_instance`."""
-    contexts, vocabulary = shape
+    vocabulary = shape[1]
     target = dyadic_rows(stream, shape, sharpness=sharpness)
     draft = dyadic_rows(stream, shape, sharpness=sharpness)
     atoms = 2 if vocabulary >= 4 else 1

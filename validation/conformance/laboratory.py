@@ -158,10 +158,8 @@ class Laboratory:
     @cached_property
     def main_instance(self) -> Instance:
         """Rows that depend on the whole prefix; decoders get a chain of order 2."""
-        options = {"vocabulary": self.vocabulary, "draft_length": self.draft_length}
-        if self.subject.protocol == "decoder":
-            return chain_instance(self.instance_seed, **options)
-        return tree_instance(self.instance_seed, **options)
+        build = chain_instance if self.subject.protocol == "decoder" else tree_instance
+        return build(self.instance_seed, vocabulary=self.vocabulary, draft_length=self.draft_length)
 
     @property
     def instance_seed(self) -> int:

@@ -122,6 +122,15 @@ class Bench:
         tokens, lengths = self.caller.step(target, given, chosen, options=options, check=False)
         return chosen, tokens, lengths
 
+    def decode(self, instance: Instance, prompt_token: int, texts: int, length: int) -> Integers:
+        """Write texts after one prompt token, with a decoder."""
+        from specsim.validation.conformance.checks.decoder import decoder_models
+
+        self.samples += texts
+        models = decoder_models(self.caller, instance)
+        written, _ = self.caller.decode(models, np.full((texts, 1), prompt_token), length)
+        return written
+
     def counts(self, values: Integers, vocabulary: int) -> Integers:
         """Count tokens; one outside of the vocabulary fails the test."""
         inside = (values >= 0) & (values < vocabulary)
@@ -130,12 +139,18 @@ class Bench:
 
 
 def run_test(
-    subject: Subject, seed: int, test: Callable[[Bench], None], *, vocabulary: int, draft_length: int
+    subject: Subject,
+    seed: int,
+    test: Callable[[Bench], None],
+    *,
+    vocabulary: int,
+    draft_length: int,
+    protocols: Sequence[str] = ("step", "draft-and-verify"),
 ) -> PeerOutcome:
     """Run a test; a failed assertion, like an exception of the subject, rejects."""
     begin = time.perf_counter()
     unable = ""
-    if subject.protocol not in ("step", "draft-and-verify"):
+    if subject.protocol not in protocols:
         unable = f"not for protocol {subject.protocol}"
     elif vocabulary > (subject.max_vocabulary or vocabulary):
         unable = f"needs {vocabulary} tokens; the subject takes {subject.max_vocabulary}"

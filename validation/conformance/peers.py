@@ -101,10 +101,11 @@ def smell_tester(subject: Subject, seed: int) -> PeerOutcome:
     random pairs of laws of one token out of at most ten. Each by chi-square on 1000 outputs with 1e-50 added
     to every probability; fails at p < 1e-7, and stops there. The statistic is the largest -log10 p.
 
-    The original drives whole generators through mock networks. Here single tokens are the first token of a
-    verification with draft length 1, and texts are written by rounds of verification that draft all missing
-    tokens; the bonus row after the third token is uniform and its token is cut off, where the original's
-    networks end the text. Random pairs with a single token are left out: nothing is random in them.
+    The original drives whole generators through mock networks, and so are decoders driven here, but a batch
+    at a time; their texts are cut where the original's networks end them (the rows behind are uniform). With
+    a subject that verifies, single tokens are the first token of a verification with draft length 1, and
+    texts are written by rounds of verification that draft all missing tokens. Random pairs with a single
+    token are left out: nothing is random in them.
     """
 
     def test(bench: Bench) -> None:
@@ -117,11 +118,15 @@ def smell_tester(subject: Subject, seed: int) -> PeerOutcome:
             pairs.append(tuple(softmax(3 * bench.rng.random((2, size)))))
         for trial, (target, draft) in enumerate(pairs):
             if len(target) > 1:
-                instance = same_rows(target, draft, 1)
-                _, tokens, _ = bench.verify([instance], np.zeros(1000, dtype=np.int64))
+                if bench.subject.protocol == "decoder":
+                    tokens = bench.decode(same_rows(target, draft, 3), 0, 1000, 3)
+                else:
+                    instance = same_rows(target, draft, 1)
+                    _, tokens, _ = bench.verify([instance], np.zeros(1000, dtype=np.int64))
                 _smell(bench, tokens[:, 0], target, f"pair {trial}")
 
-    return run_test(subject, seed, test, vocabulary=10, draft_length=3)
+    protocols = ("step", "draft-and-verify", "decoder")
+    return run_test(subject, seed, test, vocabulary=10, draft_length=3, protocols=protocols)
 
 
 def _smell(bench: Bench, outputs: Integers, law: Floats, where: str) -> None:
@@ -135,34 +140,36 @@ def _smell(bench: Bench, outputs: Integers, law: Floats, where: str) -> None:
 
 
 def _texts(bench: Bench, target: Floats, draft: Floats) -> Integers:
-    """Write 1000 texts of three tokens in rounds; return their numbers in base 3."""
-    table = prefix_contexts(3, 3)
+    """Write 1000 texts of three tokens; return their numbers in base 3."""
+    # The last context stands before the prompt; contexts of texts are numbered level by level, in base 3.
+    before = (3**4 - 1) // 2
+    table = np.concatenate([prefix_contexts(3, 3), np.zeros((1, 3), dtype=np.int64)])
     rows = []
     for law in (target, draft):
         levels = [law.reshape(3**n, 3, -1).sum(axis=2) for n in range(3)]
         levels = [level / level.sum(axis=1, keepdims=True) for level in levels]
-        rows.append(np.concatenate([*levels, np.full((27, 3), 1 / 3)]))
+        rows.append(np.concatenate([*levels, np.full((28, 3), 1 / 3)]))
+
+    def starting(context: int, draft_length: int) -> Instance:
+        return Instance(
+            name="texts",
+            target=rows[0],
+            draft=rows[1],
+            next_context=table,
+            start=context,
+            draft_length=draft_length,
+        )
+
+    if bench.subject.protocol == "decoder":
+        return number(bench.decode(starting(before, 3), 0, 1000, 3), 3)
     texts = np.full((1000, 3), -1, dtype=np.int64)
     written = np.zeros(1000, dtype=np.int64)
     for begun in range(3):
         here = np.flatnonzero(written == begun)
         if len(here) == 0:
             continue
-        # Contexts are numbered level by level, texts of one length in base 3.
-        starts = (3**begun - 1) // 2 + np.arange(3**begun)
-        instances = [
-            Instance(
-                name="texts",
-                target=rows[0],
-                draft=rows[1],
-                next_context=table,
-                start=int(start),
-                draft_length=3 - begun,
-            )
-            for start in starts
-        ]
-        which = number(texts[here, :begun], 3)
-        _, tokens, lengths = bench.verify(instances, which)
+        instances = [starting((3**begun - 1) // 2 + text, 3 - begun) for text in range(3**begun)]
+        _, tokens, lengths = bench.verify(instances, number(texts[here, :begun], 3))
         bench.fail_unless(((lengths >= 1) & (lengths <= tokens.shape[1])).all(), "a length out of range")
         for j in range(3 - begun):
             more = here[lengths > j]

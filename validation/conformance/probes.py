@@ -109,7 +109,9 @@ class StepProbe:
         self.texts = np.zeros((len(self.instances), self.vocabulary**self.length), dtype=np.int64)
         filters = {key: self.options[key] for key in ("temperature", "top_k", "top_p") if key in self.options}
         #: What drafts are drawn from, texts continued by, and laws computed with.
-        self.effective = [item.mapped(lambda rows: filtered(rows, filters), item.name) for item in self.instances]
+        self.effective = [
+            item.mapped(lambda rows: filtered(rows, filters), item.name) for item in self.instances
+        ]
 
     def sample(self, count: int) -> None:
         """Verify about `count` more drafts."""
@@ -167,9 +169,7 @@ class StepProbe:
             rows = which == index
             if rows.any():
                 full = instance.complete(self.rng, tokens[rows], lengths[rows], self.length)
-                self.texts[index] += np.bincount(
-                    number(full, self.vocabulary), minlength=self.texts.shape[1]
-                )
+                self.texts[index] += np.bincount(number(full, self.vocabulary), minlength=self.texts.shape[1])
         self.total += len(tokens)
 
 

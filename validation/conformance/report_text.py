@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 
-from specsim.validation.conformance.results import CheckResult, CheckStatus, ConformanceReport, Suspect
+from specsim.validation.conformance.results import (
+    CheckResult,
+    CheckStatus,
+    ConformanceReport,
+    Suspect,
+    Verdict,
+)
 
 #: One sign for each status.
 SIGNS = {
@@ -17,20 +23,33 @@ SIGNS = {
     CheckStatus.UNEXPECTED_PASS: "✗",
 }
 
+#: Failures that are told in full.
+TOLD_IN_FULL = 3
+
 _BAD = (CheckStatus.FAILED, CheckStatus.ERROR, CheckStatus.UNEXPECTED_PASS)
 
 
 def report_lines(report: ConformanceReport) -> list[str]:
     """Return the verdict, every check that did not pass with its evidence, and the diagnosis."""
     lines = [f"{report.subject.name}: {report.sentence}"]
+    told = 0
     for check in report.checks:
         if check.status in _BAD or check.status is CheckStatus.UNDECIDED:
-            lines.extend(check_lines(check))
-    if report.suspects and report.exit_code == 1:
-        lines.append("the outcomes of the main experiment look like (powers of ten against what was expected):")
+            whole = check_lines(check)
+            # One cause shows in many checks: the first ones are told in full.
+            lines.extend(whole if told < TOLD_IN_FULL or check.kind == "contract" else _short(whole))
+            told += 1
+    if report.suspects and report.verdict in (Verdict.BIASED, Verdict.OTHER_RULE):
+        lines.append(
+            "the outcomes of the main experiment look like (powers of ten against what was expected):"
+        )
         lines.extend(f"  {suspect_line(suspect)}" for suspect in report.suspects)
     lines.append(settings_line(report))
     return lines
+
+
+def _short(lines: list[str]) -> list[str]:
+    return [line for line in lines if ": observed " not in line]
 
 
 def check_lines(check: CheckResult) -> list[str]:
@@ -60,16 +79,15 @@ def suspect_line(suspect: Suspect) -> str:
     """Return a known law and how it fits, in one line."""
     kind = "lossless rule" if suspect.lossless else "known bug or lossy rule"
     fits = "agrees with the data" if suspect.fits else "does not agree either"
-    return (
-        f"{power_of_ten(suspect.log10_ratio):>9} {suspect.name} ({kind}; {fits}): {suspect.title} [{suspect.source}]"
-    )
+    head = f"{power_of_ten(suspect.log10_ratio):>9} {suspect.name} ({kind}; {fits})"
+    return f"{head}: {suspect.title} [{suspect.source}]"
 
 
 def settings_line(report: ConformanceReport) -> str:
     """Return how the error rates were set."""
     return (
-        f"false alarms at most {report.alpha:g} over all checks, whenever they stop; certificate at confidence "
-        f"{1 - report.delta:g}; effort {report.effort}, seed {report.seed}, {report.seconds:.1f} s"
+        f"false alarms at most {report.alpha:g} over all checks, whenever they stop; certificate"
+        f" at confidence {1 - report.delta:g}; effort {report.effort}, seed {report.seed}, {report.seconds:.1f} s"
     )
 
 

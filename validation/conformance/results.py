@@ -46,6 +46,8 @@ class Deviation:
         The law's probability.
     low, high
         Exact binomial interval of the observed frequency at the check's level.
+    gain
+        Logarithm of the largest likelihood of the cell's count over that under the law.
     """
 
     where: str
@@ -54,6 +56,7 @@ class Deviation:
     expected: float
     low: float
     high: float
+    gain: float = 0.0
 
     @property
     def frequency(self) -> float:
@@ -128,9 +131,9 @@ class CheckResult:
         Average total variation distance that the planned observations catch with probability 0.999, stated
         before sampling; NaN for exact checks.
     certified
-        Upper bound of the distance of the law from the one expected, at the report's confidence; NaN for none.
-    calls, seconds
-        Calls of the subject, and time spent.
+        Upper bound of the law's distance from the one expected, at the report's confidence; NaN for none.
+    calls, rows, seconds
+        Calls of the subject for this check alone, their rows together, and time spent.
     deviations, suspects, looks_like, picture
         Where it failed: the worst cells, known laws by likelihood, the best alternatives of the check itself,
         and a picture of the laws.
@@ -150,6 +153,7 @@ class CheckResult:
     catches: float = math.nan
     certified: float = math.nan
     calls: int = 0
+    rows: int = 0
     seconds: float = 0.0
     deviations: tuple[Deviation, ...] = ()
     suspects: tuple[Suspect, ...] = ()
@@ -203,8 +207,8 @@ class ConformanceReport:
 
     @property
     def samples(self) -> int:
-        """Observations of all checks; those that share an experiment count once each."""
-        return sum(check.samples for check in self.checks)
+        """Rows that the subject verified or wrote in all."""
+        return sum(check.rows for check in self.checks)
 
     @property
     def verdict(self) -> Verdict:
@@ -254,7 +258,9 @@ class ConformanceReport:
         if verdict is Verdict.OTHER_RULE:
             return f"does not follow its declared rule ({failed}); nothing found against its output{within}"
         if verdict is Verdict.BROKEN:
-            return f"broken: {', '.join(part for part in (failed, errors) if part)}"
+            lawful = any(c.kind == "output" and c.status is CheckStatus.PASSED for c in self.checks)
+            rest = f"; nothing found against its output{within}" if lawful and not errors else ""
+            return f"broken: {', '.join(part for part in (failed, errors) if part)}{rest}"
         open_checks = ", ".join(check.name for check in self.with_status(CheckStatus.UNDECIDED))
         why = "interrupted" if self.interrupted else open_checks or "no check judged its output"
         return f"undecided: {why}"

@@ -114,10 +114,10 @@ class Session:
         return self.laboratory.log_threshold(self.alpha, len(self.checks))
 
     def plan(self) -> list[tuple[Check, int, float]]:
-        """Return (check, observations planned, distance caught with probability 0.999); nothing is sampled."""
+        """Return (check, observations planned, distance caught with probability 0.999), sampling nothing."""
         rows = []
         for check in self.checks:
-            procedure = self.laboratory.keep(f"check {check.name}", lambda check=check: check.make(self.laboratory))
+            procedure = self._procedure(check)
             if isinstance(procedure, Statistical):
                 rows.append((check, procedure.planned, procedure.catches(self.log_threshold)))
             else:
@@ -130,7 +130,7 @@ class Session:
         rest = max(self.budget - self._spent, 0.0)
         # Nobody knows how long the others take; early checks may use more than their share.
         allowed = min(rest, max(2 * rest * check.weight / max(self._open, check.weight), 1.0))
-        calls_before = sum(caller.calls for caller in self.laboratory.callers)
+        calls_before, rows_before = self._used()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -144,13 +144,25 @@ class Session:
         elapsed = time.monotonic() - begin
         self._spent += elapsed
         self._open -= check.weight
-        calls = sum(caller.calls for caller in self.laboratory.callers) - calls_before
+        calls, rows = self._used()
         command = self._command(check) if result.status in _TELLING else ""
-        return dataclasses.replace(result, seconds=elapsed, calls=calls, command=command)
+        return dataclasses.replace(
+            result, seconds=elapsed, calls=calls - calls_before, rows=rows - rows_before, command=command
+        )
+
+    def _used(self) -> tuple[int, int]:
+        callers = self.laboratory.callers
+        return sum(caller.calls for caller in callers), sum(caller.rows for caller in callers)
+
+    def _procedure(self, check: Check) -> Statistical | Exact:
+        made: Statistical | Exact = self.laboratory.keep(
+            f"check {check.name}", lambda: check.make(self.laboratory)
+        )
+        return made
 
     def _run(self, check: Check, deadline: float) -> CheckResult:
         lab = self.laboratory
-        procedure = lab.keep(f"check {check.name}", lambda: check.make(lab))
+        procedure = self._procedure(check)
         for caller in lab.callers:
             caller.deadline = deadline
         if isinstance(procedure, Exact):
@@ -368,5 +380,3 @@ def _why(status: CheckStatus, procedure: Statistical, catches: float) -> str:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
-
-

@@ -213,7 +213,8 @@ def _import(source: str) -> Any:
             raise InputError(f"target file {source} is missing; check the path")
         name = os.path.splitext(os.path.basename(source))[0]
         specification = importlib.util.spec_from_file_location(name, source)
-        assert specification is not None and specification.loader is not None
+        assert specification is not None
+        assert specification.loader is not None
         module = importlib.util.module_from_spec(specification)
         sys.modules[name] = module
         try:

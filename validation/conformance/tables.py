@@ -1,4 +1,4 @@
-"""Laws and counts of verification steps as tables (drafted path, accepted length, final token), and views of them.
+"""Laws and counts of verification steps as tables (path, accepted length, final token), and views of them.
 
 The same view of a table of probabilities gives the null of a check, and of a table of counts its observation.
 """

@@ -73,14 +73,15 @@ class WideProbe:
 def make_wide(lab: Laboratory) -> Statistical:
     """Build the procedure of the check ``wide-vocabulary``."""
     vocabulary = min(lab.effort.widest, lab.subject.max_vocabulary or lab.effort.widest)
-    instance = wide_instance(
-        lab.instance_seed, vocabulary=vocabulary, draft_length=min(2, lab.draft_length)
-    )
+    instance = wide_instance(lab.instance_seed, vocabulary=vocabulary, draft_length=min(2, lab.draft_length))
     probe = WideProbe(lab, instance, lab.caller("wide"))
     laws = np.concatenate([instance.target[[instance.start]], instance.target])
     drafts = np.concatenate([instance.draft[[instance.start]], instance.draft])
     uniform = np.full(laws.shape, 1.0 / vocabulary)
-    alternatives: dict[str, Floats] = {"tempered by 0.8": tempered(laws, 0.8), "tempered by 1.25": tempered(laws, 1.25)}
+    alternatives: dict[str, Floats] = {
+        "tempered by 0.8": tempered(laws, 0.8),
+        "tempered by 1.25": tempered(laws, 1.25),
+    }
     for name, law in (("the draft", drafts), ("equal chances", uniform)):
         for weight in (0.03, 0.2):
             alternatives[f"{weight:g} of the way to {name}"] = (1 - weight) * laws + weight * law
@@ -90,9 +91,12 @@ def make_wide(lab: Laboratory) -> Statistical:
         partitions=telling_partitions(laws, drafts),
         tolerance=max(lab.tolerance, 1e-6),
     )
-    shares = np.concatenate([[1.0], np.bincount(
-        instance.next_context[instance.start], weights=instance.target[instance.start], minlength=len(instance.target)
-    )])  # fmt: skip
+    seconds = np.bincount(
+        instance.next_context[instance.start],
+        weights=instance.target[instance.start],
+        minlength=len(instance.target),
+    )
+    shares = np.concatenate([[1.0], seconds])
     look = Look(
         evidence=evidence,
         observe=lambda: probe.counts,

@@ -9,7 +9,10 @@ from specsim.validation.conformance.subjects import Subject
 #: Name on the command line: (module, what it runs).
 ADAPTERS = {
     "transformers-step": ("transformers_step", "transformers, _speculative_sampling of one verification"),
-    "transformers-generate": ("transformers_decoder", "transformers, generate(assistant_model=..., do_sample=True)"),
+    "transformers-generate": (
+        "transformers_decoder",
+        "transformers, generate(assistant_model=..., do_sample=True)",
+    ),
     "vllm-legacy": ("vllm_legacy", "vLLM up to 0.9, RejectionSampler and TypicalAcceptanceSampler"),
     "vllm-v1": ("vllm_v1", "vLLM, rejection_sample of the V1 engine"),
     "vllm-v2": ("vllm_v2", "vLLM, rejection_sample and gumbel_sample of the V2 model runner"),

@@ -77,21 +77,27 @@ def typical_acceptance(parents: Any, target: Any, draft: Any, tokens: Any, seed:
 
 
 def _law(parents: Integers, target: Floats, draft: Floats, tokens: Integers) -> Floats:
-    nodes, vocabulary = target.shape
+    nodes, vocabulary = target.shape[-2:]
+    law = np.zeros(target.shape)
+    rows = target.reshape(-1, nodes, vocabulary)
+    for one, row, drafted in zip(law.reshape(rows.shape), rows, tokens.reshape(-1, nodes), strict=True):
+        stop = _stop(parents, row, drafted)
+        one[stop, row[stop].argmax()] = 1.0
+    return law
+
+
+def _stop(parents: Integers, target: Floats, tokens: Integers) -> int:
+    """Return the node that typical acceptance stops at: the deepest, of these the likeliest path."""
     entropy = -(target * np.log(target + 1e-5)).sum(axis=-1)
     threshold = np.minimum(THRESHOLD, ALPHA * np.exp(-entropy))
     # For every node: how deep it is and its path's log-probability, or None when a token of it failed.
     reached: list[tuple[int, float] | None] = [(0, 0.0)]
-    for node in range(1, nodes):
+    for node in range(1, len(target)):
         above = reached[parents[node]]
         chance = target[parents[node], tokens[node]]
         passed = above is not None and chance > threshold[parents[node]]
         reached.append((above[0] + 1, above[1] + float(np.log(chance))) if passed and above else None)
-    best = max((entry, -node) for node, entry in enumerate(reached) if entry is not None)
-    stop = -best[1]
-    law = np.zeros((nodes, vocabulary))
-    law[stop, target[stop].argmax()] = 1.0
-    return law
+    return -max((*entry, -node) for node, entry in enumerate(reached) if entry is not None)[2]
 
 
 TYPICAL_TREE = TreeRule(

@@ -25,7 +25,9 @@ Integers = NDArray[np.int64]
 class Probe(Protocol):
     """An experiment that can always be continued."""
 
-    total: int
+    @property
+    def total(self) -> int:
+        """Observations made so far."""
 
     def sample(self, count: int) -> None:
         """Make about `count` more observations."""
@@ -80,7 +82,7 @@ class Statistical:
     planned
         Observations of the experiment after which the check passes.
     certificate
-        ``(counts, law)`` pairs, by a function; the largest distance of them is certified. None: no certificate.
+        Gives ``(counts, law)`` pairs; the largest distance of them is certified. None: no certificate.
     """
 
     probe: Probe
@@ -121,37 +123,60 @@ class Statistical:
 
     def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
         """Return the cells that differ most, by the likelihood ratio of the cell alone."""
-        from scipy.stats import beta
-
-        found: list[tuple[float, Deviation]] = []
+        found: list[Deviation] = []
         for look in self.looks:
-            counts = look.counts()
-            sizes = counts.sum(axis=1, keepdims=True)
             law = np.where(look.reachable[:, None], look.evidence.null, 0.0)
-            frequency = counts / np.maximum(sizes, 1)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                gains = np.where(counts > 0, counts * np.log(frequency / law), 0.0)
-                rest = sizes - counts
-                gains += np.where(rest > 0, rest * np.log((1 - frequency) / (1 - law)), 0.0)
-            for flat in np.argsort(-np.nan_to_num(gains, nan=0.0), axis=None)[:count]:
-                stratum, cell = (int(v) for v in np.unravel_index(flat, counts.shape))
-                seen, size = int(counts[stratum, cell]), int(sizes[stratum, 0])
-                if size == 0 or not gains[stratum, cell] > 0:
-                    continue
-                low = 0.0 if seen == 0 else float(beta.ppf(alpha / 2, seen, size - seen + 1))
-                high = 1.0 if seen == size else float(beta.isf(alpha / 2, seen + 1, size - seen))
-                deviation = Deviation(
-                    where=look.name_cell(stratum, cell),
-                    observed=seen,
-                    samples=size,
-                    expected=float(law[stratum, cell]),
-                    low=low,
-                    high=high,
-                )
-                found.append((float(gains[stratum, cell]), deviation))
-        found.sort(key=lambda item: -item[0])
-        unique = {item.where: item for _, item in found}
-        return tuple(unique.values())[:count]
+            found += worst_cells(look.counts(), law, look.name_cell, alpha, count)
+        found.sort(key=lambda item: -item.gain)
+        unique = {item.where: item for item in reversed(found)}
+        return tuple(sorted(unique.values(), key=lambda item: -item.gain))[:count]
+
+
+def worst_cells(
+    counts: Integers, law: Floats, name_cell: Callable[[int, int], str], alpha: float, count: int
+) -> tuple[Deviation, ...]:
+    """Return the cells whose counts are least likely under the law, each against all others of its stratum.
+
+    Parameters
+    ----------
+    counts, law
+        Shape ``(strata, cells)``.
+    name_cell
+        Spells (stratum, cell).
+    alpha
+        Level of the intervals.
+    count
+        How many.
+    """
+    from scipy.stats import beta
+
+    sizes = counts.sum(axis=1, keepdims=True)
+    frequency = counts / np.maximum(sizes, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gains = np.where(counts > 0, counts * np.log(frequency / law), 0.0)
+        rest = sizes - counts
+        gains += np.where(rest > 0, rest * np.log((1 - frequency) / (1 - law)), 0.0)
+    gains = np.nan_to_num(gains, nan=0.0, posinf=np.inf)
+    # Of cells that cannot occur, the one with most counts says most.
+    order = np.lexsort((-counts.ravel(), -gains.ravel()))
+    found = []
+    for flat in order[:count]:
+        stratum, cell = (int(v) for v in np.unravel_index(flat, counts.shape))
+        seen, size = int(counts[stratum, cell]), int(sizes[stratum, 0])
+        if size == 0 or not gains[stratum, cell] > 0:
+            continue
+        found.append(
+            Deviation(
+                where=name_cell(stratum, cell),
+                observed=seen,
+                samples=size,
+                expected=float(law[stratum, cell]),
+                low=0.0 if seen == 0 else float(beta.ppf(alpha / 2, seen, size - seen + 1)),
+                high=1.0 if seen == size else float(beta.isf(alpha / 2, seen + 1, size - seen)),
+                gain=float(gains[stratum, cell]),
+            )
+        )
+    return tuple(found)
 
 
 def _parts(look: Look) -> list[tuple[float, float]]:
@@ -234,7 +259,7 @@ def make_look(
     name_cell
         Spells (stratum, cell).
     directions
-        Laws, of shape ``(strata, cells)`` or ``(cells,)``, towards which the null is bent by each of `weights`.
+        Laws, ``(strata, cells)`` or ``(cells,)``, towards which the null is bent by each of `weights`.
     partitions, tolerance
         As in `Evidence`.
     """

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.validation.conformance.checks.base import Check, Look, Statistical, make_look
+from specsim.validation.conformance.checks.base import Check, Look, Statistical, make_look, worst_cells
 from specsim.validation.conformance.checks.step import (
     STEPS,
     law_picture,
     main_probe,
-    output_law,
     output_looks,
     step_looks,
 )
-from specsim.validation.conformance.instances import Instance, number, tree_instance
+from specsim.validation.conformance.independence import IndependenceEvidence
+from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.probes import PairProbe, ProbeGroup, StepProbe
+from specsim.validation.conformance.probes import PairProbe, ProbeGroup, StepProbe, spelled
+from specsim.validation.conformance.results import Deviation
+from specsim.validation.conformance.rules.lossless import ONE_HOT, RATIO
 from specsim.validation.conformance.subjects import Subject
 
 Floats = NDArray[np.float64]
@@ -93,28 +98,27 @@ def _make_ragged(lab: Laboratory) -> Statistical:
         one_hot=lab.subject.draft == "never",
         draft_lengths=lengths,
     )
-    looks: list[Look] = []
-    vocabulary = lab.vocabulary
-    for index, instance in enumerate(instances):
-        law = instance.target_law(probe.length)
-        cells = np.arange(len(law))
-        directions = {"equal chances": np.full(len(law), 1 / len(law))}
-        looks.append(
-            make_look(
-                lambda table: table[None, :],
-                law,
-                {},
-                lambda index=index: probe.texts[index],
-                lambda stratum, cell, index=index: (
-                    f"row with {lengths[index]} drafted tokens: text "
-                    f"{' '.join(str(cell // vocabulary**n % vocabulary) for n in range(probe.length))[::-1]}"
-                ),
-                directions=directions,
-                partitions=[cells // vocabulary] if probe.length > 1 else [],
-                tolerance=lab.tolerance,
-            )
-        )
+    looks = [_ragged_look(lab, probe, index, int(lengths[index])) for index in range(len(instances))]
     return Statistical(probe=probe, looks=looks, planned=lab.side_samples)
+
+
+def _ragged_look(lab: Laboratory, probe: StepProbe, index: int, drafted: int) -> Look:
+    law = probe.instances[index].target_law(probe.length)
+    cells = np.arange(len(law))
+
+    def name_cell(stratum: int, cell: int) -> str:
+        return f"row with {drafted} drafted tokens: text {spelled(cell, lab.vocabulary, probe.length)}"
+
+    return make_look(
+        lambda table: table[None, :],
+        law,
+        {},
+        lambda: probe.texts[index],
+        name_cell,
+        directions={"equal chances": np.full(len(law), 1 / len(law))},
+        partitions=[cells // lab.vocabulary] if probe.length > 1 else [],
+        tolerance=lab.tolerance,
+    )
 
 
 def _make_invariance(lab: Laboratory) -> Statistical:
@@ -140,50 +144,12 @@ def _make_invariance(lab: Laboratory) -> Statistical:
     return Statistical(probe=group, looks=looks, planned=max(2000, lab.side_samples // 4))
 
 
-def _pair_look(lab: Laboratory, probe: PairProbe) -> Look:
-    rule = lab.rule
-    assert rule is not None
-    instance = lab.main_instance
-    table = lab.joint(rule, instance, one_hot=lab.subject.draft == "never")
-    law = table[int(number(probe.path, instance.vocabulary))].ravel()
-    law = law / law.sum()
-    product = np.outer(law, law)
-    same = np.diag(law)
-    cells = np.arange(law.size**2)
-    first, second = cells // law.size, cells % law.size
-    vocabulary = instance.vocabulary
-    lengths = first // vocabulary * (instance.draft_length + 1) + second // vocabulary
-    finals = first % vocabulary * vocabulary + second % vocabulary
-    return make_look(
-        lambda values: values.reshape(1, -1),
-        product,
-        {},
-        lambda: probe.counts,
-        lambda stratum, cell: _pair_name(cell, law.size, vocabulary),
-        directions={"equal outcomes": same.ravel()},
-        partitions=[lengths, finals, (first == second).astype(np.int64)],
-        tolerance=lab.tolerance,
-    )
-
-
-def _pair_name(cell: int, size: int, vocabulary: int) -> str:
-    def spell(outcome: int) -> str:
-        return f"{outcome // vocabulary} accepted then {outcome % vocabulary}"
-
-    return f"one has {spell(cell // size)}, the other {spell(cell % size)}"
-
-
 class _TokenPairs:
-    """Pairs of texts that must be independent, where the subject draws its drafts or declares no rule."""
+    """Pairs of first tokens that must be independent, of subjects that draw their own drafts."""
 
     def __init__(self, lab: Laboratory, apart: str) -> None:
-        self._probe = StepProbe(
-            caller=lab.caller(f"pairs {apart}"),
-            rng=lab.rng(f"pairs {apart}"),
-            instances=[lab.main_instance],
-            length=min(2, lab.draft_length + 1),
-            one_hot=lab.subject.draft == "never",
-        )
+        self._caller = lab.caller(f"pairs {apart}")
+        self._rng = lab.rng(f"pairs {apart}")
         self._apart = apart
         self._lab = lab
         self.cells = lab.vocabulary
@@ -194,19 +160,17 @@ class _TokenPairs:
         """Observe about `count` more pairs."""
         from specsim.validation.conformance.checks.contract import one_call
 
-        caller, rng = self._probe.caller, self._probe.rng
+        caller, rng = self._caller, self._rng
         limit = self._lab.subject.max_batch or 64
         wanted = self.total + count
         while self.total < wanted and not caller.out_of_time():
             size = max(2, min(limit, 64) // 2 * 2) if self._apart == "rows" else max(1, min(limit, 8))
-            # Every call has drafts of its own: a draft given twice would tie its outputs together.
             call = one_call(self._lab, caller, rng, size, prompt=0)
             first = self._first(call(caller.next_seed()))
             if self._apart == "rows":
                 left, right = first[0::2], first[1::2]
             else:
-                other = one_call(self._lab, caller, rng, size, prompt=0)
-                left, right = first, self._first(other(caller.next_seed()))
+                left, right = first, self._first(call(caller.next_seed()))
             np.add.at(self.counts, (left, right), 1)
             self.total += len(left)
 
@@ -216,36 +180,82 @@ class _TokenPairs:
 
 
 def _make_pairs(lab: Laboratory, apart: str) -> Statistical:
-    if lab.subject.protocol == "step" and lab.rule is not None and _rule_applies(lab.subject):
-        path = _telling_path(lab)
-        pairs = PairProbe(
+    vocabulary = lab.vocabulary
+    probe: PairProbe | _TokenPairs
+    if lab.subject.protocol == "step":
+        probe = PairProbe(
             caller=lab.caller(f"pairs {apart}"),
             rng=lab.rng(f"pairs {apart}"),
             instance=lab.main_instance,
             apart=apart,
-            path=path,
+            path=_telling_path(lab),
         )
-        return Statistical(probe=pairs, looks=[_pair_look(lab, pairs)], planned=lab.side_samples)
-    tokens = _TokenPairs(lab, apart)
-    law = output_law(lab, lab.main_instance, lab.rule, 1, one_hot=lab.subject.draft == "never")
-    look = make_look(
-        lambda values: values.reshape(1, -1),
-        np.outer(law, law),
-        {},
-        lambda: tokens.counts,
-        lambda stratum, cell: f"one begins with {cell // len(law)}, the other with {cell % len(law)}",
-        directions={"equal tokens": np.diag(law).ravel()},
-        partitions=[(np.arange(law.size**2) // law.size == np.arange(law.size**2) % law.size).astype(np.int64)],
-        tolerance=lab.tolerance,
+        outcomes = np.arange(probe.cells)
+        lengths, finals = outcomes // vocabulary, outcomes % vocabulary
+        evidence = IndependenceEvidence({"lengths": lengths, "last tokens": finals, "outcomes": outcomes})
+
+        def name_one(outcome: int) -> str:
+            return f"{outcome // vocabulary} accepted then {outcome % vocabulary}"
+
+    else:
+        probe = _TokenPairs(lab, apart)
+        evidence = IndependenceEvidence({"first tokens": np.arange(probe.cells)})
+
+        def name_one(outcome: int) -> str:
+            return f"first token {outcome}"
+
+    size = evidence.outcomes
+    return _Pairs(
+        probe=probe,
+        looks=(),
+        planned=lab.side_samples,
+        evidence=evidence,
+        name_pair=lambda cell: f"one has {name_one(cell // size)}, the other {name_one(cell % size)}",
     )
-    return Statistical(probe=tokens, looks=[look], planned=lab.side_samples)
+
+
+@dataclass(kw_only=True, eq=False)
+class _Pairs(Statistical):
+    """A procedure whose null is independence, whatever the laws of the two outcomes are."""
+
+    evidence: IndependenceEvidence
+    name_pair: Callable[[int], str]
+
+    def log_e(self) -> float:
+        """Return the logarithm of the e-value so far."""
+        return self.evidence.log_e(self._counts)
+
+    def catches(self, log_threshold: float) -> float:
+        """Return the distance from independence that the plan catches with probability 0.999."""
+        return min(1.0, self.evidence.power(self.planned, log_threshold))
+
+    def looks_like(self, count: int = 3) -> tuple[str, ...]:
+        """Return how often the two outcomes were the same, beside what independence would give."""
+        counts = self._counts
+        size = max(int(counts.sum()), 1)
+        chance = float(np.trace(self.evidence.expected(counts).reshape(counts.shape)))
+        same = float(np.trace(counts)) / size
+        return (f"equal outcomes in {same:.3f} of the pairs, {chance:.3f} if they were independent",)
+
+    def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
+        """Return the pairs that differ most from the product of the margins."""
+        law = self.evidence.expected(self._counts)
+        return worst_cells(
+            self._counts.reshape(1, -1), law, lambda _, cell: self.name_pair(cell), alpha, count
+        )
+
+    @property
+    def _counts(self) -> Integers:
+        counts: Integers = self.probe.counts  # type: ignore[attr-defined]
+        return counts
 
 
 def _telling_path(lab: Laboratory) -> Integers:
     """Return the draft whose outcome is most uncertain."""
     instance = lab.main_instance
-    assert lab.rule is not None
-    joint = lab.joint(lab.rule, instance, one_hot=lab.subject.draft == "never")
+    one_hot = lab.subject.draft == "never"
+    rule = lab.rule_or_none(one_hot=one_hot) or (ONE_HOT if one_hot else RATIO)
+    joint = lab.joint(rule, instance, one_hot=one_hot)
     law = joint / np.maximum(joint.sum(axis=(1, 2), keepdims=True), 1e-300)
     entropy = -(law * np.log(np.maximum(law, 1e-300))).sum(axis=(1, 2))
     path: Integers = instance.paths[int(entropy.argmax())]

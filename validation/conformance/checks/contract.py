@@ -115,16 +115,19 @@ def _compare_inputs(lab: Laboratory, caller: Caller, rng: np.random.Generator) -
             "draft": caller.give(draft),
             "tokens": caller.give_integers(tokens),
         }
-    before = {name: None if value is None else caller.take(value, name).copy() for name, value in given.items()}
+    before = {
+        name: None if value is None else caller.take(value, name).copy() for name, value in given.items()
+    }
     caller.call(*given.values())
     for name, value in given.items():
-        if value is None:
+        was = before[name]
+        if value is None or was is None:
             continue
         after = caller.take(value, name)
-        if not np.array_equal(after, before[name], equal_nan=np.issubdtype(after.dtype, np.floating)):
-            place = tuple(int(v) for v in np.argwhere(after != before[name])[0])
+        if not np.array_equal(after, was, equal_nan=np.issubdtype(after.dtype, np.floating)):
+            place = tuple(int(v) for v in np.argwhere(after != was)[0])
             raise ContractError(
-                f"the call changed its input {name}{list(place)} from {before[name][place]!s} "
+                f"the call changed its input {name}{list(place)} from {was[place]!s} "
                 f"to {after[place]!s}; work on a copy"
             )
 
@@ -142,7 +145,7 @@ def _make_determinism(lab: Laboratory) -> Exact:
             for number, (left, right) in enumerate(zip(first, again, strict=True)):
                 if not np.array_equal(_emitted(first, number), _emitted(again, number)):
                     raise ContractError(
-                        f"seed {seed} gave two outputs for the same inputs: {_short(left)} and {_short(right)}"
+                        f"seed {seed} gave two outputs for the same inputs: {_short(left)}, {_short(right)}"
                     )
             differing += any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
         return REPETITIONS // 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -185,7 +185,7 @@ def rounds_law(rule: Rule, instance: Instance, start: int, length: int) -> Float
     """
     vocabulary = instance.vocabulary
 
-    @lru_cache(maxsize=None)
+    @cache
     def law(context: int, rest: int) -> Floats:
         here = moved(instance, context)
         table = step_table(rule, here)
@@ -268,7 +268,7 @@ def _bug_laws(lab: Laboratory, probe: DecoderProbe) -> dict[str, Floats]:
                 law = np.stack(
                     [rounds_law(rule, probe.instance, int(start), LENGTH) for start in probe.starts]
                 )
-        except Exception:  # noqa: S112 - a rule that has no law on these rows is no suspect
+        except Exception:
             continue
         if np.isfinite(law).all() and np.abs(law.sum(axis=1) - 1).max() < 1e-6 and (law > -1e-12).all():
             found[rule.name] = np.clip(law, 0.0, None)
@@ -298,6 +298,7 @@ def _make_transitions(lab: Laboratory) -> Statistical:
     # What each context's row is mixed up with when a cache is one token behind: a row of another context.
     lagging = instance.target[np.arange(contexts) // vocabulary]
     shares = _context_shares(probe)
+
     def spread(rows: Floats) -> Floats:
         return shares[:, :, None] * rows[None, :, :]
 
@@ -371,7 +372,7 @@ def _make_lengths(lab: Laboratory) -> Statistical:
         try:
             with np.errstate(all="ignore"):
                 law = law_of(item)
-        except Exception:  # noqa: S112 - a rule that has no law on these rows is no suspect
+        except Exception:
             continue
         if np.isfinite(law).all() and np.abs(law.sum(axis=1) - 1).max() < 1e-6 and (law > -1e-12).all():
             alternatives[item.name] = np.clip(law, 0.0, None)
@@ -492,4 +493,3 @@ PROMPT_ROWS = Check(
 )
 
 CHECKS = (TEXTS, TRANSITIONS, LENGTHS, PROMPT_ROWS)
-

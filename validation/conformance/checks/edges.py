@@ -226,21 +226,22 @@ ONE_HOT = Check(
     protocols=("step",),
     make=_make_one_hot,
     why_not=lambda subject: (
-        "" if subject.draft == "optional" else f"draft rows are {subject.draft} for it"
-    )
-    or ("its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""),
+        ("" if subject.draft == "optional" else f"draft rows are {subject.draft} for it")
+        or ("its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else "")
+    ),
     catches="a missing draft row taken for probability 1 in ratios",
 )
 WIDE = Check(
     name="wide-vocabulary",
     title="a wide vocabulary, tokens lumped by rank, by likelihood ratio and by id",
+    weight=4.0,
     kind="output",
     protocols=STEPS,
     make=make_wide,
     why_not=lambda subject: (
-        "" if (subject.max_vocabulary or 10**9) >= 256 else "its vocabulary is small"
-    )
-    or ("its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""),
+        ("" if (subject.max_vocabulary or 10**9) >= 256 else "its vocabulary is small")
+        or ("its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else "")
+    ),
     catches="ids mapped, cut or shifted; rare tokens lost; uniforms of few bits",
 )
 

@@ -123,7 +123,9 @@ def _cell_names(views: Views, kind: str, prefix: str) -> Callable[[int, int], st
         elif kind == "drafted":
             text = f"after {views.prefix_name(stratum, 0)}: drafted {cell}"
         elif kind == "outcome":
-            text = f"drafted {views.path_name(stratum)}: {cell // vocabulary} accepted, then {cell % vocabulary}"
+            text = (
+                f"drafted {views.path_name(stratum)}: {cell // vocabulary} accepted, then {cell % vocabulary}"
+            )
         else:
             text = f"first token {cell}"
         return prefix + text
@@ -183,8 +185,7 @@ def output_looks(
     partitions += [cells // vocabulary ** (length - 1 - n) % vocabulary for n in range(1, length)]
 
     def view(table: NDArray[np.number]) -> NDArray[np.number]:
-        texts = table.reshape(1, vocabulary**length, -1).sum(axis=2)
-        return texts
+        return table.reshape(1, vocabulary**length, -1).sum(axis=2)
 
     return [
         make_look(
@@ -322,4 +323,3 @@ JOINT_LAW = Check(
 )
 
 CHECKS = (FIRST_TOKEN, JOINT_LAW, ACCEPTANCE, RESIDUAL, ACCEPTED_LENGTH, BONUS, DRAFT_LAW)
-

@@ -40,7 +40,9 @@ def _block_law(target: Floats, draft: Floats | None, drafted: Integers) -> Float
     batch = drafted.shape[:-1]
     weight = np.ones((*batch, length + 1))
     for i in range(length):
-        quotient = ratio(at_token(target[..., i, :], drafted[..., i]), at_token(rows[..., i, :], drafted[..., i]))
+        quotient = ratio(
+            at_token(target[..., i, :], drafted[..., i]), at_token(rows[..., i, :], drafted[..., i])
+        )
         with np.errstate(invalid="ignore"):
             product = np.where(weight[..., i] == 0, 0.0, weight[..., i] * quotient)
         weight[..., i + 1] = np.minimum(1.0, product)

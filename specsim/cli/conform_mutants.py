@@ -1,0 +1,182 @@
+"""``specsim conform --mutants``: the kill matrix, and peers' tests beside ours."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from specsim.cli.output import show, show_json
+
+
+def run_mutants(names: str | None, options: dict[str, Any]) -> int:
+    """Judge every mutant and control, or those named (separated by commas); print the matrix.
+
+    Returns 0 when every mutant is rejected and every control passes, 1 otherwise, 3 when all that is wrong is
+    that time was over.
+    """
+    if options["peers"]:
+        return _run_peers(names, options)
+    from specsim.validation.conformance.killing import kill_matrix
+
+    mutants, controls = _chosen(names)
+    with _counting() as progress:
+        killed, living = kill_matrix(
+            mutants,
+            controls,
+            effort=options["effort"],
+            alpha=options["alpha"],
+            seed=options["seed"],
+            budget=options["budget"],
+            progress=progress,
+        )
+    if options["as_json"]:
+        show_json(_document(killed, living))
+    else:
+        _show(killed, living)
+    bad = [item for item in killed if not item.killed]
+    wrong = [item for item in living if not item.lives]
+    if not bad and not wrong:
+        return 0
+    if all(item.verdict.value == "undecided" for item in wrong) and all(_only_late(item) for item in bad):
+        return 3
+    return 1
+
+
+def _only_late(outcome: Any) -> bool:
+    return all(check.status.value in ("failed", "error", "undecided") for check in outcome.checks)
+
+
+def _chosen(names: str | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    from specsim.errors import InputError
+    from specsim.validation.conformance.zoo.model import all_controls, all_mutants
+
+    if not names:
+        return all_mutants(), _available(all_controls())
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    known = {item.name for item in all_mutants()} | {item.name for item in all_controls()}
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"mutant {name!r} is unknown; see 'specsim conform --mutants' for the names")
+    mutants = tuple(item for item in all_mutants() if item.name in wanted)
+    return mutants, tuple(item for item in all_controls() if item.name in wanted)
+
+
+def _available(controls: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Leave out what needs a library that is not there, and say so."""
+    from importlib.util import find_spec
+
+    if find_spec("torch"):
+        return controls
+    for control in controls:
+        if control.subject.framework == "torch":
+            click.echo(f"left out: {control.name} needs torch", err=True)
+    return tuple(control for control in controls if control.subject.framework != "torch")
+
+
+def _show(killed: list[Any], living: list[Any]) -> None:
+    from rich.table import Table
+
+    table = Table(title="Mutants: what rejected them, and after how many observations", title_justify="left")
+    for column in ("", "mutant", "class", "rejected by", "seen in"):
+        table.add_column(column, overflow="fold")
+    for item in killed:
+        kills = ", ".join(_kill(check) for check in item.killers) or "nothing"
+        if item.missed:
+            kills += f" (missed by {', '.join(item.missed)})"
+        sign = "✓" if item.killed else "✗"
+        table.add_row(sign, item.mutant.name, item.mutant.bug_class, kills, item.mutant.cite)
+    right = Table(title="Controls: unusual, and right", title_justify="left")
+    for column in ("", "control", "protocol", "verdict", "certified TV"):
+        right.add_column(column, overflow="fold")
+    for item in living:
+        bound = "" if item.certified != item.certified else f"{item.certified:.3f}"
+        right.add_row(
+            "✓" if item.lives else "✗",
+            item.control.name,
+            item.control.subject.protocol,
+            item.verdict.value,
+            bound,
+        )
+    show(table, right)
+    dead = sum(item.killed for item in killed)
+    alive = sum(item.lives for item in living)
+    click.echo(f"{dead} of {len(killed)} mutants rejected, {alive} of {len(living)} controls pass.")
+
+
+def _kill(check: Any) -> str:
+    return f"{check.name} ({check.samples:,})" if check.samples else check.name
+
+
+def _document(killed: list[Any], living: list[Any]) -> dict[str, Any]:
+    return {
+        "mutants": [
+            {
+                "name": item.mutant.name,
+                "description": item.mutant.description,
+                "class": item.mutant.bug_class,
+                "cite": item.mutant.cite,
+                "killed": item.killed,
+                "missed": item.missed,
+                "seconds": item.seconds,
+                "checks": [
+                    {
+                        "name": check.name,
+                        "status": check.status.value,
+                        "samples": check.samples,
+                        "log10_e": check.log10_e,
+                        "seconds": check.seconds,
+                    }
+                    for check in item.checks
+                ],
+            }
+            for item in killed
+        ],
+        "controls": [
+            {
+                "name": item.control.name,
+                "description": item.control.description,
+                "lives": item.lives,
+                "verdict": item.verdict.value,
+                "certified_total_variation": item.certified,
+                "seconds": item.seconds,
+                "failed": [check.name for check in item.checks if check.status.value in ("failed", "error")],
+            }
+            for item in living
+        ],
+    }
+
+
+def _run_peers(names: str | None, options: dict[str, Any]) -> int:
+    from specsim.cli.conform_peers import show_peers
+
+    mutants, controls = _chosen(names)
+    with _counting() as progress:
+        return show_peers(mutants, controls, options, progress)
+
+
+@contextmanager
+def _counting() -> Iterator[Callable[[str, int, int], None]]:
+    """Show which of how many is at work, on standard error, on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+
+        def update(name: str, done: int, total: int) -> None:
+            bar.update(task, description=name, completed=done, total=total)
+
+        yield update
