@@ -302,8 +302,8 @@ def _find_in_rows(end: Tensor, rows: Tensor, tokens: int, number: Tensor) -> Ten
     for half in reversed([2**bit for bit in range(tokens.bit_length())]):
         reached = found + half
         place = first + torch.clamp(reached, max=tokens) - 1
-        found = torch.where((reached <= tokens) & (end[place] <= number), reached, found)
-    # Only where the number means nothing.
+        found = torch.where(end[place] <= number, reached, found)
+    # A number below the last sum cannot get there; others mean nothing.
     return torch.clamp(found, max=tokens - 1)
 
 
