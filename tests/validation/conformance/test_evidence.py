@@ -1,0 +1,224 @@
+"""The e-values are what they promise, by exact enumeration of everything that can be observed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from specsim.errors import InputError
+from specsim.validation.conformance.evidence import (
+    Evidence,
+    dirichlet_regret,
+    log_dirichlet,
+    samples_for_bound,
+    total_variation_bound,
+)
+from specsim.validation.conformance.independence import IndependenceEvidence
+
+NULL = np.array([[0.5, 0.3, 0.2], [0.1, 0.9, 0.0]])
+OTHER = np.array([[0.2, 0.3, 0.5], [0.3, 0.7, 0.0]])
+
+
+def every_sequence(laws: np.ndarray, length: int):
+    """Yield (probability, cells) of every sequence of observations of the strata 0, 1, 0, 1, ..."""
+    strata, cells = laws.shape
+    for sequence in itertools.product(range(cells), repeat=length):
+        probability = math.prod(laws[i % strata, cell] for i, cell in enumerate(sequence))
+        if probability > 0:
+            yield probability, sequence
+
+
+def counts_of(sequence, shape) -> np.ndarray:
+    counts = np.zeros(shape, dtype=np.int64)
+    for i, cell in enumerate(sequence):
+        counts[i % shape[0], cell] += 1
+    return counts
+
+
+def make() -> Evidence:
+    return Evidence(NULL, alternatives={"other": OTHER}, partitions=[np.array([0, 0, 1])])
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_e_value__expectation_under_the_null_is_one(length):
+    evidence = make()
+    mean = sum(
+        probability * math.exp(evidence.log_e(counts_of(sequence, NULL.shape)))
+        for probability, sequence in every_sequence(NULL, length)
+    )
+    assert mean == pytest.approx(1.0, abs=1e-9)
+
+
+def test_e_value__every_component_is_a_martingale():
+    evidence = make()
+    length = 4
+    totals: dict[str, float] = {}
+    for probability, sequence in every_sequence(NULL, length):
+        for part in evidence.components(counts_of(sequence, NULL.shape)):
+            totals[part.name] = totals.get(part.name, 0.0) + probability * math.exp(part.log_ratio)
+    assert len(totals) == 5
+    assert all(total == pytest.approx(1.0, abs=1e-9) for total in totals.values())
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.2, 0.05])
+def test_e_value__ever_exceeds_its_threshold_with_probability_at_most_alpha(alpha):
+    evidence = make()
+    length = 6
+    alarm = 0.0
+    for probability, sequence in every_sequence(NULL, length):
+        prefixes = (counts_of(sequence[:n], NULL.shape) for n in range(1, length + 1))
+        if any(evidence.log_e(counts) >= -math.log(alpha) for counts in prefixes):
+            alarm += probability
+    assert alarm <= alpha
+
+
+def test_e_value__tolerance_covers_every_null_within_it():
+    tolerance = 0.1
+    law = np.array([[0.5, 0.3, 0.2]])
+    evidence = Evidence(law, alternatives={"other": OTHER[:1]}, tolerance=tolerance)
+    for shift in ((0.05, -0.05, 0.0), (-0.05, 0.03, 0.02), (0.03, -0.05, 0.02)):
+        true = law + np.array(shift)
+        assert (true <= law * (1 + tolerance) + 1e-12).all()
+        mean = sum(
+            probability * math.exp(evidence.log_e(counts_of(sequence, law.shape)))
+            for probability, sequence in every_sequence(true, 5)
+        )
+        assert mean <= 1.0 + 1e-9
+
+
+def test_e_value__impossible_event_is_infinite_evidence():
+    counts = np.array([[1, 1, 1], [0, 0, 1]])
+    assert make().log_e(counts) == math.inf
+
+
+def test_e_value__grows_fastest_against_the_alternative_that_is_true():
+    rng = np.random.default_rng(5)
+    counts = np.stack([rng.multinomial(300, row) for row in OTHER])
+    parts = {part.name: part.log_ratio for part in make().components(counts)}
+    assert max(parts, key=lambda name: parts[name]) == "other"
+
+
+def test_evidence__refuses_what_is_no_law():
+    with pytest.raises(InputError, match="does not sum to 1"):
+        Evidence(np.array([[0.5, 0.6]]))
+    with pytest.raises(InputError, match="negative or not finite"):
+        Evidence(np.array([[np.nan, 1.0]]))
+    with pytest.raises(InputError, match="alternative x has shape"):
+        Evidence(NULL, alternatives={"x": NULL[:1]})
+    with pytest.raises(InputError, match="integers of at least 0"):
+        make().log_e(np.full(NULL.shape, 0.5))
+    with pytest.raises(InputError, match="counts has shape"):
+        make().log_e(np.zeros((1, 3), dtype=np.int64))
+
+
+@pytest.mark.parametrize(("cells", "samples"), [(2, 7), (3, 6), (4, 5)])
+def test_regret__is_the_largest_loss_over_all_counts(cells, samples):
+    losses = []
+    for counts in itertools.product(range(samples + 1), repeat=cells):
+        if sum(counts) != samples:
+            continue
+        table = np.array(counts)
+        best = sum(n * math.log(n / samples) for n in counts if n)
+        losses.append(best - float(log_dirichlet(table[None, :])[0]))
+    stated = float(dirichlet_regret(np.array([float(samples)]), np.array([cells]))[0])
+    assert stated == pytest.approx(max(losses), rel=1e-12)
+
+
+@pytest.mark.parametrize("delta", [0.3, 0.05])
+def test_total_variation_bound__is_wrong_with_probability_at_most_delta(delta):
+    law = np.array([0.5, 0.5])
+    samples = 40
+    for truth in (0.5, 0.6, 0.75, 0.95):
+        distance = abs(truth - 0.5)
+        wrong = 0.0
+        for heads in range(samples + 1):
+            probability = math.comb(samples, heads) * truth**heads * (1 - truth) ** (samples - heads)
+            counts = np.array([heads, samples - heads])
+            wrong += probability * (total_variation_bound(counts, law, delta) < distance)
+        assert wrong <= delta / 2
+
+
+def test_samples_for_bound__certify_a_right_sampler():
+    cells, eps, delta = 64, 0.02, 1e-3
+    samples = samples_for_bound(cells, eps, delta)
+    law = np.full(cells, 1 / cells)
+    rng = np.random.default_rng(3)
+    bounds = [total_variation_bound(rng.multinomial(samples, law), law, delta, look=9) for _ in range(50)]
+    assert max(bounds) <= eps
+
+
+def test_power__a_coin_this_far_off_is_caught():
+    evidence = Evidence(np.array([[0.5, 0.5]]))
+    samples, threshold, miss = 2000, math.log(1e6), 1e-3
+    shift = evidence.power(np.array([samples]), threshold, miss)
+    assert 0.0 < shift < 0.5
+    heads = np.arange(samples + 1)
+    values = np.array([evidence.log_e(np.array([[n, samples - n]])) for n in heads])
+    from scipy.stats import binom
+
+    missed = binom.pmf(heads, samples, 0.5 + shift)[values < threshold].sum()
+    assert missed <= miss
+
+
+def test_power__more_observations_catch_less():
+    evidence = make()
+    found = [evidence.power(np.array([n, n]), math.log(1e7)) for n in (10, 1000, 100_000)]
+    assert found[0] > found[1] > found[2]
+
+
+@pytest.mark.parametrize("left", [(0.5, 0.5), (0.9, 0.1), (1.0, 0.0)])
+@pytest.mark.parametrize("right", [(0.3, 0.7), (0.5, 0.5)])
+def test_independence__expectation_is_at_most_one_for_every_product(left, right):
+    evidence = IndependenceEvidence({"all": np.array([0, 1])})
+    mean = 0.0
+    for sequence in itertools.product(itertools.product(range(2), repeat=2), repeat=5):
+        probability = math.prod(left[a] * right[b] for a, b in sequence)
+        counts = np.zeros((2, 2), dtype=np.int64)
+        for a, b in sequence:
+            counts[a, b] += 1
+        mean += probability * math.exp(evidence.log_e(counts))
+    assert mean <= 1.0 + 1e-9
+
+
+def test_independence__ever_exceeds_its_threshold_with_probability_at_most_alpha():
+    evidence = IndependenceEvidence({"all": np.array([0, 1])})
+    law, alpha = (0.6, 0.4), 0.1
+    alarm = 0.0
+    for sequence in itertools.product(itertools.product(range(2), repeat=2), repeat=6):
+        counts = np.zeros((2, 2), dtype=np.int64)
+        over = False
+        for a, b in sequence:
+            counts[a, b] += 1
+            over |= evidence.log_e(counts) >= -math.log(alpha)
+        alarm += over * math.prod(law[a] * law[b] for a, b in sequence)
+    assert alarm <= alpha
+
+
+def test_independence__equal_outcomes_are_found_and_margins_do_not_matter():
+    evidence = IndependenceEvidence({"all": np.arange(3)})
+    rng = np.random.default_rng(8)
+    outcomes = rng.choice(3, size=400, p=[0.7, 0.2, 0.1])
+    same = np.zeros((3, 3), dtype=np.int64)
+    np.add.at(same, (outcomes, outcomes), 1)
+    apart = np.zeros((3, 3), dtype=np.int64)
+    np.add.at(apart, (outcomes, rng.permutation(outcomes)), 1)
+    assert evidence.log_e(same) > math.log(1e20)
+    assert evidence.log_e(apart) < 0
+
+
+def test_independence__power_is_kept():
+    evidence = IndependenceEvidence({"all": np.array([0, 1])})
+    samples, threshold = 4000, math.log(1e7)
+    distance = evidence.power(samples, threshold)
+    assert distance < 0.25
+    # Equal with probability 1/2 + distance: so far is the law of pairs from the product of its margins.
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        first = rng.integers(2, size=samples)
+        equal = rng.random(samples) < 0.5 + distance
+        counts = np.zeros((2, 2), dtype=np.int64)
+        np.add.at(counts, (first, np.where(equal, first, 1 - first)), 1)
+        assert evidence.log_e(counts) >= threshold
