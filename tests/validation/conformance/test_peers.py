@@ -89,7 +89,9 @@ def test_numbers_of_the_original_of_the_narrow_test():
 
 def test_a_test_that_does_not_fit_says_so():
     decoder = get_controls(["decoder-ratio"])[0].subject
-    for peer in PEERS.values():
+    for name, peer in PEERS.items():
+        if name == "smell tester":
+            continue
         outcome = peer(decoder, SEED)
         assert outcome.rejected is None
         assert outcome.samples == 0
@@ -101,6 +103,13 @@ def test_a_test_that_does_not_fit_says_so():
     outcome = PEERS["transformers ordering"](control("uniform-one-hot"), SEED)
     assert outcome.rejected is None
     assert "drafts are 1, 4, 5" in outcome.reason
+
+
+def test_the_smell_tester_drives_decoders():
+    assert PEERS["smell tester"](control("decoder-ratio"), SEED).rejected is False
+    outcome = PEERS["smell tester"](mutant("decoder-recovery-from-target"), SEED)
+    assert outcome.rejected is True
+    assert "texts" in outcome.reason
 
 
 def ratio_with(change):
