@@ -1,10 +1,10 @@
 """Published tests of other projects, rebuilt from their descriptions, to stand beside the oracle.
 
 Each is a function ``peer(subject, seed)`` that returns a `PeerOutcome`, for subjects of the protocols step
-and draft-and-verify; the smell tester takes decoders too. Sizes, rows, statistics and thresholds are those of the originals (as of 2026); what the
-protocols made different is said in each docstring. Common to all: the originals call one product's function
-and take a fixed or no seed, here the subject is called in batches and the rows follow `seed` where the
-original draws them.
+and draft-and-verify; the smell tester takes decoders too. Sizes, rows, statistics and thresholds are those of
+the originals (as of 2026); what the protocols made different is said in each docstring. Common to all: the
+originals call one product's function and take a fixed or no seed, here the subject is called in batches and
+the rows follow `seed` where the original draws them.
 """
 
 from __future__ import annotations
