@@ -1,5 +1,4 @@
-"""eagle-llm for batches: after a draft is accepted whose siblings failed, the next token comes from a wrong
-row.
+"""eagle-llm for batches: a draft whose siblings failed is followed by a token from a wrong row.
 
 ``evaluate_posterior`` of ``eagle/modelbsne1/utils.py`` compares the accepted length with
 ``candidates.shape[1]``. There that is the number of paths (the batch is in front), where the length of a

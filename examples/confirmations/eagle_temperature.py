@@ -73,9 +73,7 @@ def main():
                 expected * (1 - float(exact[first, second]))
             ) ** 0.5
             worst = max(worst, abs(sigma))
-            print(
-                f"  {first} {second}: {int(counts[first, second])}, exactly {expected:.1f}: {sigma:+.1f} sigma"
-            )
+            print(f"  {first} {second}: {int(counts[first, second])}, exactly {expected:.1f}: {sigma:+.1f}")
     print("biased" if worst > 6 else "no bias seen")
     return int(worst > 6)
 
