@@ -32,7 +32,7 @@ from specsim import (
 from specsim.cli import main
 from specsim.engines import torch_literal, torch_positions
 from specsim.engines.literal import run_literal
-from specsim.engines.philox import philox as philox_of_kernels
+from specsim.engines.philox import philox
 from specsim.engines.tallies import Shape
 from specsim.engines.torch_literal import DEVICE_VARIABLE, run_torch
 from specsim.engines.torch_tables import StepTables
@@ -225,7 +225,7 @@ def test_open_tests__are_continued(monkeypatch):
 
 @pytest.mark.parametrize("number", [0, 1, 4])
 @pytest.mark.parametrize("margin", [0, 1])
-def test_continuation__is_the_word_of_its_candidate(number, margin):
+def test_continuation__is_the_word_of_its_candidate(compiled, number, margin):
     """One token, and a threshold that the first word of one run hits, so that a second word decides."""
     pair = ModelPair.from_probabilities([[1.0]], [[1.0]], initial=[1], horizon=3)
     plan = specsim.engines.plans.prepare(Batch(drafts=6), pair, 3)
@@ -234,7 +234,7 @@ def test_continuation__is_the_word_of_its_candidate(number, margin):
 
     def words(slot):
         counter = (np.uint64(value) for value in (position, slot, run, 0, 9, 0))
-        return [int(word) for word in philox_of_kernels(*counter)]
+        return [int(word) for word in compiled(philox)(*counter)]
 
     thresholds = torch.zeros(5, dtype=torch.int64)
     continued = words(2**29 + number)[2] >> 1
@@ -302,7 +302,7 @@ def test_empty_residual__is_noticed():
         engine.advance(engine.start(0, 100), torch_positions.DeviceTally(engine.shape, engine.device), 0, 4)
 
 
-def test_philox__gives_the_words_of_the_kernels():
+def test_philox__gives_the_words_of_the_kernels(compiled):
     generator = np.random.default_rng(5)
     edges = [0, 1, 2**31 - 1, 2**31, 2**32 - 1]
     counters = generator.integers(0, 2**32, (4, 400))
@@ -311,7 +311,7 @@ def test_philox__gives_the_words_of_the_kernels():
         found = torch_words.philox(*map(torch.from_numpy, counters), seed)
         for column in range(0, 400, 7):
             c0, c1, c2, c3 = (np.uint64(value) for value in counters[:, column])
-            expected = philox_of_kernels(c0, c1, c2, c3, np.uint64(seed % 2**32), np.uint64(seed >> 32))
+            expected = compiled(philox)(c0, c1, c2, c3, np.uint64(seed % 2**32), np.uint64(seed >> 32))
             assert [int(words[column]) for words in found] == [int(word) for word in expected]
 
 
