@@ -208,11 +208,11 @@ def load(
     kept = {key: module for key, module in sys.modules.items() if key.partition(".")[0] in roots}
     for key in kept:
         del sys.modules[key]
-    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, finder)
     try:
         return importlib.import_module(name)
     finally:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(finder)
         for key in [key for key in sys.modules if key.partition(".")[0] in roots]:
             del sys.modules[key]
         sys.modules.update(kept)

@@ -123,6 +123,6 @@ def subjects() -> tuple[Subject, ...]:
             run=typical_acceptance_sampler,
             rule=TYPICAL,
             dtypes=("float32", "float64"),
-            notes="Lossy by design, blind to draft rows; only the bonus token, drawn outside of it, is random.",
+            notes="Lossy by design, blind to draft rows; only the bonus token, drawn outside, is random.",
         ),
     )
