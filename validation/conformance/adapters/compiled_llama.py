@@ -1,11 +1,11 @@
-"""Weights of a Llama whose next-token rows are those of a pair, for libraries that only run real architectures.
+"""Weights of a Llama whose next-token rows are those of a pair, for libraries that run nothing else.
 
-The construction is exact up to float32. A first token stands for the start of a text. Heads of attention copy the
-tokens 1, 2, ... places back into the residual stream, by rotary angles that single out one distance; where the
-text is shorter, they find its first token. One unit of the feed-forward layer lights up per window of last
-tokens, and writes the logits of that window. All vectors that are normalised have one known length, so that
-normalisation is a known factor. The rows of a draft and of a target are then read from real key-value caches:
-a cache that is rolled back wrongly gives wrong rows.
+The construction is exact up to float32. A first token stands for the start of a text. Heads of attention
+copy the tokens 1, 2, ... places back into the residual stream, by rotary angles that single out one
+distance; where the text is shorter, they find its first token. One unit of the feed-forward layer lights up
+per window of last tokens, and writes the logits of that window. All vectors that are normalised have one
+known length, so that normalisation is a known factor. The rows of a draft and of a target are then read
+from real key-value caches: a cache that is rolled back wrongly gives wrong rows.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ MOST_WINDOWS = 4096
 #: Logit of a token that must not occur.
 NEVER = -80.0
 
-# Angle per place of the one rotary frequency that is used, and what the best score is multiplied by: the score of
-# a neighbouring place is lower by 4000 * (1 - cos(0.1)) = 20, that of places up to 30 apart by more.
+# One rotary frequency is used, which turns by 0.1 per place. The score of a place next to the wanted one is
+# lower by 4000 * (1 - cos(0.1)) = 20, that of places up to 30 apart by more.
 _HEAD = 16
 _BASE = 10_000.0
 _SHARPNESS = 16_000.0
@@ -85,8 +85,8 @@ def windows_of(next_context: NDArray[np.int64], start: int) -> dict[tuple[int, .
                     found[(-1,) * (length - kept) + word] = context
             return found
     raise InputError(
-        f"next_context of {contexts} contexts depends on more than the last {LONGEST_WINDOW} tokens, or has more"
-        f" than {MOST_WINDOWS} windows; give a pair whose rows depend on few last tokens"
+        f"next_context of {contexts} contexts depends on more than the last {LONGEST_WINDOW} tokens, or has"
+        f" more than {MOST_WINDOWS} windows; give a pair whose rows depend on few last tokens"
     )
 
 
@@ -112,8 +112,8 @@ def compile_llama(rows: Any, next_context: Any, start: int) -> Llama:
     vocabulary = rows.shape[1]
     words = vocabulary + 1
     length = len(next(iter(windows)))
-    # Residual stream: a one-hot word per place back (0, 1, ...), the logits, one number that evens out lengths,
-    # and a constant. Heads of odd use are avoided: sizes are padded to what kernels like (multiples of 32).
+    # Residual stream: a one-hot word per place back (0, 1, ...), the logits, one number that evens out
+    # lengths, and a constant; padded to what kernels like (multiples of 32).
     heads = max(length - 1, 1)
     logits_at = words * length
     spare, constant = logits_at + words, logits_at + words + 1
