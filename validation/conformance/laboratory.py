@@ -41,20 +41,24 @@ class Effort:
         Time for one subject, unless another is given; what is not decided then is undecided.
     widest
         Tokens of the widest vocabulary.
+    least_side, wide_samples
+        Observations of every experiment but the main one, at least; and of the one on the widest vocabulary.
     """
 
     name: str
     eps: float
     seconds: float
     widest: int
+    least_side: int = 2000
+    wide_samples: int = 8000
 
 
 EFFORTS = {
     effort.name: effort
     for effort in (
-        Effort(name="quick", eps=0.05, seconds=120.0, widest=2048),
+        Effort(name="quick", eps=0.05, seconds=120.0, widest=2048, wide_samples=4000),
         Effort(name="standard", eps=0.02, seconds=900.0, widest=16384),
-        Effort(name="deep", eps=0.005, seconds=7200.0, widest=131072),
+        Effort(name="deep", eps=0.005, seconds=7200.0, widest=131072, wide_samples=10_000),
     )
 }
 
@@ -175,7 +179,7 @@ class Laboratory:
     @property
     def side_samples(self) -> int:
         """Observations of every other experiment."""
-        return max(2000, self.main_samples // 4)
+        return max(self.effort.least_side, self.main_samples // 4)
 
     @property
     def rule(self) -> Rule | None:

@@ -21,8 +21,6 @@ Integers = NDArray[np.int64]
 GROUPS = 16
 #: Bytes of rows of one call, at most.
 CALL_BYTES = 2**26
-#: Observations by effort.
-SAMPLES = {"quick": 4000, "standard": 8000, "deep": 10_000}
 
 
 class WideProbe:
@@ -109,7 +107,7 @@ def make_wide(lab: Laboratory) -> Statistical:
     return Statistical(
         probe=probe,
         looks=[look],
-        planned=SAMPLES.get(lab.effort.name, SAMPLES["standard"]),
+        planned=lab.effort.wide_samples,
         picture=lambda: _picture(probe, laws, drafts),
     )
 

@@ -141,7 +141,7 @@ def _make_invariance(lab: Laboratory) -> Statistical:
         looks += output_looks(lab, probe, 0, probe.length, prefix=f"batches of {size}: ")
     for look in looks:
         look.shares = look.shares / len(sizes)
-    return Statistical(probe=group, looks=looks, planned=max(2000, lab.side_samples // 4))
+    return Statistical(probe=group, looks=looks, planned=max(lab.effort.least_side, lab.side_samples // 4))
 
 
 class _TokenPairs:

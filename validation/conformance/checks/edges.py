@@ -59,7 +59,7 @@ def _grouped(
     return Statistical(
         probe=ProbeGroup(probes),
         looks=looks,
-        planned=max(lab.side_samples, 300 * len(probes)),
+        planned=max(lab.side_samples, min(300, lab.effort.least_side) * len(probes)),
         picture=lambda: law_picture(f"joint law, {label}", first),
     )
 
