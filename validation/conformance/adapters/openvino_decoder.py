@@ -164,6 +164,7 @@ def _subject(text: str, kind: str) -> Subject:
         run=partial(decode, kind=kind),
         dtypes=("float32",),
         options=frozenset({"temperature", "top_k", "top_p"}),
+        max_vocabulary=15,
     )
 
 
