@@ -78,7 +78,8 @@ class Trained:
         The same for the law of single bytes in the part trained on: what a model that learns no context gets.
     total_variation, total_variation_error
         Mean over the same bytes of the total variation between the two models' laws of the byte, and its
-        standard error, in which each sequence counts as one observation.
+        standard error, in which each sequence counts as one observation; nan if there is only one, and null
+        in the file.
     versions
         Of torch and transformers.
     """
@@ -158,6 +159,8 @@ def train_pair(
         another training.
     """
     plan, steps, minutes, seed, threads = _settings(size, steps, minutes, seed, threads)
+    if resume is not None and Path(out).resolve() in Path(resume).resolve().parents:
+        raise InputError(f"resume is {resume}, a file in {out}, which is made at the end; give another place")
     data = _read(Path(text), size, plan)
     digest = hashlib.sha256(data.data).hexdigest()
     with new_folder(out, entries=ENTRIES, overwrite=overwrite) as folder, _reproducible(seed, threads):
@@ -193,11 +196,15 @@ def train_pair(
         for learner in learners:
             learner.save(folder / learner.name)
             byte_tokenizer(plan.context).save_pretrained(folder / learner.name)
-        write_text(
-            folder / "training.json", json.dumps({"format": FORMAT, **asdict(trained)}, indent=2) + "\n"
-        )
+        write_text(folder / "training.json", _report(trained))
     checkpoint.remove()
     return trained
+
+
+def _report(trained: Trained) -> str:
+    """Return what stands in ``training.json``; JSON has no nan."""
+    plain = {name: None if value != value else value for name, value in asdict(trained).items()}
+    return json.dumps({"format": FORMAT, **plain}, indent=2, allow_nan=False) + "\n"
 
 
 def _settings(

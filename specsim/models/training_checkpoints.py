@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specsim.errors import InputError
-from specsim.files import replacing
+from specsim.files import check_writable_folder, replacing
 from specsim.models.training_state import Learner
 
 if TYPE_CHECKING:
@@ -41,9 +41,13 @@ class Checkpoint:
         Raises
         ------
         InputError
-            The file is damaged, or belongs to another training.
+            The file is damaged, belongs to another training, or could not be written.
         """
-        if self._path is None or not self._path.exists():
+        if self._path is None:
+            return 0, None
+        if not self._path.exists():
+            # Found out now and not when the first checkpoint is due.
+            check_writable_folder(self._path.parent)
             return 0, None
         from safetensors import SafetensorError, safe_open
 

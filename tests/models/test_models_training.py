@@ -278,6 +278,20 @@ def test_checkpoint_of_something_else__is_refused(text, tmp_path, micro, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["now.safetensors"]
 
 
+def test_checkpoint_that_could_not_be_written__is_refused_before_the_work(text, tmp_path, micro, monkeypatch):
+    monkeypatch.setattr(training.Learner, "step", lambda self, *passed: pytest.fail("too late"))
+    (tmp_path / "file").write_text("x")
+    for resume, message in (
+        (tmp_path / "file" / "now", "it is a file; give a folder"),
+        (tmp_path, "is no checkpoint of a training"),
+        (tmp_path / "out" / "now", "a file in .*, which is made at the end; give another place"),
+        (tmp_path / "out" / "draft" / "now", "which is made at the end"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train_pair(text, tmp_path / "out", size="micro", resume=resume)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_interruption__leaves_nothing(text, tmp_path, micro, monkeypatch):
     for steps in (1, 3):
         with pytest.raises(KeyboardInterrupt):
@@ -341,6 +355,7 @@ def test_texts_that_cannot_serve__are_refused(tmp_path):
     assert not out.exists()
     trained = train_pair(least, out, size="tiny", steps=1)
     assert np.isnan(trained.total_variation_error)
+    assert json.loads((out / "training.json").read_text())["total_variation_error"] is None
 
 
 def test_folders_that_must_not_be_replaced__are_refused_before_the_work(text, tmp_path, micro, monkeypatch):
