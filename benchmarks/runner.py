@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from benchmarks.contenders import all_contenders, batches
 from benchmarks.contenders.base import Contender
 from benchmarks.timing import calibrate, clock, pinned
 from benchmarks.workloads import WORKLOADS, Workload
+from specsim.errors import InputError
 
 #: Pairs of contenders whose ratio is asked for: name, other, limit ("at most", or "at least" if negative).
 RATIOS = [
@@ -231,6 +233,44 @@ def environment() -> dict[str, Any]:
     }
 
 
+def begin(
+    earlier: dict[str, Any] | None,
+    *,
+    repetitions: int,
+    seconds: float,
+    parts: Sequence[str],
+    quick: bool,
+    contenders: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Return a result without measurements, or an earlier one to go on with.
+
+    Raises
+    ------
+    InputError
+        The earlier one was measured otherwise, or elsewhere.
+    """
+    settings = {
+        "repetitions": repetitions,
+        "seconds": seconds,
+        "quick": quick,
+        "together": [part for part in ("engines", "ceilings") if part in parts],
+        "contenders": None if contenders is None else list(contenders),
+    }
+    new: dict[str, Any] = {"environment": environment(), "settings": settings, "pieces": []}
+    new |= {key: [] for key in ("timings", "ratios", "rates", "fractions")}
+    if earlier is None:
+        return new
+    for key in ("environment", "settings"):
+        for name, value in new[key].items():
+            before = earlier.get(key, {}).get(name)
+            if name != "load_average" and before != value:
+                raise InputError(
+                    f"the file to go on with has {name} {before!r}, not {value!r}; "
+                    "ask for the same, or give another file"
+                )
+    return earlier
+
+
 def run_all(
     *,
     repetitions: int,
@@ -240,6 +280,8 @@ def run_all(
     workloads: Sequence[str] | None = None,
     contenders: Sequence[str] | None = None,
     report: Callable[[str], object] = lambda line: None,
+    earlier: dict[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], object] = lambda result: None,
 ) -> dict[str, Any]:
     """Run the benchmark and return everything measured, ready for JSON.
 
@@ -255,9 +297,19 @@ def run_all(
         Names to keep.
     report
         Called with what is done next.
+    earlier
+        A result that was cut short; its pieces are not measured again. Defaults to None: none.
+    keep
+        Called with the result so far after every piece: one workload of a part, or a part without workloads.
+
+    Raises
+    ------
+    InputError
+        `earlier` was measured otherwise, or elsewhere.
     """
-    result: dict[str, Any] = {"environment": environment(), "parts": list(parts)}
-    result |= {key: [] for key in ("timings", "ratios", "rates", "fractions")}
+    result = begin(
+        earlier, repetitions=repetitions, seconds=seconds, parts=parts, quick=quick, contenders=contenders
+    )
     kept = [w for w in WORKLOADS if workloads is None or w.name in workloads]
 
     def time_all(
@@ -274,7 +326,7 @@ def run_all(
             result["timings"].append(row)
         return timings
 
-    for workload in kept if {"engines", "ceilings"} & set(parts) else ():
+    def time_engines(workload: Workload) -> None:
         engines = all_contenders() if "engines" in parts else []
         timings = time_all(
             workload,
@@ -284,14 +336,31 @@ def run_all(
         result["ratios"] += ratios(timings)
         result["rates"] += rates(timings, workload)
         result["fractions"] += fractions(timings)
-    for workload in kept if "batch" in parts else ():
-        if quick and workload.slow_batch:
-            continue
+
+    def time_batches(workload: Workload) -> None:
         result["ratios"] += ratios(time_all(workload, batches.contenders()), BATCH_RATIOS)
+
+    def put(part: str, rows: list[dict[str, Any]]) -> None:
+        result[part] = rows
+
+    pieces: list[tuple[str, Callable[[], None]]] = []
+    if {"engines", "ceilings"} & set(parts):
+        pieces += [(f"engines, {w.name}", partial(time_engines, w)) for w in kept]
+    if "batch" in parts:
+        chosen = [w for w in kept if not (quick and w.slow_batch)]
+        pieces += [(f"batch, {w.name}", partial(time_batches, w)) for w in chosen]
+    repeated: dict[str, Any] = {"repetitions": repetitions, "quick": quick, "report": report}
     if "exact" in parts:
-        result["exact"] = exact.measure(repetitions=repetitions, quick=quick, report=report)
+        pieces.append(("exact", lambda: put("exact", exact.measure(**repeated))))
     if "scaling" in parts:
-        result["scaling"] = scaling.measure(repetitions=repetitions, quick=quick, report=report)
+        pieces.append(("scaling", lambda: put("scaling", scaling.measure(**repeated))))
     if "startup" in parts:
-        result["startup"] = startup.measure(quick=quick, report=report)
+        pieces.append(("startup", lambda: put("startup", startup.measure(quick=quick, report=report))))
+    for name, work in pieces:
+        if name in result["pieces"]:
+            report(f"{name}: measured before")
+            continue
+        work()
+        result["pieces"].append(name)
+        keep(result)
     return result

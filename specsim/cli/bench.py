@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from specsim.cli.output import show
 from specsim.errors import InputError
+from specsim.files import write_text
 
 #: Those of `benchmarks.runner.PARTS`, named here too so that help needs no checkout.
 PARTS = ("engines", "ceilings", "batch", "exact", "scaling", "startup")
@@ -34,6 +36,7 @@ Examples:
   specsim bench
   specsim bench --quick
   specsim bench engines ceilings --json bench.json
+  specsim bench engines ceilings --json bench.json --resume
   specsim bench --workload "S=7 T=50" --repetitions 21
   specsim bench --contender "specsim alias" --contender "C gather" --json bench.json
 """
@@ -50,7 +53,15 @@ Examples:
 )
 @click.option("--workload", "workloads", multiple=True, help="Only this workload; may be repeated.")
 @click.option("--contender", "contenders", multiple=True, help="Only this contender; may be repeated.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write everything to this file.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write everything to this file, after every piece what there is.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with the file of --json and keep its pieces."
+)
 def command(
     parts: tuple[str, ...],
     quick: bool,
@@ -58,7 +69,8 @@ def command(
     seconds: float | None,
     workloads: tuple[str, ...],
     contenders: tuple[str, ...],
-    json_file: str | None,
+    json_file: Path | None,
+    resume: bool,
 ) -> None:
     """Run the benchmark; exit with 1 when a contender is wrong."""
     runner = load("benchmarks.runner")
@@ -70,6 +82,8 @@ def command(
         for name in asked:
             if name not in known[option]:
                 raise InputError(f"{option} is {name!r}; give one of: {'; '.join(known[option])}")
+    if resume and json_file is None:
+        raise InputError("resume is given without a file; name it by --json FILE")
     result = runner.run_all(
         repetitions=repetitions or (3 if quick else 9),
         seconds=seconds or (0.05 if quick else 0.2),
@@ -78,9 +92,9 @@ def command(
         workloads=workloads or None,
         contenders=contenders or None,
         report=lambda line: click.echo(line, err=True),
+        earlier=read(json_file) if resume and json_file is not None and json_file.exists() else None,
+        keep=lambda result: None if json_file is None else write(json_file, result),
     )
-    if json_file is not None:
-        write(Path(json_file), result)
     _print(result)
     rows = [*result["timings"], *result.get("exact", []), *result.get("scaling", [])]
     if any(row["problem"] for row in rows):
@@ -101,12 +115,18 @@ def load(name: str) -> Any:
 
 def write(path: Path, result: dict[str, Any]) -> None:
     """Write the result as JSON."""
-    import json
+    write_text(path, json.dumps(result, indent=2) + "\n")
 
-    from specsim.files import replacing
 
-    with replacing(path) as temporary:
-        Path(temporary).write_text(json.dumps(result, indent=2) + "\n")
+def read(path: Path) -> dict[str, Any]:
+    """Read what `write` wrote."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        result = None
+    if not isinstance(result, dict) or not isinstance(result.get("pieces"), list):
+        raise InputError(f"{path} is no benchmark that was cut short; give another file")
+    return result
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ instead, in every process, with equal results.
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -159,6 +160,9 @@ def kernel(signature: Any, *, distinct: bool = False) -> Callable[[Callable[...,
 
 def _compile(made: Kernel, function: Callable[..., Any], signature: Any, distinct: bool) -> Any:
     if not _way.plain:
+        collecting = gc.isenabled()
+        # Compiling makes millions of objects and few cycles; looking for those takes a tenth of the time.
+        gc.disable()
         try:
             return _machine_code(function, signature, distinct)
         except numba.errors.NumbaError:
@@ -172,6 +176,9 @@ def _compile(made: Kernel, function: Callable[..., Any], signature: Any, distinc
             import_module(made.module)
             assert made.compile is not None
             return made.compile()
+        finally:
+            if collecting:
+                gc.enable()
     return numba.njit(signature, **OPTIONS)(function)
 
 

@@ -234,3 +234,36 @@ def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
     assert "Start-up" in done.output
     assert CliRunner().invoke(main, ["bench", "fast"]).exit_code == 2
     assert cli_bench.PARTS == runner.PARTS
+
+
+def test_command__keeps_what_is_measured_and_goes_on(tmp_path, monkeypatch):
+    from specsim.cli.group import main
+
+    def workload(name):
+        return Workload(name=name, pair=lambda: PAIRS["small"], least_tokens_per_second=1.0)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    both = [workload("first"), replace(workload("second"), pair=interrupted)]
+    monkeypatch.setattr(runner, "WORKLOADS", both)
+    file = tmp_path / "bench.json"
+    arguments = ["bench", "engines", "--repetitions", "2", "--seconds", "0.001", "--contender", "NumPy alias"]
+    arguments += ["--json", str(file)]
+    assert CliRunner().invoke(main, arguments).exit_code == 130
+    begun = json.loads(file.read_text())
+    assert begun["pieces"] == ["engines, first"]
+    assert CliRunner().invoke(main, [*arguments, "--resume"]).exit_code == 130
+    both[1] = workload("second")
+    done = CliRunner().invoke(main, [*arguments, "--resume"])
+    assert done.exit_code == 0, done.output
+    document = json.loads(file.read_text())
+    assert document["pieces"] == ["engines, first", "engines, second"]
+    assert document["timings"][0] == begun["timings"][0]
+    assert [row["workload"] for row in document["timings"]] == ["first", "second"]
+    done = CliRunner().invoke(main, [*arguments, "--resume", "--repetitions", "3"])
+    assert done.exit_code == 2
+    assert "has repetitions 2, not 3" in done.output
+    file.write_text("{}")
+    assert CliRunner().invoke(main, [*arguments, "--resume"]).exit_code == 2
+    assert CliRunner().invoke(main, ["bench", "engines", "--resume"]).exit_code == 2
