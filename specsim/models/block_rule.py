@@ -25,8 +25,10 @@ class BlockRule(Rule):
         for depth in range(length):
             ratios.append((ratios[-1] * wanted[:, depth] / drafted[:, depth]).clamp(max=1))
         ratio = torch.stack(ratios, dim=1)
-        excess = (ratio[:, :length, None] * rows[:, :length] - draft_rows).clamp(min=0)
-        over = torch.nn.functional.pad(excess.sum(dim=-1)[:, 1:], (0, 1))
+        # In place: a row for every drafted token is the largest thing there is.
+        excess = ratio[:, :length, None].to(rows.dtype) * rows[:, :length]
+        excess.sub_(draft_rows).clamp_(min=0)
+        over = torch.nn.functional.pad(excess.sum(dim=-1, dtype=torch.float64)[:, 1:], (0, 1))
         own = ratio[:, 1:]
         below = over + 1 - own
         index = torch.arange(1, length + 1, device=tokens.device)
@@ -37,6 +39,6 @@ class BlockRule(Rule):
         rejected = accepted < drafts.lengths
         sequence = torch.arange(batch, device=tokens.device)
         row = rows[sequence, accepted.clamp(max=rows.shape[1] - 1)]
-        residual = excess[sequence, accepted.clamp(max=length - 1)].to(row.dtype)
+        residual = excess[sequence, accepted.clamp(max=length - 1)]
         usable = rejected & (residual.sum(dim=-1) > 0)
         return Verdict(branch, accepted, rejected, torch.where(usable[:, None], residual, row))

@@ -198,9 +198,10 @@ def _check_memory(models: LoadedPair, rule: Rule, longest: int, new_tokens: int,
     memory = Memory(weights=models.weight_bytes)
     for model in (models.target, models.draft) if length else (models.target,):
         memory.caches += batch * slots * bytes_per_slot(model)
-    # Logits of the target, rows of both, their sums and one more copy; float64 at most.
+    # Logits of the target, rows of both, and two more copies on the way; distribution functions in float64.
     nodes = 1 + length * rule.drafts
-    memory.rows = batch * models.vocabulary * nodes * 4 * 4 + batch * models.vocabulary * 8 * 2
+    width = max(4, torch.empty(0, dtype=models.target.dtype).element_size())
+    memory.rows = batch * models.vocabulary * (5 * nodes * width + 2 * 8)
     memory.peak = memory.weights + memory.caches + memory.rows
     device = torch.device(models.device)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
