@@ -60,6 +60,7 @@ class BoundCheck:
         Skipped
             It turned out not to apply, or could not be decided within the budget.
         """
+        __tracebackhide__ = True
         result = self.run()
         if result.status in (CheckStatus.FAILED, CheckStatus.ERROR):
             raise ConformanceError(self._report(result))
@@ -139,10 +140,14 @@ def parametrize_with_checks(
         Names of checks that are known to fail, with the reason; or a function of the subject that returns
         them. They are marked ``xfail(strict=True)``.
     settings
-        As in `checks_for`.
+        As in `checks_for`. The options ``--specsim-effort``, ``--specsim-seed``, ``--specsim-alpha`` and
+        ``--specsim-budget`` of pytest override them.
     """
     import pytest
 
+    from specsim.testing.pytest_plugin import OPTIONS
+
+    settings |= OPTIONS
     parameters = []
     for subject in subjects:
         made = as_subject(
@@ -170,6 +175,8 @@ class _Skipping:
     def __call__(self, *_: Any) -> None:
         import pytest
 
+        # The report is the message; the way to it is not the user's code.
+        __tracebackhide__ = True
         try:
             self.check()
         except Skipped as error:

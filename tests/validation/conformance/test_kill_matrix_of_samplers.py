@@ -1,0 +1,45 @@
+"""Every wrong sampler is rejected by the checks that are for it; every unusual right one passes."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from specsim.validation.conformance.checks import all_checks
+from specsim.validation.conformance.killing import judge_control, judge_mutant
+from specsim.validation.conformance.laboratory import Effort
+from specsim.validation.conformance.zoo.model import all_controls, all_mutants
+
+#: As quick as the table of the documentation, with less demanded of the certificate.
+LIGHT = Effort(name="quick", eps=0.12, seconds=600.0, widest=512, least_side=1000, wide_samples=1500)
+
+
+@pytest.mark.parametrize("mutant", all_mutants(), ids=lambda mutant: mutant.name)
+def test_mutant__is_rejected_by_the_checks_that_are_for_it(mutant):
+    outcome = judge_mutant(mutant, effort=LIGHT, patience=100_000)
+    assert outcome.killed, f"{mutant.name} survives {outcome.missed or 'everything'}: " + ", ".join(
+        f"{check.name} {check.status.value} {check.log10_e:.1f}" for check in outcome.checks
+    )
+
+
+@pytest.mark.parametrize("control", all_controls(), ids=lambda control: control.name)
+def test_control__passes_every_check(control):
+    if control.subject.framework == "torch" and importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    outcome = judge_control(control, effort=LIGHT)
+    failed = [f"{check.name}: {check.reason}" for check in outcome.checks if check.status.value == "failed"]
+    assert outcome.lives, f"{control.name} is found {outcome.verdict.value}: {failed}"
+
+
+def test_every_mutant__names_the_checks_that_must_reject_it():
+    names = {check.name for check in all_checks()}
+    for mutant in all_mutants():
+        assert mutant.killed_by, mutant.name
+        assert set(mutant.killed_by) <= names, mutant.name
+
+
+def test_every_statistical_check__has_a_mutant_that_it_rejects():
+    for_mutants = {name for mutant in all_mutants() for name in mutant.killed_by}
+    without = {check.name for check in all_checks()} - for_mutants
+    assert without == set(), f"no mutant is for {sorted(without)}; a check that never failed proves nothing"
