@@ -4,7 +4,7 @@ import numpy as np
 
 
 def step(target, draft, drafted, seed):
-    """target (B, K+1, V), draft (B, K, V), drafted (B, K); returns tokens (B, K+1) and lengths (B,)."""
+    """Verify drafts: target (B, K+1, V), draft (B, K, V), drafted (B, K) to tokens (B, K+1), lengths (B,)."""
     if not (np.isfinite(target).all() and np.isfinite(draft).all()):
         raise ValueError("rows must be finite")
     rng = np.random.default_rng(seed)

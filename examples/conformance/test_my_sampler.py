@@ -1,6 +1,7 @@
 """Every check of specsim as a test of its own."""
 
 from my_sampler import step
+
 from specsim.testing import parametrize_with_checks
 
 
