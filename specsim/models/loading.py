@@ -57,12 +57,12 @@ class LoadedPair:
             raise InputError(
                 f"draft has {sizes[1]} tokens and target {sizes[0]}; give models that share a vocabulary"
             )
-        places = {torch.device(model.device) for model in (self.target, self.draft)}
-        if self.device is None:
-            object.__setattr__(self, "device", self.target.device)
-        if len(places | {torch.device(self.device)}) > 1:
-            names = ", ".join(sorted(map(str, places)))
-            raise InputError(f"the models are on {names}, wanted on {self.device}; move both to one device")
+        places = {_numbered(model.device) for model in (self.target, self.draft)}
+        wanted = _numbered(self.target.device) if self.device is None else _device(self.device)
+        object.__setattr__(self, "device", wanted)
+        if places != {wanted}:
+            names = " and ".join(sorted(map(str, places)))
+            raise InputError(f"the models are on {names}, wanted on {wanted}; move both to one device")
 
     @property
     def vocabulary(self) -> int:
@@ -72,7 +72,8 @@ class LoadedPair:
     @property
     def weight_bytes(self) -> int:
         """Memory that the weights of both take."""
-        return sum(model.get_memory_footprint() for model in (self.target, self.draft))
+        models = {id(model): model for model in (self.target, self.draft)}
+        return sum(int(model.get_memory_footprint()) for model in models.values())
 
 
 def vocabulary_size(model: Any) -> int:
@@ -129,12 +130,22 @@ def load_pair(
 
 def _device(device: str | torch.device | None) -> torch.device:
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        place = torch.device(device)
+        place = _numbered(torch.device(device))
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device is {device!r}, which is not to be had: {_first(error)}; try cpu") from None
+    return place
+
+
+def _numbered(device: Any) -> torch.device:
+    """Return a device by the name that its tensors give it: a GPU has a number, the CPU has none."""
+    place = torch.device(device)
+    if place.type == "cpu":
+        return torch.device("cpu")
+    if place.type == "cuda" and place.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
     return place
 
 

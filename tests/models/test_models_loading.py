@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 import specsim
 from specsim.cli import main
 from specsim.cli.group import BAD_INPUT
-from specsim.models import decode, load_pair, table_models
+from specsim.models import LoadedPair, decode, load_pair, table_models
 
 ROOT = Path(specsim.__file__).resolve().parent.parent
 WORDS = ["the", "a", "cat", "dog", "sat", "ran", "on", "mat", ".", "<unk>"]
@@ -69,6 +69,14 @@ def test_load_pair__decodes_texts(checkpoints):
     assert texts.tokens == ids.tokens
     wide = load_pair(*checkpoints, dtype="float64", device="cpu")
     assert wide.target.dtype == torch.float64
+
+
+def test_load_pair__device_names(checkpoints):
+    pair = load_pair(*checkpoints, device="cpu:0")
+    assert pair.device == torch.device("cpu")
+    elsewhere = type(pair.draft)(pair.draft.config).to("meta")
+    with pytest.raises(InputError, match="on cpu and meta, wanted on cpu"):
+        LoadedPair(target=pair.target, draft=elsewhere)
 
 
 def test_load_pair__reads_folders_of_table_models(tmp_path):
