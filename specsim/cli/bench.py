@@ -59,9 +59,7 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write everything to this file, after every piece what there is.",
 )
-@click.option(
-    "--resume", is_flag=True, help="Go on with the file of --json and keep its pieces."
-)
+@click.option("--resume", is_flag=True, help="Go on with the file of --json and keep its pieces.")
 def command(
     parts: tuple[str, ...],
     quick: bool,

@@ -96,10 +96,10 @@ def conform(target: str | None, **options: Any) -> int:
 def _conform(target: str, options: dict[str, Any]) -> int:
     from specsim.validation.conformance.running import check_sampler
 
+    expected = dict(_expected(text) for text in options["expected"])
     subjects = _subjects(target, options)
     if options["plan"]:
         return _plan(subjects, options)
-    expected = dict(_expected(text) for text in options["expected"])
     reports = []
     with output_file(options["html"]) as page, output_file(options["junit"]) as xml:
         for subject in subjects:

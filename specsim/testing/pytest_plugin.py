@@ -1,6 +1,7 @@
 """The pytest plugin: options for `parametrize_with_checks`, and a header that says what they are.
 
-Loaded by every pytest run of an environment that has specsim, so nothing heavy is imported here.
+Loaded by every pytest run of an environment that has specsim, so nothing is imported here but what
+``import specsim`` itself needs.
 """
 
 from __future__ import annotations

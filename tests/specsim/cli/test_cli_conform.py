@@ -1,0 +1,197 @@
+"""``specsim conform`` as its users call it."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from specsim.cli import main
+
+SAMPLER = '''
+import numpy as np
+from specsim.testing import Subject
+
+def step(target, draft, drafted, seed):
+    """Draw from the target; accept when the draft is the draw."""
+    if not np.isfinite(target).all():
+        raise ValueError("not finite")
+    rng = np.random.default_rng(seed)
+    batch, width, vocabulary = target.shape
+    sums = np.cumsum(target, axis=2)
+    draws = (sums <= rng.random((batch, width, 1)) * sums[..., -1:]).sum(axis=2)
+    last = vocabulary - 1 - np.argmax(target[..., ::-1] > 0, axis=2)
+    draws = np.minimum(draws, last)
+    same = np.cumprod(draws[:, :-1] == drafted, axis=1).sum(axis=1)
+    return draws, same + 1
+
+def biased(target, draft, drafted, seed):
+    tokens, lengths = step(target, draft, drafted, seed)
+    tokens[:, 0] = drafted[:, 0]
+    return tokens, lengths
+
+def crashing(target, draft, drafted, seed):
+    raise RuntimeError("boom")
+
+both = [step, Subject(name="second", protocol="step", run=biased)]
+nothing = []
+'''
+
+
+@pytest.fixture
+def sampler(tmp_path):
+    path = tmp_path / "sampler.py"
+    path.write_text(SAMPLER, encoding="utf-8")
+    return path
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(["conform", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return caught.value.code, out, err
+
+
+def test_right_sampler__exits_with_0_and_says_what_it_certifies(sampler, capsys):
+    code, out, err = run(
+        capsys, f"{sampler}:step", "--effort", "quick", "--check", "joint-law", "--check", "ragged"
+    )
+    assert code == 0, out + err
+    assert "step: lossless to within TV" in out
+    assert "left out: ragged: it takes no option draft_lengths" in out
+
+
+def test_wrong_sampler__exits_with_1_and_can_be_repeated(sampler, capsys):
+    code, out, _ = run(capsys, f"{sampler}:biased", "--effort", "quick", "--check", "first-token")
+    assert code == 1
+    assert "biased: biased: first-token" in out
+    command = next(line for line in out.splitlines() if "again: " in line).partition(
+        "again: specsim conform "
+    )[2]
+    again, repeated, _ = run(capsys, *command.split())
+    assert again == 1
+    evidence = [line for line in out.splitlines() if "evidence" in line and "after" in line]
+    assert evidence[0].split(";")[0] in repeated
+
+
+def test_reports__json_junit_and_one_page(sampler, tmp_path, capsys):
+    page, xml = tmp_path / "r.html", tmp_path / "r.xml"
+    code, out, _ = run(
+        capsys, f"{sampler}:both", "--effort", "quick", "--check", "contract", "--check", "joint-law",
+        "--json", "--html", page, "--junit", xml,
+    )  # fmt: skip
+    assert code == 1
+    document = json.loads(out)
+    assert [item["verdict"] for item in document["subjects"]] == ["lossless", "biased"]
+    root = ElementTree.parse(xml).getroot()
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("4", "1", "0")
+    text = page.read_text(encoding="utf-8")
+    assert "data:image/svg+xml;base64," in text
+    assert "http" not in text.replace("http://www.w3.org", "")
+    assert "<script" not in text
+
+
+def test_known_failures__are_expected(sampler, capsys):
+    known = ("--expect-failure", "first-token=always takes the draft")
+    code, _, _ = run(
+        capsys, f"{sampler}:biased", "--effort", "quick", "--check", "first-token", "--check", "batch-independence",
+        *known,
+    )  # fmt: skip
+    assert code == 0
+    code, out, _ = run(capsys, f"{sampler}:step", "--effort", "quick", "--check", "first-token", *known)
+    assert code == 1
+    assert "remove it from expected_failures" in out
+
+
+def test_crash__exits_with_1_and_tells_the_message(sampler, capsys):
+    code, out, _ = run(capsys, f"{sampler}:crashing", "--effort", "quick", "--check", "contract")
+    assert code == 1
+    assert "RuntimeError: boom" in out
+
+
+def test_time_over__exits_with_3(sampler, capsys):
+    code, out, _ = run(
+        capsys,
+        f"{sampler}:step",
+        "--effort",
+        "deep",
+        "--max-batch",
+        "1",
+        "--budget",
+        "0.2",
+        "--check",
+        "joint-law",
+    )
+    assert code == 3
+    assert "undecided: joint-law" in out
+
+
+def test_plan__states_power_and_samples_nothing(sampler, capsys):
+    code, out, _ = run(capsys, f"{sampler}:crashing", "--plan", "--json")
+    assert code == 0
+    checks = {item["name"]: item for item in json.loads(out)["plan"][0]["checks"]}
+    assert checks["joint-law"]["observations"] > 10_000
+    assert 0 < checks["joint-law"]["catches"] < 0.2
+    code, out, _ = run(capsys, f"{sampler}:crashing", "--plan")
+    assert "joint-law" in out
+
+
+def test_list__names_checks_rules_and_adapters(capsys):
+    code, out, _ = run(capsys, "--list", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert {"joint-law", "tree-law"} <= {item["name"] for item in document["checks"]}
+    assert {"ratio", "block"} <= {item["name"] for item in document["rules"] if item["lossless"]}
+    assert "transformers-step" in {item["name"] for item in document["adapters"]}
+    code, out, _ = run(capsys, "--list")
+    assert code == 0
+    assert "Built-in adapters" in out
+
+
+def test_mutants__the_named_ones_die_and_controls_live(capsys):
+    code, out, err = run(
+        capsys, "--mutants", "always-accept,seed-ignored,match", "--effort", "quick", "--json"
+    )
+    document = json.loads(out)
+    assert code == 0, err
+    assert [item["killed"] for item in document["mutants"]] == [True, True]
+    assert [item["lives"] for item in document["controls"]] == [True]
+    code, out, _ = run(capsys, "--mutants", "seed-ignored", "--effort", "quick")
+    assert code == 0
+    assert "1 of 1 mutants rejected" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Missing argument 'TARGET'"),
+        (("nowhere:step",), "target module nowhere cannot be imported"),
+        (("missing.py:step",), "target file missing.py is missing"),
+        (("json",), "write module:callable"),
+        (("json:nothing",), "json has no 'nothing'"),
+        (("json:dumps",), "cannot be told from its parameters"),
+        (("transformers-step", "--rule", "ratio"), "declares its own rule"),
+        (("--mutants", "nobody"), "mutant 'nobody' is unknown"),
+        (("json:dumps", "--expect-failure", "x"), "expect-failure is 'x'"),
+    ],
+)
+def test_bad_input__exits_with_2_and_one_line(arguments, message, capsys):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert out == ""
+
+
+def test_bad_names_in_a_file__are_one_line(sampler, capsys):
+    for text, message in (
+        (f"{sampler}:nothing", "holds no subject"),
+        (f"{sampler}:step --check joint-lav", "did you mean joint-law"),
+        (f"{sampler}:step --rule ratios", "is unknown; did you mean ratio"),
+        (f"{sampler}:step --eps 3", "eps is 3.0"),
+        (f"{sampler}:step --dtype bfloat16", "which NumPy lacks"),
+    ):
+        code, _, err = run(capsys, *text.split())
+        assert code == 2, text
+        assert message in err
