@@ -49,8 +49,9 @@ def triton_modules() -> dict[str, types.ModuleType]:
 
 @functools.cache
 def _module(library: Library) -> Any:
-    libraries.load("torch", package="torch")
-    return load(library, _SAMPLER, real=_REAL, given=triton_modules())
+    torch = libraries.load("torch", package="torch")
+    with torch_calls.uncompiled(torch):
+        return load(library, _SAMPLER, real=_REAL, given=triton_modules())
 
 
 class RejectionSample:
