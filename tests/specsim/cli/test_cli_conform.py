@@ -66,9 +66,8 @@ def test_wrong_sampler__exits_with_1_and_can_be_repeated(sampler, capsys):
     code, out, _ = run(capsys, f"{sampler}:biased", "--effort", "quick", "--check", "first-token")
     assert code == 1
     assert "biased: biased: first-token" in out
-    command = next(line for line in out.splitlines() if "again: " in line).partition(
-        "again: specsim conform "
-    )[2]
+    line = next(line for line in out.splitlines() if "again: " in line)
+    command = line.partition("again: specsim conform ")[2]
     again, repeated, _ = run(capsys, *command.split())
     assert again == 1
     evidence = [line for line in out.splitlines() if "evidence" in line and "after" in line]
