@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +12,13 @@ import pytest
 
 from specsim.validation.conformance.instances import inverse
 from specsim.validation.conformance.laboratory import Effort
+
+# The tests of the zoo import their common helper by this name; it is no test.
+_NAME = "specsim_tests_zoo"
+if _NAME not in sys.modules:
+    _specification = importlib.util.spec_from_file_location(_NAME, Path(__file__).with_name("zoo_helper.py"))
+    sys.modules[_NAME] = importlib.util.module_from_spec(_specification)
+    _specification.loader.exec_module(sys.modules[_NAME])
 
 #: Little work, a few seconds at most.
 LIGHT = Effort(name="quick", eps=0.15, seconds=300.0, widest=256, least_side=600, wide_samples=800)

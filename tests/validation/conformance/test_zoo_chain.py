@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from specsim_tests_samplers import (
+from specsim_tests_zoo import (
     CONTROLS,
     EVERY,
     MUTANTS,

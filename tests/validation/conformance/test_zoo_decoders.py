@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from specsim_tests_samplers import (
+from specsim_tests_zoo import (
     CONTROLS,
     EVERY,
     MUTANTS,
