@@ -435,6 +435,22 @@ def test_measure__refuses(gpt, change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_documentation__has_the_registries():
+    from pathlib import Path
+
+    import specsim
+    from specsim import acceptance_estimates, trace_files
+    from specsim.labelled import markdown
+    from specsim.models import opt_uno
+
+    page = Path(specsim.__file__).resolve().parents[1] / "docs" / "models-variables.md"
+    if not page.exists():
+        pytest.skip("not a checkout")
+    text = page.read_text()
+    for registry in (VARIABLES, opt_uno.VARIABLES, trace_files.VARIABLES, acceptance_estimates.VARIABLES):
+        assert markdown(registry) in text
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     from transformers.utils import logging
