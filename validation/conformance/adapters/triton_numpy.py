@@ -83,36 +83,41 @@ class Pointer:
 
 def _load(pointer: Pointer, mask: Any = None, other: Any = None, **ignored: Any) -> Any:
     array, offset = pointer.array, pointer.offset
-    if mask is None:
-        _check(array, offset)
-        return array[offset]
-    if not isinstance(mask, np.ndarray) and not isinstance(offset, np.ndarray):
-        if mask:
-            _check(array, offset)
-            return array[offset]
-        return array.dtype.type(0 if other is None else other)
-    mask, offset = np.broadcast_arrays(mask, offset)
-    used = offset[mask]
-    _check(array, used)
-    found = np.full(offset.shape, 0 if other is None else other, array.dtype)
-    found[mask] = array[used]
-    return found
+    if mask is not None:
+        mask, offset = _together(mask, offset)
+        if mask is False:
+            return array.dtype.type(0 if other is None else other)
+        if mask is not True:
+            used = offset[mask]
+            _check(array, used)
+            found = np.full(offset.shape, 0 if other is None else other, array.dtype)
+            found[mask] = array[used]
+            return found
+    _check(array, offset)
+    return array[offset]
 
 
 def _store(pointer: Pointer, value: Any, mask: Any = None, **ignored: Any) -> None:
     array, offset = pointer.array, pointer.offset
-    if mask is None:
-        _check(array, offset)
-        array[offset] = value
-    elif not isinstance(mask, np.ndarray) and not isinstance(offset, np.ndarray):
-        if mask:
-            _check(array, offset)
-            array[offset] = value
-    else:
+    if mask is not None:
+        mask, offset = _together(mask, offset)
+        if mask is False:
+            return
+        if mask is not True:
+            offset, value = offset[mask], np.broadcast_to(value, mask.shape)[mask]
+    _check(array, offset)
+    array[offset] = value
+
+
+def _together(mask: Any, offset: Any) -> tuple[Any, Any]:
+    """Return mask and offsets of one shape; a mask that lets everything through, or no scalar, as a bool."""
+    if not isinstance(mask, np.ndarray):
+        if not isinstance(offset, np.ndarray):
+            return bool(mask), offset
+        mask = np.full(offset.shape, mask)
+    elif not isinstance(offset, np.ndarray) or offset.shape != mask.shape:
         mask, offset = np.broadcast_arrays(mask, offset)
-        used = offset[mask]
-        _check(array, used)
-        array[used] = np.broadcast_to(value, mask.shape)[mask]
+    return (True, offset) if mask.all() else (mask, offset)
 
 
 def _check(array: Any, offset: Any) -> None:
