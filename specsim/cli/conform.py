@@ -70,6 +70,13 @@ input, 3 undecided within the budget, 130 interrupted.
 )
 @click.option("--list", "listing", is_flag=True, help="List checks, rules and built-in adapters.")
 @click.option("--mutants", is_flag=True, help="Run wrong samplers and unusual right ones: the kill matrix.")
+@click.option("--every-check", is_flag=True, help="With --mutants: also the checks that need not reject.")
+@click.option(
+    "--markdown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --mutants: write the matrix as a page.",
+)
 @click.option("--peers", is_flag=True, help="With --mutants: peers' published tests beside ours.")
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write one page."

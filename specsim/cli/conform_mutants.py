@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from specsim.cli.output import show, show_json
+from specsim.cli.output import output_file, show, show_json
 
 
 def run_mutants(names: str | None, options: dict[str, Any]) -> int:
@@ -23,7 +23,7 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
     from specsim.validation.conformance.killing import kill_matrix
 
     mutants, controls = _chosen(names)
-    with _counting() as progress:
+    with output_file(options["markdown"]) as page, _counting() as progress:
         killed, living = kill_matrix(
             mutants,
             controls,
@@ -31,8 +31,11 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
             alpha=options["alpha"],
             seed=options["seed"],
             budget=options["budget"],
+            every_check=options["every_check"],
             progress=progress,
         )
+        if page is not None:
+            page.write_text(_markdown(killed, living, options), encoding="utf-8")
     if options["as_json"]:
         show_json(_document(killed, living))
     else:
@@ -109,6 +112,38 @@ def _show(killed: list[Any], living: list[Any]) -> None:
 
 def _kill(check: Any) -> str:
     return f"{check.name} ({check.samples:,})" if check.samples else check.name
+
+
+def _markdown(killed: list[Any], living: list[Any], options: dict[str, Any]) -> str:
+    dead, alive = sum(item.killed for item in killed), sum(item.lives for item in living)
+    flags = f"--effort {options['effort']}{' --every-check' if options['every_check'] else ''}"
+    lines = [
+        "# Wrong samplers that are rejected, right ones that pass",
+        "",
+        f"Written by `specsim conform --mutants {flags} --markdown`, seed {options['seed']}, false alarms at most"
+        f" {options['alpha']:g} per sampler.",
+        f"{dead} of {len(killed)} wrong samplers are rejected, {alive} of {len(living)} right ones pass.",
+        "In brackets: observations of the experiment when the check rejected; exact checks have none.",
+        "",
+        "| wrong sampler | what is wrong | class | rejected by | seen in |",
+        "|---|---|---|---|---|",
+    ]
+    for item in killed:
+        mutant = item.mutant
+        kills = ", ".join(_kill(check) for check in item.killers) or "**nothing**"
+        cells = (mutant.name, mutant.description, mutant.bug_class, kills, mutant.cite)
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    lines += [
+        "",
+        "| right sampler | what is unusual | protocol | verdict | certified TV |",
+        "|---|---|---|---|---|",
+    ]
+    for item in living:
+        control = item.control
+        bound = "" if item.certified != item.certified else f"{item.certified:.3f}"
+        cells = (control.name, control.description, control.subject.protocol, item.verdict.value, bound)
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _document(killed: list[Any], living: list[Any]) -> dict[str, Any]:

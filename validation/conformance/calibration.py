@@ -46,7 +46,7 @@ class Calibration:
     alpha: float
 
     def rows(self) -> list[tuple[float, int, float, float]]:
-        """Return, for each threshold: its value, e-values at least so large, their share, the bound 1 / value."""
+        """Return, for each threshold, (value, e-values at least so large, their share, 1 / value)."""
         found = []
         for threshold in THRESHOLDS:
             count = int((self.log_e >= math.log(threshold)).sum())

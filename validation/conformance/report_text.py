@@ -79,15 +79,17 @@ def suspect_line(suspect: Suspect) -> str:
     """Return a known law and how it fits, in one line."""
     kind = "lossless rule" if suspect.lossless else "known bug or lossy rule"
     fits = "agrees with the data" if suspect.fits else "does not agree either"
-    head = f"{power_of_ten(suspect.log10_ratio):>9} {suspect.name} ({kind}; {fits})"
+    ratio = "infinite" if math.isinf(suspect.log10_ratio) else power_of_ten(suspect.log10_ratio)
+    head = f"{ratio:>9} {suspect.name} ({kind}; {fits})"
     return f"{head}: {suspect.title} [{suspect.source}]"
 
 
 def settings_line(report: ConformanceReport) -> str:
     """Return how the error rates were set."""
     return (
-        f"false alarms at most {report.alpha:g} over all checks, whenever they stop; certificate"
-        f" at confidence {1 - report.delta:g}; effort {report.effort}, seed {report.seed}, {report.seconds:.1f} s"
+        f"false alarms at most {report.alpha:g} over all checks, whenever they stop; "
+        f"certificate at confidence {1 - report.delta:g}; "
+        f"effort {report.effort}, seed {report.seed}, {report.seconds:.1f} s"
     )
 
 

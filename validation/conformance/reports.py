@@ -131,7 +131,10 @@ def _page_report(report: ConformanceReport) -> dict[str, Any]:
         "tone": tone.get(report.verdict, "disagrees"),
         "settings": settings_line(report),
         "suspects": [
-            {**dataclasses.asdict(suspect), "ratio": power_of_ten(suspect.log10_ratio)}
+            {
+                **dataclasses.asdict(suspect),
+                "ratio": "infinite" if math.isinf(suspect.log10_ratio) else power_of_ten(suspect.log10_ratio),
+            }
             for suspect in report.suspects
         ],
         "checks": [_page_check(check) for check in report.checks],

@@ -93,10 +93,8 @@ def test_reports__json_junit_and_one_page(sampler, tmp_path, capsys):
 
 def test_known_failures__are_expected(sampler, capsys):
     known = ("--expect-failure", "first-token=always takes the draft")
-    code, _, _ = run(
-        capsys, f"{sampler}:biased", "--effort", "quick", "--check", "first-token", "--check", "batch-independence",
-        *known,
-    )  # fmt: skip
+    checks = ("--check", "first-token", "--check", "batch-independence")
+    code, _, _ = run(capsys, f"{sampler}:biased", "--effort", "quick", *checks, *known)
     assert code == 0
     code, out, _ = run(capsys, f"{sampler}:step", "--effort", "quick", "--check", "first-token", *known)
     assert code == 1
