@@ -120,8 +120,8 @@ def _markdown(killed: list[Any], living: list[Any], options: dict[str, Any]) -> 
     lines = [
         "# Wrong samplers that are rejected, right ones that pass",
         "",
-        f"Written by `specsim conform --mutants {flags} --markdown`, seed {options['seed']}, false alarms at most"
-        f" {options['alpha']:g} per sampler.",
+        f"Written by `specsim conform --mutants {flags} --markdown`, seed {options['seed']}, false alarms at"
+        f" most {options['alpha']:g} per sampler.",
         f"{dead} of {len(killed)} wrong samplers are rejected, {alive} of {len(living)} right ones pass.",
         "In brackets: observations of the experiment when the check rejected; exact checks have none.",
         "",

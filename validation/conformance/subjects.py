@@ -33,6 +33,7 @@ _CHOICES = {
     "inputs": ("probabilities", "logits"),
     "framework": ("numpy", "torch"),
     "draft": ("required", "optional", "never"),
+    "drawing": ("with", "without", "greedy"),
 }
 
 
@@ -72,8 +73,9 @@ class Subject:
         (no limit).
     draft
         Whether draft rows are ``"required"``, ``"optional"`` or ``"never"`` given (always None).
-    replacement
-        Trees: whether the children of a node are drawn with replacement.
+    drawing
+        Trees: how the children of a node are drawn: ``"with"`` replacement, ``"without"`` (the row less those
+        before, renormalised), or ``"greedy"`` (the likeliest tokens, and the last child from the rest).
     notes
         What a reader of the report should know.
     """
@@ -91,7 +93,7 @@ class Subject:
     max_vocabulary: int | None = None
     max_draft_length: int | None = None
     draft: str = "required"
-    replacement: bool = True
+    drawing: str = "with"
     notes: str = ""
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from specsim.validation.conformance.tree_instances import (
     random_rows,
     tree_rows,
 )
-from specsim.validation.conformance.zoo.tree_controls import CONTROLS, GREEDY_CONTROLS
+from specsim.validation.conformance.zoo.tree_controls import CONTROLS
 from specsim.validation.conformance.zoo.tree_mutants import MUTANTS
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
 
@@ -28,14 +28,12 @@ TESTED = ("2,2", "unbalanced")
 
 
 def drawing_of(subject):
-    if subject in [control.subject for control in GREEDY_CONTROLS]:
-        return "greedy"
-    return "with" if subject.replacement else "without"
+    return subject.drawing
 
 
 CASES = {item.name: (item.subject, item.law) for item in MUTANTS if item.law}
-CASES |= {item.name: (item.subject, item.subject.rule) for item in CONTROLS + GREEDY_CONTROLS}
-EVERYTHING = {item.name: item.subject for item in MUTANTS + CONTROLS + GREEDY_CONTROLS}
+CASES |= {item.name: (item.subject, item.subject.rule) for item in CONTROLS}
+EVERYTHING = {item.name: item.subject for item in MUTANTS + CONTROLS}
 SHARE = ALPHA / (2 * len(TESTED) * len(CASES) + 2)
 
 
@@ -165,7 +163,7 @@ def test_every_mutant_says_what_it_is():
 def test_completed_law_of_controls_is_the_target():
     shape = SHAPES["2,1"]
     target, draft = pair(shape)
-    for control in CONTROLS + GREEDY_CONTROLS:
+    for control in CONTROLS:
         tokens, mass = all_trees(shape, draft, drawing=drawing_of(control.subject))
         law = control.subject.rule.law(
             np.array(shape.parents), tree_rows(shape, target, tokens), tree_rows(shape, draft, tokens), tokens

@@ -221,7 +221,7 @@ def subjects() -> tuple[Subject, ...]:
             run=TreeVerification(found, package, temperature=temperature),
             rule=RECURSIVE_DISTINCT,
             dtypes=("float32", "float64"),
-            replacement=False,
+            drawing="without",
             notes="One tree per call; the last token is drawn from the returned row by torch.multinomial.",
         )
         for package in PACKAGES

@@ -120,7 +120,7 @@ def subjects() -> tuple[Subject, ...]:
             rule=TYPICAL_TREE,
             dtypes=("float32", "float64"),
             draft="never",
-            replacement=False,
+            drawing="without",
             notes="Lossy by design: nothing in it is random.",
         ),
     )

@@ -115,7 +115,7 @@ def subjects() -> tuple[Subject, ...]:
             rule=SUMMED_COIN,
             dtypes=("float32", "float64"),
             draft="never",
-            replacement=False,
+            drawing="without",
             notes="CUDA source compiled for the host with one thread per block, deterministic=False.",
         ),
     )

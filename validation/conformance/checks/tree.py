@@ -54,7 +54,7 @@ def tree_models(depth: int, vocabulary: int, seed: int) -> tuple[trees.PrefixRow
 
 def drawing_of(subject: Subject) -> str:
     """Return how the children of a node are drawn for this subject."""
-    return "with" if subject.replacement else "without"
+    return subject.drawing
 
 
 def tree_inputs(

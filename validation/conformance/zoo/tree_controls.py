@@ -163,12 +163,12 @@ def _control(
     rule: TreeRule,
     description: str,
     *,
-    replacement: bool = True,
+    drawing: str = "with",
     draft: str = "required",
     **more: Any,
 ) -> Control:
     name = "tree-" + run.__name__.replace("_", "-") + more.pop("suffix", "")
-    subject = Subject(name=name, protocol="tree", run=run, rule=rule, replacement=replacement, draft=draft)
+    subject = Subject(name=name, protocol="tree", run=run, rule=rule, drawing=drawing, draft=draft)
     return Control(name=name, description=description, source=rule.source, subject=subject, **more)
 
 
@@ -182,7 +182,7 @@ CONTROLS = (
         recursive_without_replacement,
         trees.RECURSIVE_DISTINCT,
         "Both rows change after a failed child: the draft row loses its token.",
-        replacement=False,
+        drawing="without",
     ),
     _control(
         recursive_random_order,
@@ -198,7 +198,7 @@ CONTROLS = (
         traversal_without_replacement,
         trees.TRAVERSAL_DISTINCT,
         "Leaves before ancestors, and the draft rows lose the tokens of deleted leaves.",
-        replacement=False,
+        drawing="without",
     ),
     _control(k_seq, trees.K_SEQ, "All children of a node face the same test, weaker than the ratio test."),
     _control(
@@ -211,7 +211,7 @@ CONTROLS = (
         shared_target_draw,
         trees.SHARED_DRAW,
         "The same with distinct children.",
-        replacement=False,
+        drawing="without",
         draft="optional",
         suffix="-distinct",
     ),
@@ -219,7 +219,7 @@ CONTROLS = (
         one_hot_children,
         trees.ONE_HOT_TREE,
         "The draft rows are not used, as if every child had been certain to be drawn.",
-        replacement=False,
+        drawing="without",
         draft="optional",
     ),
     _control(
@@ -233,26 +233,21 @@ CONTROLS = (
         summed_target_coin,
         trees.SUMMED_COIN,
         "One coin decides over all children of a node.",
-        replacement=False,
+        drawing="without",
         draft="optional",
     ),
     _control(
         lowered_thresholds,
         tree_bugs.LOWERED_THRESHOLDS,
         "Thresholds below 1 accept more than the target allows, as documented.",
-        replacement=False,
+        drawing="without",
         draft="optional",
         lossless=False,
     ),
-)
-
-#: Controls whose children have to be drawn as ``"greedy"``, see
-#: `specsim.validation.conformance.tree_instances.DRAWINGS`; a subject cannot ask for that yet.
-GREEDY_CONTROLS = (
     _control(
         greedy_candidates,
         trees.GREEDY_CANDIDATES,
         "All children but the last are fixed and never tested; the residual finds them.",
-        replacement=False,
+        drawing="greedy",
     ),
 )

@@ -298,13 +298,13 @@ def traversal_weight_kept(parents: Any, target: Any, draft: Any, tokens: Any, se
 
 def _mutant(run: Any, law: TreeRule, claims: TreeRule | None) -> Mutant:
     name = "tree-" + law.name
-    replacement = tree_bugs.BIASED_UNDER.get(law.name, "with") == "with"
+    drawing = tree_bugs.BIASED_UNDER.get(law.name, "with")
     return Mutant(
         name=name,
         description=law.title[0].upper() + law.title[1:] + ".",
         cite=law.source,
         bug_class=law.bug_class,
-        subject=Subject(name=name, protocol="tree", run=run, rule=claims, replacement=replacement),
+        subject=Subject(name=name, protocol="tree", run=run, rule=claims, drawing=drawing),
         law=law,
         killed_by=("tree-law",),
     )
