@@ -9,7 +9,8 @@ form            names
 ==============  ===========================================================================================
 one round       ``accepted``: accepted drafted tokens of the round; ``drafted``: drafted ones; ``request``:
                 any label of the request; ``count``: how many such rounds (1)
-one request     ``accepted``: a list, one number for each round; ``drafted``: a list or one number
+one request     ``accepted`` (or ``per_step_accepted``): a list, one number for each round; ``drafted`` (or
+                ``per_step_drafted``): a list or one number
 histogram       ``accepted_histogram``: rounds by accepted tokens, a list from 0 on, or a mapping
 counters        ``rounds``: number of rounds; ``accepted_per_position``: in how many rounds the first,
                 second, ... drafted token was accepted (so never increasing); ``drafted``: their sum, which
@@ -17,7 +18,9 @@ counters        ``rounds``: number of rounds; ``accepted_per_position``: in how 
 ==============  ===========================================================================================
 
 In CSV a list stands in one cell: numbers with spaces, semicolons or commas between them, in brackets or not.
-``drafted`` may be missing where ``draft_length`` is given; `ALIASES` holds the names that servers use.
+``drafted`` may be missing where ``draft_length`` is given, in the record or by the caller. `ALIASES` holds
+the names that servers use. Totals alone (so many tokens accepted in so many rounds) have no law and are
+refused.
 """
 
 from __future__ import annotations
@@ -42,7 +45,14 @@ if TYPE_CHECKING:
 
 #: Other names of each field: those of vLLM's counters and SGLang's per-request statistics among them.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "accepted": ("accepted_tokens", "num_accepted_tokens", "num_accepted", "n_accepted", "accept_lengths"),
+    "accepted": (
+        "accepted_tokens",
+        "num_accepted_tokens",
+        "num_accepted_draft_tokens",
+        "num_accepted",
+        "n_accepted",
+        "accept_lengths",
+    ),
     "drafted": (
         "drafted_tokens",
         "num_draft_tokens",
@@ -50,10 +60,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "n_drafted",
         "spec_num_proposed_drafts",
     ),
+    "per_step_accepted": (),
+    "per_step_drafted": (),
+    "draft_length": ("num_spec_tokens",),
     "request": ("request_id", "rid", "req_id", "sequence"),
     "count": ("weight",),
     "accepted_histogram": ("acceptance_histogram", "spec_correct_drafts_histogram"),
-    "rounds": ("num_drafts", "spec_verify_ct", "verification_steps"),
+    "rounds": ("num_drafts", "num_spec_steps", "spec_verify_ct", "verification_steps"),
     "accepted_per_position": ("num_accepted_tokens_per_pos", "accepted_tokens_per_pos"),
 }
 
@@ -132,13 +145,18 @@ class _Rounds:
         fields = _known_fields(record)
         request = fields.get("request")
         self._where = f"{self.place}, record {number}"
-        if "accepted_histogram" in fields:
-            self._add_histogram(fields, request)
-        elif "accepted_per_position" in fields:
+        for field, listed in (("accepted", "per_step_accepted"), ("drafted", "per_step_drafted")):
+            if listed in fields:
+                fields[field] = fields[listed]
+        usual = fields.get("draft_length", self.draft_length)
+        usual = None if usual is None else self._whole("draft_length", usual)
+        if "per_step_accepted" not in fields and "accepted_histogram" in fields:
+            self._add_histogram(fields, request, usual)
+        elif "per_step_accepted" not in fields and "accepted_per_position" in fields:
             self._add_counters(fields, request)
         elif isinstance(fields.get("accepted"), list):
             lengths = [self._whole("accepted", value) for value in fields["accepted"]]
-            drafts = fields.get("drafted", self.draft_length)
+            drafts = fields.get("drafted", usual)
             if not isinstance(drafts, list):
                 drafts = [drafts] * len(lengths)
             if len(drafts) != len(lengths):
@@ -146,11 +164,16 @@ class _Rounds:
             # Rounds of one list belong together even where the request has no name.
             for length, draft in zip(lengths, drafts, strict=True):
                 self._put(length, draft, f"record {number}" if request is None else request, 1)
+        elif "accepted" in fields and "rounds" in fields:
+            self._refuse(
+                "totals over rounds have no law of accepted lengths; add accepted_histogram or "
+                "accepted_per_position, or give one record for each round"
+            )
         elif "accepted" in fields:
             count = self._whole("count", fields.get("count", 1))
             self._put(
                 self._whole("accepted", fields["accepted"]),
-                fields.get("drafted", self.draft_length),
+                fields.get("drafted", usual),
                 request,
                 count,
             )
@@ -159,7 +182,7 @@ class _Rounds:
                 "no accepted, accepted_histogram or accepted_per_position; see the columns in the help"
             )
 
-    def _add_histogram(self, fields: Record, request: Any) -> None:
+    def _add_histogram(self, fields: Record, request: Any, usual: int | None) -> None:
         given = fields["accepted_histogram"]
         try:
             cells = {int(key): value for key, value in given.items()} if isinstance(given, dict) else None
@@ -168,7 +191,7 @@ class _Rounds:
         if cells is None:
             cells = dict(enumerate(given if isinstance(given, list) else [given]))
         counts = {key: self._whole("accepted_histogram", value) for key, value in cells.items()}
-        longest = self.draft_length
+        longest = usual
         if longest is None:
             longest = len(given) - 1 if isinstance(given, list) else max(counts, default=0)
         total = sum(counts.values())

@@ -249,6 +249,22 @@ def test_measure__a_lossy_rule_is_held_against_its_own_law(residual):
     assert (result["predicted_rejections"] == result["conditional_rejections"]).all()
 
 
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_figures__of_the_smallest_results(repeats):
+    from specsim.models import LogLikelihood, opt_against_uno
+    from specsim.paper_figures.measured import plot_measurement, plot_opt_against_uno
+
+    for rule in (Speculative(draft_length=2), OverAcceptance(epsilon=0.05, draft_length=2)):
+        result = measure(tables(), [[0]], algorithm=rule, new_tokens=2, seed=4, repeats=repeats)
+        figure = plot_measurement(result)
+        assert [len(axes.get_lines()) > 0 for axes in figure.axes[:2]] == [True, True]
+        assert len(figure.axes[2].patches) == 8
+    cells = opt_against_uno(
+        tables(), [[0]], LogLikelihood(tables().target), new_tokens=2, epsilons=(0.1,), comparisons=3, seed=1
+    )
+    assert len(plot_opt_against_uno(cells).axes) == 1
+
+
 def accepts_too_much(self, coin, target, draft):
     return coin * draft < 1.3 * target
 

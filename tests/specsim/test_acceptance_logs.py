@@ -70,7 +70,43 @@ def as_counters():
     return json.dumps(parts)
 
 
-FORMS = [as_round_csv, as_request_csv, as_request_json, as_histogram_lines, as_sparse_histogram, as_counters]
+def as_detailed_responses():
+    """As vLLM's per-request metrics, summary and detail."""
+    parts = []
+    for name, lengths in ROUNDS.items():
+        inner = {
+            "acceptance_histogram": np.bincount(lengths, minlength=4).tolist(),
+            "num_spec_steps": len(lengths),
+            "num_accepted_draft_tokens": sum(lengths),
+            "num_draft_tokens": 3 * len(lengths),
+            "num_spec_tokens": 3,
+            "per_step_accepted": lengths,
+            "per_step_drafted": [3] * len(lengths),
+        }
+        parts.append({"request_id": name, "metrics": {"speculative_decoding": inner}})
+    return json.dumps(parts)
+
+
+def as_summaries():
+    parts = json.loads(as_detailed_responses())
+    for part in parts:
+        inner = part["metrics"]["speculative_decoding"]
+        del inner["per_step_accepted"], inner["per_step_drafted"]
+        while inner["acceptance_histogram"][-1] == 0:
+            inner["acceptance_histogram"].pop()
+    return json.dumps(parts)
+
+
+FORMS = [
+    as_detailed_responses,
+    as_summaries,
+    as_round_csv,
+    as_request_csv,
+    as_request_json,
+    as_histogram_lines,
+    as_sparse_histogram,
+    as_counters,
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -183,6 +219,8 @@ def test_markdown__has_a_line_for_each_variable():
         ("[1, 2]", "record 1: 1 is no object"),
         ('{"accepted": 1,', "line 1: Expecting property name"),
         ('{"accepted": 1, "drafted": 2}\n{"accepted": ', "line 2: Expecting value"),
+        ("num_drafts,num_draft_tokens,num_accepted_tokens\n43,215,63\n", "totals over rounds have no law"),
+        ('{"per_step_accepted": [1, 4], "per_step_drafted": [3, 3]}', "accepted is 4 but drafted 3"),
         ('{"tokens": 5}', "record 1: no accepted, accepted_histogram or accepted_per_position"),
     ],
 )
