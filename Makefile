@@ -2,6 +2,8 @@
 #   make validate ARGS="--effort standard"     make test ARGS="-k grammar"     make PYTHON=python3.12 test
 
 PYTHON ?=
+# make EXTRAS=dev,torch test     the tests of real language models, too
+EXTRAS ?= dev
 ARGS ?=
 JOBS ?= auto
 
@@ -13,7 +15,8 @@ BIN := $(VENV)/bin
 endif
 RUN := $(BIN)/python -m
 # Made after the installation, so that one cut short is done again.
-STAMP := $(VENV)/.installed
+comma := ,
+STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DELETE_ON_ERROR:
 .PHONY: help install validate figures test test-all lint format clean
@@ -68,7 +71,7 @@ $(STAMP): pyproject.toml constraints.txt
 		fi; \
 	fi
 	@echo "installing into $(VENV)"
-	@$(RUN) pip install --quiet --disable-pip-version-check -e ".[dev]" -c constraints.txt
+	@$(RUN) pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]" -c constraints.txt
 	@touch $@
 
 clean:
