@@ -19,7 +19,7 @@ from specsim.validation.conformance.instances import Instance, chain_instance, t
 from specsim.validation.conformance.rules import Rule, all_rules
 from specsim.validation.conformance.rules.lossless import ONE_HOT
 from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.tables import path_law, step_table
+from specsim.validation.conformance.tables import completed_law, path_law, step_table
 
 Floats = NDArray[np.float64]
 
@@ -80,6 +80,7 @@ def get_effort(effort: str | Effort) -> Effort:
 
 #: Laws of all rules on an instance; instances are the same for every subject and seed.
 _KNOWN_LAWS: dict[tuple[str, bool, bool], dict[str, tuple[Rule, Floats]]] = {}
+_KNOWN_TEXT_LAWS: dict[tuple[str, int, bool, bool], dict[str, Floats]] = {}
 
 
 def _identity(instance: Instance) -> str:
@@ -219,6 +220,19 @@ class Laboratory:
         if key not in _KNOWN_LAWS:
             _KNOWN_LAWS[key] = self._compute_known_laws(instance, one_hot, own)
         return _KNOWN_LAWS[key]
+
+    def known_text_laws(
+        self, instance: Instance, length: int, *, one_hot: bool = False, own: bool = False
+    ) -> dict[str, Floats]:
+        """Return the law of the first `length` tokens, continued by the target, of every known rule."""
+        key = (_identity(instance), length, one_hot, own)
+        if key not in _KNOWN_TEXT_LAWS:
+            laws = self.known_laws(instance, one_hot=one_hot, own=own)
+            _KNOWN_TEXT_LAWS[key] = {
+                name: completed_law(table, np.ones(len(table)), instance, length)
+                for name, (_, table) in laws.items()
+            }
+        return _KNOWN_TEXT_LAWS[key]
 
     def _compute_known_laws(
         self, instance: Instance, one_hot: bool, own: bool

@@ -167,9 +167,8 @@ def output_looks(
     own = owns_drafts(lab)
     law = output_law(lab, instance, lab.rule_or_none(one_hot=probe.one_hot), length, one_hot=probe.one_hot)
     alternatives: dict[str, Floats] = dict(more or {})
-    laws = lab.known_laws(instance, one_hot=probe.one_hot, own=own) if known else {}
-    for name, (_, table) in laws.items():
-        alternatives[name] = completed_law(table, np.ones(len(table)), instance, length)
+    if known:
+        alternatives |= lab.known_text_laws(instance, length, one_hot=probe.one_hot, own=own)
     vocabulary = instance.vocabulary
     draft_instance = Instance(
         name=instance.name,
