@@ -422,7 +422,8 @@ def _make_prompts(lab: Laboratory) -> Statistical:
         looks.append(_prompt_look(lab, probe))
     for look in looks:
         look.shares = look.shares / len(looks)
-    return Statistical(probe=ProbeGroup(probes), looks=looks, planned=max(lab.effort.least_side, lab.side_samples // 2))
+    planned = max(lab.effort.least_side, lab.side_samples // 2)
+    return Statistical(probe=ProbeGroup(probes), looks=looks, planned=planned)
 
 
 def _prompt_look(lab: Laboratory, probe: DecoderProbe) -> Look:

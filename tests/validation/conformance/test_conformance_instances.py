@@ -1,0 +1,312 @@
+"""The rows that subjects are tested on: exact in narrow types, telling, and what their names say."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from specsim.errors import InputError
+from specsim.streams import Stream
+from specsim.validation.conformance import filters
+from specsim.validation.conformance import instances as made
+from specsim.validation.conformance.calling import Caller
+from specsim.validation.conformance.checks.options import VALUES, clear_instance
+from specsim.validation.conformance.laboratory import TOLERANCES, Effort, Laboratory
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.wide import GROUPS, make_wide, telling_partitions
+
+SEEDS = (1, 20240817)
+
+
+def narrow_enough(rows: np.ndarray) -> np.ndarray:
+    """Return the rows rounded to 8 significant bits, as bfloat16 does."""
+    fraction, exponent = np.frexp(rows)
+    return np.ldexp(np.rint(fraction * 2**8) / 2**8, exponent)
+
+
+def dyadic_instances(seed: int) -> list[made.Instance]:
+    found = [
+        made.tree_instance(seed, vocabulary=vocabulary, draft_length=length)
+        for vocabulary, length in ((2, 3), (3, 2), (4, 1), (4, 3))
+    ]
+    found += [made.chain_instance(seed, vocabulary=v, draft_length=3) for v in (2, 4)]
+    for vocabulary in (2, 3, 4, 6):
+        found += made.edge_instances(seed, vocabulary=vocabulary).values()
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rows__are_held_exactly_by_every_type(seed):
+    for instance in dyadic_instances(seed):
+        for rows in (instance.target, instance.draft):
+            assert (rows.sum(axis=1) == 1.0).all(), instance.name
+            np.testing.assert_array_equal(rows.astype(np.float16).astype(np.float64), rows)
+            np.testing.assert_array_equal(narrow_enough(rows), rows)
+
+
+def test_rows__are_held_exactly_by_bfloat16_of_torch():
+    torch = pytest.importorskip("torch")
+    for instance in dyadic_instances(1):
+        narrow = torch.from_numpy(instance.target).to(torch.bfloat16).double().numpy()
+        np.testing.assert_array_equal(narrow, instance.target)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("vocabulary", [2, 3, 4, 6])
+def test_main_rows__tell_draft_and_target_apart_everywhere(seed, vocabulary):
+    for instance in (
+        made.tree_instance(seed, vocabulary=vocabulary, draft_length=2),
+        made.chain_instance(seed, vocabulary=vocabulary),
+    ):
+        gap = instance.target - instance.draft
+        distance = np.maximum(gap, 0).sum(axis=1)
+        assert (instance.target > 0).all()
+        assert (instance.draft > 0).all()
+        assert (distance >= 0.2).all()
+        assert (distance <= 0.6).all()
+        atoms = 2 if vocabulary >= 4 else 1
+        assert ((gap > 0).sum(axis=1) >= atoms).all(), "a residual of one atom hides how it is drawn"
+        assert ((gap < 0).sum(axis=1) >= atoms).all()
+    tree = made.tree_instance(seed, vocabulary=vocabulary, draft_length=2)
+    if vocabulary >= 4:
+        for rows in (tree.target, tree.draft):
+            assert len(np.unique(rows, axis=0)) == len(rows), "rows of two contexts are the same"
+
+
+def test_contexts__of_a_tree_are_the_prefixes_and_of_a_chain_the_last_tokens():
+    table = made.prefix_contexts(3, 2)
+    assert table.shape == (1 + 3 + 9, 3)
+    seen = {0}
+    for text in itertools.chain(*(itertools.product(range(3), repeat=n) for n in (1, 2))):
+        context = 0
+        for token in text:
+            context = int(table[context, token])
+        assert context not in seen
+        seen.add(context)
+    chain = made.order_contexts(3, 2)
+    for text in itertools.product(range(3), repeat=4):
+        context = 0
+        for token in text:
+            context = int(chain[context, token])
+        assert context == 3 * text[-2] + text[-1]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("vocabulary", [2, 3, 4, 6])
+def test_edge_rows__have_what_their_names_say(seed, vocabulary):
+    edges = made.edge_instances(seed, vocabulary=vocabulary)
+    zeros = {name: ((e.target == 0).sum(axis=1), (e.draft == 0).sum(axis=1)) for name, e in edges.items()}
+    assert (zeros["zeros in the target"][0] >= 1).all()
+    assert (zeros["zeros in the target"][1] == 0).all()
+    assert (zeros["zeros in the draft"][0] == 0).all()
+    assert (zeros["zeros in the draft"][1] >= 1).all()
+    if vocabulary >= 4:
+        assert all((side >= 1).all() for side in zeros["zeros on both sides"])
+    assert (zeros["one-hot target"][0] == vocabulary - 1).all()
+    assert (zeros["one-hot target"][1] == 0).all()
+    assert (zeros["one-hot draft"][1] == vocabulary - 1).all()
+    apart = edges["disjoint supports"]
+    assert (apart.target * apart.draft == 0).all()
+    assert ((apart.target > 0) | (apart.draft > 0)).all()
+    np.testing.assert_array_equal(edges["equal rows"].target, edges["equal rows"].draft)
+    assert edges["equal rows"].target is not edges["equal rows"].draft
+    if vocabulary >= 4:
+        # A draft of target mass zero, and a residual token that the draft cannot propose, both happen.
+        both = edges["zeros on both sides"]
+        assert ((both.target == 0) & (both.draft > 0)).any()
+        assert ((both.target > 0) & (both.draft == 0)).any()
+
+
+@pytest.mark.parametrize("tiniest", [1e-300, 1e-37, 7e-5])
+def test_tiny_rows__reach_small_masses_on_both_sides(tiniest):
+    instance = made.tiny_instance(20240817, tiniest=tiniest)
+    for rows in (instance.target, instance.draft):
+        assert (rows > 0).all()
+        assert rows.min() >= tiniest / 4, "renormalised by less than four"
+        assert rows.min() < tiniest**0.7
+        np.testing.assert_allclose(rows.sum(axis=1), 1.0, atol=1e-12)
+
+
+def test_draws__never_have_mass_zero_whatever_the_coin():
+    coins = np.array([0.0, 2.0**-1074, 0.25, 0.5, 0.75, 1 - 2.0**-53])
+    rng = np.random.default_rng(2)
+    for zeros in range(1, 5):
+        rows = rng.dirichlet(np.ones(6), size=200)
+        rows[np.argsort(rng.random(rows.shape), axis=1) < zeros] = 0.0
+        rows *= rng.choice([1e-300, 1.0, 7.0], size=(200, 1))
+        for coin in coins:
+            drawn = made.inverse(rows, np.full(200, coin))
+            assert (rows[np.arange(200), drawn] > 0).all()
+        for row in rows:
+            assert (row[made.inverse_of_row(row, coins)] > 0).all()
+
+
+def test_draws__follow_the_row():
+    row = np.array([0.0, 0.25, 0.0, 0.5, 0.25, 0.0])
+    grid = (np.arange(1000) + 0.5) / 1000
+    for drawn in (made.inverse(np.tile(row, (1000, 1)), grid), made.inverse_of_row(row, grid)):
+        np.testing.assert_allclose(np.bincount(drawn, minlength=6) / 1000, row)
+
+
+def test_drafts_and_continuations__follow_the_contexts():
+    """The chance of a false failure is below 1e-9: 16 cells, 6.5 standard deviations each."""
+    instance = made.tree_instance(4, vocabulary=4, draft_length=2)
+    rng = np.random.default_rng(9)
+    size = 40_000
+    begun = np.zeros((size, 3), dtype=np.int64)
+    texts = instance.complete(rng, begun, np.where(np.arange(size) % 2, 1, 3), 2)
+    assert (texts[::2] == 0).all(), "what is there is kept"
+    assert (texts[1::2, 0] == 0).all()
+    continued = np.bincount(texts[1::2, 1], minlength=4) / (size // 2)
+    law = instance.continuation_law(np.array([0]), 1)
+    assert (np.abs(continued - law) <= 6.5 * np.sqrt(law * (1 - law) / (size // 2))).all()
+    drafts = np.bincount(made.number(instance.draw_drafted(rng, size), 4), minlength=16) / size
+    law = instance.path_law()
+    assert (np.abs(drafts - law) <= 6.5 * np.sqrt(law * (1 - law) / size)).all()
+
+
+def test_instance__refuses_rows_that_are_no_law():
+    rows = np.full((1, 2), 0.5)
+    table = np.zeros((1, 2), dtype=np.int64)
+    fields = {"name": "x", "draft": rows, "next_context": table, "start": 0, "draft_length": 1}
+    with pytest.raises(InputError, match="target has a row that is no law"):
+        made.Instance(target=rows * 0.9, **fields)
+    with pytest.raises(InputError, match="must have one shape"):
+        made.Instance(target=np.full((2, 2), 0.5), **fields)
+    with pytest.raises(InputError, match="gives no telling rows"):
+        made.telling_rows(Stream(1, "flat"), (3, 4), 0.01)
+
+
+# Filters, token by token.
+
+
+def _tempered(row, temperature):
+    weights = [value ** (1 / temperature) for value in row]
+    return [value / math.fsum(weights) for value in weights]
+
+
+def _top_k(row, count):
+    ranked = sorted(row, reverse=True)
+    kept = [value if value >= ranked[min(count, len(row)) - 1] else 0.0 for value in row]
+    return [value / math.fsum(kept) for value in kept]
+
+
+def _top_p(row, mass):
+    kept, total = [0.0] * len(row), 0.0
+    for token in sorted(range(len(row)), key=lambda token: (-row[token], token)):
+        if total >= mass:
+            break
+        kept[token] = row[token]
+        total += row[token]
+    return [value / math.fsum(kept) for value in kept]
+
+
+@pytest.mark.parametrize("temperature", [None, 0.7, 1.5])
+@pytest.mark.parametrize("count", [None, 1, 2, 9])
+@pytest.mark.parametrize("mass", [None, 0.3, 0.8, 1.0])
+def test_filters__agree_with_one_token_at_a_time(temperature, count, mass):
+    rows = np.random.default_rng(0).dirichlet(np.ones(5), size=20)
+    rows[3] = [0.5, 0.0, 0.5, 0.0, 0.0]
+    options = {"temperature": temperature, "top_k": count, "top_p": mass}
+    found = filters.filtered(rows, {key: value for key, value in options.items() if value is not None})
+    for row, changed in zip(rows.tolist(), found, strict=True):
+        expected = row
+        for value, change in ((temperature, _tempered), (count, _top_k), (mass, _top_p)):
+            expected = expected if value is None else change(expected, value)
+        np.testing.assert_allclose(changed, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"top_k": 0}, "top_k is 0"),
+        ({"top_p": 1.5}, "top_p is 1.5"),
+    ],
+)
+def test_filters__refuse_nonsense(options, message):
+    with pytest.raises(InputError, match=message):
+        filters.filtered(np.full((1, 2), 0.5), options)
+
+
+def laboratory(**fields) -> Laboratory:
+    subject = Subject(name="none", protocol="step", run=lambda *_, **__: None, **fields)
+    effort = Effort(name="quick", eps=0.2, seconds=60.0, widest=512)
+    return Laboratory(subject, effort, eps=0.2, delta=1e-3, seed=1)
+
+
+def test_option_rows__keep_the_same_tokens_under_every_reading():
+    instance = clear_instance(laboratory())
+    for rows in (instance.target, instance.draft):
+        for count in VALUES["top_k"]:
+            kept = filters.top_k(rows, int(count)) > 0
+            assert (kept.sum(axis=1) == count).all(), "no ties"
+        for mass in VALUES["top_p"]:
+            kept = filters.top_p(rows, mass) > 0
+            # Whether the boundary is reached, passed, or counted from the other end.
+            for near in (mass - 1e-4, mass + 1e-4):
+                np.testing.assert_array_equal(filters.top_p(rows, near) > 0, kept)
+        assert (filters.top_k(rows, 2) != rows).any()
+        assert (filters.top_p(rows, 0.8) != rows).any()
+
+
+# Wide vocabularies.
+
+
+@pytest.mark.parametrize("vocabulary", [256, 2048])
+def test_wide_partitions__have_the_mass_they_say(vocabulary):
+    instance = made.wide_instance(20240817, vocabulary=vocabulary)
+    ratio, rank, number, halves = telling_partitions(instance.target, instance.draft)
+    largest = instance.target.max()
+    for groups in (ratio, rank, number):
+        assert groups.min() >= 0
+        assert groups.max() == GROUPS - 1
+        for row, law in zip(groups, instance.target, strict=True):
+            mass = np.cumsum(np.bincount(row, weights=law, minlength=GROUPS))
+            steps = (np.arange(GROUPS) + 1) / GROUPS
+            assert mass[-1] == pytest.approx(1.0)
+            assert (mass <= steps + 1e-12).all()
+            assert (mass >= steps - largest).all(), "a group ends where its next token does not fit"
+            assert len(np.unique(row)) >= GROUPS // 2
+    for c, (target, draft) in enumerate(zip(instance.target, instance.draft, strict=True)):
+        order = np.argsort(target / draft)
+        assert (np.diff(ratio[c, order]) >= 0).all()
+        assert (np.diff(rank[c, np.argsort(-target)]) >= 0).all()
+        assert (np.diff(number[c]) >= 0).all()
+        # The mass that tells the two sides apart best is their total variation distance.
+        side = halves[c] == 1
+        distance = 0.5 * np.abs(target - draft).sum()
+        assert target[side].sum() - draft[side].sum() == pytest.approx(distance)
+        assert distance > 0.15
+
+
+def test_wide_shares__are_the_mass_of_the_contexts():
+    procedure = make_wide(laboratory())
+    look = procedure.looks[0]
+    instance = made.wide_instance(20240817, vocabulary=512)
+    by_context = [
+        instance.target[instance.start][instance.next_context[instance.start] == c].sum()
+        for c in range(len(instance.target))
+    ]
+    np.testing.assert_allclose(look.shares, [1.0, *by_context])
+    np.testing.assert_allclose(look.evidence.null[0], instance.target[instance.start])
+    np.testing.assert_allclose(look.evidence.null[1:], instance.target)
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16"])
+def test_tolerances__cover_the_rounding_of_rows_that_are_not_dyadic(kind):
+    tiniest = {"float64": 1e-300, "float32": 1e-37, "float16": 7e-5}[kind]
+    subject = Subject(name="none", protocol="step", run=lambda *_, **__: None, dtypes=(kind,))
+    caller = Caller(subject=subject, seed=1)
+    for instance in (
+        made.wide_instance(20240817, vocabulary=2048),
+        made.tiny_instance(20240817, tiniest=tiniest),
+    ):
+        if kind == "float16" and "tokens" in instance.name:
+            continue  # rare tokens are no normal numbers of this type
+        given = caller.give(instance.target).astype(np.float64)
+        seen = given / given.sum(axis=1, keepdims=True)
+        assert (np.abs(seen / instance.target - 1) <= TOLERANCES[kind]).all()
