@@ -244,3 +244,22 @@ def test_bad_logs__of_another_kind(tmp_path):
         read_acceptance_log(tmp_path / "log", level=95)
     with pytest.raises(InputError, match="round 2 accepts 3 of 2 drafted"):
         acceptance_estimates([1, 3], 2)
+
+
+def test_command__loads_no_torch(tmp_path):
+    """A log is read where the extra is not installed."""
+    import subprocess
+    import sys
+
+    (tmp_path / "log.csv").write_text(as_round_csv())
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "from specsim.cli import main\n"
+        f"main(['models', 'trace', 'log', {str(tmp_path / 'log.csv')!r}])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tokens per target call: 2.6" in done.stdout
