@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, Autoregressive, Speculative
 from specsim.errors import InputError, UnsupportedError
-from specsim.intervals import Estimate, check_confidence, mean_over, ratio_over
+from specsim.intervals import check_confidence, mean_over
 from specsim.labelled import check, label
 from specsim.models.along_path import Run, outcomes_of_rounds, path_law
 from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
+from specsim.models.measured_lengths import STATISTICS, accepted_lengths, by_prompt, four
 from specsim.models.measured_variables import ATTRIBUTES, VARIABLES
 from specsim.models.opt_uno import derived_seed, provenance
 from specsim.models.paired_test import bet_on_rejections, bet_on_tokens
@@ -45,8 +46,6 @@ Ints = NDArray[np.int64]
 PARTS = ("prefill", "draft", "verify", "overhead")
 #: Prompts whose decoder's rows are compared with those of whole passes.
 _LOOKED_AT = 4
-#: The four numbers of an estimate.
-STATISTICS = ("value", "standard_error", "low", "high")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,14 +309,15 @@ def _values(
         values["predicted_target_calls"] = counts.sum(axis=2)
     values["predicted_rejection"] = predicted
     values["predicted_rejections"] = predicted = predicted.sum(axis=2)
-    values.update(_lengths(runs, own, counts, calls, reader.new_tokens, level))
+    accepted = [written.decoded.accepted_lengths for written in own]
+    values.update(accepted_lengths(runs, accepted, counts, calls, reader.new_tokens, level))
     for name, array in (
         ("theorem_1", values["theorem_1"]),
         ("predicted_rejections", predicted),
         ("rejections", rejections),
         ("difference", rejections - predicted),
     ):
-        values[f"{name}_estimate"] = _four(mean_over(_by_prompt(array), level))
+        values[f"{name}_estimate"] = four(mean_over(by_prompt(array), level))
     paired = float((rejections - expected).mean())
     error = math.sqrt(float(spread)) / rejections.size
     width = _normal_quantile(level) * error
@@ -337,54 +337,9 @@ def _values(
     return values
 
 
-def _lengths(
-    runs: list[list[Run]],
-    own: list[_Written],
-    counts: Floats | None,
-    calls: Ints,
-    new_tokens: int,
-    level: float,
-) -> dict[str, Any]:
-    """Return the accepted-length law and block efficiency, observed and predicted."""
-    longest = max(int(run.drafted.max()) for row in runs for run in row)
-    observed = np.zeros((len(own), calls.shape[1], longest + 1), dtype=np.int64)
-    for repeat, written in enumerate(own):
-        for prompt, accepted in enumerate(written.decoded.accepted_lengths):
-            np.add.at(observed[repeat, prompt], np.asarray(accepted, dtype=np.int64), 1)
-    emitted = np.full(calls.shape, float(new_tokens))
-
-    def law(rounds: Floats) -> list[list[float]]:
-        total = _by_prompt(rounds.sum(axis=2))
-        return [
-            _four(ratio_over(_by_prompt(rounds[:, :, length]), total, level)) for length in range(longest + 1)
-        ]
-
-    values: dict[str, Any] = {
-        "accepted_length_count": observed.sum(axis=(0, 1)),
-        "accepted_length_law": law(observed.astype(np.float64)),
-        "block_efficiency_estimate": _four(ratio_over(_by_prompt(emitted), _by_prompt(calls), level)),
-    }
-    if counts is not None:
-        values["predicted_accepted_length_law"] = law(counts)
-        values["predicted_block_efficiency_estimate"] = _four(
-            ratio_over(_by_prompt(emitted), _by_prompt(counts.sum(axis=2)), level)
-        )
-    return values
-
-
 def _stacked(parts: list[PlaceNumbers]) -> PlaceNumbers:
     names = [field.name for field in fields(PlaceNumbers)]
     return PlaceNumbers(**{name: np.stack([getattr(part, name) for part in parts]) for name in names})
-
-
-def _by_prompt(values: NDArray[Any]) -> Floats:
-    """Return means over the repeats; where there is one prompt, the repeats."""
-    array = np.asarray(values, dtype=np.float64)
-    return array[:, 0] if array.shape[1] == 1 else array.mean(axis=0)
-
-
-def _four(estimate: Estimate) -> list[float]:
-    return [getattr(estimate, name) for name in STATISTICS]
 
 
 def _normal_quantile(level: float) -> float:
