@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from specsim.validation.conformance.laboratory import Effort
+from specsim.validation.conformance.laboratory import EFFORTS, Effort, get_effort
 from specsim.validation.conformance.results import CheckResult, CheckStatus, Verdict
 from specsim.validation.conformance.running import DEFAULT_ALPHA, DEFAULT_SEED, Session, check_sampler
 from specsim.validation.conformance.zoo.model import Control, Mutant
 
 #: Observations that the main experiment of a mutant makes at most, by effort.
 PATIENCE = {"quick": 150_000, "standard": 400_000, "deep": 4_000_000}
+
+#: What each effort means for a hundred samplers in a row: a notch less than for one.
+MATRIX_EFFORTS = {
+    "quick": Effort(name="quick", eps=0.12, seconds=900.0, widest=512, least_side=1000, wide_samples=1500),
+    "standard": dataclasses.replace(EFFORTS["quick"], name="standard", seconds=1800.0),
+    "deep": dataclasses.replace(EFFORTS["standard"], name="deep", seconds=7200.0),
+}
+
+
+def _effort(effort: str | Effort) -> Effort:
+    if isinstance(effort, Effort):
+        return effort
+    return MATRIX_EFFORTS[get_effort(effort).name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +106,19 @@ def judge_mutant(
         Whether to run the other checks, too.
     patience
         Observations of the main experiment at most. Defaults to None: the effort's.
-    effort, alpha, seed, budget
+    effort
+        An `Effort`, or a name of `MATRIX_EFFORTS`.
+    alpha, seed, budget
         As in `check_sampler`.
     """
-    name = effort.name if isinstance(effort, Effort) else effort
+    chosen = _effort(effort)
     session = Session(
         mutant.subject,
-        effort=effort,
+        effort=chosen,
         alpha=alpha,
         seed=seed,
         budget=budget,
-        least_samples=PATIENCE.get(name, PATIENCE["quick"]) if patience is None else patience,
+        least_samples=PATIENCE.get(chosen.name, PATIENCE["quick"]) if patience is None else patience,
     )
     begin = time.monotonic()
     wanted = [c for c in session.checks if every_check or not mutant.killed_by or c.name in mutant.killed_by]
@@ -119,7 +135,7 @@ def judge_control(
     budget: float | None = None,
 ) -> ControlOutcome:
     """Run every check on a control."""
-    report = check_sampler(control.subject, effort=effort, alpha=alpha, seed=seed, budget=budget)
+    report = check_sampler(control.subject, effort=_effort(effort), alpha=alpha, seed=seed, budget=budget)
     if report.interrupted:
         raise KeyboardInterrupt
     return ControlOutcome(

@@ -9,16 +9,12 @@ import pytest
 
 from specsim.validation.conformance.checks import all_checks
 from specsim.validation.conformance.killing import judge_control, judge_mutant
-from specsim.validation.conformance.laboratory import Effort
 from specsim.validation.conformance.zoo.model import all_controls, all_mutants
-
-#: As quick as the table of the documentation, with less demanded of the certificate.
-LIGHT = Effort(name="quick", eps=0.12, seconds=600.0, widest=512, least_side=1000, wide_samples=1500)
 
 
 @pytest.mark.parametrize("mutant", all_mutants(), ids=lambda mutant: mutant.name)
 def test_mutant__is_rejected_by_the_checks_that_are_for_it(mutant):
-    outcome = judge_mutant(mutant, effort=LIGHT, patience=100_000)
+    outcome = judge_mutant(mutant, effort="quick")
     assert outcome.killed, f"{mutant.name} survives {outcome.missed or 'everything'}: " + ", ".join(
         f"{check.name} {check.status.value} {check.log10_e:.1f}" for check in outcome.checks
     )
@@ -29,7 +25,7 @@ def test_control__passes_every_check(control):
     wanted = os.environ.get("SPECSIM_REQUIRE_ALL") == "1"
     if control.subject.framework == "torch" and importlib.util.find_spec("torch") is None and not wanted:
         pytest.skip("torch is not installed")
-    outcome = judge_control(control, effort=LIGHT)
+    outcome = judge_control(control, effort="quick")
     failed = [f"{check.name}: {check.reason}" for check in outcome.checks if check.status.value == "failed"]
     assert outcome.lives, f"{control.name} is found {outcome.verdict.value}: {failed}"
 
