@@ -72,6 +72,8 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@echo "installing into $(VENV)"
 	@$(RUN) pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]" -c constraints.txt
+	@echo "compiling the kernels"
+	@$(RUN) specsim.engines > /dev/null
 	@touch $@
 
 clean:
