@@ -84,7 +84,9 @@ class Caller:
     def take(self, value: Any, what: str) -> NDArray[Any]:
         """Turn what the subject returned into an array."""
         if hasattr(value, "detach"):
-            value = value.detach().cpu().numpy()
+            value = value.detach().cpu()
+            # NumPy has no bfloat16; float32 holds its values exactly.
+            value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
         array = np.asarray(value)
         if array.dtype == object:
             raise ContractError(f"{what} is ragged or holds objects; return an integer array")

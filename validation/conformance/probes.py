@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,58 +198,89 @@ class ProbeGroup:
             probe.sample(max(1, -(-count // len(self.probes))))
 
 
+#: Rows of the calls whose rows are paired, in turn.
+PAIRED_BATCHES = (512, 64, 8)
+#: Rows of the calls whose seeds are paired, and how many seeds in a row are.
+SEED_ROWS, SEEDS = 8, 4
+
+
 @dataclass(kw_only=True)
 class PairProbe:
-    """Pairs of outcomes that must be independent: neighbours in a batch, or the same row under two seeds.
+    """Pairs of outcomes that must be independent: two rows of a batch, or the same row under two seeds.
 
-    Every pair has the same drafted path and rows, so that a shared coin shows.
+    The same outcomes are paired in several ways, because what is shared may not be shared by neighbours: rows
+    that are 1, 2, 4, ... apart; and of four seeds in a row each with each.
 
     Attributes
     ----------
+    subject
+        Its largest batch limits the calls.
+    outcomes
+        Makes a function of a seed that returns the outcomes ``(rows,)`` of a call of so many rows. With fixed
+        inputs it must be the same inputs for every seed, unless inputs are independent of each other.
     apart
-        ``"rows"``: rows b and b + 1 of a batch; ``"seeds"``: row 0 of two calls with neighbouring seeds.
+        ``"rows"`` or ``"seeds"``.
+    cells
+        Number of outcomes.
     counts
-        Shape ``(cells, cells)``; a cell is (accepted length, final token).
+        Shape ``(ways, cells, cells)``.
+    total
+        Pairs of neighbours so far.
     """
 
     caller: Caller
-    rng: np.random.Generator
-    instance: Instance
+    outcomes: Callable[[int], Callable[[int], Integers]]
     apart: str
-    path: Integers
+    cells: int
     total: int = 0
 
     def __post_init__(self) -> None:
         """Make the empty counts."""
-        self.cells = (self.instance.draft_length + 1) * self.instance.vocabulary
-        self.counts = np.zeros((self.cells, self.cells), dtype=np.int64)
+        limit = self.caller.subject.max_batch or PAIRED_BATCHES[0]
+        self.batches = tuple(
+            dict.fromkeys(2 ** (min(limit, size).bit_length() - 1) for size in PAIRED_BATCHES)
+        )
+        ways = max(self.batches[0].bit_length() - 1, 1) if self.apart == "rows" else len(_MATCHINGS)
+        self.counts = np.zeros((ways, self.cells, self.cells), dtype=np.int64)
+        self._turn = 0
+
+    def name(self, way: int) -> str:
+        """Spell what is paired."""
+        if self.apart == "rows":
+            return "neighbouring rows" if way == 0 else f"rows {2**way} apart"
+        return ("neighbouring seeds", "neighbouring seeds", "seeds 2 apart")[way]
 
     def sample(self, count: int) -> None:
         """Observe about `count` more pairs."""
         wanted = self.total + count
-        limit = self.caller.subject.max_batch or LARGEST_BATCH
         while self.total < wanted and not self.caller.out_of_time():
             if self.apart == "rows":
-                size = 2 * max(1, min(limit, 64) // 2)
-                cells = self._cells(size, self.caller.next_seed())
-                self._add(cells[0::2], cells[1::2])
+                self._pair_rows(self.batches[self._turn % len(self.batches)])
             else:
-                seed = self.caller.next_seed()
-                other = self.caller.next_seed()
-                size = max(1, min(limit, 8))
-                self._add(self._cells(size, seed), self._cells(size, other))
+                self._pair_seeds(max(1, min(self.caller.subject.max_batch or SEED_ROWS, SEED_ROWS)))
+            self._turn += 1
 
-    def _cells(self, size: int, seed: int) -> Integers:
-        drafted = np.repeat(self.path[None, :], size, axis=0)
-        target, draft = self.instance.rows(drafted)
-        rows = None if self.caller.subject.draft == "never" else draft
-        tokens, lengths = self.caller.step(target, rows, drafted, seed=seed)
-        finals = tokens[np.arange(size), lengths - 1]
-        return (lengths - 1) * self.instance.vocabulary + finals
+    def _pair_rows(self, size: int) -> None:
+        found = self.outcomes(size)(self.caller.next_seed())
+        for way in range(size.bit_length() - 1):
+            blocks = found.reshape(-1, 2, 2**way)
+            self._add(way, blocks[:, 0].ravel(), blocks[:, 1].ravel())
+        self.total += size // 2
 
-    def _add(self, first: Integers, second: Integers) -> None:
-        np.add.at(self.counts, (first, second), 1)
-        self.total += len(first)
+    def _pair_seeds(self, size: int) -> None:
+        call = self.outcomes(size)
+        found = [call(self.caller.next_seed()) for _ in range(SEEDS)]
+        for way, pairs in enumerate(_MATCHINGS):
+            for left, right in pairs:
+                self._add(way, found[left], found[right])
+        self.total += 2 * size
+
+    def _add(self, way: int, first: Integers, second: Integers) -> None:
+        np.add.at(self.counts[way], (first, second), 1)
+
+
+#: The three ways to pair four seeds.
+_MATCHINGS = (((0, 1), (2, 3)), ((1, 2), (0, 3)), ((0, 2), (1, 3)))
 
 
 def spelled(cell: int, vocabulary: int, length: int) -> str:

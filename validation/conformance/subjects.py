@@ -219,6 +219,10 @@ def _import(source: str) -> Any:
         assert specification.loader is not None
         module = importlib.util.module_from_spec(specification)
         sys.modules[name] = module
+        # Files beside it can be imported, as when it is run as a script.
+        folder = os.path.dirname(os.path.abspath(source))
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
         try:
             specification.loader.exec_module(module)
         except Exception as error:

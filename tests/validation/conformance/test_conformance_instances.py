@@ -13,7 +13,7 @@ from specsim.streams import Stream
 from specsim.validation.conformance import filters
 from specsim.validation.conformance import instances as made
 from specsim.validation.conformance.calling import Caller
-from specsim.validation.conformance.checks.options import VALUES, clear_instance
+from specsim.validation.conformance.checks.options import TOGETHER, VALUES, clear_instance
 from specsim.validation.conformance.laboratory import TOLERANCES, Effort, Laboratory
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.wide import GROUPS, make_wide, telling_partitions
@@ -251,6 +251,25 @@ def test_option_rows__keep_the_same_tokens_under_every_reading():
                 np.testing.assert_array_equal(filters.top_p(rows, near) > 0, kept)
         assert (filters.top_k(rows, 2) != rows).any()
         assert (filters.top_p(rows, 0.8) != rows).any()
+
+
+@pytest.mark.parametrize("draft_length", [1, 3])
+def test_option_rows__tell_in_which_order_options_were_applied(draft_length):
+    instance = clear_instance(laboratory(max_draft_length=draft_length))
+    length = instance.draft_length + 1
+
+    def law(order):
+        rows = instance.target
+        for name in order:
+            rows = filters.filtered(rows, {name: TOGETHER[name]})
+        return instance.mapped(lambda _: rows, "x").target_law(length)
+
+    for names in (("temperature", "top_p"), ("top_k", "top_p"), tuple(TOGETHER)):
+        right = filters.filtered(instance.target, {name: TOGETHER[name] for name in names})
+        expected = instance.mapped(lambda _, right=right: right, "x").target_law(length)
+        for order in itertools.permutations(names):
+            distance = 0.5 * np.abs(law(order) - expected).sum()
+            assert distance >= 0.1 if order[-1] != "top_p" else distance < 1e-12
 
 
 # Wide vocabularies.

@@ -9,7 +9,7 @@ from specsim.validation.conformance.checks.base import Check
 
 __all__ = ["Check", "all_checks"]
 
-_MODULES = ("contract", "forced", "step", "decoder", "tree", "options", "edges", "batches")
+_MODULES = ("contract", "forced", "step", "decoder", "tree", "options", "edges", "batches", "lengths")
 
 
 @cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import Check, Look, Statistical, make_look, worst_cells
 from specsim.validation.conformance.checks.step import (
     STEPS,
@@ -16,13 +18,14 @@ from specsim.validation.conformance.checks.step import (
     output_looks,
     step_looks,
 )
+from specsim.validation.conformance.evidence import mixture
 from specsim.validation.conformance.independence import IndependenceEvidence
 from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import PairProbe, ProbeGroup, StepProbe, spelled
 from specsim.validation.conformance.results import Deviation
 from specsim.validation.conformance.rules.lossless import ONE_HOT, RATIO
-from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.subjects import PROTOCOLS, Subject
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -144,73 +147,67 @@ def _make_invariance(lab: Laboratory) -> Statistical:
     return Statistical(probe=group, looks=looks, planned=max(lab.effort.least_side, lab.side_samples // 4))
 
 
-class _TokenPairs:
-    """Pairs of first tokens that must be independent, of subjects that draw their own drafts."""
+def _outcomes(lab: Laboratory, caller: Caller, apart: str) -> Callable[[int], Callable[[int], Integers]]:
+    """Return what makes calls of so many rows: (accepted length, final token), or the first token.
 
-    def __init__(self, lab: Laboratory, apart: str) -> None:
-        self._caller = lab.caller(f"pairs {apart}")
-        self._rng = lab.rng(f"pairs {apart}")
-        self._apart = apart
-        self._lab = lab
-        self.cells = lab.vocabulary
-        self.counts = np.zeros((self.cells, self.cells), dtype=np.int64)
-        self.total = 0
+    Steps get the same draft in every row, so that a shared coin shows.
+    """
+    from specsim.validation.conformance.checks.contract import one_call
 
-    def sample(self, count: int) -> None:
-        """Observe about `count` more pairs."""
-        from specsim.validation.conformance.checks.contract import one_call
+    rng = lab.rng(f"pairs {apart}")
+    if lab.subject.protocol == "step":
+        path = _telling_path(lab)
 
-        caller, rng = self._caller, self._rng
-        limit = self._lab.subject.max_batch or 64
-        wanted = self.total + count
-        while self.total < wanted and not caller.out_of_time():
-            size = max(2, min(limit, 64) // 2 * 2) if self._apart == "rows" else max(1, min(limit, 8))
-            call = one_call(self._lab, caller, rng, size, prompt=0)
-            first = self._first(call(caller.next_seed()))
-            if self._apart == "rows":
-                left, right = first[0::2], first[1::2]
-            else:
-                left, right = first, self._first(call(caller.next_seed()))
-            np.add.at(self.counts, (left, right), 1)
-            self.total += len(left)
+        def of_steps(size: int) -> Callable[[int], Integers]:
+            drafted = np.repeat(path[None, :], size, axis=0)
+            target, draft = lab.main_instance.rows(drafted)
+            rows = None if lab.subject.draft == "never" else draft
 
-    def _first(self, result: tuple[Integers, ...]) -> Integers:
-        tokens = result[-2] if len(result) > 1 else result[0]
-        return np.asarray(tokens)[:, 0]
+            def call(seed: int) -> Integers:
+                tokens, lengths = caller.step(target, rows, drafted, seed=seed)
+                return (lengths - 1) * lab.vocabulary + tokens[np.arange(size), lengths - 1]
+
+            return call
+
+        return of_steps
+
+    def of_texts(size: int) -> Callable[[int], Integers]:
+        def first(result: tuple[Integers, ...]) -> Integers:
+            tokens = result[-2] if len(result) > 1 else result[0]
+            return np.asarray(tokens)[:, 0]
+
+        if lab.subject.protocol == "tree":
+            # Under one seed and the next, trees must be drawn anew: outcomes share what they were given.
+            return lambda seed: first(one_call(lab, caller, rng, size)(seed))
+        call = one_call(lab, caller, rng, size, prompt=0)
+        return lambda seed: first(call(seed))
+
+    return of_texts
 
 
 def _make_pairs(lab: Laboratory, apart: str) -> Statistical:
     vocabulary = lab.vocabulary
-    probe: PairProbe | _TokenPairs
-    if lab.subject.protocol == "step":
-        probe = PairProbe(
-            caller=lab.caller(f"pairs {apart}"),
-            rng=lab.rng(f"pairs {apart}"),
-            instance=lab.main_instance,
-            apart=apart,
-            path=_telling_path(lab),
-        )
-        outcomes = np.arange(probe.cells)
+    steps = lab.subject.protocol == "step"
+    outcomes = np.arange((lab.draft_length + 1) * vocabulary if steps else vocabulary)
+    groupings = {"first tokens": outcomes}
+    if steps:
         lengths, finals = outcomes // vocabulary, outcomes % vocabulary
-        evidence = IndependenceEvidence({"lengths": lengths, "last tokens": finals, "outcomes": outcomes})
+        groupings = {"lengths": lengths, "last tokens": finals, "outcomes": outcomes}
 
-        def name_one(outcome: int) -> str:
+    def name_one(outcome: int) -> str:
+        if steps:
             return f"{outcome // vocabulary} accepted then {outcome % vocabulary}"
+        return f"first token {outcome}"
 
-    else:
-        probe = _TokenPairs(lab, apart)
-        evidence = IndependenceEvidence({"first tokens": np.arange(probe.cells)})
-
-        def name_one(outcome: int) -> str:
-            return f"first token {outcome}"
-
-    size = evidence.outcomes
+    caller = lab.caller(f"pairs {apart}")
     return _Pairs(
-        probe=probe,
+        probe=PairProbe(
+            caller=caller, outcomes=_outcomes(lab, caller, apart), apart=apart, cells=len(outcomes)
+        ),
         looks=(),
         planned=lab.side_samples,
-        evidence=evidence,
-        name_pair=lambda cell: f"one has {name_one(cell // size)}, the other {name_one(cell % size)}",
+        evidence=IndependenceEvidence(groupings),
+        name_one=name_one,
     )
 
 
@@ -219,35 +216,48 @@ class _Pairs(Statistical):
     """A procedure whose null is independence, whatever the laws of the two outcomes are."""
 
     evidence: IndependenceEvidence
-    name_pair: Callable[[int], str]
+    name_one: Callable[[int], str]
 
     def log_e(self) -> float:
-        """Return the logarithm of the e-value so far."""
-        return self.evidence.log_e(self._counts)
+        """Return the logarithm of the e-value so far: the average over the ways to pair."""
+        counts = self._probe.counts
+        return mixture([(1 / len(counts), self.evidence.log_e(table)) for table in counts])
 
     def catches(self, log_threshold: float) -> float:
-        """Return the distance from independence that the plan catches with probability 0.999."""
-        return min(1.0, self.evidence.power(self.planned, log_threshold))
+        """Return the distance of neighbours from independence that is caught with probability 0.999."""
+        level = log_threshold + math.log(len(self._probe.counts))
+        return min(1.0, self.evidence.power(self.planned, level))
 
     def looks_like(self, count: int = 3) -> tuple[str, ...]:
         """Return how often the two outcomes were the same, beside what independence would give."""
-        counts = self._counts
+        way, counts = self._worst()
         size = max(int(counts.sum()), 1)
         chance = float(np.trace(self.evidence.expected(counts).reshape(counts.shape)))
         same = float(np.trace(counts)) / size
-        return (f"equal outcomes in {same:.3f} of the pairs, {chance:.3f} if they were independent",)
+        name = self._probe.name(way)
+        return (f"{name}: equal outcomes in {same:.3f} of the pairs, {chance:.3f} if they were independent",)
 
     def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
         """Return the pairs that differ most from the product of the margins."""
-        law = self.evidence.expected(self._counts)
-        return worst_cells(
-            self._counts.reshape(1, -1), law, lambda _, cell: self.name_pair(cell), alpha, count
-        )
+        way, counts = self._worst()
+        size = self.evidence.outcomes
+
+        def name_pair(_: int, cell: int) -> str:
+            one, other = self.name_one(cell // size), self.name_one(cell % size)
+            return f"{self._probe.name(way)}: one has {one}, the other {other}"
+
+        law = self.evidence.expected(counts)
+        return worst_cells(counts.reshape(1, -1), law, name_pair, alpha, count)
+
+    def _worst(self) -> tuple[int, Integers]:
+        values = [self.evidence.log_e(table) for table in self._probe.counts]
+        way = int(np.argmax(values))
+        return way, self._probe.counts[way]
 
     @property
-    def _counts(self) -> Integers:
-        counts: Integers = self.probe.counts  # type: ignore[attr-defined]
-        return counts
+    def _probe(self) -> PairProbe:
+        assert isinstance(self.probe, PairProbe)
+        return self.probe
 
 
 def _telling_path(lab: Laboratory) -> Integers:
@@ -295,18 +305,18 @@ INVARIANCE = Check(
 )
 BATCH_INDEPENDENCE = Check(
     name="batch-independence",
-    title="neighbouring rows of a batch are independent",
+    title="rows of a batch are independent, whatever their distance",
     kind="output",
-    protocols=("step", "draft-and-verify", "decoder"),
+    protocols=tuple(PROTOCOLS),
     make=lambda lab: _make_pairs(lab, "rows"),
     why_not=_needs_batch,
     catches="one coin for all rows",
 )
 SEED_INDEPENDENCE = Check(
     name="seed-independence",
-    title="neighbouring seeds give independent outputs",
+    title="seeds near each other give independent outputs",
     kind="output",
-    protocols=("step", "draft-and-verify", "decoder"),
+    protocols=tuple(PROTOCOLS),
     make=lambda lab: _make_pairs(lab, "seeds"),
     catches="seeds ignored or truncated, streams that overlap",
 )

@@ -99,13 +99,14 @@ class DecoderProbe:
         Texts so far.
     """
 
-    def __init__(self, lab: Laboratory, caller: Caller, instance: Instance, prompts: Integers) -> None:
-        self._lab = lab
+    def __init__(
+        self, caller: Caller, instance: Instance, prompts: Integers, *, new_tokens: int | None = None
+    ) -> None:
         self.caller = caller
         self.instance = instance
         self.models = DecoderModels(caller, instance)
         self.prompts = prompts
-        self.new_tokens = max(2 * instance.draft_length + 2, LENGTH)
+        self.new_tokens = new_tokens or max(2 * instance.draft_length + 2, LENGTH)
         vocabulary = instance.vocabulary
         self.starts = instance.contexts(prompts)[:, -1]
         self.texts = np.zeros((len(prompts), vocabulary**LENGTH), dtype=np.int64)
@@ -143,7 +144,7 @@ class DecoderProbe:
         self.total += size
 
 
-def _prompts(lab: Laboratory, instance: Instance) -> Integers:
+def ending_prompts(lab: Laboratory, instance: Instance) -> Integers:
     """Return prompts that end in different contexts."""
     rng = lab.rng("prompts")
     best, ends = np.zeros((1, PROMPT), dtype=np.int64), 0
@@ -160,7 +161,7 @@ def decoder_probe(lab: Laboratory) -> DecoderProbe:
 
     def build() -> DecoderProbe:
         instance = lab.main_instance
-        return DecoderProbe(lab, lab.caller("decoder"), instance, _prompts(lab, instance))
+        return DecoderProbe(lab.caller("decoder"), instance, ending_prompts(lab, instance))
 
     probe: DecoderProbe = lab.keep("decoder", build)
     return probe
@@ -297,7 +298,7 @@ def _make_transitions(lab: Laboratory) -> Statistical:
     contexts, vocabulary = instance.target.shape
     # What each context's row is mixed up with when a cache is one token behind: a row of another context.
     lagging = instance.target[np.arange(contexts) // vocabulary]
-    shares = _context_shares(probe)
+    shares = context_shares(probe)
 
     def spread(rows: Floats) -> Floats:
         return shares[:, :, None] * rows[None, :, :]
@@ -333,7 +334,7 @@ def _make_transitions(lab: Laboratory) -> Statistical:
     )
 
 
-def _context_shares(probe: DecoderProbe) -> Floats:
+def context_shares(probe: DecoderProbe) -> Floats:
     """Return how often each context stands at each position under the target, ``(new_tokens, contexts)``."""
     instance = probe.instance
     shares = np.zeros((probe.new_tokens, len(instance.target)))
@@ -385,7 +386,7 @@ def _make_lengths(lab: Laboratory) -> Statistical:
         tolerance=lab.tolerance,
     )
     # About one whole round per text counts; more when drafts are rejected early.
-    look.shares = _context_shares(probe)[0]
+    look.shares = context_shares(probe)[0]
     return _Lengths(
         probe=probe,
         looks=[look],
@@ -417,7 +418,7 @@ def _make_prompts(lab: Laboratory) -> Statistical:
         digits(np.arange(instance.vocabulary), instance.vocabulary, 1),
         rng.integers(0, instance.vocabulary, size=(2 * instance.vocabulary, PROMPT + 1)),
     ):
-        probe = DecoderProbe(lab, lab.caller(f"prompts {prompts.shape[1]}"), instance, prompts)
+        probe = DecoderProbe(lab.caller(f"prompts {prompts.shape[1]}"), instance, prompts)
         probes.append(probe)
         looks.append(_prompt_look(lab, probe))
     for look in looks:
@@ -452,7 +453,8 @@ def _prompt_look(lab: Laboratory, probe: DecoderProbe) -> Look:
     )
 
 
-def _lossless_only(subject: Subject) -> str:
+def lossless_only(subject: Subject) -> str:
+    """Say why the output is not the target's."""
     return "its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""
 
 
@@ -471,7 +473,7 @@ TRANSITIONS = Check(
     kind="output",
     protocols=("decoder",),
     make=_make_transitions,
-    why_not=_lossless_only,
+    why_not=lossless_only,
     catches="caches and contexts out of step after a rejection or a bonus token",
 )
 LENGTHS = Check(
@@ -489,7 +491,7 @@ PROMPT_ROWS = Check(
     kind="output",
     protocols=("decoder",),
     make=_make_prompts,
-    why_not=_lossless_only,
+    why_not=lossless_only,
     catches="prompts ignored or taken from another row",
 )
 

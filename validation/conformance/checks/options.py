@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,24 +25,34 @@ Floats = NDArray[np.float64]
 #: Values tried of each option.
 VALUES: dict[str, tuple[float, ...]] = {"temperature": (0.7, 1.5), "top_k": (2,), "top_p": (0.8,)}
 
+#: Tried together, as far as the subject takes them: what top-p keeps depends on what was applied before.
+TOGETHER: dict[str, float] = {"temperature": 1.5, "top_k": 3, "top_p": 0.8}
+
+#: Total variation distance of the texts' laws, at least, when the order of options is another.
+LEAST_ORDER = 0.1
+
+
+@cache
+def _clear_instance(seed: int, vocabulary: int, draft_length: int) -> Instance:
+    for offset in range(1000):
+        instance = tree_instance(
+            seed + 100 + offset,
+            vocabulary=vocabulary,
+            draft_length=draft_length,
+            name="rows without ties",
+        )
+        clear = all(_clear(rows) and _clear_together(rows) for rows in (instance.target, instance.draft))
+        if clear and _orders_differ(instance):
+            return instance
+    raise InputError(f"no rows without ties for {vocabulary} tokens; declare a larger max_vocabulary")
+
 
 def clear_instance(lab: Laboratory) -> Instance:
-    """Return an instance without ties, on which every reading of top-k and top-p keeps the same tokens."""
+    """Return an instance without ties, on which every reading of top-k and top-p keeps the same tokens.
 
-    def build() -> Instance:
-        for offset in range(200):
-            instance = tree_instance(
-                lab.instance_seed + 100 + offset,
-                vocabulary=lab.vocabulary,
-                draft_length=min(2, lab.draft_length),
-                name="rows without ties",
-            )
-            if _clear(instance.target) and _clear(instance.draft):
-                return instance
-        raise InputError(f"no rows without ties for {lab.vocabulary} tokens; declare a larger max_vocabulary")
-
-    found: Instance = lab.keep("clear instance", build)
-    return found
+    The order in which they are applied shows.
+    """
+    return _clear_instance(lab.instance_seed, lab.vocabulary, min(2, lab.draft_length))
 
 
 def _clear(rows: Floats) -> bool:
@@ -49,20 +62,29 @@ def _clear(rows: Floats) -> bool:
     return bool(apart and min(np.abs(sums - mass).min() for mass in VALUES["top_p"]) > 1e-3)
 
 
+def _settings(subject: Subject, option: str) -> list[dict[str, Any]]:
+    """Return what is tried for an option: each of its values, and for top-p all that can be combined."""
+    found: list[dict[str, Any]] = [{option: value} for value in VALUES[option]]
+    together = {name: value for name, value in TOGETHER.items() if name in subject.options}
+    if option == "top_p" and len(together) > 1:
+        found.append(together)
+    return found
+
+
 def _make(lab: Laboratory, option: str) -> Statistical:
     instance = clear_instance(lab)
     probes, looks = [], []
-    for value in VALUES[option]:
-        chosen: dict[str, Any] = {option: value}
+    for chosen in _settings(lab.subject, option):
+        words = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
         probe = StepProbe(
-            caller=lab.caller(f"{option} {value}"),
-            rng=lab.rng(f"{option} {value}"),
+            caller=lab.caller(words),
+            rng=lab.rng(words),
             instances=[instance],
             length=instance.draft_length + 1,
             options=chosen,
             one_hot=lab.subject.draft == "never",
         )
-        prefix = f"{option} {value:g}: "
+        prefix = f"{words}: "
         more = _mistakes(lab, probe, instance, chosen)
         looks += output_looks(lab, probe, 0, probe.length, prefix=prefix, more=more)
         rule = lab.rule_or_none(one_hot=probe.one_hot)
@@ -74,9 +96,42 @@ def _make(lab: Laboratory, option: str) -> Statistical:
     return Statistical(
         probe=ProbeGroup(probes),
         looks=looks,
-        planned=lab.side_samples,
+        planned=lab.side_samples * len(probes) // len(VALUES[option]),
         picture=lambda: law_picture(f"joint law with {option}", looks[0]),
     )
+
+
+def _clear_together(rows: Floats) -> bool:
+    """Return whether every reading of top-p keeps the same tokens after any of the other options, too."""
+    return all(
+        _clear(filtered(rows, {name: TOGETHER[name] for name in names}))
+        for names in (("temperature",), ("top_k",), ("temperature", "top_k"))
+    )
+
+
+def _orders_differ(instance: Instance) -> bool:
+    """Return whether the order of the options shows in the target's texts."""
+    if instance.vocabulary <= TOGETHER["top_k"]:
+        return True
+
+    def law(names: tuple[str, ...]) -> Floats:
+        changed = _with_target(instance, in_order(instance.target, names, TOGETHER))
+        return changed.target_law(instance.draft_length + 1)
+
+    for names in (("temperature", "top_p"), ("top_k", "top_p"), ("temperature", "top_k", "top_p")):
+        right = law(names)
+        for order in itertools.permutations(names):
+            # Top-k keeps the same tokens at every temperature: only the place of top-p counts.
+            if order[-1] != "top_p" and 0.5 * np.abs(law(order) - right).sum() < LEAST_ORDER:
+                return False
+    return True
+
+
+def in_order(rows: Floats, names: Sequence[str], options: Mapping[str, Any]) -> Floats:
+    """Apply options one after the other."""
+    for name in names:
+        rows = filtered(rows, {name: options[name]})
+    return rows
 
 
 def _mistakes(
@@ -89,6 +144,10 @@ def _mistakes(
     right = probe.effective[0]
     twice = filtered(right.target, options)
     found = {"the option ignored": instance.target, "the option applied twice": twice}
+    for order in itertools.permutations(options) if len(options) > 1 else ():
+        rows = in_order(instance.target, order, options)
+        if np.abs(rows - right.target).max() > 1e-9:
+            found[f"the options in the order {', '.join(order)}"] = rows
     laws = {name: _with_target(right, rows).target_law(probe.length) for name, rows in found.items()}
     rule = lab.rule_or_none(one_hot=probe.one_hot)
     if rule is None or not rule.lossless or probe.one_hot or lab.subject.protocol != "step":
