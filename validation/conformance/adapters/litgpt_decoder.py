@@ -42,7 +42,7 @@ class _Table:
 
 
 def one_round(models: Any, seed: int, *, temperature: float = 1.0, top_k: int | None = None) -> Any:
-    """Draft and verify by ``speculative_decoding``, one row of the batch.
+    """Draft and verify by ``speculative_decoding``, one row of the batch after the other.
 
     Parameters
     ----------
@@ -58,32 +58,49 @@ def one_round(models: Any, seed: int, *, temperature: float = 1.0, top_k: int | 
     """
     torch = load("torch", package="torch")
     library = load(MODULE, package=PACKAGE)
-    length = models.draft_length
-    # The first token of litgpt's text stands for the start.
-    draft = _Table(
-        lambda tokens: np.stack([_row(models.draft, tokens[:, 1 : n + 1]) for n in range(tokens.shape[1])], 1)
-    )
-    target = _Table(lambda tokens: np.asarray(models.target(tokens[:, 1:]), np.float64))
+    batch, length = models.batch, models.draft_length
+    drafted, tokens = np.zeros((batch, length), np.int64), np.zeros((batch, length + 1), np.int64)
+    lengths = np.zeros(batch, np.int64)
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
     try:
         with torch.inference_mode():
-            emitted = library.speculative_decoding(
-                draft_model=draft,
-                target_model=target,
-                token=torch.zeros(1, dtype=torch.long),
-                input_pos=torch.zeros(1, dtype=torch.long),
-                input_pos_maxp1=1,
-                speculative_k=length,
-                temperature=temperature,
-                top_k=top_k,
-                top_p=1.0,
-            ).numpy()
+            for row in range(batch):
+                draft, target = _tables_of(models, row)
+                emitted = library.speculative_decoding(
+                    draft_model=draft,
+                    target_model=target,
+                    token=torch.zeros(1, dtype=torch.long),
+                    input_pos=torch.zeros(1, dtype=torch.long),
+                    input_pos_maxp1=1,
+                    speculative_k=length,
+                    temperature=temperature,
+                    top_k=top_k,
+                    top_p=1.0,
+                ).numpy()
+                lengths[row] = len(emitted)
+                tokens[row, : len(emitted)] = emitted
+                drafted[row] = target.seen[0][1:]
     finally:
         torch.random.set_rng_state(state)
-    tokens = np.zeros((1, length + 1), np.int64)
-    tokens[0, : len(emitted)] = emitted
-    return target.seen[0][None, 1:], tokens, np.array([len(emitted)])
+    return drafted, tokens, lengths
+
+
+def _tables_of(models: Any, row: int) -> tuple[_Table, _Table]:
+    """Return one row's models; the first token of litgpt's text stands for the start."""
+
+    def all_rows(tokens: Any) -> Any:
+        return np.repeat(tokens, models.batch, axis=0)
+
+    def draft(tokens: Any) -> Any:
+        # litgpt asks for the last position alone.
+        last = np.asarray(models.draft(all_rows(tokens[:, 1:])), np.float64)[row]
+        return np.broadcast_to(last, (1, tokens.shape[1], len(last)))
+
+    def target(tokens: Any) -> Any:
+        return np.asarray(models.target(all_rows(tokens[:, 1:])), np.float64)[row : row + 1]
+
+    return _Table(draft), _Table(target)
 
 
 def generate(
@@ -134,10 +151,6 @@ def generate(
     return tokens
 
 
-def _row(rows: Callable[[Any], Any], tokens: Any) -> Any:
-    return np.asarray(rows(tokens), np.float64)
-
-
 def subjects() -> tuple[Subject, ...]:
     """Return one round, and whole texts."""
     return (
@@ -148,7 +161,6 @@ def subjects() -> tuple[Subject, ...]:
             rule=RATIO,
             dtypes=("float32",),
             options=frozenset({"temperature", "top_k"}),
-            max_batch=1,
             notes="top_p below 1 raises an exception after a rejection.",
         ),
         Subject(

@@ -21,7 +21,7 @@ ASSISTED: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
         {"num_assistant_tokens_schedule": "heuristic_transient", "assistant_confidence_threshold": 0.4},
         {},
     ),
-    ("assisted generation, draft at temperature 0.5", {"temperature": 0.5}, {}),
+    ("assisted generation, assistant set to temperature 0.5", {"temperature": 0.5}, {}),
 )
 
 _models: list[tuple[Any, int, Any]] = []
@@ -52,7 +52,8 @@ def assisted(
     temperature, top_k, top_p
         Given to ``generate``, which applies them to both sides in this order; a `top_k` of 0 is none.
     settings
-        Set on the assistant's generation config.
+        Set on the assistant's generation config. Releases from 5 on ignore its temperature and take the
+        target's on both sides; 4.57 drafts at the assistant's.
     options
         More arguments of ``generate``.
 
