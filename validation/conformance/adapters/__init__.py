@@ -24,7 +24,7 @@ ADAPTERS = {
     "litgpt": ("litgpt", "litgpt, speculative_decoding"),
     "mlx-lm": ("mlx_decoder", "mlx-lm, speculative_generate_step"),
     "openvino": ("openvino_decoder", "OpenVINO GenAI, ContinuousBatchingPipeline(draft_model=...)"),
-    "llama-cpp": ("llama_cpp_decoder", "llama.cpp through xllamacpp, with a draft model"),
+    "llama-cpp": ("llamacpp_decoder", "llama.cpp through xllamacpp, with a draft model"),
     "lucidrains": ("lucidrains_decoder", "lucidrains/speculative-decoding"),
 }
 
