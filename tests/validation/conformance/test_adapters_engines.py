@@ -186,7 +186,7 @@ def test_compiled_llama__has_the_rows_of_the_pair(vocabulary, order):
     model = compile_llama(instance.target, instance.next_context, instance.start)
     rng = np.random.default_rng(0)
     for _ in range(5):
-        text = rng.integers(vocabulary, size=14)
+        text = rng.integers(vocabulary, size=150)
         logits = forward(model, np.concatenate([[vocabulary], text]))[:, :vocabulary]
         rows = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
         np.testing.assert_allclose(rows, instance.target[instance.contexts(text[None])[0]], atol=1e-6)

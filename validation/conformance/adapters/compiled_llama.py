@@ -28,10 +28,12 @@ MOST_WINDOWS = 4096
 #: Logit of a token that must not occur.
 NEVER = -80.0
 
-# One rotary frequency is used, which turns by 0.1 per place. The score of a place next to the wanted one is
-# lower by 4000 * (1 - cos(0.1)) = 20, that of places up to 30 apart by more.
+# Two rotary frequencies are used, which turn by 0.1 and 0.01 per place. The score of a place next to the
+# wanted one is lower by 4000 * (1 - cos(0.1)) = 20; the slow frequency tells places apart that the fast one
+# mixes up, which are 63 apart.
 _HEAD = 16
 _BASE = 10_000.0
+_PAIRS = (2, 4)
 _SHARPNESS = 16_000.0
 _EPSILON = 1e-6
 
@@ -129,17 +131,17 @@ def compile_llama(rows: Any, next_context: Any, start: int) -> Llama:
     values, output = np.zeros((heads * _HEAD, hidden)), np.zeros((hidden, heads * _HEAD))
     if words > _HEAD:
         raise InputError(f"rows have {vocabulary} tokens; give at most {_HEAD - 1}")
-    # Rotary pairs dimension i with i + _HEAD / 2; pair 2 turns by base ** (-4 / _HEAD) = 0.1 per place.
-    pair = 2
-    angle = _BASE ** (-2.0 * pair / _HEAD)
+    # Rotary angles pair dimension i with i + _HEAD / 2; pair i turns by base ** (-2 i / _HEAD) per place.
     size = np.sqrt(_SHARPNESS) / first_scale
     for head in range(length - 1):
         back = head + 1
-        low, high = head * _HEAD + pair, head * _HEAD + pair + _HEAD // 2
-        keys[low, constant] = size
-        # The query at place i turns by i; turned back by `back`, it meets the key of place i - back head on.
-        queries[low, constant] = size * np.cos(-back * angle)
-        queries[high, constant] = size * np.sin(-back * angle)
+        for pair in _PAIRS:
+            angle = _BASE ** (-2.0 * pair / _HEAD)
+            low, high = head * _HEAD + pair, head * _HEAD + pair + _HEAD // 2
+            keys[low, constant] = size
+            # The query at place i turns by i; turned back by `back`, it meets the key of place i - back.
+            queries[low, constant] = size * np.cos(-back * angle)
+            queries[high, constant] = size * np.sin(-back * angle)
         span = slice(head * _HEAD, head * _HEAD + words)
         values[span, :words] = np.eye(words) / first_scale
         output[words * back : words * (back + 1), span] = np.eye(words)

@@ -122,7 +122,7 @@ def _start(folder: str, kind: str, draft_length: int) -> Any:
     full = library.ggml_type.GGML_TYPE_F32
     options = library.CommonParams()
     options.model.path = os.path.join(folder, "target.gguf")
-    options.n_parallel, options.n_ctx = 1, 256
+    options.n_parallel, options.n_ctx = 1, 512
     options.cache_type_k = options.cache_type_v = full
     options.n_gpu_layers, options.cache_ram_mib = 0, 0
     options.warmup = options.fit_params = False

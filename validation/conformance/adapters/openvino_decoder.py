@@ -131,7 +131,7 @@ def _export(model: Llama, path: str) -> None:
         head_dim=model.head_dim,
         rms_norm_eps=model.epsilon,
         rope_parameters={"rope_type": "default", "rope_theta": model.base},
-        max_position_embeddings=64,
+        max_position_embeddings=512,
         tie_word_embeddings=False,
         bos_token_id=model.vocabulary,
         eos_token_id=None,
