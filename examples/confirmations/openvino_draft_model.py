@@ -18,14 +18,17 @@ import sys
 import tempfile
 from importlib.metadata import version
 
-import numpy as np
-import openvino
-import openvino_genai
-import torch
-from openvino_tokenizers import convert_tokenizer
-from optimum.exporters.openvino import export_from_model
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+# OpenVINO's converter reports its use over the network; without this module it does not.
+sys.modules["openvino_telemetry"] = None
+
+import numpy as np  # noqa: E402
+import openvino  # noqa: E402
+import openvino_genai  # noqa: E402
+import torch  # noqa: E402
+from openvino_tokenizers import convert_tokenizer  # noqa: E402
+from optimum.exporters.openvino import export_from_model  # noqa: E402
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers  # noqa: E402
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: E402
 
 TOKENS, PROMPT, RUNS, BATCH = 5, [1, 2], 4000, 500
 PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}

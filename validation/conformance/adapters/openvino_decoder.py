@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from functools import partial
 from typing import Any
@@ -57,6 +58,9 @@ def decode(
     InputError
         openvino-genai or optimum-intel is missing, or the pair's rows depend on more than a few last tokens.
     """
+    # OpenVINO's converter reports its use over the network, from processes that it forks; without this module
+    # it does not.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     genai, openvino = load("openvino_genai", package=PACKAGE), load("openvino", package=PACKAGE)
     pipeline = _pipeline(models, kind)
     prompts = np.asarray(prompts)
