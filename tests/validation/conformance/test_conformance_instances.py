@@ -16,7 +16,7 @@ from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.options import TOGETHER, VALUES, clear_instance
 from specsim.validation.conformance.laboratory import TOLERANCES, Effort, Laboratory
 from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.wide import GROUPS, make_wide, telling_partitions
+from specsim.validation.conformance.wide import FEW_GROUPS, GROUPS, make_wide, rarer, telling_partitions
 
 SEEDS = (1, 20240817)
 
@@ -142,6 +142,10 @@ def test_draws__never_have_mass_zero_whatever_the_coin():
             assert (rows[np.arange(200), drawn] > 0).all()
         for row in rows:
             assert (row[made.inverse_of_row(row, coins)] > 0).all()
+    # Where a coin below 1 times the sum is rounded to the sum, the last token of positive mass takes it.
+    smallest = np.array([0.0, 5e-324, 0.0, 0.0])
+    assert made.inverse(smallest[None, :], np.array([0.75])).tolist() == [1]
+    assert made.inverse_of_row(smallest, np.array([0.75])).tolist() == [1]
 
 
 def test_draws__follow_the_row():
@@ -278,18 +282,20 @@ def test_option_rows__tell_in_which_order_options_were_applied(draft_length):
 @pytest.mark.parametrize("vocabulary", [256, 2048])
 def test_wide_partitions__have_the_mass_they_say(vocabulary):
     instance = made.wide_instance(20240817, vocabulary=vocabulary)
-    ratio, rank, number, halves = telling_partitions(instance.target, instance.draft)
+    ratio, rank, number, *coarse, halves = telling_partitions(instance.target, instance.draft)
     largest = instance.target.max()
-    for groups in (ratio, rank, number):
+    for groups, count in zip(
+        (ratio, rank, number, *coarse), (*(GROUPS,) * 3, *(FEW_GROUPS,) * 3), strict=True
+    ):
         assert groups.min() >= 0
-        assert groups.max() == GROUPS - 1
+        assert groups.max() == count - 1
         for row, law in zip(groups, instance.target, strict=True):
-            mass = np.cumsum(np.bincount(row, weights=law, minlength=GROUPS))
-            steps = (np.arange(GROUPS) + 1) / GROUPS
+            mass = np.cumsum(np.bincount(row, weights=law, minlength=count))
+            steps = (np.arange(count) + 1) / count
             assert mass[-1] == pytest.approx(1.0)
             assert (mass <= steps + 1e-12).all()
             assert (mass >= steps - largest).all(), "a group ends where its next token does not fit"
-            assert len(np.unique(row)) >= GROUPS // 2
+            assert len(np.unique(row)) >= count // 2
     for c, (target, draft) in enumerate(zip(instance.target, instance.draft, strict=True)):
         order = np.argsort(target / draft)
         assert (np.diff(ratio[c, order]) >= 0).all()
@@ -300,6 +306,18 @@ def test_wide_partitions__have_the_mass_they_say(vocabulary):
         distance = 0.5 * np.abs(target - draft).sum()
         assert target[side].sum() - draft[side].sum() == pytest.approx(distance)
         assert distance > 0.15
+
+
+@pytest.mark.parametrize("mass", [0.05, 0.2])
+def test_rare_tokens__of_the_mass_named_are_a_third_less_likely(mass):
+    laws = made.wide_instance(20240817, vocabulary=512).target
+    changed = rarer(laws, mass)
+    np.testing.assert_allclose(changed.sum(axis=1), 1.0)
+    for row, law in zip(changed, laws, strict=True):
+        fewer = row < law
+        assert mass - law.max() <= law[fewer].sum() <= mass
+        assert law[fewer].max() < law[~fewer].min()
+        np.testing.assert_allclose(row[fewer] / law[fewer] * 1.5, (row[~fewer] / law[~fewer])[0])
 
 
 def test_wide_shares__are_the_mass_of_the_contexts():

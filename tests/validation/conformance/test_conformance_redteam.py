@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from specsim.validation.conformance.filters import filtered
+from specsim.validation.conformance.laboratory import Effort
 from specsim.validation.conformance.results import CheckStatus, Verdict
 from specsim.validation.conformance.running import check_sampler
 from specsim.validation.conformance.subjects import Subject, load_subjects
@@ -82,6 +83,13 @@ def long_drafts(target, draft, drafted, seed):
     """Drafts of more than three tokens get their bonus token from the draft."""
     bonus = (lambda target, draft: draft[:, -1:]) if drafted.shape[1] > 3 else None
     return verify(target, draft, drafted, seed, bonus=bonus)
+
+
+def rare_bonus_dropped(target, draft, drafted, seed):
+    """Bonus tokens are drawn without the tokens of probability below 3e-4."""
+    return verify(
+        target, draft, drafted, seed, bonus=lambda target, draft: np.where(target < 3e-4, 0, target)[:, -1:]
+    )
 
 
 def options_in_another_order(target, draft, drafted, seed, temperature=None, top_k=None, top_p=None):
@@ -228,12 +236,16 @@ def tree_walk(parents, target, draft, tokens, seed):
     return walk(parents, target, tokens, lambda tree, depth: coins[tree, depth])
 
 
+#: A vocabulary in which what is rare is a quarter of all.
+WIDE = Effort(name="wide", eps=0.2, seconds=600.0, widest=2048, wide_samples=6000)
+
 WRONG = {
     seed_halved: ("seed-independence", {}),
     halves_alike: ("batch-independence", {}),
     coins_of_32_rows: ("batch-independence", {}),
     coins_overlap: ("batch-independence", {}),
     long_drafts: ("draft-lengths", {}),
+    rare_bonus_dropped: ("wide-vocabulary", {}),
     options_in_another_order: ("top-p", {}),
     full_cache: ("long-texts", {}),
     tree_with_one_coin_per_batch: ("batch-independence", {}),
@@ -252,7 +264,8 @@ RIGHT = {
 @pytest.mark.parametrize("sampler", WRONG, ids=lambda sampler: sampler.__name__)
 def test_wrong_sampler__is_caught_by_the_check_that_is_for_it(sampler, seed, samplers):
     name, fields = WRONG[sampler]
-    effort = "quick" if name == "draft-lengths" else samplers.light
+    efforts = {"draft-lengths": "quick", "wide-vocabulary": WIDE}
+    effort = efforts.get(name, samplers.light)
     report = check_sampler(sampler, effort=effort, only=[name], seed=seed, **fields)
     assert report.verdict is Verdict.BIASED, report.sentence
     assert report.checks[0].deviations
