@@ -312,6 +312,8 @@ def test_progress__counts_finished_runs_in_the_calling_thread(threads, pair, mon
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupt__stops_promptly(threads, pair):
     calls = []
+    # Shells start background jobs with the signal ignored, and then nothing would ever stop this.
+    before_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def progress(done):
         calls.append(done)
@@ -320,8 +322,11 @@ def test_interrupt__stops_promptly(threads, pair):
 
     before = threading.active_count()
     # Hours of work, if it were not interrupted.
-    with pytest.raises(KeyboardInterrupt):
-        simulate(pair, Speculative(), runs=10**12, seed=1, threads=threads, progress=progress)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            simulate(pair, Speculative(), runs=10**12, seed=1, threads=threads, progress=progress)
+    finally:
+        signal.signal(signal.SIGINT, before_handler)
     assert len(calls) == 2
     assert threading.active_count() == before
 
