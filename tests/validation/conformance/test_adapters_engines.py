@@ -158,28 +158,6 @@ def test_decoder_of_lucidrains__writes_the_only_text():
     assert_certain(adapter("lucidrains_decoder", "torch", "speculative_decoding").subjects()[0])
 
 
-def test_round_of_litgpt__accepts_only_what_the_target_would_write():
-    module = adapter("litgpt_decoder", "torch", "litgpt")
-    instance = certain()
-
-    def rows(table, tokens):
-        return table[instance.contexts(np.asarray(tokens))]
-
-    models = SimpleNamespace(
-        batch=1,
-        vocabulary=3,
-        draft_length=2,
-        draft=lambda tokens: rows(instance.draft, tokens)[:, -1],
-        target=lambda tokens: rows(instance.target, tokens),
-    )
-    text = only_text(instance, np.zeros((1, 0), np.int64), 3)[0]
-    for seed in range(20):
-        drafted, tokens, lengths = module.one_round(models, seed)
-        np.testing.assert_array_equal(tokens[0, : lengths[0]], text[: lengths[0]])
-        agreed = np.cumprod(drafted[0] == text[:2]).sum()
-        assert lengths[0] == agreed + 1
-
-
 @pytest.mark.parametrize(("vocabulary", "order"), [(4, 1), (4, 2), (3, 3), (8, 2)])
 def test_compiled_llama__has_the_rows_of_the_pair(vocabulary, order):
     instance = chain_instance(1, vocabulary=vocabulary, order=order, draft_length=2)
