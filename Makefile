@@ -38,6 +38,9 @@ validate: $(STAMP)
 figures: $(STAMP)
 	$(RUN) specsim figures $(ARGS)
 
+# One process per core already: threads of OpenMP within them would only wait for each other.
+test test-all: export OMP_NUM_THREADS ?= 1
+
 test: $(STAMP)
 	$(RUN) pytest -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 

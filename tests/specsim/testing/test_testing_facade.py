@@ -126,7 +126,7 @@ def test_pytest__a_test_for_every_check_and_strict_expected_failures(folder):
     )
     result = run(
         folder, "", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA",
-        "-p", "specsim.testing.pytest_plugin", "--specsim-effort", "quick", "test_sampler.py",
+        "--specsim-effort", "quick", "test_sampler.py",
     )  # fmt: skip
     lines = result.stdout
     assert "PASSED test_sampler.py::test_right[step-joint-law]" in lines, lines + result.stderr

@@ -88,7 +88,7 @@ def test_step_of_transformers__follows_the_ratio_rule_of_the_rows_it_is_given():
     module = adapter("transformers_step", "torch", "transformers")
     torch = load("torch", package="torch")
     target, draft = np.array([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]]), np.array([[0.2, 0.3, 0.5]])
-    runs = 1200
+    runs = 400
     drafted = np.tile(np.arange(3)[:, None], (runs, 1))
     everything = [np.broadcast_to(rows, (3, *rows.shape)) for rows in (target, draft)]
     exact = RATIO.law(*everything, np.arange(3)[:, None])
