@@ -260,8 +260,11 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("sampler", WRONG, ids=lambda sampler: sampler.__name__)
+# Two seeds where it matters which of them is even.
+CASES = [(sampler, seed) for sampler in WRONG for seed in ((1, 2) if sampler is seed_halved else (1,))]
+
+
+@pytest.mark.parametrize(("sampler", "seed"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_wrong_sampler__is_caught_by_the_check_that_is_for_it(sampler, seed, samplers):
     name, fields = WRONG[sampler]
     efforts = {"draft-lengths": "quick", "wide-vocabulary": WIDE}
