@@ -1,31 +1,30 @@
 """Simulation, exact theory and Monte Carlo verification of speculative decoding.
 
-Heavy parts (engines, theory, validation) are imported on first use.
+Everything is imported on first use, so that what needs nothing of it starts at once.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from specsim.algorithms import (
-    Autoregressive,
-    Batch,
-    BatchAsPrinted,
-    BlockVerification,
-    OverAcceptance,
-    RejectionBased,
-    Speculative,
-)
-from specsim.errors import InputError
-from specsim.pairs import ModelPair
 
 if TYPE_CHECKING:
     from specsim import theory, validation
+    from specsim.algorithms import (
+        Autoregressive,
+        Batch,
+        BatchAsPrinted,
+        BlockVerification,
+        OverAcceptance,
+        RejectionBased,
+        Speculative,
+    )
     from specsim.engines import merge
+    from specsim.errors import InputError
     from specsim.families import paper_pair, random_pair, random_prefix_pair
     from specsim.grammar import parse_algorithm, parse_pair
+    from specsim.pairs import ModelPair
     from specsim.scale import simulate, sweep
 
 __version__ = "0.1.0"
@@ -54,6 +53,20 @@ __all__ = [
 ]
 
 _LAZY = {
+    **dict.fromkeys(
+        (
+            "Autoregressive",
+            "Batch",
+            "BatchAsPrinted",
+            "BlockVerification",
+            "OverAcceptance",
+            "RejectionBased",
+            "Speculative",
+        ),
+        "specsim.algorithms",
+    ),
+    "InputError": "specsim.errors",
+    "ModelPair": "specsim.pairs",
     "merge": "specsim.engines",
     "simulate": "specsim.scale",
     "sweep": "specsim.scale",
@@ -65,10 +78,13 @@ _LAZY = {
 }
 _SUBPACKAGES = ("theory", "validation")
 
-_here = Path(__file__).resolve().parent
-if not (_here / "theory").is_dir() and (_here.parent / "theory").is_dir():
-    # A checkout without symbolic links: theory/, validation/ and paper_figures/ lie beside this folder.
-    __path__.append(str(_here.parent))
+# Not by pathlib, whose import takes longer than all the rest here.
+_here = os.path.dirname(os.path.realpath(__file__))
+if not os.path.isdir(os.path.join(_here, "theory")):
+    _around = os.path.dirname(_here)
+    if os.path.isdir(os.path.join(_around, "theory")):
+        # A checkout without symbolic links: theory/, validation/ and paper_figures/ lie beside this folder.
+        __path__.append(_around)
 
 
 def __getattr__(name: str) -> Any:

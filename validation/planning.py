@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from specsim.errors import InputError
@@ -63,12 +64,18 @@ class Plan:
 
 
 def make_plan(
-    claims: tuple[Claim, ...], witnesses: Witnesses, effort: Effort, alpha: float, seed: int
+    claims: tuple[Claim, ...],
+    witnesses: Witnesses,
+    effort: Effort,
+    alpha: float,
+    seed: int,
+    step: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Plan a run. Nothing is simulated.
 
     Every assertion gets an equal share of `alpha`. Its runs follow from the share and the discrepancy to be
-    caught; a simulation gets the most that its assertions need, at most ``effort.max_runs``.
+    caught; a simulation gets the most that its assertions need, at most ``effort.max_runs``. `step` is called
+    before each check, and whatever it raises ends the planning.
     """
     assertions: dict[Place, list[Assertion]] = {}
     errors: dict[Place, str] = {}
@@ -78,6 +85,7 @@ def make_plan(
             if not isinstance(check, StatisticalCheck):
                 continue
             place = (index, number)
+            step()
             try:
                 assertions[place] = list(check.plan(witnesses, effort))
             except Exception as error:
@@ -91,6 +99,7 @@ def make_plan(
     simulations: dict[str, PlannedSimulation] = {}
     required: dict[Place, list[int]] = {}
     for place in list(assertions):
+        step()
         try:
             needs = [assertion.required_runs(alpha_each) for assertion in assertions[place]]
         except Exception as error:

@@ -304,7 +304,7 @@ class _Run:
     # Statistical checks: plan all, then simulate one request after the other; then regressions.
 
     def _statistical_lane(self) -> None:
-        plan = make_plan(self.claims, self.witnesses, self.effort, self.alpha, self.seed)
+        plan = make_plan(self.claims, self.witnesses, self.effort, self.alpha, self.seed, self._check_stop)
         self.plan = plan
         self.events.put(
             Planned(

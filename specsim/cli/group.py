@@ -26,9 +26,9 @@ import click
 
 from specsim import __version__
 from specsim.errors import InputError
+from specsim.interrupts import INTERRUPTED
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 #: Name of each subcommand: the attribute that holds it, and the line in ``specsim --help``.

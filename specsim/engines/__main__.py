@@ -1,12 +1,19 @@
 """Compiles all kernels ahead of time: ``python -m specsim.engines``."""
 
-from specsim.engines.ahead import compile_all, kernels
-from specsim.engines.kernel_cache import cache_folder
-from specsim.errors import InputError
+from specsim.interrupts import run
 
-if __name__ == "__main__":
+
+def _compile() -> None:
+    from specsim.engines.ahead import compile_all, kernels
+    from specsim.engines.kernel_cache import cache_folder
+    from specsim.errors import InputError
+
     try:
         count = compile_all(report=print)
     except InputError as error:
         raise SystemExit(f"specsim: error: {error}") from None
     print(f"{count} of {len(kernels())} kernels had to be compiled; they are kept in {cache_folder()}")
+
+
+if __name__ == "__main__":
+    run(_compile)

@@ -53,7 +53,6 @@ def work_through(
     lock = threading.Lock()
     stop = threading.Event()
     # A finished task, or an empty list when a worker ends.
-    # A finished task, or an empty list when a worker ends.
     finished: SimpleQueue[list[Task]] = SimpleQueue()
 
     def worker(number: int) -> None:
@@ -72,8 +71,9 @@ def work_through(
             finished.put([])
 
     with ThreadPoolExecutor(threads, thread_name_prefix="specsim") as pool:
-        futures = [pool.submit(worker, number) for number in range(threads)]
         try:
+            # Inside, because an interrupt may come while the workers start.
+            futures = [pool.submit(worker, number) for number in range(threads)]
             running = threads
             while running:
                 try:

@@ -125,7 +125,7 @@ def check_wheel(wheel):
     assert len(names) == len(set(names))
     tops = {name.split("/")[0] for name in names}
     assert tops == {"specsim", f"specsim_decoding-{specsim.__version__}.dist-info"}
-    assert b"specsim = specsim.cli:main" in entry_points
+    assert b"specsim = specsim.__main__:main" in entry_points
     assert "specsim/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     for folder in LINKED:

@@ -129,3 +129,18 @@ def test_identity__of_algorithms_covers_their_tables():
 def test_seeds__differ_by_run_and_request_and_never_change():
     assert derive_seed(1, "x") != derive_seed(2, "x") != derive_seed(2, "y")
     assert derive_seed(2411, "x") == 327871317869584072
+
+
+def test_make_plan__can_be_stopped(coins):
+    class Stopped(Exception):
+        pass
+
+    calls = []
+
+    def step():
+        calls.append(1)
+        if len(calls) == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        make_plan((coins.claim("a.a"), coins.claim("a.b")), coins.witnesses(), STANDARD, 1e-6, 1, step)

@@ -1,0 +1,103 @@
+"""Ctrl-C in a command: never swallowed, never a traceback, never twice by mistake.
+
+Imports only what a started interpreter has at hand, because it is loaded before everything else.
+"""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+INTERRUPTED = 130
+#: Seconds within which a second Ctrl-C counts as part of the first.
+TOGETHER = 1.0
+#: Seconds between two looks at whether an import has ended, and for how long that is waited for.
+LOOK = 0.02
+PATIENCE = 2.0
+
+
+class Interrupts:
+    """Handler of SIGINT: raises `KeyboardInterrupt` in the main thread where it can be caught.
+
+    An exception that is raised while a module is imported may be swallowed by it, or leave it half made. So
+    the handler waits for the end of the import, for `PATIENCE` seconds at most. A second signal within
+    `TOGETHER` seconds of the first, as of a key pressed twice, is ignored, so that what is being cleared away
+    is cleared away; a later one interrupts again.
+
+    Parameters
+    ----------
+    clock
+        Returns seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: float | None = None
+        self._raised: float | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Raise, wait or ignore."""
+        now = self._clock()
+        if self._raised is not None and now < self._raised + TOGETHER:
+            return
+        if self._first is None:
+            self._first = now
+        if now < self._first + PATIENCE and _importing(frame):
+            timer = threading.Timer(LOOK, _again)
+            timer.daemon = True
+            timer.start()
+            return
+        self._first = None
+        self._raised = now
+        raise KeyboardInterrupt
+
+
+def _again() -> None:
+    if hasattr(signal, "pthread_kill"):
+        # Unlike the other, it ends a wait.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def run(main: Callable[[], object]) -> NoReturn:
+    """Run the main function of a process, which ends with `SystemExit`, and end the process.
+
+    Where Ctrl-C was switched off by the parent process, or does something of its own, it stays so.
+
+    Parameters
+    ----------
+    main
+        May import what it needs.
+    """
+    try:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, Interrupts())
+        main()
+        code: object = 0
+    except SystemExit as error:
+        code = error.code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        print("specsim: interrupted", file=sys.stderr, flush=True)
+    if code == INTERRUPTED:
+        # All is said: what follows is the interpreter's own end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # An interrupt that passed through the execution of a string, as a named tuple is made by, makes
+        # CPython end by the signal whatever happens later; executing another string makes it forget.
+        exec("")
+    sys.exit(code)  # type: ignore[arg-type]

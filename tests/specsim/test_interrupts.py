@@ -1,0 +1,191 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from specsim import interrupts
+from specsim.engines import scheduling
+from specsim.interrupts import PATIENCE, TOGETHER, Interrupts, run
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """What the handler puts off, called by hand."""
+    waiting = []
+
+    class Timer:
+        def __init__(self, seconds, function):
+            assert seconds == interrupts.LOOK
+            assert function is interrupts._again
+            self.start = lambda: waiting.append(self)
+
+    monkeypatch.setattr(interrupts.threading, "Timer", Timer)
+    return waiting
+
+
+def test_handler__raises_outside_imports(later):
+    with pytest.raises(KeyboardInterrupt):
+        Interrupts()(signal.SIGINT, sys._getframe())
+    with pytest.raises(KeyboardInterrupt):
+        Interrupts()(signal.SIGINT, None)
+    assert not later
+
+
+def test_handler__a_key_pressed_twice_counts_once():
+    clock = Clock()
+    handler = Interrupts(clock)
+    with pytest.raises(KeyboardInterrupt):
+        handler(signal.SIGINT, None)
+    clock.now += TOGETHER / 2
+    handler(signal.SIGINT, None)
+    clock.now += TOGETHER
+    with pytest.raises(KeyboardInterrupt):
+        handler(signal.SIGINT, None)
+
+
+def test_handler__waits_for_the_end_of_an_import(later):
+    clock = Clock()
+    handler = Interrupts(clock)
+    frame = _frame_of_an_import()
+    handler(signal.SIGINT, frame)
+    handler(signal.SIGINT, frame)
+    assert len(later) == 2
+    with pytest.raises(KeyboardInterrupt):
+        handler(signal.SIGINT, None)
+
+
+def test_handler__an_import_that_takes_for_ever_is_interrupted(later):
+    clock = Clock()
+    handler = Interrupts(clock)
+    frame = _frame_of_an_import()
+    handler(signal.SIGINT, frame)
+    clock.now += PATIENCE
+    with pytest.raises(KeyboardInterrupt):
+        handler(signal.SIGINT, frame)
+
+
+def _frame_of_an_import():
+    inside = compile("import sys; frame = sys._getframe()", "<frozen importlib._bootstrap>", "exec")
+    names = {}
+    exec(inside, names)
+    return names["frame"]
+
+
+def test_run__exit_codes():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        for main, code in ((lambda: None, 0), (lambda: sys.exit(3), 3), (lambda: sys.exit("bad"), "bad")):
+            with pytest.raises(SystemExit) as raised:
+                run(main)
+            assert raised.value.code == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_run__leaves_a_handler_of_another_alone():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit):
+            run(lambda: None)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+#: Run as ``-m``, as the command is: only then does CPython look at how an interrupt came along.
+PROGRAM = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from specsim.interrupts import run
+
+def main():
+    {body}
+
+run(main)
+"""
+
+
+def process(tmp_path, body):
+    (tmp_path / "program.py").write_text(PROGRAM.format(body=body))
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    return subprocess.run(
+        [sys.executable, "-m", "program"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def test_process__an_interrupt_through_the_execution_of_a_string(tmp_path):
+    result = process(tmp_path, "exec('raise KeyboardInterrupt')")
+    assert result.returncode == 130
+    assert result.stderr == "specsim: interrupted\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_process__an_import_cannot_swallow_an_interrupt(tmp_path):
+    (tmp_path / "swallowing.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    for _ in range(1000): pass\n"
+        "except BaseException: pass\n"
+    )
+    result = process(tmp_path, "import swallowing, time; time.sleep(30); print('slept')")
+    assert result.returncode == 130
+    assert result.stderr == "specsim: interrupted\n"
+    assert result.stdout == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_process__a_second_signal_while_clearing_up(tmp_path):
+    body = (
+        "import os\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        print('cleared up')"
+    )
+    result = process(tmp_path, body)
+    assert result.returncode == 130
+    assert result.stdout == "cleared up\n"
+
+
+def test_work_through__interrupted_while_the_workers_start(monkeypatch):
+    submit = scheduling.ThreadPoolExecutor.submit
+
+    def interrupted(pool, work, number):
+        future = submit(pool, work, number)
+        if number == 1:
+            raise KeyboardInterrupt
+        return future
+
+    monkeypatch.setattr(scheduling.ThreadPoolExecutor, "submit", interrupted)
+    before = threading.active_count()
+    left = []
+
+    def endless():
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            yield None
+        left.append("nothing stopped the workers")
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduling.work_through(
+            endless(), lambda worker, task: time.sleep(0.001), threads=2, done=lambda task: None
+        )
+    assert not left
+    assert threading.active_count() == before
