@@ -8,7 +8,7 @@ observation has, given all before it, the null's law of its stratum. By Ville's 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,9 @@ MOST_CELLS = 1024
 
 #: Rounding of float64 in the null's own numbers, relative.
 ROUNDING = 1e-13
+
+#: Factors by which one cell may be likelier than it should be, in several strata at once.
+FACTORS = (0.0, 0.25, 4.0, 64.0, 1024.0)
 
 _LOG_SQRT_PI = 0.5 * math.log(math.pi)
 
@@ -48,28 +51,33 @@ class Evidence:
     null
         Laws, ``(strata, cells)``; every row sums to 1. A count where the null is 0 is infinite evidence.
     alternatives
-        Named laws of the same shape. The ratio against each is most powerful when it is the truth.
+        Named laws of the same shape, a mapping or pairs. The ratio against each is most powerful when it is
+        the truth.
     partitions
         Coarser views of the cells: integer arrays of shape ``(cells,)``, or ``(strata, cells)``, that give
         every cell a group.
+    pools
+        Sets of strata in which the same cell may be wrong, by one of `FACTORS` in all of them.
     tolerance
         Null laws may be larger than stated by this factor minus 1 in every cell (rounding of rows in a narrow
         float type). The e-value is then divided by ``(1 + tolerance)`` to the number of observations.
 
     Notes
     -----
-    The mixture: half of the weight on the alternatives, half on five views that know of none: the Dirichlet
+    The mixture: half of the weight on the alternatives, half on views that know of none: the Dirichlet
     (1/2, ..., 1/2) mixture over all laws, once averaged and once multiplied over the strata; the same for
-    every partition, averaged; and for every cell against all others, averaged over cells, with and without
-    pooling the strata. Weights are fixed before anything is seen.
+    every partition, averaged; for every cell of every stratum against all others, averaged; and for every
+    cell of the strata of a pool together, averaged with weights that are half even and half the cell's mass.
+    Weights are fixed before anything is seen.
     """
 
     def __init__(
         self,
         null: Floats,
         *,
-        alternatives: Mapping[str, Floats] | None = None,
+        alternatives: Mapping[str, Floats] | Iterable[tuple[str, Floats]] = (),
         partitions: Sequence[Integers] = (),
+        pools: Sequence[Integers] = (),
         tolerance: float = 0.0,
     ) -> None:
         self.null = np.atleast_2d(np.asarray(null, dtype=np.float64))
@@ -83,11 +91,13 @@ class Evidence:
         self.tolerance = tolerance
         with np.errstate(divide="ignore"):
             self._log_null = np.log(self.null)
-        self.alternatives: dict[str, Floats] = {}
         self._log_ratios: dict[str, Floats] = {}
-        for name, law in (alternatives or {}).items():
+        for name, law in alternatives.items() if isinstance(alternatives, Mapping) else alternatives:
             self._add_alternative(name, np.atleast_2d(np.asarray(law, dtype=np.float64)))
+        #: Names of the alternatives that differ from the null.
+        self.alternatives = frozenset(self._log_ratios)
         self.partitions = [self._partition(groups) for groups in partitions]
+        self.pools = [np.asarray(pool, dtype=np.int64) for pool in pools]
 
     def _add_alternative(self, name: str, law: Floats) -> None:
         if law.shape != self.null.shape:
@@ -96,7 +106,6 @@ class Evidence:
             return
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = np.log(np.clip(law, 0.0, 1.0)) - self._log_null
-        self.alternatives[name] = law
         self._log_ratios[name] = np.where(self.null > 0, ratios, np.inf)
 
     def _partition(self, groups: Integers) -> tuple[Integers, Floats]:
@@ -120,8 +129,9 @@ class Evidence:
         if self._log_ratios:
             blind = 0.5
             weight = 0.5 / len(self._log_ratios)
+            seen = np.nonzero(table)
             for name, ratios in self._log_ratios.items():
-                value = float((table * np.where(table > 0, ratios, 0.0)).sum())
+                value = float((table[seen] * ratios[seen]).sum())
                 found.append(Component(name=name, weight=weight, log_ratio=value - discount))
         views = self._views(table)
         for name, value in views:
@@ -148,6 +158,9 @@ class Evidence:
             joint = np.array([part.sum() for part in parts])
             views.append(("some partition", _log_mean(np.concatenate([single, joint]))))
         views.append(("some cell", _log_mean(_cells(table, self.null))))
+        if self.pools:
+            pooled = np.array([_scaled(table[pool], self.null[pool]) for pool in self.pools])
+            views.append(("some cell of several strata", _log_mean(pooled)))
         return views
 
     def power(self, samples: Floats, log_threshold: float, miss: float = MISS) -> float:
@@ -177,7 +190,7 @@ class Evidence:
         if total < 1:
             return 1.0
         fine = self.null.shape[1] <= MOST_CELLS
-        views = fine + (fine and self.strata > 1) + bool(self.partitions) + 1
+        views = fine + (fine and self.strata > 1) + bool(self.partitions) + 1 + bool(self.pools)
         share = (0.5 if self._log_ratios else 1.0) / views
         if fine:
             tables = [self.null]
@@ -285,17 +298,47 @@ def _dirichlet(table: Integers, laws: Floats) -> Floats:
 
 
 def _cells(table: Integers, laws: Floats) -> Floats:
-    """Return the log ratio of every uncertain cell against all others, strata apart and pooled by cell."""
+    """Return the log ratio of every uncertain cell of every stratum against all others."""
     from scipy.special import betaln
 
-    sizes = np.broadcast_to(table.sum(axis=1, keepdims=True), table.shape)
     uncertain = (laws > 0) & (laws < 1)
-    count, size, law = table[uncertain], sizes[uncertain], laws[uncertain]
-    if not count.size:
+    if not uncertain.any():
         return np.zeros(1)
+    sizes = np.broadcast_to(table.sum(axis=1, keepdims=True), table.shape)
+    law = laws[uncertain]
+    count, size = table[uncertain], sizes[uncertain]
+    # Most cells of a wide table are empty, and those of a stratum have one marginal likelihood.
+    empty = np.broadcast_to(betaln(0.5, sizes[:, :1] + 0.5), table.shape)[uncertain]
+    values = empty - betaln(0.5, 0.5) - size * np.log1p(-law)
+    seen = count > 0
+    count, size, law = count[seen], size[seen], law[seen]
     marginal = betaln(count + 0.5, size - count + 0.5) - betaln(0.5, 0.5)
-    null = count * np.log(law) + (size - count) * np.log1p(-law)
-    return np.asarray(marginal - null, dtype=np.float64)
+    values[seen] = marginal - count * np.log(law) - (size - count) * np.log1p(-law)
+    return np.asarray(values, dtype=np.float64)
+
+
+def _scaled(table: Integers, laws: Floats) -> float:
+    """Return the log of the average ratio of laws in which one cell is scaled in every stratum alike.
+
+    A cell's scaled probability is at most half way to 1; its weight is half 1 / cells, half its mean mass.
+    """
+    cells = laws.shape[1]
+    mass = laws.mean(axis=0)
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(0.5 / cells + 0.5 * mass)
+    sizes = table.sum(axis=1, keepdims=True)
+    certain = laws >= 1
+    seen = np.nonzero(table)
+    parts = []
+    for factor in FACTORS:
+        scaled = np.where(certain, laws, np.minimum(factor * laws, 0.5 * (1 + laws)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            others = np.where(certain, 0.0, np.log1p(-scaled) - np.log1p(-laws))
+            values = (sizes * others).sum(axis=0)
+            gains = np.where(certain[seen], 0.0, np.log(scaled[seen] / laws[seen]))
+            np.add.at(values, seen[1], table[seen] * (gains - others[seen]))
+        parts.append(_log_sum(values + log_weights))
+    return _log_mean(np.array(parts))
 
 
 def _grouped(table: NDArray[np.number], groups: Integers, count: int) -> NDArray[np.number]:
@@ -303,6 +346,10 @@ def _grouped(table: NDArray[np.number], groups: Integers, count: int) -> NDArray
     keys = (groups + count * np.arange(strata)[:, None]).ravel()
     sums = np.bincount(keys, weights=table.ravel(), minlength=strata * count).reshape(strata, count)
     return np.rint(sums).astype(np.int64) if np.issubdtype(table.dtype, np.integer) else sums
+
+
+def _log_sum(values: Floats) -> float:
+    return _log_mean(values) + math.log(values.size)
 
 
 def _log_mean(values: Floats) -> float:

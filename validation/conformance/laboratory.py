@@ -58,7 +58,7 @@ EFFORTS = {
     for effort in (
         Effort(name="quick", eps=0.05, seconds=120.0, widest=2048, wide_samples=4000),
         Effort(name="standard", eps=0.02, seconds=900.0, widest=16384),
-        Effort(name="deep", eps=0.005, seconds=7200.0, widest=131072, wide_samples=10_000),
+        Effort(name="deep", eps=0.005, seconds=7200.0, widest=131072, wide_samples=6000),
     )
 }
 

@@ -15,8 +15,21 @@ from specsim.validation.conformance import instances as made
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.options import TOGETHER, VALUES, clear_instance
 from specsim.validation.conformance.laboratory import TOLERANCES, Effort, Laboratory
+from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.wide import FEW_GROUPS, GROUPS, make_wide, rarer, telling_partitions
+from specsim.validation.conformance.wide import make_wide
+from specsim.validation.conformance.wide_laws import (
+    BITS,
+    FEW_GROUPS,
+    GROUPS,
+    LEFT,
+    alternatives,
+    coarsely_drawn,
+    likeliest,
+    rarer,
+    telling_partitions,
+    verified,
+)
 
 SEEDS = (1, 20240817)
 
@@ -282,11 +295,11 @@ def test_option_rows__tell_in_which_order_options_were_applied(draft_length):
 @pytest.mark.parametrize("vocabulary", [256, 2048])
 def test_wide_partitions__have_the_mass_they_say(vocabulary):
     instance = made.wide_instance(20240817, vocabulary=vocabulary)
-    ratio, rank, number, *coarse, halves = telling_partitions(instance.target, instance.draft)
+    *equal, both, halves = telling_partitions(instance.target, instance.draft)
+    fine, coarse = equal[:4], equal[4:]
+    assert len(coarse) == 4
     largest = instance.target.max()
-    for groups, count in zip(
-        (ratio, rank, number, *coarse), (*(GROUPS,) * 3, *(FEW_GROUPS,) * 3), strict=True
-    ):
+    for groups, count in zip(equal, [GROUPS] * 4 + [FEW_GROUPS] * 4, strict=True):
         assert groups.min() >= 0
         assert groups.max() == count - 1
         for row, law in zip(groups, instance.target, strict=True):
@@ -296,10 +309,13 @@ def test_wide_partitions__have_the_mass_they_say(vocabulary):
             assert (mass <= steps + 1e-12).all()
             assert (mass >= steps - largest).all(), "a group ends where its next token does not fit"
             assert len(np.unique(row)) >= count // 2
+    ratio, rank, draft_rank, number = fine
+    np.testing.assert_array_equal(both, coarse[0] * FEW_GROUPS + coarse[2])
     for c, (target, draft) in enumerate(zip(instance.target, instance.draft, strict=True)):
         order = np.argsort(target / draft)
         assert (np.diff(ratio[c, order]) >= 0).all()
         assert (np.diff(rank[c, np.argsort(-target)]) >= 0).all()
+        assert (np.diff(draft_rank[c, np.argsort(-draft)]) >= 0).all()
         assert (np.diff(number[c]) >= 0).all()
         # The mass that tells the two sides apart best is their total variation distance.
         side = halves[c] == 1
@@ -308,29 +324,103 @@ def test_wide_partitions__have_the_mass_they_say(vocabulary):
         assert distance > 0.15
 
 
-@pytest.mark.parametrize("mass", [0.05, 0.2])
-def test_rare_tokens__of_the_mass_named_are_a_third_less_likely(mass):
+@pytest.mark.parametrize(("mass", "factor"), [(0.05, 2 / 3), (0.2, 2 / 3), (0.1, 0.0)])
+def test_rare_tokens__of_the_mass_named_are_less_likely(mass, factor):
     laws = made.wide_instance(20240817, vocabulary=512).target
-    changed = rarer(laws, mass)
+    changed = rarer(laws, mass, factor)
     np.testing.assert_allclose(changed.sum(axis=1), 1.0)
     for row, law in zip(changed, laws, strict=True):
         fewer = row < law
         assert mass - law.max() <= law[fewer].sum() <= mass
         assert law[fewer].max() < law[~fewer].min()
-        np.testing.assert_allclose(row[fewer] / law[fewer] * 1.5, (row[~fewer] / law[~fewer])[0])
+        np.testing.assert_allclose(row[fewer] / law[fewer], factor * (row[~fewer] / law[~fewer])[0])
 
 
-def test_wide_shares__are_the_mass_of_the_contexts():
-    procedure = make_wide(laboratory())
+def test_verified_law__is_the_ratio_rules():
+    instance = made.edge_instances(3, vocabulary=4, draft_length=1)["zeros on both sides"]
+    target, draft = instance.target, instance.draft
+    drawn = likeliest(draft, 2)
+    assert ((drawn > 0).sum(axis=1) <= 2).all()
+    found = verified(target, draft, drawn)
+    for row, guess, law, total in zip(target, draft, drawn, found, strict=True):
+        tokens = np.arange(4)[:, None]
+        rows = np.broadcast_to(np.stack([row, row]), (4, 2, 4))
+        table = RATIO.law(rows, np.broadcast_to(guess, (4, 1, 4)), tokens)
+        emitted = table[:, 0, :] + np.eye(4) * table[:, 1, :].sum(axis=1)[:, None]
+        np.testing.assert_allclose(total, law @ emitted, atol=1e-12)
+    np.testing.assert_allclose(verified(target, draft, draft), target, atol=1e-12)
+
+
+def test_coarse_law__is_that_of_all_uniforms():
+    row = np.array([0.1, 0.0, 0.55, 0.35])
+    drawn = made.inverse(np.broadcast_to(row, (256, 4)), np.arange(256) / 256)
+    np.testing.assert_allclose(coarsely_drawn(row, 8), np.bincount(drawn, minlength=4) / 256)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_wide_alternatives__are_laws_and_differ_where_they_say(own):
+    instance = made.wide_instance(20240817, vocabulary=2048)
+    of_stratum, bonus = np.array([0, 0, 1, 2, 3, 0, 1, 2, 3]), np.arange(9) > 4
+    named = dict(alternatives(instance.target, instance.draft, lambda rows: rows[of_stratum], bonus, own))
+    laws = instance.target[of_stratum]
+    for name, law in named.items():
+        np.testing.assert_allclose(law.sum(axis=1), 1.0, err_msg=name)
+        assert (law >= 0).all()
+        differs = np.abs(law - laws).max(axis=1) > 1e-9
+        if name.startswith("bonus tokens"):
+            np.testing.assert_array_equal(differs, bonus)
+        elif name.startswith("drafts"):
+            np.testing.assert_array_equal(differs, ~bonus)
+        else:
+            assert differs.all()
+    assert any(name.startswith("drafts") for name in named) == own
+    for bits in BITS:
+        law = named[f"bonus tokens drawn by uniforms of {bits} bits"][bonus]
+        assert (law >= LEFT * laws[bonus] * (1 - 1e-9)).all(), "nothing that can happen is excluded"
+
+
+@pytest.mark.parametrize("draft_length", [1, 3])
+def test_wide_shares__are_the_mass_of_accepted_drafts_by_context(draft_length):
+    procedure = make_wide(laboratory(max_draft_length=draft_length))
     look = procedure.looks[0]
     instance = made.wide_instance(20240817, vocabulary=512)
-    by_context = [
-        instance.target[instance.start][instance.next_context[instance.start] == c].sum()
-        for c in range(len(instance.target))
-    ]
-    np.testing.assert_allclose(look.shares, [1.0, *by_context])
-    np.testing.assert_allclose(look.evidence.null[0], instance.target[instance.start])
-    np.testing.assert_allclose(look.evidence.null[1:], instance.target)
+    accepted = np.minimum(instance.target[instance.start], instance.draft[instance.start])
+    by_context = np.array([
+        accepted[instance.next_context[instance.start] == c].sum() for c in range(len(instance.target))
+    ])  # fmt: skip
+    halves = [0 * by_context, by_context] if draft_length == 1 else [by_context / 2] * 2
+    np.testing.assert_allclose(look.shares, np.concatenate([[1.0], *halves]))
+    np.testing.assert_allclose(
+        look.evidence.null, np.concatenate([instance.target[:1], instance.target, instance.target])
+    )
+
+
+def test_wide_probe__counts_second_tokens_that_were_emitted_by_context_and_draft_length():
+    calls = []
+
+    def step(target, draft, drafted, seed):
+        rng = np.random.default_rng(seed)
+        size, length = drafted.shape
+        tokens = np.concatenate([drafted, np.zeros((size, 1), dtype=np.int64)], axis=1)
+        lengths = rng.integers(1, length + 2, size=size)
+        tokens[np.arange(size), lengths - 1] = rng.integers(512, size=size)
+        calls.append((length, tokens, lengths))
+        return tokens, lengths
+
+    procedure = make_wide(Laboratory(
+        Subject(name="random", protocol="step", run=step),
+        Effort(name="quick", eps=0.2, seconds=60.0, widest=512),
+        eps=0.2, delta=1e-3, seed=1,
+    ))  # fmt: skip
+    procedure.probe.sample(300)
+    wanted = np.zeros((9, 512), dtype=np.int64)
+    for length, tokens, lengths in calls:
+        for row, size in zip(tokens, lengths, strict=True):
+            wanted[0, row[0]] += 1
+            if size > 1:
+                wanted[1 + row[0] % 4 + 4 * (length == 1), row[1]] += 1
+    assert {length for length, _, _ in calls} == {1, 2}
+    np.testing.assert_array_equal(procedure.probe.counts, wanted)
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "float16"])

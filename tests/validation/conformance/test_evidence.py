@@ -39,7 +39,8 @@ def counts_of(sequence, shape) -> np.ndarray:
 
 
 def make() -> Evidence:
-    return Evidence(NULL, alternatives={"other": OTHER}, partitions=[np.array([0, 0, 1])])
+    pools = [np.array([0, 1]), np.array([1])]
+    return Evidence(NULL, alternatives={"other": OTHER}, partitions=[np.array([0, 0, 1])], pools=pools)
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
@@ -59,7 +60,7 @@ def test_e_value__every_component_is_a_martingale():
     for probability, sequence in every_sequence(NULL, length):
         for part in evidence.components(counts_of(sequence, NULL.shape)):
             totals[part.name] = totals.get(part.name, 0.0) + probability * math.exp(part.log_ratio)
-    assert len(totals) == 5
+    assert len(totals) == 6
     assert all(total == pytest.approx(1.0, abs=1e-9) for total in totals.values())
 
 
@@ -99,6 +100,20 @@ def test_e_value__grows_fastest_against_the_alternative_that_is_true():
     counts = np.stack([rng.multinomial(300, row) for row in OTHER])
     parts = {part.name: part.log_ratio for part in make().components(counts)}
     assert max(parts, key=lambda name: parts[name]) == "other"
+
+
+def test_pools__one_cell_that_is_wrong_in_every_stratum_a_little_is_found():
+    null = np.full((4, 2000), 1 / 2000)
+    counts = np.ones((4, 2000), dtype=np.int64)
+    # Ten times too often in every stratum, or never in any: too little for one stratum alone.
+    counts[:, 7] = 10
+    alone, together = Evidence(null), Evidence(null, pools=[np.arange(4)])
+    assert together.log_e(counts) > alone.log_e(counts) + 10
+    law = np.tile(np.array([0.02, *[0.98 / 1999] * 1999]), (4, 1))
+    missing = np.full((4, 2000), 2)
+    missing[:, 0] = 0
+    alone, together = Evidence(law), Evidence(law, pools=[np.arange(4)])
+    assert together.log_e(missing) > alone.log_e(missing) + 10
 
 
 def test_evidence__refuses_what_is_no_law():
