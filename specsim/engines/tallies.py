@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.engines.kernels.sizes import BLOCK, ROOM
 from specsim.errors import TooLargeError
 from specsim.pairs import ModelPair
 
@@ -15,8 +16,6 @@ Counts = NDArray[np.int64]
 #: How much is tallied: everything, or only rejections and tokens (and outcomes on request).
 Tallies = Literal["all", "rejections"]
 
-#: Runs per block of the kernels.
-BLOCK = 1024
 _AUTOMATIC_TRANSITIONS = 2**20
 _AUTOMATIC_OUTCOMES = 2**12
 _MOST_OUTCOMES = 2**24
@@ -130,7 +129,8 @@ class State:
         self.first = first
         self.size = size
         self.context = np.zeros(size, np.uint32)
-        self.accepted = np.zeros(size, np.uint32)
+        # With room behind it, because kernels read whole registers.
+        self.accepted = np.zeros(size + ROOM, np.uint32)[:size]
         self.calls = np.zeros(size if rounds else 0, np.uint32)
         self.first_length = np.zeros(size if rounds else 0, np.uint32)
         self.rejections = np.zeros(size, np.uint32)

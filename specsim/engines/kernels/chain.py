@@ -25,18 +25,17 @@ from specsim.engines.kernels.chain_lists import (
 )
 from specsim.engines.kernels.chain_permute import LANES, step_permuted
 from specsim.engines.kernels.chain_steps import (
-    begin_rounds,
     choose_rows,
+    count_and_begin,
     count_cells,
     count_rejections,
     draft_tokens,
     end_rounds,
     fill_words,
     follow,
-    mark_failures,
     move_on,
 )
-from specsim.engines.kernels.compaction import list_marked
+from specsim.engines.kernels.compaction import list_marked, list_marked_among
 from specsim.engines.kernels.sampling import ZERO, draw, record_round, sum_rounds
 from specsim.engines.kernels.sizes import BLOCK, PACK, TILE
 
@@ -90,10 +89,10 @@ def advance(
     """
     words = room[:PACK]
     fresh = room[PACK : 2 * PACK]
-    buffers = room[2 * PACK : 2 * PACK + 10]
-    listed = room[2 * PACK + 10]
-    roots = room[2 * PACK + 11]
-    every = room[2 * PACK + 12]
+    buffers = room[2 * PACK : 2 * PACK + 9]
+    listed = room[2 * PACK + 9]
+    roots = room[2 * PACK + 10]
+    every = room[2 * PACK + 11]
     for i in range(TILE):
         every[i] = i
     whole = np.uint32(draft_length)
@@ -119,9 +118,8 @@ def advance(
             doubt = buffers[4]
             ended = buffers[5, :size]
             length = buffers[6, :size]
-            marks = buffers[7, :size]
-            picked = buffers[8]
-            extra = buffers[9]
+            picked = buffers[7]
+            extra = buffers[8]
             fill_words(words, every, size, seed, run, block, ZERO)
             for step in range(lead, until):
                 position = np.uint64(step + 1)
@@ -149,8 +147,7 @@ def advance(
                 else:
                     draft_tokens(word, rows, step_entries, atom_bits, bits, token, failed)
                     if rooted:
-                        mark_failures(failed, phases, np.uint32(0), marks)
-                        failures = list_marked(marks, listed, size)
+                        failures = list_marked_among(failed, phases, False, listed, size)
                     else:
                         failures = list_marked(failed, listed, size)
                     if shared:
@@ -171,8 +168,7 @@ def advance(
                         if status != 0:
                             return status
                 if rooted:
-                    mark_failures(failed, phases, np.uint32(1), marks)
-                    candidates = list_marked(marks, roots, size)
+                    candidates = list_marked_among(failed, phases, True, roots, size)
                     if not permuting:
                         candidates = test_again(
                             roots[:candidates], word, rows, token, failed, shared, token_bits, bits,
@@ -191,10 +187,11 @@ def advance(
                     )  # fmt: skip
                     if status != 0:
                         return status
-                by_step[step] += count_rejections(failed, counts)
                 if rooted and endless and not rounds:
-                    begin_rounds(failed, phases)
-                elif rounds or not endless:
+                    by_step[step] += count_and_begin(failed, counts, phases)
+                else:
+                    by_step[step] += count_rejections(failed, counts)
+                if rounds or not endless:
                     end_rounds(failed, phases, whole, keep, ended, length)
                 if rounds:
                     for k in range(list_marked(ended, listed, size)):

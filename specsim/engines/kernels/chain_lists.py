@@ -20,7 +20,7 @@ from specsim.engines.kernels.chain_steps import (
 from specsim.engines.kernels.compaction import append_others, keep_marked
 from specsim.engines.kernels.guides import find
 from specsim.engines.kernels.sampling import draw_residuals, passes
-from specsim.engines.kernels.sizes import PACK
+from specsim.engines.kernels.sizes import PACK, ROOM
 from specsim.engines.philox import word_pairs
 
 #: Second counter words of the residual and the continued draft word, of candidates, of their continuations.
@@ -33,6 +33,12 @@ _0 = np.uint64(0)
 _1 = np.uint64(1)
 _31 = np.uint64(31)
 _32 = np.uint64(32)
+
+
+@inlined
+def whole_registers(size):
+    """Round up to the room that lists have: a loop over whole registers has no slow rest."""
+    return (size + np.int64(ROOM - 1)) // np.int64(ROOM) * np.int64(ROOM)
 
 
 @inlined
@@ -131,7 +137,7 @@ def test_again(
 @lockstep
 def replace_separately(listed, fresh, rows, token, end, guide, guide_bits, seed, first_run, position):
     """Replace the tokens of listed runs by words of their own; returns the status of `draw_residuals`."""
-    fill_words(fresh, listed, listed.size, seed, first_run, position, SEPARATE)
+    fill_words(fresh, listed, whole_registers(listed.size), seed, first_run, position, SEPARATE)
     return draw_residuals(
         end, guide, guide_bits, rows, fresh[0], fresh[1], seed, first_run, listed, position, SEPARATE, token
     )
@@ -154,7 +160,15 @@ def try_candidates(
         if left == 0:
             break
         count = min(PACK, later - slot)
-        fill_words(fresh, roots, left, seed, first_run, position, CANDIDATES + np.uint64(slot // PACK))
+        fill_words(
+            fresh,
+            roots,
+            whole_registers(left),
+            seed,
+            first_run,
+            position,
+            CANDIDATES + np.uint64(slot // PACK),
+        )
         if permuting:
             groups = (left + LANES - 1) // LANES
             open_tests = draft_permuted(fresh, trees, root_trees, chosen, found, doubt, slot, count, groups)

@@ -127,20 +127,6 @@ def choose_listed(listed, size, rows, chosen):
 
 
 @lockstep
-def mark_failures(failed, phase, first, marks):
-    """Mark failures at the beginning of rounds if `first` is 1, inside rounds if it is 0."""
-    for i in range(failed.size):
-        marks[i] = np.uint32(failed[i] & (first if phase[i] == ZERO else np.uint32(first ^ ONE)))
-
-
-@lockstep
-def begin_rounds(failed, phase):
-    """Set phases to 0 where the next position begins a round, which is all that endless drafts need."""
-    for i in range(failed.size):
-        phase[i] = ZERO if failed[i] != ZERO else ONE
-
-
-@lockstep
 def choose_rows(context, phase, whole, bonus, rows):
     """Rows of the tables: `bonus` further where a whole draft of `whole` tokens has been accepted."""
     for i in range(context.size):
@@ -153,6 +139,20 @@ def count_rejections(failed, rejections):
     total = ZERO
     for i in range(failed.size):
         rejections[i] = np.uint32(rejections[i] + failed[i])
+        total = np.uint32(total + failed[i])
+    return np.int64(total)
+
+
+@lockstep
+def count_and_begin(failed, rejections, phase):
+    """Count as `count_rejections` does, and set phases to 0 where the next position begins a round.
+
+    Of a phase, endless drafts need no more than that.
+    """
+    total = ZERO
+    for i in range(failed.size):
+        rejections[i] = np.uint32(rejections[i] + failed[i])
+        phase[i] = np.uint32(failed[i] ^ ONE)
         total = np.uint32(total + failed[i])
     return np.int64(total)
 

@@ -26,8 +26,11 @@ def _broadcast(builder, value):
     return builder.shuffle_vector(first, ir.Constant(_WORDS, ir.Undefined), ir.Constant(_WORDS, [0] * ROOM))
 
 
-def _compress(builder, marks, source, target, size, kept=1):
-    """Write and count the values (their numbers if `source` is None) whose lowest mark bit is `kept`."""
+def _compress(builder, marks, source, target, size, kept=1, among=None):
+    """Write and count the values (their numbers if `source` is None) whose lowest mark bit is `kept`.
+
+    With `among`, an array and a boolean, only those whose place there holds a zero, or only the others.
+    """
     # Looked at when compiling; the cache tells processors apart.
     from specsim.engines.cpu import permutes_words
 
@@ -40,6 +43,10 @@ def _compress(builder, marks, source, target, size, kept=1):
         with cgutils.for_range(builder, size, intp=_I64) as loop:
             mark = builder.and_(builder.load(builder.gep(marks, [loop.index])), _I32(1))
             mark = builder.xor(mark, _I32(1 - kept))
+            if among is not None:
+                value = builder.load(builder.gep(among[0], [loop.index]))
+                fits = builder.icmp_unsigned("==", builder.icmp_unsigned("==", value, _I32(0)), among[1])
+                mark = builder.and_(mark, builder.zext(fits, _I32))
             value = (
                 builder.trunc(loop.index, _I32)
                 if source is None
@@ -63,6 +70,9 @@ def _compress(builder, marks, source, target, size, kept=1):
         chosen = builder.and_(
             builder.icmp_unsigned("==", mark, _splat(kept)), builder.icmp_unsigned("<", numbers, limit)
         )
+        if among is not None:
+            zero = builder.icmp_unsigned("==", builder.load(place(among[0], at, _WORDS), align=4), _splat(0))
+            chosen = builder.and_(chosen, builder.select(among[1], zero, builder.not_(zero)))
         values = numbers if source is None else builder.load(place(source, at, _WORDS), align=4)
         packed = builder.call(compress, [values, _splat(0), chosen])
         count = builder.load(found)
@@ -89,6 +99,23 @@ def list_marked(typing_context, marks, numbers, size):
         return _compress(builder, pointers[0], None, pointers[1], arguments[2])
 
     return types.int64(marks, numbers, types.int64), codegen
+
+
+@intrinsic
+def list_marked_among(typing_context, marks, phases, zero, numbers, size):
+    """List marks as `list_marked` does: with `zero`, only where the phase is 0, else only where it is not.
+
+    `phases` must be readable as far as `marks`.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        marks, phases, numbers = (
+            _pointer(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 3)
+        )
+        among = (phases, builder.icmp_unsigned("!=", arguments[2], arguments[2].type(0)))
+        return _compress(builder, marks, None, numbers, arguments[4], among=among)
+
+    return types.int64(marks, phases, types.boolean, numbers, types.int64), codegen
 
 
 @intrinsic

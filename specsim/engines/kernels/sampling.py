@@ -50,7 +50,8 @@ def below(word, bound):
     middle = ((a0 * b0) >> _32) + (cross_1 & LOW) + (cross_0 & LOW)
     high = a1 * b1 + (cross_1 >> _32) + (cross_0 >> _32) + (middle >> _32)
     low = word * bound
-    if low < bound:
+    # A power of two divides 2^64, so that no word is dropped; a division would take longer than all the rest.
+    if (low < bound) & (bound & (bound - ONE) != ZERO):
         return high, low >= (ZERO - bound) % bound
     return high, True
 

@@ -9,14 +9,14 @@ BLOCK = 1024
 #: Runs per block of the alias engine's fast kernels.
 ALIAS_BLOCK = 2048
 #: Runs of the literal engine that walk through four positions together.
-TILE = 4096
+TILE = 2048
 #: Lists are written in whole registers: room that they need beyond the runs they could hold.
 ROOM = 16
 #: Counters of eight bytes each, added to side by side.
 LANES = 64
 
 #: Working space of a kernel, uint32 of shape (rows, runs).
-CHAIN_SPACE = (2 * PACK + 13, TILE + ROOM)
+CHAIN_SPACE = (2 * PACK + 12, TILE + ROOM)
 ALIAS_SPACE = (PACK + 1, ALIAS_BLOCK)
 PERMUTE_SPACE = (PACK + 3, ALIAS_BLOCK)
 ROUNDS_SPACE = (PACK + 6, BLOCK)
