@@ -101,7 +101,8 @@ def test_decoders_write_texts_of_their_law(name, chain):
     item = EVERY[name]
     found, _, prompts = decoded(item.subject, chain)
     right = decoder_agrees(found, prompts, lambda prompt: chain.continuation_law(prompt, NEW))
-    assert right == (name in CONTROLS)
+    # Texts as short as these fit into the cache that is full later.
+    assert right == (name in CONTROLS or name == "cache-full")
     if name in MUTANTS and item.law is not None:
         assert decoder_agrees(found, prompts, lambda prompt: decoder_law(item.law, chain, prompt))
 

@@ -39,6 +39,8 @@ class Mistakes:
         All rows go on where the longest one is; the places between are padding, token 0, and are read.
     same_seed
         Every round begins with the same seed.
+    target_room
+        Tokens that the target's cache has room for: behind them it reads the row of its last place.
     """
 
     target_keeps_rejected: bool = False
@@ -50,13 +52,15 @@ class Mistakes:
     prompt_of_first: bool = False
     in_step: bool = False
     same_seed: bool = False
+    target_room: int | None = None
 
 
 class Cache:
     """The tokens that one side believes were written, a row of its own length for every text."""
 
-    def __init__(self, prompts: Integers, room: int) -> None:
+    def __init__(self, prompts: Integers, room: int, most: int | None = None) -> None:
         batch, length = prompts.shape
+        self.most = length + room if most is None else most
         self.tokens = np.zeros((batch, length + room), dtype=np.int64)
         self.tokens[:, :length] = prompts
         self.lengths = np.full(batch, length, dtype=np.int64)
@@ -76,7 +80,8 @@ class Cache:
     def read(self, model: Callable[[Integers], Any], ahead: int, places: Integers) -> Floats:
         """Call a model with `ahead` tokens behind the longest row; return the rows after these places."""
         rows = floats(model(self.tokens[:, : int(self.lengths.max()) + ahead]))
-        found: Floats = rows[self.rows[:, None], self.lengths[:, None] - 1 + places]
+        places = np.minimum(self.lengths[:, None] - 1 + places, self.most - 1)
+        found: Floats = rows[self.rows[:, None], places]
         return found
 
 
@@ -113,7 +118,7 @@ def decode(
     # A text ends when it is long enough; padding and rounds may carry a cache that is out of step further.
     room = (new_tokens + 1) * (drafts + 1)
     seen = _seen_prompts(written, wrong)
-    target_side, draft_side = Cache(seen, room), Cache(seen, room)
+    target_side, draft_side = Cache(seen, room, wrong.target_room), Cache(seen, room)
     accepted: list[list[int]] = [[] for _ in range(batch)]
     places = np.arange(drafts + 1)
     turn = 0
