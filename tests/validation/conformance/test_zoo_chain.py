@@ -72,6 +72,7 @@ FAINT = {
     "capped-ratio",
     "drafts-bfloat16",
     "recovery-log-ratio",
+    "bonus-penalty",
 }
 VISIBLE = [
     name

@@ -317,6 +317,26 @@ BONUS_UNWRITTEN = wrong_bonus(
 )
 
 
+#: What is left of the probability of a token of the draft, before the bonus row is normalised.
+REPEATED = 0.9
+
+
+def _less_repeated(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    row = target[..., -1, :]
+    written = (drafted[..., None] == np.arange(row.shape[-1])).any(axis=-2)
+    weights = np.where(written, REPEATED * row, row)
+    law: Floats = weights / weights.sum(axis=-1, keepdims=True)
+    return law
+
+
+BONUS_PENALTY = wrong_bonus(
+    "bonus-penalty",
+    "the bonus token alone is drawn with a penalty on repetition: tokens of the draft a tenth less likely",
+    "sgl-project/sglang#28242",
+    _less_repeated,
+)
+
+
 def capped_ratio(cap: float) -> Rule:
     """Return the ratio rule whose acceptance is at most `cap`, and whose empty residual gives token 0."""
 

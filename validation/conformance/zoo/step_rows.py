@@ -103,6 +103,16 @@ def bonus_unwritten(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return tokens, lengths
 
 
+def bonus_penalty(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Make tokens of the draft less likely, but only where the bonus token is drawn."""
+    target = floats(target)
+    last = target[:, -1].copy()
+    for b, tokens in enumerate(drafted):
+        for token in {int(token) for token in tokens}:
+            last[b, token] *= 0.9
+    return _step(target[:, :-1], floats(draft), last, drafted, seed)
+
+
 def target_of_next_request(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     """Read the target rows of the next row of the batch."""
     target = np.roll(floats(target), -1, axis=0)
@@ -225,6 +235,7 @@ MUTANTS = (
     _mutant(bonus_row_before, bugs.BONUS_ROW_BEFORE, ("bonus",)),
     _mutant(bonus_residual, bugs.BONUS_RESIDUAL, ("bonus",)),
     _mutant(bonus_unwritten, bugs.BONUS_UNWRITTEN, ("bonus",)),
+    _mutant(bonus_penalty, bugs.BONUS_PENALTY, ("bonus",)),
     _batch_mutant(
         "target-of-next-request",
         "a row is verified with the target rows of the next row of the batch",
