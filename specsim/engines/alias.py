@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from specsim.algorithms import Algorithm
 from specsim.engines.alias_tables import AliasTables, Layout, build_tables, byte_planes, column_bits, pack
 from specsim.engines.cpu import permutes_bytes
-from specsim.engines.kernels.sizes import ALIAS_SPACE, LANES, PERMUTE_SPACE, ROUNDS_SPACE
+from specsim.engines.kernels.sizes import ALIAS_SPACE, BLOCK, LANES, PERMUTE_SPACE, ROUNDS_SPACE
 from specsim.engines.memory import available_bytes, require
 from specsim.engines.native import kernel, space
 from specsim.engines.plans import Plan, prepare
@@ -118,8 +118,11 @@ def run_alias(
     if stage_steps == horizon:
         tables = _all_tables(pair, algorithm, plan, layout, horizon)
 
+        # One table for all blocks of a chunk, which stays in the near caches.
+        lengths = [np.zeros((int(shape.rounds), horizon + 1, BLOCK), np.uint32) for _ in range(workers)]
+
         def decode(worker: int, task: Task) -> None:
-            state = engine.state(task)
+            state = engine.state(task, lengths[worker])
             engine.advance(state, tables, tallies[worker])
             finish(worker, state)
 
@@ -218,9 +221,9 @@ class _Engine:
             return ["permute", "gather", "rounds"] if small else ["gather", "rounds"]
         return ["rounds"]
 
-    def state(self, task: Task) -> State:
+    def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:
         """Return the state of new runs."""
-        return State(*task, self.shape.horizon, self.shape.outcomes, self.shape.rounds)
+        return State(*task, self.shape.horizon, self.shape.outcomes, self.shape.rounds, lengths)
 
     def advance(self, state: State, tables: AliasTables, tally: Tally) -> None:
         """Advance the runs of a chunk over the steps of `tables`."""
@@ -246,7 +249,7 @@ class _Engine:
             )  # fmt: skip
             return
         kernel("alias_rounds", "advance_rounds")(
-            *what, np.uint32(layout.bonus), self.next_context, shape.tokens,
+            *what, np.uint32(layout.bonus), self.next_context, self.pair.is_markov, shape.tokens,
             plan.draft_length, plan.bonus, shape.rounds, shape.outcomes,
             shape.tokens if shape.transitions else 0,
             state.context, state.accepted, state.calls, state.first_length, state.rejections, state.lengths,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from specsim.algorithms import Algorithm
 from specsim.engines.chain_tables import BlockTables, ChainTables, block_tables, chain_tables
 from specsim.engines.cpu import permutes_words
-from specsim.engines.kernels.sizes import CHAIN_SPACE, LANES
+from specsim.engines.kernels.sizes import BLOCK, CHAIN_SPACE, LANES
 from specsim.engines.memory import available_bytes, require
 from specsim.engines.native import kernel, space
 from specsim.engines.plans import Plan, prepare
@@ -24,6 +24,7 @@ from specsim.pairs import ModelPair
 
 _CHUNK = 64 * 1024
 _CHUNK_WORK = 2**25
+_NEAR_BYTES = 2**21
 _STAGED_STATE_BYTES = 2**27
 #: Environment variable that asks for a path by name, and the names.
 PATH_VARIABLE = "SPECSIM_LITERAL_PATH"
@@ -88,6 +89,9 @@ def run_literal(
     stage_steps = min(horizon, max(1, table_bytes // step_bytes)) if staged else horizon
     kept_steps = min(stage_steps, plan.table_steps)
     chunk = _chunk_runs(plan, horizon, runs, threads)
+    if shape.rounds and kept_steps * step_bytes <= _NEAR_BYTES:
+        # The tables of all steps stay near while the counts of rounds of the chunk stay there, too.
+        chunk = min(chunk, max(1, _NEAR_BYTES // (4 * (horizon + 1) * BLOCK)) * BLOCK)
     workers = min(threads, -(-runs // chunk))
     require(
         kept_steps * step_bytes + (workers + 1) * (shape.bytes + chunk * 4 * (horizon + 8)),
@@ -114,8 +118,14 @@ def run_literal(
     if stage_steps == horizon:
         tables = engine.tables(0, horizon)
 
+        rounds = shape.rounds or plan.kind == "block"
+        # Fresh memory for every chunk would cost as much as its rounds.
+        blocks = -(-chunk // BLOCK) if rounds else 0
+        lengths = [np.zeros((blocks, horizon + 1, BLOCK), np.uint32) for _ in range(workers)]
+
         def decode(worker: int, task: Task) -> None:
-            state = State(*task, horizon, shape.outcomes, shape.rounds or plan.kind == "block")
+            used = lengths[worker][: -(-task[1] // BLOCK)]
+            state = State(*task, horizon, shape.outcomes, rounds, used)
             engine.advance(state, tables, tallies[worker])
             finish(worker, state)
 

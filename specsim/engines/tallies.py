@@ -123,9 +123,21 @@ class Tally:
 
 
 class State:
-    """State of the runs ``first .. first + size - 1`` between positions."""
+    """State of the runs ``first .. first + size - 1`` between positions.
 
-    def __init__(self, first: int, size: int, horizon: int, outcomes: bool, rounds: bool = True) -> None:
+    `lengths`, the rounds of each run by accepted length in blocks of `BLOCK` runs, may be given: zeros, which
+    the kernels leave behind as zeros.
+    """
+
+    def __init__(
+        self,
+        first: int,
+        size: int,
+        horizon: int,
+        outcomes: bool,
+        rounds: bool = True,
+        lengths: NDArray[np.uint32] | None = None,
+    ) -> None:
         self.first = first
         self.size = size
         self.context = np.zeros(size, np.uint32)
@@ -134,8 +146,7 @@ class State:
         self.calls = np.zeros(size if rounds else 0, np.uint32)
         self.first_length = np.zeros(size if rounds else 0, np.uint32)
         self.rejections = np.zeros(size, np.uint32)
-        # Rounds of each run by accepted length, for the sums of squares.
         blocks = -(-size // BLOCK) if rounds else 0
-        self.lengths = np.zeros((blocks, horizon + 1, BLOCK), np.uint32)
+        self.lengths = np.zeros((blocks, horizon + 1, BLOCK), np.uint32) if lengths is None else lengths
         self.path = np.zeros(size if outcomes else 0, np.uint64)
         self.rejected = np.zeros(size if outcomes else 0, np.uint64)

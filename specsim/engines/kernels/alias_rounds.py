@@ -10,7 +10,9 @@ from numba import boolean, int64, uint32, uint64, void
 
 from specsim.engines.jit import kernel, lockstep
 from specsim.engines.kernels.alias_words import ONE, count, fill_block, start
-from specsim.engines.kernels.sampling import record_round, sum_rounds
+from specsim.engines.kernels.chain_steps import follow, move_on
+from specsim.engines.kernels.compaction import list_marked
+from specsim.engines.kernels.rounds import add_lengths, mark_open, note_rounds, sum_rounds
 from specsim.engines.kernels.sizes import BLOCK, PACK
 
 _31 = np.uint32(31)
@@ -21,7 +23,7 @@ _COUNT = int64[::1]
 
 @lockstep
 def step_phased(
-    words, entries, bits, root, bonus, next_context, tokens, whole, keep, width,
+    words, entries, bits, root, bonus, whole, keep, width,
     context, phase, rejections, token, cell, rejected_now, ended, length,
 ):  # fmt: skip
     """Emit one token per run where the row depends on the context and on how far the round has come.
@@ -56,7 +58,6 @@ def step_phased(
         token[i] = emitted
         cell[i] = np.uint32(np.uint32(width * before) + emitted)
         rejected_now[i] = rejected
-        context[i] = next_context[np.uint64(before) * tokens + np.uint64(emitted)]
         rejections[i] = np.uint32(rejections[i] + rejected)
         total = np.uint32(total + rejected)
     return np.int64(total)
@@ -66,7 +67,7 @@ def step_phased(
     void(
         uint64, uint64, int64, int64, int64, int64,
         _STATE, uint32, uint32[:, ::1], uint32, uint32, uint32,
-        _STATE, int64, int64, boolean, boolean, boolean, int64,
+        _STATE, boolean, int64, int64, boolean, boolean, boolean, int64,
         _STATE, _STATE, _STATE, _STATE, _STATE, uint32[:, :, ::1], uint64[::1], uint64[::1],
         int64[:, ::1], _COUNT, _COUNT, _COUNT, _COUNT, uint32[:, ::1],
     ),
@@ -75,7 +76,7 @@ def step_phased(
 def advance_rounds(
     seed, first_run, runs, begin, end, horizon,
     initial, initial_bits, entries, bits, root, bonus,
-    next_context, vocabulary, draft_length, keep, rounds, outcomes, width,
+    next_context, markov, vocabulary, draft_length, keep, rounds, outcomes, width,
     context, phase, calls, first, rejections, lengths, path, rejected,
     token_count, by_step, length_count, length_square, first_length, room,
 ):  # fmt: skip
@@ -97,6 +98,9 @@ def advance_rounds(
         contexts = context[low : low + size]
         phases = phase[low : low + size]
         counts = rejections[low : low + size]
+        firsts = first[low : low + size]
+        # One table serves all blocks when each is done from beginning to end.
+        table_of = block if lengths.shape[0] > 1 else 0
         token = notes[0, :size]
         cell = notes[1, :size]
         now = notes[2, :size]
@@ -113,25 +117,23 @@ def advance_rounds(
                 fill_block(words, size, seed, run, np.uint64(position // PACK))
             table = entries[0 if entries.shape[0] == 1 else step - begin]
             by_step[step] += step_phased(
-                words[position % PACK], table, bits, root, bonus, next_context, tokens, whole, keep,
+                words[position % PACK], table, bits, root, bonus, whole, keep,
                 np.uint32(width), contexts, phases, counts, token, cell, now, ended, length,
             )  # fmt: skip
+            if markov:
+                follow(contexts, token)
+            else:
+                move_on(contexts, token, next_context, tokens)
             count(cell, token_count[step])
             if rounds:
-                # Ends are listed first, because branching on them would cost more.
-                ends = 0
-                for i in range(size):
-                    listed[ends] = i
-                    ends += np.int64(ended[i])
-                for k in range(ends):
-                    i = np.int64(listed[k])
-                    record_round(block, i, low + i, np.int64(length[i]), calls, first, lengths)
+                note_rounds(ended, length, calls[low : low + size], firsts)
+                add_lengths(lengths[table_of], listed, length, list_marked(ended, listed, size))
             if outcomes:
                 for i in range(size):
                     path[low + i] = path[low + i] * tokens + np.uint64(token[i])
                     rejected[low + i] |= np.uint64(now[i]) << np.uint64(step)
         if end == horizon and rounds:
-            for i in range(size):
-                if phases[i] > 0 and phases[i] != whole:
-                    record_round(block, i, low + i, np.int64(phases[i]), calls, first, lengths)
-            sum_rounds(block, size, first, lengths, length_count, length_square, first_length)
+            mark_open(phases, whole, ended)
+            note_rounds(ended, phases, calls[low : low + size], firsts)
+            add_lengths(lengths[table_of], listed, phases, list_marked(ended, listed, size))
+            sum_rounds(lengths[table_of], firsts, length_count, length_square, first_length)

@@ -6,7 +6,8 @@ import numpy as np
 from numba import boolean, float64, int64, uint32, uint64
 
 from specsim.engines.jit import inlined, kernel
-from specsim.engines.kernels.sampling import ONE, ZERO, draw, record_round, sum_rounds
+from specsim.engines.kernels.rounds import record_round, sum_rounds
+from specsim.engines.kernels.sampling import ONE, ZERO, draw
 from specsim.engines.kernels.sizes import BLOCK
 from specsim.engines.philox import word_pairs
 
@@ -132,6 +133,8 @@ def verify_blocks(
             states[0] = next_context[last, drafted[emitted - 1]]
             start += emitted
     for block in range(lengths.shape[0]):
-        size = min(BLOCK, runs - block * BLOCK)
-        sum_rounds(block, size, first, lengths, length_count, length_square, first_length)
+        low = block * BLOCK
+        sum_rounds(
+            lengths[block], first[low : min(runs, low + BLOCK)], length_count, length_square, first_length
+        )
     return 0

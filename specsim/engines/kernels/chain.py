@@ -36,8 +36,9 @@ from specsim.engines.kernels.chain_steps import (
     move_on,
 )
 from specsim.engines.kernels.compaction import list_marked, list_marked_among
-from specsim.engines.kernels.sampling import ZERO, draw, record_round, sum_rounds
-from specsim.engines.kernels.sizes import BLOCK, PACK, TILE
+from specsim.engines.kernels.rounds import add_lengths, mark_open, note_rounds, sum_rounds
+from specsim.engines.kernels.sampling import ZERO, draw
+from specsim.engines.kernels.sizes import PACK, TILE
 
 #: Vocabularies up to this size are counted in packed bytes.
 _PACKED_TOKENS = 8
@@ -194,12 +195,8 @@ def advance(
                 if rounds or not endless:
                     end_rounds(failed, phases, whole, keep, ended, length)
                 if rounds:
-                    for k in range(list_marked(ended, listed, size)):
-                        i = np.int64(listed[k])
-                        place = low + i
-                        record_round(
-                            place // BLOCK, place % BLOCK, place, np.int64(length[i]), calls, first, lengths
-                        )
+                    note_rounds(ended, length, calls[low : low + size], first[low : low + size])
+                    add_lengths(lengths[low // TILE], listed, length, list_marked(ended, listed, size))
                 if width > 0:
                     count_cells(contexts, token, np.uint32(width), chosen)
                     count(chosen, token_count[step])
@@ -217,10 +214,14 @@ def advance(
                     move_on(contexts, token, next_context, tokens)
         lead = until
     if end == horizon and rounds:
-        for i in range(runs):
-            if phase[i] > 0 and phase[i] != whole:
-                record_round(i // BLOCK, i % BLOCK, i, np.int64(phase[i]), calls, first, lengths)
-        for block in range(lengths.shape[0]):
-            size = min(BLOCK, runs - block * BLOCK)
-            sum_rounds(block, size, first, lengths, length_count, length_square, first_length)
+        for low in range(0, runs, TILE):
+            size = min(TILE, runs - low)
+            table = lengths[low // TILE]
+            firsts = first[low : low + size]
+            ended = buffers[5, :size]
+            length = phase[low : low + size]
+            mark_open(length, whole, ended)
+            note_rounds(ended, length, calls[low : low + size], firsts)
+            add_lengths(table, listed, length, list_marked(ended, listed, size))
+            sum_rounds(table, firsts, length_count, length_square, first_length)
     return 0

@@ -21,7 +21,8 @@ def _splat(value):
     return ir.Constant(_WORDS, [value] * ROOM)
 
 
-def _broadcast(builder, value):
+def broadcast(builder, value):
+    """Return a register whose lanes all hold a 32-bit value."""
     first = builder.insert_element(ir.Constant(_WORDS, ir.Undefined), value, _I32(0))
     return builder.shuffle_vector(first, ir.Constant(_WORDS, ir.Undefined), ir.Constant(_WORDS, [0] * ROOM))
 
@@ -62,10 +63,10 @@ def _compress(builder, marks, source, target, size, kept=1, among=None):
         "llvm.x86.avx512.mask.compress.v16i32",
     )
     groups = builder.udiv(builder.add(size, _I64(ROOM - 1)), _I64(ROOM))
-    limit = _broadcast(builder, builder.trunc(size, _I32))
+    limit = broadcast(builder, builder.trunc(size, _I32))
     with cgutils.for_range(builder, groups, intp=_I64) as loop:
         at = builder.mul(loop.index, _I64(ROOM))
-        numbers = builder.add(_NUMBERS, _broadcast(builder, builder.trunc(at, _I32)))
+        numbers = builder.add(_NUMBERS, broadcast(builder, builder.trunc(at, _I32)))
         mark = builder.and_(builder.load(place(marks, at, _WORDS), align=4), _splat(1))
         chosen = builder.and_(
             builder.icmp_unsigned("==", mark, _splat(kept)), builder.icmp_unsigned("<", numbers, limit)

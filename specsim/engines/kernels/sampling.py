@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from specsim.engines.jit import inlined, lockstep
-from specsim.engines.kernels.sizes import BLOCK
 from specsim.engines.philox import word_pairs
 
 ZERO = np.uint64(0)
@@ -95,28 +94,3 @@ def draw_residuals(end, guide, bits, rows, head, low, seed, first_run, listed, p
             found += ONE
         token[i] = found
     return 0
-
-
-@inlined
-def record_round(block, i, run, length, calls, first, lengths):
-    """Note the end of a round of `run`, the i-th of its block, with `length` accepted drafted tokens."""
-    lengths[block, length, i] += np.uint32(1)
-    # Without a branch, which costs more than all the rest of a round.
-    first[run] = np.uint64(first[run]) + np.uint64(length) * np.uint64(calls[run] == 0)
-    calls[run] += np.uint32(1)
-
-
-@inlined
-def sum_rounds(block, size, first, lengths, length_count, length_square, first_length):
-    """Add up the rounds of a block of finished runs by accepted length, and the squares per run."""
-    for i in range(size):
-        first_length[first[block * BLOCK + i]] += 1
-    for length in range(lengths.shape[1]):
-        count = 0
-        square = 0
-        for i in range(size):
-            rounds = np.int64(lengths[block, length, i])
-            count += rounds
-            square += rounds * rounds
-        length_count[length] += count
-        length_square[length] += square

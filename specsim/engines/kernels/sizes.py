@@ -5,11 +5,11 @@ from __future__ import annotations
 #: Positions per Philox block.
 PACK = 4
 #: Runs per block of most kernels: their state and random words stay in the fast caches.
-BLOCK = 1024
+BLOCK = 2048
 #: Runs per block of the alias engine's fast kernels.
 ALIAS_BLOCK = 2048
 #: Runs of the literal engine that walk through four positions together.
-TILE = 2048
+TILE = BLOCK
 #: Lists are written in whole registers: room that they need beyond the runs they could hold.
 ROOM = 16
 #: Counters of eight bytes each, added to side by side.
@@ -19,4 +19,4 @@ LANES = 64
 CHAIN_SPACE = (2 * PACK + 12, TILE + ROOM)
 ALIAS_SPACE = (PACK + 1, ALIAS_BLOCK)
 PERMUTE_SPACE = (PACK + 3, ALIAS_BLOCK)
-ROUNDS_SPACE = (PACK + 6, BLOCK)
+ROUNDS_SPACE = (PACK + 6, BLOCK + ROOM)
