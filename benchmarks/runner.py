@@ -33,8 +33,11 @@ RATIOS = [
 ]
 #: The same for the batch engines: 16 candidates against one.
 BATCH_RATIOS = [
-    ("literal M=16", "literal M=1", 1.5),
-    ("alias M=16", "alias M=1", 1.5),
+    *(
+        (f"{engine} M=16{tallies}", f"{engine} M=1{tallies}", 1.5)
+        for engine in ("literal", "alias")
+        for tallies in ("", batches.ALL)
+    ),
     *((f"literal M={drafts}", f"alias M={drafts}", 2.5) for drafts in batches.DRAFTS),
 ]
 #: What the command measures.
