@@ -10,8 +10,8 @@ Run r reads, for position n, word ``n % 4`` of the Philox block with counter
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from specsim.algorithms import Algorithm
 from specsim.engines.alias_tables import AliasTables, Layout, build_tables, byte_planes, column_bits, pack
 from specsim.engines.cpu import permutes_bytes
-from specsim.engines.kernels.sizes import ALIAS_SPACE, BLOCK, LANES, PERMUTE_SPACE, ROUNDS_SPACE
+from specsim.engines.kernels.sizes import ALIAS_SPACE, LANES, PERMUTE_SPACE, ROUNDS_SPACE
 from specsim.engines.memory import available_bytes, require
 from specsim.engines.native import kernel, space
 from specsim.engines.plans import Plan, prepare
-from specsim.engines.scheduling import work_through
+from specsim.engines.stages import Task, run_stages
 from specsim.engines.tallies import Shape, State, Tally
 from specsim.errors import UnsupportedError
 from specsim.pairs import ModelPair
@@ -35,8 +35,6 @@ _KEPT_BYTES = 2**26
 _PERMUTED_TOKENS = 8
 #: Environment variable that asks for a kernel by name.
 PATH_VARIABLE = "SPECSIM_ALIAS_PATH"
-
-Task = tuple[int, int]
 
 
 def run_alias(
@@ -99,54 +97,20 @@ def run_alias(
         "use fewer tokens, contexts or threads, or a shorter horizon",
     )
 
-    engine = _Engine(pair, plan, layout, shape, seed, path)
-    tallies = [Tally(shape) for _ in range(workers)]
-    finished = 0
-
-    def finish(worker: int, state: State) -> None:
-        engine.finish(state, tallies[worker])
-        if rejections_of_run is not None:
-            begin = state.first - first_run
-            rejections_of_run[begin : begin + state.size] = state.rejections
-
-    def report(task: Any) -> None:
-        nonlocal finished
-        finished += task.size if isinstance(task, State) else task[1]
-        if progress is not None:
-            progress(finished)
-
-    if stage_steps == horizon:
-        tables = _all_tables(pair, algorithm, plan, layout, horizon)
-
-        # One table for all blocks of a chunk, which stays in the near caches.
-        lengths = [np.zeros((int(shape.rounds), horizon + 1, BLOCK), np.uint32) for _ in range(workers)]
-
-        def decode(worker: int, task: Task) -> None:
-            state = engine.state(task, lengths[worker])
-            engine.advance(state, tables, tallies[worker])
-            finish(worker, state)
-
-        work_through(_chunks(first_run, runs, chunk), decode, threads=workers, done=report)
-    else:
-        # Time outside all runs of a group: the tables of a stage are built once per group.
-        group = max(chunk, _STAGED_STATE_BYTES // run_bytes // chunk * chunk)
-        for first, size in _chunks(first_run, runs, group):
-            states = [engine.state(task) for task in _chunks(first, size, chunk)]
-            for begin in range(0, horizon, stage_steps):
-                tables = build_tables(pair, plan, layout, begin, min(horizon, begin + stage_steps))
-
-                def walk(worker: int, state: State, tables: AliasTables = tables) -> None:
-                    engine.advance(state, tables, tallies[worker])
-
-                work_through(states, walk, threads=workers, done=lambda state: None)
-            for state in states:
-                finish(0, state)
-                report(state)
-
-    total = tallies[0]
-    for tally in tallies[1:]:
-        total.add(tally)
-    return total
+    return run_stages(
+        _Engine(pair, algorithm, plan, layout, shape, seed, path),
+        shape,
+        first_run=first_run,
+        runs=runs,
+        chunk=chunk,
+        group=max(chunk, _STAGED_STATE_BYTES // run_bytes // chunk * chunk),
+        stage_steps=stage_steps,
+        workers=workers,
+        # One for all blocks of a chunk, which stays in the near caches.
+        blocks=int(shape.rounds),
+        rejections_of_run=rejections_of_run,
+        progress=progress,
+    )
 
 
 class _Kept(NamedTuple):
@@ -174,12 +138,6 @@ def _all_tables(
     return tables
 
 
-def _chunks(first: int, runs: int, size: int) -> Iterator[Task]:
-    """Split a range of runs; yields (first run, number of runs)."""
-    for begin in range(0, runs, size):
-        yield first + begin, min(size, runs - begin)
-
-
 def _chunk_runs(horizon: int, run_bytes: int, runs: int, threads: int) -> int:
     """Choose the runs of a chunk: some milliseconds of work, a bounded state, a share for every thread."""
     size = max(2048, min(_CHUNK_TOKENS // horizon, 2**24 // run_bytes) // 2048 * 2048)
@@ -191,9 +149,17 @@ class _Engine:
     """The kernel calls of one simulation."""
 
     def __init__(
-        self, pair: ModelPair, plan: Plan, layout: Layout, shape: Shape, seed: int, path: str | None
+        self,
+        pair: ModelPair,
+        algorithm: Algorithm,
+        plan: Plan,
+        layout: Layout,
+        shape: Shape,
+        seed: int,
+        path: str | None,
     ) -> None:
         self.pair = pair
+        self.algorithm = algorithm
         self.plan = plan
         self.layout = layout
         self.shape = shape
@@ -220,6 +186,12 @@ class _Engine:
             small = self.pair.tokens <= _PERMUTED_TOKENS and permutes_bytes()
             return ["permute", "gather", "rounds"] if small else ["gather", "rounds"]
         return ["rounds"]
+
+    def tables(self, begin: int, end: int) -> AliasTables:
+        """Build the tables of some steps; those of all steps may be at hand from the last call."""
+        if (begin, end) == (0, self.shape.horizon):
+            return _all_tables(self.pair, self.algorithm, self.plan, self.layout, end)
+        return build_tables(self.pair, self.plan, self.layout, begin, end)
 
     def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:
         """Return the state of new runs."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from specsim.engines.kernels.sizes import BLOCK, CHAIN_SPACE, LANES
 from specsim.engines.memory import available_bytes, require
 from specsim.engines.native import kernel, space
 from specsim.engines.plans import Plan, prepare
-from specsim.engines.scheduling import work_through
+from specsim.engines.stages import Task, run_stages
 from specsim.engines.tables import guide_bits, segments
 from specsim.engines.tallies import Shape, State, Tally
 from specsim.errors import InputError
@@ -33,8 +32,6 @@ _STATUS = {
     1: "an empty residual was reached, which the construction excludes",
     2: "255 retries of a residual draw failed, which has probability below 2^-255",
 }
-
-Task = tuple[int, int]
 
 
 def run_literal(
@@ -99,68 +96,19 @@ def run_literal(
         "use fewer drafts, tokens, contexts or threads, or a shorter horizon",
     )
 
-    engine = _Engine(pair, plan, shape, seed, path)
-    tallies = [Tally(shape) for _ in range(workers)]
-    finished = 0
-
-    def finish(worker: int, state: State) -> None:
-        tallies[worker].finish(state)
-        if rejections_of_run is not None:
-            start = state.first - first_run
-            rejections_of_run[start : start + state.size] = state.rejections
-
-    def report(task: Any) -> None:
-        nonlocal finished
-        finished += task.size if isinstance(task, State) else task[1]
-        if progress is not None:
-            progress(finished)
-
-    if stage_steps == horizon:
-        tables = engine.tables(0, horizon)
-
-        rounds = shape.rounds or plan.kind == "block"
-        # Fresh memory for every chunk would cost as much as its rounds.
-        blocks = -(-chunk // BLOCK) if rounds else 0
-        lengths = [np.zeros((blocks, horizon + 1, BLOCK), np.uint32) for _ in range(workers)]
-
-        def decode(worker: int, task: Task) -> None:
-            used = lengths[worker][: -(-task[1] // BLOCK)]
-            state = State(*task, horizon, shape.outcomes, rounds, used)
-            engine.advance(state, tables, tallies[worker])
-            finish(worker, state)
-
-        work_through(_chunks(first_run, runs, chunk), decode, threads=workers, done=report)
-    else:
-        # Time outside all runs of a group: the tables of a stage are built once per group.
-        group = max(chunk, _STAGED_STATE_BYTES // (4 * (horizon + 8)) // chunk * chunk)
-        for first, size in _chunks(first_run, runs, group):
-            states = [
-                State(*task, horizon, shape.outcomes, shape.rounds) for task in _chunks(first, size, chunk)
-            ]
-            for begin in range(0, horizon, stage_steps):
-                tables = engine.tables(begin, min(horizon, begin + stage_steps))
-
-                def walk(worker: int, state: State, tables: ChainTables | BlockTables = tables) -> None:
-                    engine.advance(state, tables, tallies[worker])
-
-                work_through(states, walk, threads=workers, done=lambda state: None)
-            for state in states:
-                finish(0, state)
-                report(state)
-
-    total = tallies[0]
-    for tally in tallies[1:]:
-        total.add(tally)
-    return total
-
-
-def _chunks(first: int, runs: int, size: int) -> Iterator[Task]:
-    """Split a range of runs; yields (first run, number of runs)."""
-    done = 0
-    while done < runs:
-        take = min(size, runs - done)
-        yield first + done, take
-        done += take
+    return run_stages(
+        _Engine(pair, plan, shape, seed, path),
+        shape,
+        first_run=first_run,
+        runs=runs,
+        chunk=chunk,
+        group=max(chunk, _STAGED_STATE_BYTES // (4 * (horizon + 8)) // chunk * chunk),
+        stage_steps=stage_steps,
+        workers=workers,
+        blocks=-(-chunk // BLOCK) if shape.rounds or plan.kind == "block" else 0,
+        rejections_of_run=rejections_of_run,
+        progress=progress,
+    )
 
 
 def _chunk_runs(plan: Plan, horizon: int, runs: int, threads: int) -> int:
@@ -193,6 +141,15 @@ class _Engine:
         if self.plan.kind == "block":
             return block_tables(self.pair, self.plan, begin, end)
         return chain_tables(self.pair, self.plan, begin, end)
+
+    def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:
+        """Return the state of new runs."""
+        rounds = self.shape.rounds or self.plan.kind == "block"
+        return State(*task, self.shape.horizon, self.shape.outcomes, rounds, lengths)
+
+    def finish(self, state: State, tally: Tally) -> None:
+        """Count what is known of runs only at their end."""
+        tally.finish(state)
 
     def advance(self, state: State, tables: ChainTables | BlockTables, tally: Tally) -> None:
         """Advance the runs of a chunk over the steps of `tables`."""
