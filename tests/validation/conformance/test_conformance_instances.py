@@ -393,6 +393,15 @@ def test_wide_shares__are_the_mass_of_accepted_drafts_by_context(draft_length):
     np.testing.assert_allclose(
         look.evidence.null, np.concatenate([instance.target[:1], instance.target, instance.target])
     )
+    assert [pool.tolist() for pool in look.evidence.pools] == [[*range(9)], [*range(5)], [*range(5, 9)]]
+    names = [look.name_cell(stratum, 7) for stratum in (0, 1, 4, 5, 8)]
+    assert names == [
+        "first token 7",
+        "second token 7 in context 0",
+        "second token 7 in context 3",
+        "bonus token 7 in context 0",
+        "bonus token 7 in context 3",
+    ]
 
 
 def test_wide_probe__counts_second_tokens_that_were_emitted_by_context_and_draft_length():
