@@ -184,9 +184,12 @@ def _check_context(models: LoadedPair, ids: list[list[int]], new_tokens: int) ->
     limit = min(known)
     for number, prompt in enumerate(ids):
         if len(prompt) + new_tokens > limit:
+            remedy = "shorten the prompt"
+            if len(prompt) < limit:
+                remedy += f" or ask for at most {limit - len(prompt)}"
             raise InputError(
                 f"prompts[{number}] has {len(prompt)} tokens, with new_tokens {new_tokens} more than the "
-                f"context of {limit}; shorten the prompt or ask for at most {max(0, limit - len(prompt))}"
+                f"context of {limit}; {remedy}"
             )
     return limit
 

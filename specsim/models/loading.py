@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from specsim.engines.memory import available_bytes
 from specsim.errors import InputError, TooLargeError
 from specsim.models.caches import check_model
+from specsim.models.sources import Source, first_line, source
 
 _DTYPES = {
     "float64": torch.float64,
@@ -117,14 +118,12 @@ def load_pair(
     place = _device(device)
     kind = _dtype(dtype, place)
     names = (str(target), str(draft))
-    configs = [_config(name, role) for name, role in zip(names, ("target", "draft"), strict=True)]
+    origins = [source(name, role) for name, role in zip(names, ("target", "draft"), strict=True)]
+    configs = [_config(origin) for origin in origins]
     _check_vocabularies(configs)
-    tokenizer = _shared_tokenizer(names)
-    _check_fit(configs, kind, place, names)
-    models = [
-        _model(name, role, config, kind, place)
-        for name, role, config in zip(names, ("target", "draft"), configs, strict=True)
-    ]
+    tokenizer = _shared_tokenizer(origins)
+    _check_fit(configs, kind, place, origins)
+    models = [_model(origin, config, kind, place) for origin, config in zip(origins, configs, strict=True)]
     return LoadedPair(target=models[0], draft=models[1], tokenizer=tokenizer, device=place, names=names)
 
 
@@ -135,7 +134,9 @@ def _device(device: str | torch.device | None) -> torch.device:
         place = _numbered(torch.device(device))
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device is {device!r}, which is not to be had: {_first(error)}; try cpu") from None
+        raise InputError(
+            f"device is {device!r}, which is not to be had: {first_line(error)}; try cpu"
+        ) from None
     return place
 
 
@@ -161,18 +162,10 @@ def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype
     return dtype
 
 
-def _config(name: str, role: str) -> Any:
+def _config(origin: Source) -> Any:
     from transformers import AutoConfig
 
-    if _is_local(name):
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
-            raise InputError(
-                f"{role} is {name!r}, which is no folder here; give a folder or an id on the hub"
-            )
-        if not (folder / "config.json").is_file():
-            raise InputError(f"{role} folder {name} has no config.json; give the folder of a checkpoint")
-    return _asked(lambda: AutoConfig.from_pretrained(_where(name)), role, name, "configuration")
+    return origin.ask(lambda: AutoConfig.from_pretrained(origin.place, **origin.options), "configuration")
 
 
 def _check_vocabularies(configs: list[Any]) -> None:
@@ -183,40 +176,35 @@ def _check_vocabularies(configs: list[Any]) -> None:
         )
 
 
-def _shared_tokenizer(names: tuple[str, str]) -> Any:
+def _shared_tokenizer(origins: list[Source]) -> Any:
     """Return the tokenizer, or None where neither checkpoint brings one."""
     from transformers import AutoTokenizer
 
-    found = []
-    for name, role in zip(names, ("target", "draft"), strict=True):
-        if _is_local(name):
-            folder = Path(name).expanduser()
-            files = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
-            if not any((folder / file).is_file() for file in files):
-                continue
-        found.append(
-            _asked(lambda name=name: AutoTokenizer.from_pretrained(_where(name)), role, name, "tokenizer")
-        )
+    files = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
+    found = [
+        origin.ask(partial(AutoTokenizer.from_pretrained, origin.place, **origin.options), "tokenizer")
+        for origin in origins
+        if origin.has_any(*files)
+    ]
     if len(found) == 2 and found[0].get_vocab() != found[1].get_vocab():
         raise InputError(
-            f"the tokenizers of {names[0]} and {names[1]} differ; give models that share a tokenizer"
+            f"the tokenizers of {origins[0].name} and {origins[1].name} differ; give models that share a "
+            "tokenizer"
         )
     return found[0] if found else None
 
 
 def _check_fit(
-    configs: list[Any], dtype: torch.dtype | str, device: torch.device, names: tuple[str, str]
+    configs: list[Any], dtype: torch.dtype | str, device: torch.device, origins: list[Source]
 ) -> None:
     """Raise unless the weights fit; they are counted on a model without memory."""
     from transformers import AutoModelForCausalLM
 
     size = 0
-    for config, name, role in zip(configs, names, ("target", "draft"), strict=True):
+    for config, origin in zip(configs, origins, strict=True):
         kind = dtype if isinstance(dtype, torch.dtype) else (getattr(config, "dtype", None) or torch.float32)
         with torch.device("meta"):
-            model = _asked(
-                lambda config=config: AutoModelForCausalLM.from_config(config), role, name, "model"
-            )
+            model = origin.ask(partial(AutoModelForCausalLM.from_config, config), "model")
         parts = [*model.parameters(), *model.buffers()]
         width = torch.empty(0, dtype=kind).element_size()
         size += sum(
@@ -225,62 +213,41 @@ def _check_fit(
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
     if size > free:
         raise TooLargeError(
-            f"the weights of {names[0]} and {names[1]} take {size} bytes and {free} are free on {device}; "
-            "give smaller models or a smaller dtype"
+            f"the weights of {origins[0].name} and {origins[1].name} take {size} bytes and {free} are free "
+            f"on {device}; give smaller models or a smaller dtype"
         )
 
 
-def _model(name: str, role: str, config: Any, dtype: torch.dtype | str, device: torch.device) -> Any:
+def _model(origin: Source, config: Any, dtype: torch.dtype | str, device: torch.device) -> Any:
     from transformers import AutoModelForCausalLM
 
     def load() -> Any:
+        # Weights of another shape are reported below, by name; transformers would only point to its log.
         return AutoModelForCausalLM.from_pretrained(
-            _where(name), config=config, dtype=dtype, output_loading_info=True
+            origin.place,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **origin.options,
         )
 
-    model, report = _asked(load, role, name, "weights")
-    # Missing weights are drawn at random by transformers, with a warning only.
-    for what in ("missing_keys", "mismatched_keys"):
-        if report.get(what):
-            first = sorted(map(str, report[what]))[0]
-            raise InputError(
-                f"{role} {name} lacks weights or has them in another shape ({first}); the checkpoint is "
-                "damaged or of another kind"
-            )
+    role, name = origin.role, origin.name
+    model, report = origin.ask(load, "weights")
+    # Weights that are missing or do not fit are drawn at random by transformers, with a warning only.
+    if missing := sorted(map(str, report.get("missing_keys") or ())):
+        raise InputError(
+            f"{role} {name} lacks weights ({missing[0]}); the checkpoint is damaged or of another kind"
+        )
+    if unfit := sorted(report.get("mismatched_keys") or (), key=str):
+        key, *shapes = unfit[0] if isinstance(unfit[0], tuple) else (unfit[0],)
+        found = " for ".join(str(tuple(shape)) for shape in shapes)
+        raise InputError(
+            f"{role} {name} has weights in another shape ({key}{': ' if found else ''}{found}); the "
+            "checkpoint is damaged or of another kind"
+        )
     check_model(model, role)
     try:
         return model.to(device).eval()
     except torch.OutOfMemoryError as error:
-        raise TooLargeError(f"{role} {name} does not fit on {device}: {_first(error)}") from None
-
-
-def _asked(action: Any, role: str, name: str, what: str) -> Any:
-    """Run a call of transformers; whatever it says of a bad checkpoint becomes one line."""
-    import pickle
-
-    from safetensors import SafetensorError
-
-    try:
-        return action()
-    except (
-        OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, EOFError,
-        pickle.UnpicklingError, json.JSONDecodeError, SafetensorError,
-    ) as error:  # fmt: skip
-        remedy = "check the folder's files" if _is_local(name) else "check the id, or give a local folder"
-        raise InputError(f"{role} {name}: the {what} cannot be read: {_first(error)}; {remedy}") from None
-
-
-def _is_local(name: str) -> bool:
-    """Whether a name is meant as a folder: it exists, or cannot be an id on the hub."""
-    path = Path(name).expanduser()
-    return path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
-
-
-def _where(name: str) -> str:
-    return str(Path(name).expanduser()) if _is_local(name) else name
-
-
-def _first(error: BaseException) -> str:
-    """Return the first line of an error's message, without its full stop."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
+        raise TooLargeError(f"{role} {name} does not fit on {device}: {first_line(error)}") from None

@@ -82,13 +82,21 @@ def encode(models: Any, prompts: list[str | list[int]]) -> list[list[int]]:
 
 
 def _values(place: Path, text: str) -> list[Any]:
-    try:
-        if place.suffix == ".json":
-            values = json.loads(text)
-        else:
-            values = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except json.JSONDecodeError as error:
-        raise InputError(f"cannot read {place}: line {error.lineno}: {error.msg}; repair the JSON") from None
+    # A line of JSON Lines counts as a document of one line; the line of an error is counted from its own.
+    parts = [(1, text)] if place.suffix == ".json" else list(enumerate(text.splitlines(), start=1))
+    found = []
+    for first, part in parts:
+        if part.strip() or place.suffix == ".json":
+            try:
+                found.append(json.loads(part))
+            except json.JSONDecodeError as error:
+                line = first + error.lineno - 1
+                raise InputError(f"cannot read {place}: line {line}: {error.msg}; repair the JSON") from None
+            except (RecursionError, ValueError) as error:
+                raise InputError(
+                    f"cannot read {place}: line {first}: {error}; give texts or lists of token ids"
+                ) from None
+    values = found[0] if place.suffix == ".json" else found
     if not isinstance(values, list):
         raise InputError(f"{place} holds no list; give a list of prompts")
     return values
@@ -104,6 +112,8 @@ def _prompt(place: Path, number: int, value: Any) -> str | list[int]:
         value = f"{text}\n{more}" if isinstance(more, str) and more and isinstance(text, str) else text
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, list) and value and all(type(token) is int for token in value):
+    if value in ("", []):
+        raise InputError(f"{place}, prompt {number} is empty; give at least one token")
+    if isinstance(value, list) and all(type(token) is int for token in value):
         return list(value)
     raise InputError(f"{place}, prompt {number}: {str(value)[:40]!r} is no text and no list of token ids")

@@ -6,7 +6,7 @@ keeps what its own round gave. A batch talks to the host once per round, when th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,8 +89,10 @@ class Rounds:
         self.rows = list(range(len(prompts)))
         self.totals, self.lefts = lengths, [new_tokens] * len(prompts)
         size = capacity(longest, new_tokens, self.most, rule.drafts)
-        self.target = CachedModel(models.target, len(prompts), size, limit)
-        self.draft = CachedModel(models.draft, len(prompts), size, limit) if self.most else None
+        # Equal prompts are read once; the paper's experiment has hundreds of each.
+        self._unlike, self._of_prompt = unlike(prompts)
+        self.target = CachedModel(models.target, len(self._unlike), size, limit)
+        self.draft = CachedModel(models.draft, len(self._unlike), size, limit) if self.most else None
         #: Newest tokens that the draft model has not read: 1, or 2 after a bonus token.
         self.behind = 1
         self.rounds = 0
@@ -101,12 +103,14 @@ class Rounds:
         return [self.target] if self.draft is None else [self.target, self.draft]
 
     def prefill(self) -> None:
-        """Read all prompts but their last tokens."""
+        """Read all prompts but their last tokens, equal ones once."""
         width = max(self.totals) - 1
         with self.clock.part("prefill"):
             for model in self.readers:
                 if width:
-                    model.prefill(self.ids[:, :width])
+                    model.prefill(self.ids[self._unlike, :width])
+                if len(self._unlike) < len(self.rows):
+                    model.keep(torch.tensor(self._of_prompt, device=self.device))
             self._roll_back()
 
     def run(self, decoded: Decoded, progress: Callable[[int], None] | None = None) -> None:
@@ -323,3 +327,17 @@ class Rounds:
 def capacity(longest: int, new_tokens: int, length: int, drafts: int) -> int:
     """Return how many slots a cache needs for prompts up to `longest` tokens."""
     return longest + new_tokens + length * drafts + 1
+
+
+def unlike(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+    """Return the places of prompts that none before equals, and for every prompt which of those it equals."""
+    number: dict[tuple[int, ...], int] = {}
+    places: list[int] = []
+    equals: list[int] = []
+    for place, prompt in enumerate(prompts):
+        key = tuple(prompt)
+        if key not in number:
+            number[key] = len(places)
+            places.append(place)
+        equals.append(number[key])
+    return places, equals

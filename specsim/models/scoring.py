@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.models import sources
 
 Floats = NDArray[np.float64]
 Ids = Sequence[Sequence[int]]
@@ -45,7 +46,7 @@ class LogLikelihood:
 
     def __call__(self, prompts: Ids, responses: Ids) -> Floats:
         """Return one score per response, in nats per token."""
-        from specsim.models.row_pass import log_likelihoods
+        from specsim.models.shared_prompts import log_likelihoods
 
         # Responses repeat often where they are short; each is read once.
         keys = [(tuple(prompt), tuple(rest)) for prompt, rest in zip(prompts, responses, strict=True)]
@@ -108,16 +109,14 @@ class RewardModel:
     def __init__(self, source: str, *, device: Any = None, batch: int = 16) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(source)
-            self._model = AutoModelForSequenceClassification.from_pretrained(source)
-        except Exception as error:
-            # Whatever the libraries below raise: no such folder, no network, a damaged checkpoint.
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"cannot load the reward model {source}: {line[:160]}; give a folder that holds one, or the "
-                "id of one where the hub can be reached"
-            ) from None
+        origin = sources.source(source, "reward model")
+        self._tokenizer = origin.ask(
+            lambda: AutoTokenizer.from_pretrained(origin.place, **origin.options), "tokenizer"
+        )
+        self._model = origin.ask(
+            lambda: AutoModelForSequenceClassification.from_pretrained(origin.place, **origin.options),
+            "weights",
+        )
         labels = int(self._model.config.num_labels)
         if labels != 1:
             raise InputError(f"reward model {source} has {labels} labels; give one with a single score")

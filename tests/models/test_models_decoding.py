@@ -195,6 +195,27 @@ def test_decode__equal_prompts_get_coins_of_their_own():
     assert len(set(map(tuple, decoded.tokens))) > 20
 
 
+def test_decode__equal_prompts_are_read_once(monkeypatch):
+    """Among others, in any order, and with the same tokens as one by one."""
+    pair = prefix_pair(horizon=8)
+    prompts = [[0, 1, 1], [0, 0], [0, 1, 1], [0, 1, 0, 1], [0, 0], [0], [0, 1, 1]]
+    models = loaded(pair)
+    options: dict[str, Any] = {"algorithm": Speculative(draft_length=2), "new_tokens": 4, "seed": 3}
+    alone = decode(models, prompts, batch=1, **options)
+    shapes = []
+    prefill = CachedModel.prefill
+
+    def seen(self: CachedModel, ids: torch.Tensor) -> None:
+        shapes.append(tuple(ids.shape))
+        prefill(self, ids)
+
+    monkeypatch.setattr(CachedModel, "prefill", seen)
+    together = decode(models, prompts, **options)
+    assert shapes == [(4, 3), (4, 3)]
+    assert together.tokens == alone.tokens
+    assert together.accepted_lengths == alone.accepted_lengths
+
+
 def test_decode__progress_counts_tokens():
     seen: list[int] = []
     decoded = run(prefix_pair(), Speculative(draft_length=2), 5, progress=seen.append, batch=2)
@@ -448,7 +469,8 @@ def test_record__shows_the_rows_and_outcomes_of_every_round(algorithm):
         ({"prompts": [[0.5]]}, "not a text or a list"),
         ({"prompts": [[None]]}, "not a text or a list"),
         ({"new_tokens": 0}, "new_tokens is 0"),
-        ({"new_tokens": 2**20}, "more than the context"),
+        ({"new_tokens": 2**20}, "more than the context of .* or ask for at most"),
+        ({"prompts": [[0] * 2**20]}, "more than the context of .*; shorten the prompt$"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**64}, "seed is"),
         ({"seed": 1.5}, "seed is 1.5"),

@@ -188,13 +188,13 @@ def python(*arguments: str, **environment: str) -> Any:
 
 
 def test_unknown_hub_id__without_network(checkpoints, monkeypatch):
-    # As the variable HF_HUB_OFFLINE does; waiting for a network that is not there takes half a minute.
+    # As the variable HF_HUB_OFFLINE does.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result = run("models", "decode", "nobody/nothing", checkpoints[1], "speculative", "--prompt", "the")
     assert result.exit_code == BAD_INPUT
     assert len(result.stderr.strip().splitlines()) == 1
-    assert "nobody/nothing" in result.stderr
-    assert "check the id" in result.stderr
+    assert "nobody/nothing is no folder here" in result.stderr
+    assert "(HF_HUB_OFFLINE is set); give a folder" in result.stderr
 
 
 def test_without_torch__every_entry_point_says_so(tmp_path):

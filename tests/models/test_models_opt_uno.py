@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from specsim import ModelPair, random_pair
+from specsim import ModelPair, random_pair, random_prefix_pair
 from specsim.errors import InputError
 
 if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
@@ -185,6 +185,26 @@ def test_log_likelihood__by_hand():
     np.testing.assert_allclose(found, wanted, atol=1e-12)
 
 
+def test_log_likelihoods__of_shared_prompts_are_those_of_whole_passes(monkeypatch):
+    from specsim.models import row_pass, shared_prompts
+
+    # Rows that depend on everything before them; the first token stands for nothing.
+    pair = random_prefix_pair(tokens=2, horizon=8, seed=5)
+    target, _ = table_models(pair, skip=1, check_positions=True)
+    random = np.random.default_rng(4)
+    few = [[0], [0, 1], [0, 1, 1], [0, 0, 1]]
+    prompts = [few[place] for place in random.integers(len(few), size=60)]
+    answers = [random.integers(2, size=random.integers(1, 4)).tolist() for _ in prompts]
+    wanted = row_pass.log_likelihoods(target, prompts, answers)
+    for most in (1, 40, 2**24):
+        monkeypatch.setattr(shared_prompts, "_MOST_LOGITS", most)
+        found = shared_prompts.log_likelihoods(target, prompts, answers)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+    with pytest.raises(InputError, match="a prompt or a continuation is empty"):
+        shared_prompts.log_likelihoods(target, [[0]], [[]])
+    assert shared_prompts.log_likelihoods(target, [], []).shape == (0,)
+
+
 def test_parse_scorer__of_all_kinds(tmp_path, monkeypatch):
     models = tables()
     assert isinstance(parse_scorer("log-likelihood", models), LogLikelihood)
@@ -200,7 +220,7 @@ def test_parse_scorer__of_all_kinds(tmp_path, monkeypatch):
         ("reward:", "write reward:PATH_OR_ID"),
         ("my_scores:breadth", "module my_scores has no function breadth"),
         ("no_such_module:score", "cannot import the scorer's module no_such_module"),
-        ("reward:./nowhere", "cannot load the reward model ./nowhere: .*; give a folder"),
+        ("reward:./nowhere", "reward model is './nowhere', which is no folder here; give a folder"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             parse_scorer(text, lettered)
@@ -273,9 +293,12 @@ def test_read_prompts__of_all_kinds(tmp_path):
         ("a.txt", b"\xff\xfe", "not UTF-8"),
         ("a.json", b"[1", "line 1: Expecting"),
         ("a.json", b'{"prompt": "x"}', "holds no list"),
-        ("a.json", b"[[]]", "prompt 1: '.]' is no text and no list of token ids"),
+        ("a.json", b"[[]]", "prompt 1 is empty"),
         ("a.json", b"[[1, true]]", "is no text and no list of token ids"),
-        ("a.json", b'["", "x"]', "prompt 1: '' is no text"),
+        ("a.json", b'["", "x"]', "prompt 1 is empty"),
+        ("a.json", b'[0, "x"]', "prompt 1: '0' is no text and no list of token ids"),
+        ("a.json", b"[" * 100000, "line 1: maximum recursion depth"),
+        ("a.jsonl", b'\n"x"\n{"text": ', "line 3: Expecting value"),
         ("a.jsonl", b'{"answer": "x"}', "none of prompt, instruction, text, question"),
     ],
 )
