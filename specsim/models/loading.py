@@ -12,7 +12,7 @@ import torch
 from specsim.engines.memory import available_bytes
 from specsim.errors import InputError, TooLargeError
 from specsim.models.caches import check_model
-from specsim.models.sources import Source, first_line, source
+from specsim.models.sources import Source, check_whole, first_line, source
 
 _DTYPES = {
     "float64": torch.float64,
@@ -234,18 +234,7 @@ def _model(origin: Source, config: Any, dtype: torch.dtype | str, device: torch.
 
     role, name = origin.role, origin.name
     model, report = origin.ask(load, "weights")
-    # Weights that are missing or do not fit are drawn at random by transformers, with a warning only.
-    if missing := sorted(map(str, report.get("missing_keys") or ())):
-        raise InputError(
-            f"{role} {name} lacks weights ({missing[0]}); the checkpoint is damaged or of another kind"
-        )
-    if unfit := sorted(report.get("mismatched_keys") or (), key=str):
-        key, *shapes = unfit[0] if isinstance(unfit[0], tuple) else (unfit[0],)
-        found = " for ".join(str(tuple(shape)) for shape in shapes)
-        raise InputError(
-            f"{role} {name} has weights in another shape ({key}{': ' if found else ''}{found}); the "
-            "checkpoint is damaged or of another kind"
-        )
+    check_whole(origin, report)
     check_model(model, role)
     try:
         return model.to(device).eval()

@@ -103,7 +103,7 @@ class RewardModel:
     Raises
     ------
     InputError
-        It cannot be loaded, or has more than one label.
+        It cannot be loaded, has more than one label, or lacks weights.
     """
 
     def __init__(self, source: str, *, device: Any = None, batch: int = 16) -> None:
@@ -113,13 +113,17 @@ class RewardModel:
         self._tokenizer = origin.ask(
             lambda: AutoTokenizer.from_pretrained(origin.place, **origin.options), "tokenizer"
         )
-        self._model = origin.ask(
-            lambda: AutoModelForSequenceClassification.from_pretrained(origin.place, **origin.options),
+        self._model, report = origin.ask(
+            lambda: AutoModelForSequenceClassification.from_pretrained(
+                origin.place, output_loading_info=True, ignore_mismatched_sizes=True, **origin.options
+            ),
             "weights",
         )
         labels = int(self._model.config.num_labels)
         if labels != 1:
             raise InputError(f"reward model {source} has {labels} labels; give one with a single score")
+        # A language model has no head for a score; one drawn at random would judge.
+        sources.check_whole(origin, report)
         self._model.to(device or "cpu").eval()
         self._batch = batch
         self.name = f"reward:{source}"

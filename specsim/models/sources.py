@@ -120,6 +120,37 @@ def source(name: str, role: str) -> Source:
     return Source(name=name, role=role, is_local=False, unreachable=_unreachable(name))
 
 
+def check_whole(origin: Source, report: dict[str, Any]) -> None:
+    """Refuse a checkpoint of which weights are missing or do not fit.
+
+    transformers draws those at random, with a warning only.
+
+    Parameters
+    ----------
+    origin
+        Where the weights come from.
+    report
+        What ``from_pretrained`` returns with ``output_loading_info``.
+
+    Raises
+    ------
+    InputError
+        A weight is missing or has another shape.
+    """
+    if missing := sorted(map(str, report.get("missing_keys") or ())):
+        raise InputError(
+            f"{origin.role} {origin.name} lacks weights ({missing[0]}); the checkpoint is damaged or of "
+            "another kind"
+        )
+    if unfit := sorted(report.get("mismatched_keys") or (), key=str):
+        key, *shapes = unfit[0] if isinstance(unfit[0], tuple) else (unfit[0],)
+        found = " for ".join(str(tuple(shape)) for shape in shapes)
+        raise InputError(
+            f"{origin.role} {origin.name} has weights in another shape ({key}{': ' if found else ''}{found})"
+            "; the checkpoint is damaged or of another kind"
+        )
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, without its full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

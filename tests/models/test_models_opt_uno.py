@@ -242,7 +242,7 @@ def test_text_scorer__checks_what_comes_back():
 
 
 def test_reward_model__of_transformers(tmp_path):
-    from transformers import GPTNeoXConfig, GPTNeoXForSequenceClassification
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, GPTNeoXForSequenceClassification
     from transformers.utils import logging
 
     from specsim.models.byte_tokenizer import VOCABULARY, byte_tokenizer
@@ -266,6 +266,12 @@ def test_reward_model__of_transformers(tmp_path):
     assert len(set(np.round(together, 6))) == 3
     with pytest.raises(InputError, match="has 3 labels; give one with a single score"):
         RewardModel(str(tmp_path / "three"))
+    # A language model that names one label has no head for it; transformers would draw one.
+    config.num_labels = 1
+    GPTNeoXForCausalLM(config).save_pretrained(tmp_path / "none")
+    byte_tokenizer(32).save_pretrained(tmp_path / "none")
+    with pytest.raises(InputError, match=r"reward model .* lacks weights \(score\.weight\)"):
+        RewardModel(str(tmp_path / "none"))
     logging.enable_progress_bar()
 
 
