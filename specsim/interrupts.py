@@ -1,4 +1,4 @@
-"""Ctrl-C in a command: never swallowed, never a traceback, never twice by mistake.
+"""Ctrl-C and SIGTERM in a command: never swallowed, never a traceback, never twice by mistake.
 
 Imports only what a started interpreter has at hand, because it is loaded before everything else.
 """
@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = 130
+TERMINATED = 143
 #: Seconds within which a second Ctrl-C counts as part of the first.
 TOGETHER = 1.0
 #: Seconds between two looks at whether an import has ended, and for how long that is waited for.
@@ -23,7 +24,7 @@ PATIENCE = 2.0
 
 
 class Interrupts:
-    """Handler of SIGINT: raises `KeyboardInterrupt` in the main thread where it can be caught.
+    """Handler of SIGINT and SIGTERM: raises `KeyboardInterrupt` in the main thread where it can be caught.
 
     An exception that is raised while a module is imported may be swallowed by it, or leave it half made. So
     the handler waits for the end of the import, for `PATIENCE` seconds at most. A second signal within
@@ -40,16 +41,19 @@ class Interrupts:
         self._clock = clock
         self._first: float | None = None
         self._raised: float | None = None
+        #: The last signal that came.
+        self.number = signal.SIGINT
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Raise, wait or ignore."""
         now = self._clock()
+        self.number = signal.Signals(number)
         if self._raised is not None and now < self._raised + TOGETHER:
             return
         if self._first is None:
             self._first = now
         if now < self._first + PATIENCE and _importing(frame):
-            timer = threading.Timer(LOOK, _again)
+            timer = threading.Timer(LOOK, _again, [signal.Signals(number)])
             timer.daemon = True
             timer.start()
             return
@@ -58,12 +62,12 @@ class Interrupts:
         raise KeyboardInterrupt
 
 
-def _again() -> None:
+def _again(number: signal.Signals) -> None:
     if hasattr(signal, "pthread_kill"):
         # Unlike the other, it ends a wait.
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:
-        _thread.interrupt_main()
+        _thread.interrupt_main(number)
 
 
 def _importing(frame: FrameType | None) -> bool:
@@ -77,16 +81,20 @@ def _importing(frame: FrameType | None) -> bool:
 def run(main: Callable[[], object]) -> NoReturn:
     """Run the main function of a process, which ends with `SystemExit`, and end the process.
 
-    Where Ctrl-C was switched off by the parent process, or does something of its own, it stays so.
+    SIGTERM, by which schedulers of machines end what they run, is taken for Ctrl-C, so that it too leaves
+    nothing half-written; the process then ends with 143 instead of 130. Signals that were switched off by the
+    parent process, or do something of their own, stay so.
 
     Parameters
     ----------
     main
         May import what it needs.
     """
+    interrupts = Interrupts()
     try:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, Interrupts())
+        for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            if signal.getsignal(number) is usual:
+                signal.signal(number, interrupts)
         main()
         code: object = 0
     except SystemExit as error:
@@ -97,6 +105,8 @@ def run(main: Callable[[], object]) -> NoReturn:
     if code == INTERRUPTED:
         # All is said: what follows is the interpreter's own end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if interrupts.number == signal.SIGTERM:
+            code = TERMINATED
         # An interrupt that passed through the execution of a string, as a named tuple is made by, makes
         # CPython end by the signal whatever happens later; executing another string makes it forget.
         exec("")

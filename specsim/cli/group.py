@@ -7,7 +7,7 @@ code   meaning
 1      it disagrees
 2      usage or bad input
 3      could not decide within the budget
-130    interrupted
+130    interrupted; 143 if by SIGTERM
 141    the reader of standard output went away
 =====  ==================================================
 """

@@ -25,7 +25,8 @@ def later(monkeypatch):
     waiting = []
 
     class Timer:
-        def __init__(self, seconds, function):
+        def __init__(self, seconds, function, arguments):
+            assert arguments == [signal.SIGINT]
             assert seconds == interrupts.LOOK
             assert function is interrupts._again
             self.start = lambda: waiting.append(self)
@@ -83,24 +84,27 @@ def _frame_of_an_import():
 
 
 def test_run__exit_codes():
-    before = signal.getsignal(signal.SIGINT)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         for main, code in ((lambda: None, 0), (lambda: sys.exit(3), 3), (lambda: sys.exit("bad"), "bad")):
             with pytest.raises(SystemExit) as raised:
                 run(main)
             assert raised.value.code == code
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
 
 
 def test_run__leaves_a_handler_of_another_alone():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     try:
         with pytest.raises(SystemExit):
             run(lambda: None)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert [signal.getsignal(number) for number in numbers] == [signal.SIG_IGN] * 2
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 #: Run as ``-m``, as the command is: only then does CPython look at how an interrupt came along.
@@ -162,6 +166,21 @@ def test_process__a_second_signal_while_clearing_up(tmp_path):
     result = process(tmp_path, body)
     assert result.returncode == 130
     assert result.stdout == "cleared up\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_process__sigterm_is_cleared_up_after(tmp_path):
+    body = (
+        "import os, time\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(30)\n"
+        "    finally: print('cleared up')"
+    )
+    result = process(tmp_path, body)
+    assert result.returncode == interrupts.TERMINATED == 143
+    assert result.stdout == "cleared up\n"
+    assert result.stderr == "specsim: interrupted\n"
 
 
 def test_work_through__interrupted_while_the_workers_start(monkeypatch):
