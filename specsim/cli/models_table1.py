@@ -178,8 +178,8 @@ def _print(dataset: xarray.Dataset, out: Path | None, figure: Path | None) -> No
         title_justify="left",
     )
     for heading in ("against", "epsilon"):
-        means.add_column(heading)
-    for heading in ("preferred %", "95 % interval", "p", "p (Holm)", "score", "95 % interval"):
+        means.add_column(heading, no_wrap=True)
+    for heading in ("prefer %", "95 % interval", "p", "p (Holm)", "score", "95 % interval"):
         means.add_column(heading, justify="right", no_wrap=True)
     levels = dataset["epsilon_level"].values.tolist()
     for cell in range(dataset.sizes["cell"]):
