@@ -142,6 +142,10 @@ def measure(
                 timing.fixed.append(clock(run, 1, 200 + repetition, timing.wall))
                 spent -= timing.fixed[-1]
             timing.nanoseconds.append(spent / (timing.runs * pair.horizon) * 1e9)
+    for timing in timings:
+        if timing.nanoseconds and min(timing.nanoseconds) <= 0:
+            timing.problem = "building its tables varies by more than its work takes; give more --seconds"
+            timing.nanoseconds = []
     return timings
 
 

@@ -26,13 +26,16 @@ def clock(run: Call, runs: int, seed: int, wall: bool = False) -> float:
 
 
 def calibrate(run: Call, seconds: float, tokens: int, fixed: float = 0.0, wall: bool = False) -> int:
-    """Return how many runs, a multiple of 2^14, take so many seconds of `clock` beyond `fixed` ones."""
-    spent = max(clock(run, UNIT, 1, wall) - fixed, 1e-4)
-    runs = int(max(1.0, min(seconds / spent, 64.0))) * UNIT
-    if runs > UNIT:
-        spent = max(clock(run, runs, 2, wall) - fixed, 1e-4)
-        runs = int(max(1.0, seconds / spent * (runs / UNIT))) * UNIT
-    return min(runs, 2**40 // tokens)
+    """Return how many runs, a multiple of 2^14, take so many seconds of `clock` beyond `fixed` ones.
+
+    At least as long as the fixed ones, so that their own variation does not drown the difference.
+    """
+    wanted = max(seconds, fixed)
+    most = max(1, 2**40 // (tokens * UNIT)) * UNIT
+    runs = UNIT
+    while (spent := clock(run, runs, 1, wall) - fixed) < wanted / 4 and runs < most:
+        runs = min(4 * runs, most)
+    return int(min(max(1.0, wanted / max(spent, 1e-4) * (runs / UNIT)), most // UNIT)) * UNIT
 
 
 @contextmanager

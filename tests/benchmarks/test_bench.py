@@ -14,10 +14,10 @@ from specsim.cli import bench as cli_bench
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import ceilings, checks, exact, runner, scaling, startup
+from benchmarks import ceilings, checks, exact, runner, scaling, startup, timing
 from benchmarks.contenders import all_contenders, batches, c_reference
 from benchmarks.contenders.base import Contender
-from benchmarks.workloads import Workload
+from benchmarks.workloads import WORKLOADS, Workload
 
 RUNS = 2**14
 PAIRS = {
@@ -267,3 +267,26 @@ def test_command__keeps_what_is_measured_and_goes_on(tmp_path, monkeypatch):
     file.write_text("{}")
     assert CliRunner().invoke(main, [*arguments, "--resume"]).exit_code == 2
     assert CliRunner().invoke(main, ["bench", "engines", "--resume"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("fixed", "cost"), [(0.0, 1e-6), (0.7, 1e-6), (0.7, 1e-4), (0.0, 1e-3)])
+def test_calibrate__works_as_long_as_tables_take(fixed, cost, monkeypatch):
+    monkeypatch.setattr(timing, "clock", lambda run, runs, seed, wall=False: fixed + runs * cost)
+    runs = timing.calibrate(lambda runs, seed: None, 0.2, 64, fixed)
+    assert runs % timing.UNIT == 0
+    assert runs * cost > 0.9 * max(0.2, fixed)
+    assert runs * cost < 2 * max(0.2, fixed) or runs == timing.UNIT
+
+
+def test_measure__time_that_drowns_in_that_of_tables_is_not_reported(monkeypatch):
+    spent = iter([5.0] * 4)
+    monkeypatch.setattr(
+        runner, "clock", lambda run, runs, seed, wall=False: 5.0 if runs == 1 else next(spent)
+    )
+    monkeypatch.setattr(runner, "calibrate", lambda *arguments: 2**14)
+    chosen = [c for c in batches.contenders() if c.name == "literal M=1"]
+    found = runner.measure(WORKLOADS[0], chosen, repetitions=2, seconds=0.1, report=lambda line: None)
+    assert [t.nanoseconds for t in found] == [[]]
+    assert found[0].problem is not None
+    assert "--seconds" in found[0].problem
+    assert runner.ratios(found, [("literal M=1", "literal M=1", 1.5)]) == []
