@@ -30,7 +30,7 @@ import numpy as np
 import specsim
 from benchmarks.timing import pinned
 from specsim.errors import InputError
-from specsim.files import write_text
+from specsim.support.files import write_text
 
 #: Sequences decoded side by side.
 BATCHES = (1, 4, 16, 32)

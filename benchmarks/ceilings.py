@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from benchmarks.contenders import c_reference
 from benchmarks.contenders.base import alias_tables
 from specsim import ModelPair
-from specsim.engines.kernels import alias_words
-from specsim.engines.philox import philox
+from specsim.engines.compiled import words as alias_words
+from specsim.engines.compiled.philox import philox
 
 Words = NDArray[np.uint32]
 

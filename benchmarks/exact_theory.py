@@ -20,10 +20,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from specsim import theory
 from specsim.algorithms import Speculative
-from specsim.families import random_pair
 from specsim.pairs import ModelPair
-from specsim.theory.integer_chains import IntegerChain
-from specsim.theory.pair_tables import tables_of
+from specsim.pairs.families import random_pair
+from specsim.theory.arithmetic.integer_chains import IntegerChain
+from specsim.theory.arithmetic.pair_tables import tables_of
 
 # Contexts, horizon, tokens, stationary.
 SIZES = [

@@ -14,7 +14,7 @@ from benchmarks.contenders.base import Answer
 from benchmarks.timing import pinned
 from specsim import Batch, ModelPair, Speculative, random_pair, simulate
 from specsim.algorithms import Algorithm
-from specsim.engines.scheduling import available_cores
+from specsim.engines.running.scheduling import available_cores
 
 ENGINES = ("literal", "alias", "population")
 _CHECK_RUNS = 2**13

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from specsim.errors import InputError
-from specsim.files import replacing, write_text
 from specsim.paper_figures import registry
 from specsim.paper_figures.comparison import Row
 from specsim.paper_figures.efforts import FigureEffort, get_effort
 from specsim.paper_figures.registry import Progress
 from specsim.paper_figures.style import render
 from specsim.paper_figures.tabulate import as_markdown
+from specsim.support.files import replacing, write_text
 
 if TYPE_CHECKING:
     import xarray

@@ -45,7 +45,7 @@ def data(
     """Compute the chain of rows and what the readings of Algorithm 4 write. Nothing is simulated."""
     import xarray
 
-    from specsim.theory.theorem3 import root_rows
+    from specsim.theory.statements.theorem_3 import root_rows
 
     target, draft = (np.array([row], dtype=object) for row in (TARGET, DRAFT))
     chain, masses = [TARGET], [Fraction(1)]

@@ -107,8 +107,8 @@ def comparison(dataset: xarray.Dataset) -> list[Row]:
 
 def _member(bias: Fraction, front: object) -> tuple[float, float]:
     """Return bias and rejection, from its definition, of the front's member with this bias."""
-    from specsim.theory.pareto import ParetoFront
-    from specsim.theory.tradeoff import loss, rejection_probability
+    from specsim.theory.statements.theorem_4 import loss, rejection_probability
+    from specsim.theory.statements.theorem_5 import ParetoFront
 
     assert isinstance(front, ParetoFront)
     acceptance, residual = front.member(bias)

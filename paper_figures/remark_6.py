@@ -39,9 +39,9 @@ def data(
     """Solve the programmes and check their certificates. Nothing is simulated."""
     import xarray
 
-    from specsim.theory.certificates import check_certificate
-    from specsim.theory.rational_pair import RationalPair
-    from specsim.theory.sequence_fronts import sequence_front
+    from specsim.theory.arithmetic.rational_pair import RationalPair
+    from specsim.theory.certificates.checker import check_certificate
+    from specsim.theory.statements.remark_6 import sequence_front
 
     curves, distances, most, certified, gaps = [], [], [], [], []
     for horizon in HORIZONS:

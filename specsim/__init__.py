@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     )
     from specsim.engines import merge
     from specsim.errors import InputError
-    from specsim.families import paper_pair, random_pair, random_prefix_pair
     from specsim.grammar import parse_algorithm, parse_pair
     from specsim.pairs import ModelPair
+    from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
     from specsim.scale import simulate, sweep
 
 __version__ = "0.1.0"
@@ -70,9 +70,9 @@ _LAZY = {
     "merge": "specsim.engines",
     "simulate": "specsim.scale",
     "sweep": "specsim.scale",
-    "paper_pair": "specsim.families",
-    "random_pair": "specsim.families",
-    "random_prefix_pair": "specsim.families",
+    "paper_pair": "specsim.pairs.families",
+    "random_pair": "specsim.pairs.families",
+    "random_prefix_pair": "specsim.pairs.families",
     "parse_algorithm": "specsim.grammar",
     "parse_pair": "specsim.grammar",
 }

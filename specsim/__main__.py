@@ -1,6 +1,6 @@
 """Runs the command line: ``python -m specsim``."""
 
-from specsim.interrupts import run
+from specsim.support.interrupts import run
 
 
 def main() -> None:

@@ -31,12 +31,12 @@ from specsim.algorithms import (
     Speculative,
 )
 from specsim.errors import InputError
-from specsim.families import paper_pair, random_pair, random_prefix_pair
-from specsim.ngrams import from_ngrams
-from specsim.pair_files import read_pair
 from specsim.pairs import ModelPair
-from specsim.row_families import ROW_FAMILIES
-from specsim.trace_pairs import from_trace
+from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
+from specsim.pairs.files import read_pair
+from specsim.pairs.ngrams import from_ngrams
+from specsim.pairs.row_families import ROW_FAMILIES
+from specsim.pairs.trace_pairs import from_trace
 
 _ITEM = re.compile(r'\s*(?:(?P<key>[A-Za-z_]\w*)\s*=)?\s*(?P<value>"[^"]*"|[^",]*?)\s*(?P<end>,|$)')
 

@@ -12,15 +12,15 @@ if __name__ != "specsim.theory":
     raise ImportError(f"import this package as specsim.theory, not as {__name__}")
 
 _HOMES = {
-    "certificate_formats": (
+    "certificates.formats": (
         "CertificateError",
         "FrontCertificate",
         "RejectionCertificate",
         "certificate_from_json",
     ),
-    "certificates": ("check_certificate",),
-    "enumeration": ("Outcome", "Outcomes", "enumerate_outcomes"),
-    "laws": (
+    "certificates.checker": ("check_certificate",),
+    "programs.enumeration": ("Outcome", "Outcomes", "enumerate_outcomes"),
+    "laws.functions": (
         "accepted_length_counts",
         "accepted_length_law",
         "block_efficiency",
@@ -35,41 +35,41 @@ _HOMES = {
         "target_call_law",
         "transition_marginals",
     ),
-    "lower_bounds": ("LowerBound", "lower_bound"),
-    "pair_tables": ("Pair",),
-    "pareto": ("ParetoFront", "pareto_front"),
-    "rational_pair": ("RationalPair",),
-    "residual_sets": ("OptimalResiduals", "optimal_residuals"),
-    "sequence_fronts": ("SequenceFront", "sequence_front"),
-    "sequence_identity": ("OverAcceptanceIdentity", "over_acceptance_identity"),
-    "target": ("target_law", "target_marginals"),
-    "theorem1": ("theorem_1_rejections", "theorem_1_rejections_by_step"),
-    "theorem2": ("optimal_rejections",),
-    "theorem3": (
+    "statements.lower_bounds": ("LowerBound", "lower_bound"),
+    "arithmetic.pair_tables": ("Pair",),
+    "statements.theorem_5": ("ParetoFront", "pareto_front"),
+    "arithmetic.rational_pair": ("RationalPair",),
+    "statements.residual_sets": ("OptimalResiduals", "optimal_residuals"),
+    "statements.remark_6": ("SequenceFront", "sequence_front"),
+    "statements.sequence_identity": ("OverAcceptanceIdentity", "over_acceptance_identity"),
+    "laws.target": ("target_law", "target_marginals"),
+    "statements.theorem_1": ("theorem_1_rejections", "theorem_1_rejections_by_step"),
+    "statements.theorem_2": ("optimal_rejections",),
+    "statements.theorem_3": (
         "batch_rejection_masses",
         "batch_rejections",
         "batch_rejections_by_recursion",
         "shifted_batch_rejections",
     ),
-    "batch_limit": (
+    "statements.proposition_1": (
         "batch_limit_rejection_masses",
         "batch_limit_rejections",
         "support_condition",
         "limit_is_positive",
     ),
-    "batch_improvement": (
+    "statements.batch_improvement": (
         "batch_improvement_of_rows",
         "batch_improvement_bernoulli",
         "batch_improvement_uniform",
     ),
-    "calls": (
+    "statements.calls": (
         "acceleration",
         "acceleration_per_call",
         "calls_from_rejections",
         "constant_rate_calls",
         "constant_rate_tokens_per_call",
     ),
-    "tradeoff": (
+    "statements.theorem_4": (
         "OverAcceptanceLosses",
         "front_excess",
         "loss",
@@ -80,7 +80,7 @@ _HOMES = {
         "total_variation",
         "written_law",
     ),
-    "unbiased_members": (
+    "statements.unbiased_members": (
         "acceptance_from_epsilon",
         "epsilon_from_acceptance",
         "member_from_acceptance",

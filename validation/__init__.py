@@ -26,7 +26,7 @@ _HOME = {
     "decided": "claims_model",
     "equal": "claims_model",
     "select_claims": "registry",
-    "validate": "runner",
+    "validate": "running.runner",
 }
 
 __all__ = list(_HOME)

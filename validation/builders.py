@@ -14,8 +14,8 @@ from specsim.algorithms import Algorithm
 from specsim.pairs import ModelPair
 from specsim.validation.assertions import Assertion, SimulationRequest
 from specsim.validation.claims_model import StatisticalCheck
-from specsim.validation.effort import Effort
 from specsim.validation.quantities import Expected, get_quantity, make_test, target_law, target_marginals
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 Case = tuple[ModelPair, Algorithm]

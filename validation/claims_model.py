@@ -53,7 +53,7 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.validation.assertions import Assertion
-from specsim.validation.effort import Effort
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 

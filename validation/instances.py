@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 
 from specsim import ModelPair, paper_pair, random_pair, random_prefix_pair
-from specsim.row_families import Family
-from specsim.theory.rational_pair import RationalPair
-from specsim.validation.effort import Effort
+from specsim.pairs.row_families import Family
+from specsim.theory.arithmetic.rational_pair import RationalPair
+from specsim.validation.running.effort import Effort
 
 #: Every family of random rows.
 FAMILIES: tuple[Family, ...] = (

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from specsim import ModelPair, Speculative
 from specsim.algorithms import Algorithm
-from specsim.engines.alias_tables import Layout, build_tables, column_bits, pack
-from specsim.engines.plans import prepare
+from specsim.engines.alias.tables import Layout, build_tables, column_bits, pack
+from specsim.engines.lockstep.plans import prepare
 
 Counts = NDArray[np.int64]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from benchmarks.contenders.base import Answer, Contender, Run
 from specsim import Batch, ModelPair, simulate
-from specsim.engines.tallies import Tallies
+from specsim.engines.tallies.tally import Tallies
 
 DRAFTS = (1, 4, 16)
 #: Ending of the names of contenders with the tallies of the default.

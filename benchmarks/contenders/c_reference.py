@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.contenders.base import Answer, Contender, Run, alias_tables, empty_answer
 from specsim import ModelPair
-from specsim.engines.alias_tables import Layout, byte_planes
+from specsim.engines.alias.tables import Layout, byte_planes
 
 SOURCES = Path(__file__).resolve().parents[1] / "reference"
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")

@@ -6,8 +6,8 @@ import os
 
 from benchmarks.contenders.base import Answer, Contender, Run
 from specsim import ModelPair, Speculative, simulate
-from specsim.engines.alias import PATH_VARIABLE
-from specsim.engines.cpu import permutes_bytes
+from specsim.engines.alias.engine import PATH_VARIABLE
+from specsim.engines.compiled.cpu import permutes_bytes
 
 
 def contenders() -> list[Contender]:

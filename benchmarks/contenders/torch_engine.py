@@ -6,8 +6,8 @@ import importlib.util
 
 from benchmarks.contenders.base import Answer, Contender, Run
 from specsim import ModelPair, Speculative
-from specsim.engines.tallies import Shape
-from specsim.engines.torch_literal import run_torch
+from specsim.engines.tallies.tally import Shape
+from specsim.engines.torch.engine import run_torch
 
 
 def contenders() -> list[Contender]:

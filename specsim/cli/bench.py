@@ -12,7 +12,7 @@ import click
 
 from specsim.cli.output import show
 from specsim.errors import InputError
-from specsim.files import write_text
+from specsim.support.files import write_text
 
 #: Those of `benchmarks.runner.PARTS`, named here too so that help needs no checkout.
 PARTS = ("engines", "ceilings", "batch", "exact", "scaling", "startup")

@@ -26,7 +26,7 @@ import click
 
 from specsim import __version__
 from specsim.errors import InputError
-from specsim.interrupts import INTERRUPTED
+from specsim.support.interrupts import INTERRUPTED
 
 BAD_INPUT = 2
 BROKEN_PIPE = 141

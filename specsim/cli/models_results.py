@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specsim.errors import InputError
-from specsim.files import replacing
+from specsim.support.files import replacing
 
 if TYPE_CHECKING:
     import xarray

@@ -114,10 +114,10 @@ def record(
 ) -> None:
     """Record a trace."""
     from specsim.cli.models_decode import end_tokens
-    from specsim.files import check_writable_folder
     from specsim.models.prompt_files import encode
     from specsim.models.traces import record_trace
-    from specsim.trace_files import write_trace
+    from specsim.records.trace_files import write_trace
+    from specsim.support.files import check_writable_folder
 
     rule = parse_algorithm(algorithm)
     sampling = chosen_sampling(temperature, top_k, top_p)
@@ -150,7 +150,7 @@ def record(
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def show_trace(file: Path, as_json: bool) -> None:
     """Print what a trace says: Theorem 1 beside the rejections, and what its rounds accepted."""
-    from specsim.trace_files import read_trace
+    from specsim.records.trace_files import read_trace
 
     _show(read_trace(file), as_json, f"trace: {file}")
 
@@ -165,7 +165,7 @@ def show_trace(file: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def log(file: Path, draft_length: int | None, no_bonus: bool, level: float, as_json: bool) -> None:
     """Read a log and report."""
-    from specsim.acceptance_logs import read_acceptance_log
+    from specsim.records.acceptance_logs import read_acceptance_log
 
     result = read_acceptance_log(file, draft_length=draft_length, bonus=not no_bonus, level=level)
     if as_json:
@@ -177,7 +177,7 @@ def log(file: Path, draft_length: int | None, no_bonus: bool, level: float, as_j
 def _show(trace: xarray.Dataset, as_json: bool, last: str) -> None:
     from rich.table import Table
 
-    from specsim.trace_estimates import acceptance_of_trace, rejections_of_trace, theorem_1_of_trace
+    from specsim.records.trace_estimates import acceptance_of_trace, rejections_of_trace, theorem_1_of_trace
 
     first = theorem_1_of_trace(trace)
     happened = rejections_of_trace(trace)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from specsim.files import replacing
+from specsim.support.files import replacing
 
 if TYPE_CHECKING:
     import xarray

@@ -13,8 +13,8 @@ from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, sh
 from specsim.cli.scaling import resumable, scale_options
 from specsim.cli.sweep_theory import add_theory
 from specsim.errors import InputError
-from specsim.expansion import expand
 from specsim.grammar import parse_algorithm, parse_pair
+from specsim.support.expansion import expand
 
 if TYPE_CHECKING:
     import xarray

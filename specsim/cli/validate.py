@@ -12,14 +12,14 @@ import click
 
 from specsim.cli.output import show
 from specsim.errors import InputError
-from specsim.files import replacing, write_text
+from specsim.support.files import replacing, write_text
 
 if TYPE_CHECKING:
     from specsim.validation.claims_model import Claim
-    from specsim.validation.events import Event
-    from specsim.validation.kill_matrix import KillMatrix
-    from specsim.validation.outcomes import RunReport
-    from specsim.validation.report_html import ReportFigure
+    from specsim.validation.reports.html import ReportFigure
+    from specsim.validation.running.events import Event
+    from specsim.validation.running.kill_matrix import KillMatrix
+    from specsim.validation.running.outcomes import RunReport
 
 _HELP = """Verify the published statements of arXiv 2411.00841: every claim by exact rationals on small pairs,
 by simulation against theory at size, with stated error rates.
@@ -96,7 +96,7 @@ def command(
     if only_list:
         return _list(chosen, json_path)
     check_outputs([json_path, junit_path, html_path])
-    from specsim.validation.runner import DEFAULT_SEED, validate
+    from specsim.validation.running.runner import DEFAULT_SEED, validate
 
     with _display() as shown:
         report = validate(
@@ -125,7 +125,7 @@ def command(
                 interrupted = True
     _write(report, matrix, figures, figure_notes, json_path, junit_path, html_path)
     if json_path != "-":
-        from specsim.validation.report_table import kill_table, report_renderables
+        from specsim.validation.reports.table import kill_table, report_renderables
 
         parts = report_renderables(report, _width())
         if matrix is not None:
@@ -193,7 +193,7 @@ def _list(claims: tuple[Claim, ...], json_path: str | None) -> int:
 
             write_text(json_path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
         return 0
-    from specsim.validation.report_table import list_table
+    from specsim.validation.reports.table import list_table
 
     show(list_table(claims))
     return 0
@@ -202,9 +202,9 @@ def _list(claims: tuple[Claim, ...], json_path: str | None) -> int:
 def _mutants(
     claims: tuple[Claim, ...], *, everything: bool, report: RunReport, threads: int | None, shown: _Display
 ) -> KillMatrix:
-    from specsim.validation.kill_matrix import kill_matrix
-    from specsim.validation.light import LIGHT, light
     from specsim.validation.mutants import all_mutants
+    from specsim.validation.running.kill_matrix import kill_matrix
+    from specsim.validation.running.light import LIGHT, light
 
     named = {name for claim in claims for name in claim.mutants}
     ids = {claim.id for claim in claims}
@@ -225,8 +225,8 @@ def _mutants(
 def _figures(effort: str, threads: int | None, shown: _Display) -> tuple[list[ReportFigure], list[str]]:
     """Draw the figures of the page; one that fails is left out, with a note that says so."""
     from specsim.paper_figures import draw, names
-    from specsim.validation.report_html import ReportFigure
-    from specsim.validation.report_words import number
+    from specsim.validation.reports.html import ReportFigure
+    from specsim.validation.reports.words import number
 
     figures, notes = [], []
     for name in names():
@@ -263,7 +263,7 @@ def _write(
     html_path: str | None,
 ) -> None:
     if json_path:
-        from specsim.validation.report_json import report_json
+        from specsim.validation.reports.json import report_json
 
         text = report_json(report, matrix)
         if json_path == "-":
@@ -271,11 +271,11 @@ def _write(
         else:
             write_text(json_path, text)
     if junit_path:
-        from specsim.validation.report_junit import report_junit
+        from specsim.validation.reports.junit import report_junit
 
         write_text(junit_path, report_junit(report))
     if html_path:
-        from specsim.validation.report_html import report_html
+        from specsim.validation.reports.html import report_html
 
         write_text(html_path, report_html(report, matrix=matrix, figures=figures, figure_notes=figure_notes))
 
@@ -294,7 +294,7 @@ class _Display:
 
     def event(self, event: Event) -> None:
         """Show one event of the run."""
-        from specsim.validation import events
+        from specsim.validation.running import events
 
         match event:
             case events.Planned():

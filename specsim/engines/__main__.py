@@ -1,11 +1,11 @@
 """Compiles all kernels ahead of time: ``python -m specsim.engines``."""
 
-from specsim.interrupts import run
+from specsim.support.interrupts import run
 
 
 def _compile() -> None:
-    from specsim.engines.ahead import compile_all, kernels
-    from specsim.engines.kernel_cache import cache_folder
+    from specsim.engines.compiled.ahead import compile_all, kernels
+    from specsim.engines.compiled.cache import cache_folder
     from specsim.errors import InputError
 
     try:

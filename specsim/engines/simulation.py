@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from specsim.algorithms import Algorithm
-from specsim.engines.alias import run_alias
-from specsim.engines.literal import run_literal
-from specsim.engines.memory import require
-from specsim.engines.population import run_population
-from specsim.engines.results import to_dataset
-from specsim.engines.tallies import Shape, Tallies, Tally
-from specsim.engines.torch_literal import run_torch
+from specsim.engines.alias.engine import run_alias
+from specsim.engines.lockstep.engine import run_literal
+from specsim.engines.population.engine import run_population
+from specsim.engines.running.memory import require
+from specsim.engines.tallies.results import to_dataset
+from specsim.engines.tallies.tally import Shape, Tallies, Tally
+from specsim.engines.torch.engine import run_torch
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 

@@ -1,7 +1,8 @@
 """Independent coins that a sequence takes with it into any batch.
 
 A coin is a pure function of (seed, sequence, round, place in the round), by Philox4x32-10 with the words of
-`specsim.engines.philox`. The round is named by the position of its first token (from 1), which no other round
+`specsim.engines.compiled.philox`. The round is named by the position of its first token (from 1), which no
+other round
 of the sequence shares. So nothing that a round has drawn and thrown away is ever read again, whatever the
 rule.
 

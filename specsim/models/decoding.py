@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from specsim.algorithms import Algorithm
-from specsim.engines.memory import available_bytes
+from specsim.engines.running.memory import available_bytes
 from specsim.errors import InputError, TooLargeError
 from specsim.models.caches import context_limit
 from specsim.models.coins import check_seed

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from specsim.engines.memory import available_bytes
+from specsim.engines.running.memory import available_bytes
 from specsim.errors import InputError, TooLargeError
 from specsim.models.caches import check_model
 from specsim.models.sources import Source, check_whole, first_line, source

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.intervals import Estimate, ratio_over
 from specsim.models.along_path import Run
+from specsim.support.intervals import Estimate, ratio_over
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

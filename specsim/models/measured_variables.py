@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specsim.labelled import Variable, registry
+from specsim.support.labelled import Variable, registry
 
 _RUN = ("repeat", "prompt")
 _PLACE = ("repeat", "prompt", "step")

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, Autoregressive, Speculative
 from specsim.errors import InputError, UnsupportedError
-from specsim.intervals import check_confidence, mean_over
-from specsim.labelled import check, label
 from specsim.models.along_path import Run, outcomes_of_rounds, path_law
 from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
@@ -34,7 +32,9 @@ from specsim.models.position_numbers import PlaceNumbers, is_lossless, place_num
 from specsim.models.results import Decoded
 from specsim.models.row_pass import UsedRows, rows_along
 from specsim.models.sampling import Sampling
-from specsim.trace_files import OUTCOMES
+from specsim.records.trace_files import OUTCOMES
+from specsim.support.intervals import check_confidence, mean_over
+from specsim.support.labelled import check, label
 
 if TYPE_CHECKING:
     import xarray

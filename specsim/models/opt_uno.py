@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, OverAcceptance, Residual, Speculative
 from specsim.errors import InputError
-from specsim.intervals import clopper_pearson, holm, mean_over, sign_test
-from specsim.labelled import Variable, label, registry
 from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
 from specsim.models.sampling import Sampling
 from specsim.models.scoring import Scorer
+from specsim.support.intervals import clopper_pearson, holm, mean_over, sign_test
+from specsim.support.labelled import Variable, label, registry
 
 if TYPE_CHECKING:
     import xarray

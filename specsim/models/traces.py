@@ -13,7 +13,7 @@ from specsim.models.decoding import decode
 from specsim.models.opt_uno import provenance
 from specsim.models.row_pass import PathRows, UsedRows, rows_along
 from specsim.models.sampling import Sampling
-from specsim.trace_files import OUTCOMES, make_trace, top_rows
+from specsim.records.trace_files import OUTCOMES, make_trace, top_rows
 
 if TYPE_CHECKING:
     import xarray
@@ -74,7 +74,8 @@ def record_trace(
     Returns
     -------
     xarray.Dataset
-        A trace as `specsim.trace_files` describes it; write it with `specsim.trace_files.write_trace`.
+        A trace as `specsim.records.trace_files` describes it; write it with
+        `specsim.records.trace_files.write_trace`.
 
     Raises
     ------

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specsim.errors import InputError
-from specsim.files import check_writable_folder, replacing
 from specsim.models.training_state import Learner
+from specsim.support.files import check_writable_folder, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.errors import InputError
-from specsim.files import replacing
+from specsim.support.files import replacing
 
 if TYPE_CHECKING:
     import xarray

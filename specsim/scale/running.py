@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from specsim.engines.results import merge
-from specsim.engines.scheduling import available_cores
+from specsim.engines.running.scheduling import available_cores
 from specsim.engines.simulation import Request, perform, whole
+from specsim.engines.tallies.results import merge
 from specsim.errors import InputError
 from specsim.scale.chunks import Range, chunk_size, gaps, usable
 from specsim.scale.store import ChunkStore

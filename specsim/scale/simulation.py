@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from specsim.algorithms import Algorithm
 from specsim.engines.simulation import check_request, perform
-from specsim.engines.tallies import Tallies
+from specsim.engines.tallies.tally import Tallies
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.scale.running import check_threads, run_requests
@@ -90,7 +90,7 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        int64 counts, as listed in `specsim.engines.variables`; provenance in the attributes.
+        int64 counts, as listed in `specsim.engines.tallies.variables`; provenance in the attributes.
 
     Raises
     ------

@@ -7,14 +7,14 @@ from functools import cache
 from pathlib import Path
 
 #: Definitions that decide what a descriptor or a stream of random words is.
-_DEFINITIONS = ("algorithms.py", "pairs.py")
+_DEFINITIONS = ("algorithms", "pairs")
 
 
 @cache
 def source_digest() -> str:
     """Return a SHA-256, in hexadecimal, of the source code that tallies depend on."""
     root = Path(__file__).resolve().parent.parent
-    files = [root / name for name in _DEFINITIONS] + sorted((root / "engines").rglob("*.py"))
+    files = sorted(file for name in (*_DEFINITIONS, "engines") for file in (root / name).rglob("*.py"))
     state = hashlib.sha256()
     for file in files:
         # Line ends differ between checkouts.

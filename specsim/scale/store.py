@@ -19,14 +19,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specsim.engines.results import algorithm_identity
 from specsim.engines.simulation import Request
-from specsim.engines.variables import check
+from specsim.engines.tallies.results import algorithm_identity
+from specsim.engines.tallies.variables import check
 from specsim.errors import InputError, StoreWarning
-from specsim.files import check_writable_folder
 from specsim.scale.archive import DamagedError, read_archive, write_archive
 from specsim.scale.chunks import Range
 from specsim.scale.software import software, spell
+from specsim.support.files import check_writable_folder
 
 if TYPE_CHECKING:
     import xarray

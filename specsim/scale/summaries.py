@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.algorithms import Algorithm
-from specsim.engines.results import algorithm_identity
 from specsim.engines.simulation import Request
+from specsim.engines.tallies.results import algorithm_identity
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 

@@ -11,10 +11,10 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from specsim.algorithms import Algorithm
-from specsim.engines.plans import prepare
-from specsim.engines.results import algorithm_identity
+from specsim.engines.lockstep.plans import prepare
 from specsim.engines.simulation import Request, check_request, whole
-from specsim.engines.tallies import Tallies
+from specsim.engines.tallies.results import algorithm_identity
+from specsim.engines.tallies.tally import Tallies
 from specsim.errors import InputError, UnsupportedError
 from specsim.pairs import ModelPair
 from specsim.scale.running import run_requests

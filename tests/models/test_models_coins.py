@@ -45,7 +45,7 @@ def test_philox__known_answers(counter, key, words):
 
 
 def test_philox__has_the_words_of_the_engines():
-    from specsim.engines.philox import philox as compiled
+    from specsim.engines.compiled.philox import philox as compiled
 
     generator = np.random.default_rng(2)
     for _ in range(20):

@@ -20,7 +20,7 @@ from specsim import (
     theory,
 )
 from specsim.errors import InputError
-from specsim.labelled import check
+from specsim.support.labelled import check
 
 if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
     pytest.importorskip("torch", reason="the extra torch is not installed")
@@ -455,9 +455,9 @@ def test_documentation__has_the_registries():
     from pathlib import Path
 
     import specsim
-    from specsim import acceptance_estimates, trace_files
-    from specsim.labelled import markdown
     from specsim.models import opt_uno
+    from specsim.records import acceptance_estimates, trace_files
+    from specsim.support.labelled import markdown
 
     page = Path(specsim.__file__).resolve().parents[1] / "docs" / "models-variables.md"
     if not page.exists():

@@ -17,11 +17,11 @@ if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
 
 import torch
 
-from specsim.labelled import check
 from specsim.models import LoadedPair, table_models, verification
 from specsim.models.opt_uno import VARIABLES, compare_scores, derived_seed, opt_against_uno, responses
 from specsim.models.prompt_files import encode, read_prompts
 from specsim.models.scoring import LogLikelihood, RewardModel, TextScorer, parse_scorer
+from specsim.support.labelled import check
 
 PAIR = random_pair(contexts=4, horizon=6, seed=3, stationary=True)
 

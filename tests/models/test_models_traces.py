@@ -10,8 +10,8 @@ import pytest
 
 from specsim import Autoregressive, Batch, ModelPair, Speculative, random_pair, theory
 from specsim.errors import InputError
-from specsim.trace_estimates import acceptance_of_trace, rejections_of_trace, theorem_1_of_trace
-from specsim.trace_files import OUTCOMES, read_trace, rows_of, write_trace
+from specsim.records.trace_estimates import acceptance_of_trace, rejections_of_trace, theorem_1_of_trace
+from specsim.records.trace_files import OUTCOMES, read_trace, rows_of, write_trace
 
 if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
     pytest.importorskip("torch", reason="the extra torch is not installed")

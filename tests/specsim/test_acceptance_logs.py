@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from specsim.acceptance_estimates import VARIABLES, acceptance_estimates
-from specsim.acceptance_logs import read_acceptance_log
 from specsim.errors import InputError
-from specsim.intervals import clopper_pearson, holm, mean_over, ratio_over, sign_test
-from specsim.labelled import check, markdown
+from specsim.records.acceptance_estimates import VARIABLES, acceptance_estimates
+from specsim.records.acceptance_logs import read_acceptance_log
+from specsim.support.intervals import clopper_pearson, holm, mean_over, ratio_over, sign_test
+from specsim.support.labelled import check, markdown
 
 #: Accepted tokens of ten rounds of three drafted tokens, by request.
 ROUNDS = {"a": [3, 0, 1, 3], "b": [2, 2], "c": [0, 3, 1, 1]}

@@ -15,8 +15,8 @@ from specsim.algorithms import (
     OverAcceptance,
     RejectionBased,
     Speculative,
-    check_draft_length,
 )
+from specsim.algorithms.descriptors import check_draft_length
 from specsim.errors import InputError
 
 HALVES = np.full((2, 2), 0.5)

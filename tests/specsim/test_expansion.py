@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specsim import InputError
-from specsim.expansion import expand
+from specsim.support.expansion import expand
 
 
 @pytest.mark.parametrize(

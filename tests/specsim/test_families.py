@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specsim.errors import InputError, TooLargeError
-from specsim.families import paper_pair, random_pair, random_prefix_pair
-from specsim.row_families import ROW_FAMILIES
-from specsim.streams import Stream, cut
+from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
+from specsim.pairs.row_families import ROW_FAMILIES
+from specsim.support.streams import Stream, cut
 
 
 def distances(pair):

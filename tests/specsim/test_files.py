@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from specsim.errors import InputError
-from specsim.files import replacing, write_text
+from specsim.support.files import replacing, write_text
 
 
 def fail_half_way(path, error):

@@ -16,10 +16,10 @@ from specsim.algorithms import (
     Speculative,
 )
 from specsim.errors import InputError
-from specsim.families import paper_pair, random_pair, random_prefix_pair
 from specsim.grammar import ALGORITHMS, PAIRS, parse_algorithm, parse_pair
-from specsim.ngrams import from_ngrams
-from specsim.row_families import ROW_FAMILIES
+from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
+from specsim.pairs.ngrams import from_ngrams
+from specsim.pairs.row_families import ROW_FAMILIES
 
 
 @pytest.mark.parametrize(

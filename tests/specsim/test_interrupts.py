@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from specsim import interrupts
-from specsim.engines import scheduling
-from specsim.interrupts import PATIENCE, TOGETHER, Interrupts, run
+from specsim.engines.running import scheduling
+from specsim.support import interrupts
+from specsim.support.interrupts import PATIENCE, TOGETHER, Interrupts, run
 
 
 class Clock:
@@ -111,7 +111,7 @@ def test_run__leaves_a_handler_of_another_alone():
 PROGRAM = """\
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from specsim.interrupts import run
+from specsim.support.interrupts import run
 
 def main():
     {body}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specsim import ngrams
 from specsim.errors import InputError, TooLargeError
-from specsim.ngrams import UNKNOWN, from_ngrams
+from specsim.pairs import ngrams
+from specsim.pairs.ngrams import UNKNOWN, from_ngrams
 
 TEXT = "abracadabra, abracadabra! a cab; a crab, a bar.\nabacus abra cad."
 

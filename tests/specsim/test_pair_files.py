@@ -5,11 +5,11 @@ import pytest
 import xarray
 
 from specsim.errors import InputError
-from specsim.families import paper_pair, random_pair, random_prefix_pair
-from specsim.ngrams import from_ngrams
-from specsim.pair_files import read_pair, write_pair
 from specsim.pairs import ModelPair
-from specsim.row_families import ROW_FAMILIES
+from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
+from specsim.pairs.files import read_pair, write_pair
+from specsim.pairs.ngrams import from_ngrams
+from specsim.pairs.row_families import ROW_FAMILIES
 
 PAIRS = {
     "paper": lambda: paper_pair(5),

@@ -6,8 +6,16 @@ import xarray
 
 from specsim import Batch, ModelPair, Speculative, parse_pair, random_pair, simulate, theory
 from specsim.errors import InputError
-from specsim.trace_files import OUTCOMES, check_trace, make_trace, read_trace, rows_of, top_rows, write_trace
-from specsim.trace_pairs import from_trace
+from specsim.pairs.trace_pairs import from_trace
+from specsim.records.trace_files import (
+    OUTCOMES,
+    check_trace,
+    make_trace,
+    read_trace,
+    rows_of,
+    top_rows,
+    write_trace,
+)
 
 PAIR = random_pair(contexts=4, horizon=5, seed=3, stationary=True)
 ACCEPTED, REJECTED = OUTCOMES["accepted"], OUTCOMES["rejected"]

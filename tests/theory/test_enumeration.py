@@ -20,7 +20,7 @@ from specsim.algorithms import (
 from specsim.errors import TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
 from specsim.theory import RationalPair, enumerate_outcomes, target_law
-from specsim.theory.enumeration import Outcome
+from specsim.theory.programs.enumeration import Outcome
 
 
 def small(horizon: int = 2) -> ModelPair:
@@ -112,10 +112,10 @@ def test_refuses_what_would_explode(monkeypatch: pytest.MonkeyPatch) -> None:
         enumerate_outcomes(small(40), Speculative())
     with pytest.raises(UnsupportedError, match="finite number of drafts"):
         enumerate_outcomes(small(), Batch(drafts=math.inf))
-    monkeypatch.setattr("specsim.theory.enumeration._MAX_BRANCHES", 100)
+    monkeypatch.setattr("specsim.theory.programs.enumeration._MAX_BRANCHES", 100)
     with pytest.raises(TooLargeError, match="branches"):
         enumerate_outcomes(small(), BlockVerification())
     monkeypatch.undo()
-    monkeypatch.setattr("specsim.theory.enumeration._MAX_STATES", 10)
+    monkeypatch.setattr("specsim.theory.programs.enumeration._MAX_STATES", 10)
     with pytest.raises(TooLargeError, match="outcomes"):
         enumerate_outcomes(small(), Speculative())

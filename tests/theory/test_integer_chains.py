@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from specsim import theory
 from specsim.algorithms import Speculative
 from specsim.errors import TooLargeError
-from specsim.families import random_pair, random_prefix_pair
 from specsim.pairs import UNIT, ModelPair
-from specsim.theory import local_laws
-from specsim.theory.integer_chains import IntegerChain
-from specsim.theory.kernels import Position
-from specsim.theory.limbs import DenseHalves, Layout, SparseHalves
-from specsim.theory.pair_tables import tables_of
-from specsim.theory.rational_pair import RationalPair
-from specsim.theory.recursion import Recursion
-from specsim.theory.target import rows_of, target_context_laws
-from specsim.theory.theorem1 import total_variation
+from specsim.pairs.families import random_pair, random_prefix_pair
+from specsim.theory.arithmetic.integer_chains import IntegerChain
+from specsim.theory.arithmetic.limbs import DenseHalves, Layout, SparseHalves
+from specsim.theory.arithmetic.pair_tables import tables_of
+from specsim.theory.arithmetic.rational_pair import RationalPair
+from specsim.theory.laws import local_laws
+from specsim.theory.laws.position_kernels import Position
+from specsim.theory.laws.recursion import Recursion
+from specsim.theory.laws.target import rows_of, target_context_laws
+from specsim.theory.statements.theorem_1 import total_variation
 
 METHODS = [("plain", None), ("limbs", False), ("limbs", True)]
 

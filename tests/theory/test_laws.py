@@ -24,7 +24,7 @@ from specsim.algorithms import (
 )
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
-from specsim.theory import kernels
+from specsim.theory.laws import position_kernels as kernels
 
 NUMBERS = ["expected_rejections", "expected_target_calls", "rejection_variance", "block_efficiency"]
 LAWS = ["rejection_law", "target_call_law", "accepted_length_law", "first_accepted_length_law", "output_law"]

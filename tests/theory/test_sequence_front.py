@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from specsim.algorithms import OverAcceptance, RejectionBased, Speculative
 from specsim.errors import InputError, TooLargeError
-from specsim.families import random_pair, random_prefix_pair
 from specsim.pairs import ModelPair
+from specsim.pairs.families import random_pair, random_prefix_pair
 from specsim.theory import enumerate_outcomes
-from specsim.theory.certificates import CertificateError, certificate_from_json, check_certificate
-from specsim.theory.lower_bounds import lower_bound
-from specsim.theory.pareto import pareto_front
-from specsim.theory.rational_pair import RationalPair
-from specsim.theory.sequence_fronts import sequence_front
-from specsim.theory.sequence_identity import over_acceptance_identity
+from specsim.theory.arithmetic.rational_pair import RationalPair
+from specsim.theory.certificates.checker import CertificateError, certificate_from_json, check_certificate
+from specsim.theory.statements.lower_bounds import lower_bound
+from specsim.theory.statements.remark_6 import sequence_front
+from specsim.theory.statements.sequence_identity import over_acceptance_identity
+from specsim.theory.statements.theorem_5 import pareto_front
 
 THIRDS = ((F(1, 3), F(2, 3)), (F(2, 3), F(1, 3)))
 
@@ -266,7 +266,7 @@ def test_sequence_front__resolution_leaves_a_certified_gap():
 
 def test_sequence_front__rounded_solutions_still_enclose_it(monkeypatch):
     # When exact recovery fails (here: always), rounded points and lines are kept, and stay true.
-    from specsim.theory import prefix_programs
+    from specsim.theory.statements import prefix_programs
 
     exact = sequence_front(PAIRS[1], exact=True)
     monkeypatch.setattr(prefix_programs, "_solve", lambda equations, guesses: None)

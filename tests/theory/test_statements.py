@@ -454,7 +454,7 @@ class TestBlockVerification:
                  "first_accepted_length_law", "rejection_variance", "transition_marginals")  # fmt: skip
         pair, algorithm = PAPER[50].with_horizon(6), BlockVerification(draft_length=3)
         arrays = [getattr(theory, name)(pair, algorithm) for name in names]
-        monkeypatch.setattr("specsim.theory.block_laws._MAX_ARRAY", 0)
+        monkeypatch.setattr("specsim.theory.laws.block_laws._MAX_ARRAY", 0)
         for name, value in zip(names, arrays, strict=True):
             assert np.abs(getattr(theory, name)(pair, algorithm) - value).max() < 1e-12, name
 

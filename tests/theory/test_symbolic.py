@@ -11,7 +11,7 @@ import pytest
 from specsim.algorithms import Batch, Speculative
 from specsim.errors import InputError
 from specsim.theory import expected_rejections, over_acceptance_loss, rejection_probability, symbolic
-from specsim.theory.rational_pair import RationalPair
+from specsim.theory.arithmetic.rational_pair import RationalPair
 from specsim.theory.symbolic.derivation import is_zero, positive_part, sign
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from specsim.errors import InputError, TooLargeError
-from specsim.theory.pareto import pareto_front
-from specsim.theory.residual_sets import optimal_residuals
-from specsim.theory.tradeoff import (
+from specsim.theory.statements.residual_sets import optimal_residuals
+from specsim.theory.statements.theorem_4 import (
     front_excess,
     loss,
     over_acceptance,
@@ -20,6 +19,7 @@ from specsim.theory.tradeoff import (
     total_variation,
     written_law,
 )
+from specsim.theory.statements.theorem_5 import pareto_front
 
 TARGET_B = (F(1, 2), F(3, 10), F(3, 20), F(1, 20))
 DRAFT_B = (F(1, 5), F(9, 20), F(1, 10), F(1, 4))

@@ -8,10 +8,10 @@ import pytest
 from specsim.pairs import ModelPair
 from specsim.validation import instances
 from specsim.validation.claims_model import Verdict
-from specsim.validation.light import LIGHT, light
-from specsim.validation.outcomes import Status
 from specsim.validation.registry import all_claims, select_claims
-from specsim.validation.runner import validate
+from specsim.validation.running.light import LIGHT, light
+from specsim.validation.running.outcomes import Status
+from specsim.validation.running.runner import validate
 
 HOLDS, CONDITION, FAILS = Verdict.HOLDS, Verdict.CONDITION, Verdict.FAILS
 

@@ -15,7 +15,7 @@ from specsim.validation.claims_model import (
     equal,
     exact_text,
 )
-from specsim.validation.outcomes import CheckOutcome, ClaimOutcome, Status
+from specsim.validation.running.outcomes import CheckOutcome, ClaimOutcome, Status
 
 
 def test_equal__compares_rationals_arrays_and_mappings():

@@ -7,9 +7,9 @@ import pytest
 
 from specsim import Speculative
 from specsim.validation.builders import mean_check
-from specsim.validation.effort import QUICK
-from specsim.validation.outcomes import Status
-from specsim.validation.runner import validate
+from specsim.validation.running.effort import QUICK
+from specsim.validation.running.outcomes import Status
+from specsim.validation.running.runner import validate
 
 
 def excluding(coins, gap):

@@ -2,13 +2,13 @@
 
 import pytest
 
-from specsim.validation import exact_process
 from specsim.validation.claims_model import Comparison, ExactCheck
-from specsim.validation.effort import QUICK
-from specsim.validation.exact_process import ExactProcess, WorkerDied
-from specsim.validation.outcomes import Status
 from specsim.validation.registry import select_claims
-from specsim.validation.runner import validate
+from specsim.validation.running import exact_process
+from specsim.validation.running.effort import QUICK
+from specsim.validation.running.exact_process import ExactProcess, WorkerDied
+from specsim.validation.running.outcomes import Status
+from specsim.validation.running.runner import validate
 from specsim.validation.witnesses import as_built
 
 CLAIM = "yin2024.theorem-3-base-case"
@@ -27,7 +27,7 @@ def registered(monkeypatch):
     """A registered claim with its exact checks only, known to this process as registered."""
     (claim,) = select_claims([CLAIM])
     cut = exact_part(claim)
-    monkeypatch.setattr("specsim.validation.runner.all_claims", lambda: (cut,))
+    monkeypatch.setattr("specsim.validation.running.runner.all_claims", lambda: (cut,))
     return cut
 
 

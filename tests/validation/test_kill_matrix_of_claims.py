@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from specsim.validation.claims_model import Claim, ExactCheck
-from specsim.validation.kill_matrix import kill_matrix
-from specsim.validation.light import LIGHT, light
 from specsim.validation.mutants import all_mutants, get_mutants
 from specsim.validation.registry import all_claims
+from specsim.validation.running.kill_matrix import kill_matrix
+from specsim.validation.running.light import LIGHT, light
 from specsim.validation.witnesses import Witnesses, as_built
 
 #: Claims whose mutants are wrong simulators: only their statistical checks can reject them.

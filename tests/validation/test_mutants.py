@@ -19,16 +19,16 @@ from specsim import (
 )
 from specsim.validation.builders import agreement_check
 from specsim.validation.claims_model import ExactCheck, RegressionCheck, equal
-from specsim.validation.effort import QUICK
-from specsim.validation.kill_matrix import evidence, kill_matrix, without_regressions
 from specsim.validation.mutants import Mutant, get_mutants
 from specsim.validation.mutants.sampler import MUTANTS as DECODERS
 from specsim.validation.mutants.sampler import Mistakes, replace_decoder
 from specsim.validation.mutants.substitutions import MUTANTS as SUBSTITUTIONS
 from specsim.validation.mutants.tallies import MUTANTS as TALLIES
 from specsim.validation.mutants.theories import MUTANTS as THEORIES
-from specsim.validation.outcomes import Status
-from specsim.validation.runner import validate
+from specsim.validation.running.effort import QUICK
+from specsim.validation.running.kill_matrix import evidence, kill_matrix, without_regressions
+from specsim.validation.running.outcomes import Status
+from specsim.validation.running.runner import validate
 from specsim.validation.witnesses import as_built
 
 LIGHT = dataclasses.replace(QUICK, discrepancy_factor=4.0)

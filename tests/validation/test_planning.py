@@ -8,8 +8,8 @@ from specsim import Batch, RejectionBased, Speculative
 from specsim.validation.assertions import MeanTest, SimulationRequest, algorithm_identity
 from specsim.validation.builders import agreement_check, law_check, mean_check
 from specsim.validation.claims_model import StatisticalCheck
-from specsim.validation.effort import QUICK, STANDARD
-from specsim.validation.planning import derive_seed, make_plan
+from specsim.validation.running.effort import QUICK, STANDARD
+from specsim.validation.running.planning import derive_seed, make_plan
 
 
 def test_plan__splits_the_budget_before_anything_is_simulated(coins):

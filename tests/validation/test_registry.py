@@ -78,7 +78,7 @@ def test_import__is_light_and_guarded():
         "else:\n"
         "    raise SystemExit('imported twice')\n"
     )
-    from specsim.validation.store import Path, specsim
+    from specsim.validation.running.store import Path, specsim
 
     root = Path(specsim.__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)

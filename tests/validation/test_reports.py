@@ -12,15 +12,12 @@ import pytest
 from rich.console import Console
 
 from specsim.validation.claims_model import ExactCheck, Verdict, counterexample, equal
-from specsim.validation.effort import QUICK
-from specsim.validation.kill_matrix import Kill, KillMatrix
 from specsim.validation.mutants import Mutant
-from specsim.validation.outcomes import Status
-from specsim.validation.report_html import ReportFigure, report_html
-from specsim.validation.report_json import report_json
-from specsim.validation.report_junit import report_junit
-from specsim.validation.report_table import kill_table, list_table, report_renderables
-from specsim.validation.report_words import (
+from specsim.validation.reports.html import ReportFigure, report_html
+from specsim.validation.reports.json import report_json
+from specsim.validation.reports.junit import report_junit
+from specsim.validation.reports.table import kill_table, list_table, report_renderables
+from specsim.validation.reports.words import (
     caught,
     compact,
     conclusion,
@@ -29,7 +26,10 @@ from specsim.validation.report_words import (
     p_value_text,
     sigma_text,
 )
-from specsim.validation.runner import validate
+from specsim.validation.running.effort import QUICK
+from specsim.validation.running.kill_matrix import Kill, KillMatrix
+from specsim.validation.running.outcomes import Status
+from specsim.validation.running.runner import validate
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
 
 NASTY = "<script>alert('[bold]')</script> & \x00 \u2603 [/red]"

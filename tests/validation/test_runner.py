@@ -8,14 +8,14 @@ import pytest
 
 from specsim import Speculative
 from specsim.errors import InputError
-from specsim.validation import runner
 from specsim.validation.builders import mean_check
 from specsim.validation.claims_model import ExactCheck, RegressionCheck, StatisticalCheck, equal
-from specsim.validation.effort import QUICK
-from specsim.validation.events import CheckFinished, Note, Planned, Simulated
-from specsim.validation.outcomes import Status
-from specsim.validation.report_json import report_document
-from specsim.validation.runner import validate
+from specsim.validation.reports.json import report_document
+from specsim.validation.running import runner
+from specsim.validation.running.effort import QUICK
+from specsim.validation.running.events import CheckFinished, Note, Planned, Simulated
+from specsim.validation.running.outcomes import Status
+from specsim.validation.running.runner import validate
 
 #: Little work, in several parts.
 SMALL = dataclasses.replace(QUICK, chunk_positions=4000)
@@ -237,7 +237,7 @@ def test_resume__tampered_comparisons_are_not_believed(coins, tmp_path):
 
 def test_resume__changed_source_is_not_trusted(coins, tmp_path, monkeypatch):
     validate([coins.claim()], effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path)
-    monkeypatch.setattr("specsim.validation.store.source_hash", lambda: "other")
+    monkeypatch.setattr("specsim.validation.running.store.source_hash", lambda: "other")
     log = []
     validate([coins.claim()], effort="quick", witnesses=coins.witnesses(log=log), resume_dir=tmp_path)
     assert log
@@ -358,12 +358,12 @@ def test_stop_at_failure(coins):
 @pytest.fixture
 def stored(coins, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "specsim.validation.runner.run_regression",
+        "specsim.validation.running.runner.run_regression",
         lambda claim, check, witnesses, update: run_regression(
             claim, check, witnesses, update=update, folder=tmp_path
         ),
     )
-    from specsim.validation.regression import run_regression
+    from specsim.validation.running.regression import run_regression
 
     return tmp_path
 

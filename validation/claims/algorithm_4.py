@@ -22,8 +22,8 @@ from specsim.validation.claims_model import (
     decided,
     equal,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import four_tokens, four_tokens_rounded, paper_pairs, tiny_pairs
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 #: Bias and expected rejections with two drafts on the four-token fixture, by slip and horizon.

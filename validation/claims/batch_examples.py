@@ -9,7 +9,7 @@ from typing import Any
 
 from specsim import Batch, ModelPair
 from specsim.algorithms import Algorithm
-from specsim.theory.rational_pair import RationalPair
+from specsim.theory.arithmetic.rational_pair import RationalPair
 from specsim.validation.builders import per_step_check
 from specsim.validation.claims_model import (
     Claim,
@@ -20,8 +20,8 @@ from specsim.validation.claims_model import (
     decided,
     equal,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import row_pair
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 

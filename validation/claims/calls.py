@@ -16,8 +16,8 @@ from specsim.validation.claims_model import (
     counterexample,
     equal,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import large_pairs, paper_pairs, thirds, tiny_pairs
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 ALGORITHMS = (Speculative(), Batch(drafts=2), Batch(drafts=3), OverAcceptance(epsilon=0.125))

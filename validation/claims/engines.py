@@ -8,8 +8,8 @@ from specsim import Batch, BatchAsPrinted, ModelPair, OverAcceptance, Speculativ
 from specsim.algorithms import Algorithm
 from specsim.validation.builders import agreement_check
 from specsim.validation.claims_model import Claim, StatisticalCheck, Verdict
-from specsim.validation.effort import Effort
 from specsim.validation.instances import large_pairs, paper_pairs, small_trees
+from specsim.validation.running.effort import Effort
 
 #: Each meets every pair in turn; together they reach every table and every kernel of the fast engines.
 ALGORITHMS: tuple[Algorithm, ...] = (

@@ -16,8 +16,8 @@ from specsim.validation.claims_model import (
     counterexample,
     decided,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import paper_pairs
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 #: (horizon, drafts): corrected E[rejections], shifted sum, reading of the figure, precision of the reading.

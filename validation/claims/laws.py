@@ -26,8 +26,8 @@ from specsim.validation.claims_model import (
     Verdict,
     equal,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import large_pairs, paper_pairs, small_trees, tiny_pairs
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 #: Laws that theory computes and enumeration yields too.

@@ -10,8 +10,8 @@ from specsim.algorithms import Algorithm
 from specsim.validation.assertions import Assertion, MeanTest, SimulationRequest
 from specsim.validation.builders import assert_quantity
 from specsim.validation.claims_model import StatisticalCheck
-from specsim.validation.effort import Effort
 from specsim.validation.quantities import target_marginals
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 Cases = Callable[[Effort], Iterable[tuple[ModelPair, Algorithm]]]

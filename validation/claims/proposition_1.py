@@ -20,8 +20,8 @@ from specsim.validation.claims_model import (
     decided,
     equal,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import late_difference, paper_pairs, row_pair, tiny_pairs
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from specsim import ModelPair, OverAcceptance, Speculative, random_prefix_pair
 from specsim.algorithms import Algorithm
-from specsim.theory.rational_pair import RationalPair
+from specsim.theory.arithmetic.rational_pair import RationalPair
 from specsim.validation.builders import law_check, mean_check
 from specsim.validation.claims.descriptors import biased_member, rows
 from specsim.validation.claims_model import Claim, Comparison, ExactCheck, Verdict, decided, equal
-from specsim.validation.effort import Effort
 from specsim.validation.instances import paper_pairs, thirds
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 ZERO = Fraction(0)

@@ -25,7 +25,6 @@ from specsim.validation.claims_model import (
     decided,
     equal,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import (
     constant_distance_pair,
     large_pairs,
@@ -33,6 +32,7 @@ from specsim.validation.instances import (
     small_trees,
     tiny_pairs,
 )
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 #: Draft lengths at which plain speculative decoding without bonus tokens is compared.

@@ -11,7 +11,7 @@ import numpy as np
 
 from specsim import BlockVerification, ModelPair, RejectionBased, Speculative, random_pair
 from specsim.algorithms import Algorithm
-from specsim.row_families import Family
+from specsim.pairs.row_families import Family
 from specsim.validation.assertions import Assertion
 from specsim.validation.builders import assert_quantity, mean_check
 from specsim.validation.claims import descriptors
@@ -26,8 +26,8 @@ from specsim.validation.claims_model import (
     decided,
     equal,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import dyadic_fixture, paper_pairs, thirds, tiny_pairs
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 

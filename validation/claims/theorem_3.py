@@ -21,8 +21,8 @@ from specsim.validation.claims_model import (
     decided,
     equal,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import large_pairs, paper_pairs, small_trees, thirds, tiny_pairs
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 #: Exact values on independent tokens with draft (2/3, 1/3), target (1/3, 2/3): rejections and calls.

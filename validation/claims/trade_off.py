@@ -11,7 +11,7 @@ import numpy as np
 
 from specsim import ModelPair, OverAcceptance, RejectionBased
 from specsim.algorithms import Algorithm
-from specsim.theory.rational_pair import RationalPair
+from specsim.theory.arithmetic.rational_pair import RationalPair
 from specsim.validation.builders import law_check, mean_check
 from specsim.validation.claims_model import (
     Claim,
@@ -22,8 +22,8 @@ from specsim.validation.claims_model import (
     decided,
     equal,
 )
-from specsim.validation.effort import Effort
 from specsim.validation.instances import FOUR_TOKENS, four_tokens_rounded, row_pair
+from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
 Row = list[Fraction]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
-from specsim.streams import Stream
+from specsim.support.streams import Stream
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

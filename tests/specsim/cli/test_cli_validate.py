@@ -78,9 +78,9 @@ def coins(monkeypatch):
     )
     monkeypatch.setattr("specsim.validation.registry.all_claims", lambda: CLAIMS)
     # None of them is known to another process.
-    monkeypatch.setattr("specsim.validation.runner.all_claims", lambda: ())
-    monkeypatch.setattr("specsim.validation.runner.as_built", lambda: built)
-    monkeypatch.setattr("specsim.validation.kill_matrix.as_built", lambda: built)
+    monkeypatch.setattr("specsim.validation.running.runner.all_claims", lambda: ())
+    monkeypatch.setattr("specsim.validation.running.runner.as_built", lambda: built)
+    monkeypatch.setattr("specsim.validation.running.kill_matrix.as_built", lambda: built)
     monkeypatch.setattr("specsim.validation.mutants.all_mutants", lambda: mutants)
 
 
@@ -171,7 +171,7 @@ def test_surviving_mutant_fails_the_command(monkeypatch):
 def test_undecided_is_3(monkeypatch):
     import dataclasses
 
-    from specsim.validation import effort
+    from specsim.validation.running import effort
 
     tiny = dataclasses.replace(effort.QUICK, max_runs=100)
     monkeypatch.setitem(effort.EFFORTS, "quick", tiny)
@@ -212,7 +212,7 @@ def test_outputs_are_checked_before_any_work(option, tmp_path, monkeypatch):
     def never(*arguments, **options):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("specsim.validation.runner.validate", never)
+    monkeypatch.setattr("specsim.validation.running.runner.validate", never)
     assert "it is a folder" in refused(option, str(tmp_path))
     (tmp_path / "file").write_text("")
     line = refused(option, str(tmp_path / "file" / "report"))

@@ -19,10 +19,10 @@ from specsim import (
     random_pair,
     simulate,
 )
-from specsim.engines import alias
-from specsim.engines.alias_tables import Layout
-from specsim.engines.kernels.alias_words import fill_block
-from specsim.engines.plans import prepare
+from specsim.engines.alias import engine as alias
+from specsim.engines.alias.tables import Layout
+from specsim.engines.compiled.words import fill_block
+from specsim.engines.lockstep.plans import prepare
 from specsim.errors import TooLargeError, UnsupportedError
 from specsim.theory import enumerate_outcomes
 
@@ -138,7 +138,7 @@ MUTANTS = {
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutants__are_seen(mutant, pairs, violations, monkeypatch):
-    from specsim.engines import alias_tables
+    from specsim.engines.alias import tables as alias_tables
 
     name, change = MUTANTS[mutant]
     monkeypatch.setattr(alias, "_kept", None)
@@ -277,7 +277,7 @@ def test_words__are_those_of_the_stated_counters(compiled):
 
 def test_runs__follow_their_words_through_the_tables():
     """A run recomputed by hand: prompt from word 0, position n from word n % 4 of block n // 4."""
-    from specsim.engines.alias_tables import build_tables, column_bits, pack
+    from specsim.engines.alias.tables import build_tables, column_bits, pack
 
     pair = random_pair(contexts=7, horizon=9, seed=8)
     layout = Layout.of(pair, prepare(Speculative(), pair, 9))
@@ -315,7 +315,7 @@ def test_tables__that_do_not_fit_are_refused_before_they_are_built(pair, monkeyp
         raise AssertionError("tables were built")
 
     monkeypatch.setattr(alias, "build_tables", never)
-    monkeypatch.setattr("specsim.engines.memory.available_bytes", lambda: 10**6)
+    monkeypatch.setattr("specsim.engines.running.memory.available_bytes", lambda: 10**6)
     with pytest.raises(TooLargeError, match=r"alias tables of \d+ steps .* would take \d+ bytes"):
         fast(random_pair(contexts=600, horizon=2, seed=1), Speculative())
 

@@ -18,7 +18,8 @@ from specsim import (
     random_pair,
     simulate,
 )
-from specsim.engines import alias, cpu
+from specsim.engines.alias import engine as alias
+from specsim.engines.compiled import cpu
 from specsim.errors import UnsupportedError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -88,9 +89,9 @@ def test_permute__compares_every_bit_of_the_threshold(compiled, rooted):
     """Words just below, at and just above thresholds whose bytes are extreme, against the gathering step."""
     import numba
 
-    from specsim.engines.alias_tables import Layout, byte_planes
-    from specsim.engines.kernels import permute
-    from specsim.engines.kernels.alias_rejections import step_plain
+    from specsim.engines.alias.kernels import permute
+    from specsim.engines.alias.kernels.rejections import step_plain
+    from specsim.engines.alias.tables import Layout, byte_planes
 
     emit = permute.step_rooted if rooted else permute.step_plain
 

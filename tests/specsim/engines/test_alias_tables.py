@@ -18,9 +18,9 @@ from specsim import (
     paper_pair,
     random_pair,
 )
-from specsim.engines.alias_tables import Layout, build_tables, collapse, column_bits, pack, unpack
-from specsim.engines.kernels.alias_rejections import step_plain
-from specsim.engines.plans import prepare
+from specsim.engines.alias.kernels.rejections import step_plain
+from specsim.engines.alias.tables import Layout, build_tables, collapse, column_bits, pack, unpack
+from specsim.engines.lockstep.plans import prepare
 
 UNIT = 2**32
 

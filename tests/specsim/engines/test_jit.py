@@ -7,8 +7,10 @@ import numba
 import numpy as np
 import pytest
 
-from specsim.engines import jit, kernel_cache, native
-from specsim.engines.kernels import alias_build, alias_words, sizes
+from specsim.engines.alias.kernels import build as alias_build
+from specsim.engines.compiled import cache as kernel_cache
+from specsim.engines.compiled import jit, native, sizes
+from specsim.engines.compiled import words as alias_words
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -16,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[3]
 BUILD = """
 import sys
 import numpy as np
-from specsim.engines.native import kernel
+from specsim.engines.compiled.native import kernel
 draft, accepted, residual = np.array([[[3, 1]], [[1, 1]], [[0, 2]]], np.uint64) << np.uint64(30)
 rows = [np.zeros((1, size), np.uint32) for size in (5, 16, 2, 3, 16)]
 shifts = np.zeros(1, np.uint32)
-kernel("guides", "build_rows")(draft, accepted, residual, True, 1, 4, *rows, shifts, np.zeros(4, np.uint64))
-print("numba" in sys.modules, *np.concatenate([*rows, shifts[None]], axis=1)[0])
+kernel("compiled.guides", "build_rows")(draft, accepted, residual, True, 1, 4, *rows, shifts, np.zeros(4,
+np.uint64)) print("numba" in sys.modules, *np.concatenate([*rows, shifts[None]], axis=1)[0])
 """
 
 
@@ -72,8 +74,8 @@ del numba.core.codegen.JITCodeLibrary
 """
 #: Found out when the helpers are already there.
 LATE = """
-import specsim.engines.jit
-del specsim.engines.jit._entry
+import specsim.engines.compiled.jit
+del specsim.engines.compiled.jit._entry
 """
 
 
@@ -129,10 +131,10 @@ def jit_features():
 
 def test_kernels__import_nothing_that_the_digest_does_not_cover():
     covered = (
-        "specsim.engines.jit",
-        "specsim.engines.philox",
-        "specsim.engines.kernels",
-        "specsim.engines.cpu",
+        "specsim.engines.compiled.jit",
+        "specsim.engines.compiled.philox",
+        "specsim.engines.lockstep.kernels",
+        "specsim.engines.compiled.cpu",
     )
     for path in kernel_cache.sources():
         if path.name in ("jit.py", "cpu.py"):

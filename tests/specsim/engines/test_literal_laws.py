@@ -19,7 +19,8 @@ from specsim import (
     Speculative,
     simulate,
 )
-from specsim.engines import chain_tables, literal, plans, tables
+from specsim.engines.lockstep import chain_tables, plans, tables
+from specsim.engines.lockstep import engine as literal
 
 RUNS = 60_000
 NAMES = [

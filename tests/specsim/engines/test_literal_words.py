@@ -21,9 +21,11 @@ from specsim import (
     Speculative,
     simulate,
 )
-from specsim.engines import chain_tables, cpu, literal, plans
-from specsim.engines import philox as words_of_counters
-from specsim.engines.kernels import chain_lists, chain_permute, chain_steps, compaction, sizes
+from specsim.engines.compiled import compaction, cpu, sizes
+from specsim.engines.compiled import philox as words_of_counters
+from specsim.engines.lockstep import chain_tables, plans
+from specsim.engines.lockstep import engine as literal
+from specsim.engines.lockstep.kernels import chain_lists, chain_permute, chain_steps
 
 ROOT = Path(__file__).resolve().parents[3]
 PATHS = literal.PATHS if cpu.permutes_words() else ("gather",)

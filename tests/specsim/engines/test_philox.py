@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from specsim.engines import philox as generator
-from specsim.engines.kernels.chain_steps import fill_words
+from specsim.engines.compiled import philox as generator
+from specsim.engines.lockstep.kernels.chain_steps import fill_words
 
 # Known answers of the Random123 distribution (kat_vectors, philox4x32-10).
 KNOWN = [

@@ -18,8 +18,9 @@ from specsim import (
     simulate,
 )
 from specsim.algorithms import Algorithm
-from specsim.engines import literal, memory, scheduling
-from specsim.engines.tallies import Shape
+from specsim.engines.lockstep import engine as literal
+from specsim.engines.running import memory, scheduling
+from specsim.engines.tallies.tally import Shape
 from specsim.errors import TooLargeError, UnsupportedError
 
 ALGORITHMS = [

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from specsim import BlockVerification, Speculative, paper_pair, simulate
-from specsim.engines import ahead, kernel_cache
+from specsim.engines.compiled import ahead
+from specsim.engines.compiled import cache as kernel_cache
 from specsim.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,15 +58,16 @@ def test_ahead__names_all_kernels_that_there_are(monkeypatch):
                 isinstance(made, ast.Call) and getattr(made.func, "id", "") == "kernel"
                 for made in node.decorator_list
             ):
-                found.add((path.stem, node.name))
+                module = path.relative_to(ROOT / "specsim" / "engines").with_suffix("").as_posix()
+                found.add((module.replace("/", "."), node.name))
     assert sorted(ahead.kernels()) == sorted(found)
     monkeypatch.setattr(ahead, "permutes_bytes", lambda: False)
-    assert found - set(ahead.kernels()) == {("permute", "advance_permuted")}
+    assert found - set(ahead.kernels()) == {("alias.kernels.permute", "advance_permuted")}
 
 
 AHEAD = """
-from specsim.engines import ahead
-ahead._EVERYWHERE = (("alias_build", "build"), ("guides", "build_rows"))
+from specsim.engines.compiled import ahead
+ahead._EVERYWHERE = (("alias.kernels.build", "build"), ("compiled.guides", "build_rows"))
 ahead.permutes_bytes = lambda: False
 lines = []
 first = ahead.compile_all(jobs=int(sys.argv[1]), report=lines.append)
@@ -82,7 +84,7 @@ def test_compile_all__compiles_what_is_missing(tmp_path, jobs):
         text=True,
         check=True,
     )
-    assert done.stdout == "2 0 compiled alias_build.build compiled guides.build_rows\n"
+    assert done.stdout == "2 0 compiled alias.kernels.build.build compiled compiled.guides.build_rows\n"
     assert len(list(tmp_path.glob("kernels/*/*.o"))) == 2
 
 

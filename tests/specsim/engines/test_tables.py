@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specsim.engines import tables
-from specsim.engines.kernels.sampling import below, draw, draw_residuals, passes
+from specsim.engines.compiled.sampling import below, draw, draw_residuals, passes
+from specsim.engines.lockstep import tables
 from specsim.pairs import round_to_units
 
 UNIT = 2**32

@@ -30,12 +30,13 @@ from specsim import (
     simulate,
 )
 from specsim.cli import main
-from specsim.engines import torch_literal, torch_positions
-from specsim.engines.literal import run_literal
-from specsim.engines.philox import philox
-from specsim.engines.tallies import Shape
-from specsim.engines.torch_literal import DEVICE_VARIABLE, run_torch
-from specsim.engines.torch_tables import StepTables
+from specsim.engines.compiled.philox import philox
+from specsim.engines.lockstep.engine import run_literal
+from specsim.engines.tallies.tally import Shape
+from specsim.engines.torch import engine as torch_literal
+from specsim.engines.torch import positions as torch_positions
+from specsim.engines.torch.engine import DEVICE_VARIABLE, run_torch
+from specsim.engines.torch.tables import StepTables
 from specsim.errors import TooLargeError, UnsupportedError
 
 if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
@@ -43,7 +44,7 @@ if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
 
 import torch
 
-from specsim.engines import torch_words
+from specsim.engines.torch import words as torch_words
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 RUNS = 700
@@ -228,7 +229,7 @@ def test_open_tests__are_continued(monkeypatch):
 def test_continuation__is_the_word_of_its_candidate(compiled, number, margin):
     """One token, and a threshold that the first word of one run hits, so that a second word decides."""
     pair = ModelPair.from_probabilities([[1.0]], [[1.0]], initial=[1], horizon=3)
-    plan = specsim.engines.plans.prepare(Batch(drafts=6), pair, 3)
+    plan = specsim.engines.lockstep.plans.prepare(Batch(drafts=6), pair, 3)
     engine = torch_positions.Positions(pair, plan, Shape.of(pair, 3, None), 9, torch.device("cpu"))
     state, run, position = engine.start(40, 5), 42, 2
 
@@ -257,7 +258,7 @@ def test_level__falls_again_when_nothing_needs_it(monkeypatch):
     algorithm = rejection_based(pair, 1, 7 * 10**18 - 37)
     engine = torch_positions.Positions(
         pair,
-        specsim.engines.plans.prepare(algorithm, pair, 4),
+        specsim.engines.lockstep.plans.prepare(algorithm, pair, 4),
         Shape.of(pair, 4, outcomes=None),
         3,
         torch.device("cpu"),
@@ -290,7 +291,7 @@ def test_empty_residual__is_noticed():
     pair = paper_pair(4)
     engine = torch_positions.Positions(
         pair,
-        specsim.engines.plans.prepare(OverAcceptance(epsilon=0.1), pair, 4),
+        specsim.engines.lockstep.plans.prepare(OverAcceptance(epsilon=0.1), pair, 4),
         Shape.of(pair, 4, outcomes=None),
         3,
         torch.device("cpu"),
@@ -386,7 +387,7 @@ def test_memory__is_refused_before_it_is_taken(monkeypatch):
     pair = LARGE_PAIRS["sparse"]()
     loaded = []
     monkeypatch.setattr(torch_positions.Positions, "load", lambda self, *steps: loaded.append(steps))
-    monkeypatch.setattr("specsim.engines.memory.available_bytes", lambda: 10**5)
+    monkeypatch.setattr("specsim.engines.running.memory.available_bytes", lambda: 10**5)
     with pytest.raises(TooLargeError, match=r"would take \d+ bytes and 100000 are available; use fewer"):
         simulate(pair, Speculative(), runs=10**6, seed=1, engine="torch")
     assert not loaded
@@ -395,7 +396,7 @@ def test_memory__is_refused_before_it_is_taken(monkeypatch):
 def test_memory_of_a_device__is_refused_before_it_is_taken(monkeypatch):
     """A device without free memory, as far as the question of memory goes."""
     pair = paper_pair(4)
-    plan = specsim.engines.plans.prepare(Speculative(), pair, 4)
+    plan = specsim.engines.lockstep.plans.prepare(Speculative(), pair, 4)
     engine = torch_positions.Positions(
         pair, plan, Shape.of(pair, 4, outcomes=None), 1, torch.device("cuda:0")
     )

@@ -3,7 +3,7 @@ import pytest
 import xarray
 
 from specsim import InputError, ModelPair, Speculative, merge, simulate
-from specsim.engines.variables import ATTRIBUTES, VARIABLES, check, markdown
+from specsim.engines.tallies.variables import ATTRIBUTES, VARIABLES, check, markdown
 
 
 @pytest.fixture

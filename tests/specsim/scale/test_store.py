@@ -191,10 +191,10 @@ def test_foreign_file__is_refused_but_others_are_ignored(pair, filled, whole, id
 
 
 def test_source_digest__sees_every_kernel(monkeypatch, tmp_path):
-    files = [path.name for path in (ROOT / "specsim" / "engines" / "kernels").glob("*.py")]
+    files = [path.name for path in (ROOT / "specsim" / "engines").glob("*/kernels/*.py")]
     assert len(files) > 3
     right = Path.read_bytes
-    for name in [*files, "plans.py", "algorithms.py"]:
+    for name in [*files, "plans.py", "descriptors.py"]:
         software.source_digest.cache_clear()
         before = software.source_digest()
         monkeypatch.setattr(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from specsim.errors import InputError
-from specsim.streams import Stream
+from specsim.support.streams import Stream
 from specsim.validation.conformance import filters
 from specsim.validation.conformance import instances as made
 from specsim.validation.conformance.calling import Caller

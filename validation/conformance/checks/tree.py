@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
-from specsim.streams import Stream
+from specsim.support.streams import Stream
 from specsim.validation.conformance import tree_instances as trees
 from specsim.validation.conformance.calling import Caller, ContractError
 from specsim.validation.conformance.checks.base import Check, Statistical, make_look

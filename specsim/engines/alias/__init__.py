@@ -1,0 +1,1 @@
+"""The alias engine: token and rejection drawn at once, from collapsed laws."""

@@ -1,0 +1,1 @@
+"""How kernels are compiled and kept, and the helpers that several kernels share."""

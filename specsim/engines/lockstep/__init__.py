@@ -1,0 +1,1 @@
+"""The lockstep engine: many runs at once, position by position, in packed words."""

@@ -1,0 +1,1 @@
+"""The population engine: counts of runs instead of runs."""

@@ -1,0 +1,1 @@
+"""Threads, stages and memory of a simulation."""

@@ -1,0 +1,1 @@
+"""Counts over runs: how they are kept, named and merged."""

@@ -1,0 +1,1 @@
+"""The lockstep engine through torch, bit for bit."""

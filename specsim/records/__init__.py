@@ -1,0 +1,1 @@
+"""Records of real decoding: traces and the acceptance logs of inference servers."""

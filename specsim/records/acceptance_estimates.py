@@ -1,0 +1,251 @@
+"""What accepted lengths of rounds tell: their law, acceptance by position, block efficiency."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from specsim.errors import InputError
+from specsim.support.intervals import FEWEST_CLUSTERS, Estimate, check_confidence, clopper_pearson, ratio_over
+from specsim.support.labelled import Variable, label, registry
+
+if TYPE_CHECKING:
+    import xarray
+
+Ints = NDArray[np.int64]
+
+#: The variables of `acceptance_estimates`.
+VARIABLES = registry(
+    (
+        Variable(
+            name="accepted_length_count",
+            dims=("accepted",),
+            dtype="int64",
+            meaning="Rounds with so many accepted drafted tokens.",
+        ),
+        Variable(
+            name="accepted_length_law",
+            dims=("accepted",),
+            meaning="Share of the rounds with so many accepted drafted tokens.",
+        ),
+        Variable(
+            name="accepted_length_interval",
+            dims=("accepted", "bound"),
+            meaning="Confidence interval of that share.",
+        ),
+        Variable(
+            name="tested_count",
+            dims=("draft_position",),
+            dtype="int64",
+            meaning="Rounds that tested the drafted token at this place, having accepted all before it.",
+        ),
+        Variable(
+            name="acceptance",
+            dims=("draft_position",),
+            meaning="Share of the tested tokens at this place that were accepted.",
+        ),
+        Variable(
+            name="acceptance_interval",
+            dims=("draft_position", "bound"),
+            meaning="Confidence interval of that share.",
+        ),
+        Variable(name="mean_accepted", dims=(), meaning="Accepted drafted tokens per round."),
+        Variable(name="mean_accepted_interval", dims=("bound",), meaning="Its confidence interval."),
+        Variable(name="block_efficiency", dims=(), meaning="Emitted tokens per target call."),
+        Variable(name="block_efficiency_interval", dims=("bound",), meaning="Its confidence interval."),
+        Variable(name="rejection_rate", dims=(), meaning="Rejected tokens per tested token."),
+        Variable(name="rejection_rate_interval", dims=("bound",), meaning="Its confidence interval."),
+    )
+)
+
+
+def acceptance_estimates(
+    accepted: ArrayLike,
+    drafted: ArrayLike,
+    *,
+    request: ArrayLike | None = None,
+    count: ArrayLike | None = None,
+    bonus: bool = True,
+    level: float = 0.95,
+    attributes: dict[str, Any] | None = None,
+) -> xarray.Dataset:
+    """Estimate the accepted-length law, acceptance by position and block efficiency from rounds.
+
+    With at least 8 requests, intervals treat the requests as independent and allow for any dependence
+    between the rounds of one request (linearised ratios, Student's quantile; approximate). With fewer, or
+    none named, they treat the rounds as independent: exact (Clopper-Pearson) for shares, Student's for
+    means. The attribute ``intervals`` says which. Every interval has the level by itself.
+
+    Parameters
+    ----------
+    accepted
+        Accepted drafted tokens of each round, shape ``(rounds,)``.
+    drafted
+        Drafted tokens of each round, or one number for all.
+    request
+        Which request each round belongs to: whole numbers from 0. Defaults to None (unknown).
+    count
+        How many such rounds each entry stands for. Defaults to None (one).
+    bonus
+        Whether a round whose whole draft is accepted emits one more token.
+    level
+        Confidence of each interval.
+    attributes
+        More attributes of the result.
+
+    Returns
+    -------
+    xarray.Dataset
+        Described by `specsim.records.acceptance_estimates.VARIABLES`.
+
+    Raises
+    ------
+    InputError
+        No round, or a round that accepts more than it drafts.
+    """
+    check_confidence(level)
+    lengths = np.asarray(accepted, dtype=np.int64)
+    drafts = np.broadcast_to(np.asarray(drafted, dtype=np.int64), lengths.shape)
+    weights = (
+        np.ones(lengths.shape, dtype=np.int64)
+        if count is None
+        else np.broadcast_to(np.asarray(count, dtype=np.int64), lengths.shape)
+    )
+    if lengths.size == 0 or int(weights.sum()) == 0:
+        raise InputError("accepted is empty; give at least one round")
+    wrong = np.flatnonzero((lengths < 0) | (lengths > drafts) | (weights < 0))
+    if len(wrong):
+        at = int(wrong[0])
+        raise InputError(
+            f"round {at + 1} accepts {lengths[at]} of {drafts[at]} drafted tokens; "
+            "give counts from 0 to drafted"
+        )
+    groups = _groups(lengths, request)
+    clusters = int(groups.max()) + 1
+    clustered = request is not None and clusters >= FEWEST_CLUSTERS
+    sums = _Sums(lengths, drafts, weights, groups, clusters, bonus)
+    longest = int(drafts.max())
+    values: dict[str, Any] = {
+        "accepted_length_count": sums.lengths.sum(axis=0),
+        "tested_count": sums.tested.sum(axis=0),
+    }
+    rounds = sums.rounds
+    _put(values, "accepted_length_law", "accepted_length_interval", sums.lengths, rounds, clustered, level)
+    _put(values, "acceptance", "acceptance_interval", sums.passed, sums.tested, clustered, level)
+    _put(
+        values, "rejection_rate", "rejection_rate_interval", sums.rejected, sums.all_tested, clustered, level
+    )
+    for name, total in (("mean_accepted", sums.accepted), ("block_efficiency", sums.emitted)):
+        estimate = (
+            ratio_over(total, rounds, level)
+            if clustered
+            else _by_rounds(name, lengths, drafts, weights, bonus, level)
+        )
+        values[name] = estimate.value
+        values[f"{name}_interval"] = [estimate.low, estimate.high]
+    method = (
+        f"{clusters} requests independent, rounds within one not; approximate"
+        if clustered
+        else "rounds independent; exact for shares, approximate for means"
+    )
+    return label(
+        VARIABLES,
+        values,
+        coordinates={
+            "accepted": np.arange(longest + 1),
+            "draft_position": np.arange(1, longest + 1),
+            "bound": ["low", "high"],
+        },
+        attributes={
+            "rounds": int(weights.sum()),
+            "requests": clusters if request is not None else 0,
+            "level": float(level),
+            "bonus": int(bonus),
+            "intervals": method,
+            **(attributes or {}),
+        },
+    )
+
+
+class _Sums:
+    """Sums over the rounds of each cluster."""
+
+    def __init__(
+        self, lengths: Ints, drafts: Ints, weights: Ints, groups: Ints, clusters: int, bonus: bool
+    ) -> None:
+        longest = int(drafts.max())
+        self.lengths = np.zeros((clusters, longest + 1), dtype=np.int64)
+        np.add.at(self.lengths, (groups, lengths), weights)
+        places = np.arange(1, longest + 1)
+        tested = (lengths[:, None] >= places - 1) & (drafts[:, None] >= places)
+        passed = lengths[:, None] >= places
+        self.tested = np.zeros((clusters, longest), dtype=np.int64)
+        self.passed = np.zeros((clusters, longest), dtype=np.int64)
+        np.add.at(self.tested, groups, tested * weights[:, None])
+        np.add.at(self.passed, groups, passed * weights[:, None])
+        self.rounds = self._total(groups, weights, clusters)
+        self.accepted = self._total(groups, weights * lengths, clusters)
+        self.emitted = self._total(groups, weights * _emitted(lengths, drafts, bonus), clusters)
+        self.rejected = self._total(groups, weights * (lengths < drafts), clusters)
+        self.all_tested = self.tested.sum(axis=1)
+
+    @staticmethod
+    def _total(groups: Ints, values: Ints, clusters: int) -> Ints:
+        out = np.zeros(clusters, dtype=np.int64)
+        np.add.at(out, groups, values)
+        return out
+
+
+def _emitted(lengths: Ints, drafts: Ints, bonus: bool) -> Ints:
+    return lengths + (np.ones_like(lengths) if bonus else (lengths < drafts).astype(np.int64))
+
+
+def _groups(lengths: Ints, request: ArrayLike | None) -> Ints:
+    if request is None:
+        return np.zeros(lengths.shape, dtype=np.int64)
+    groups = np.asarray(request)
+    if groups.shape != lengths.shape:
+        raise InputError(f"request has shape {groups.shape}; give one for each of the {len(lengths)} rounds")
+    return np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _put(
+    values: dict[str, Any], name: str, interval: str, hits: Ints, trials: Ints, clustered: bool, level: float
+) -> None:
+    """Add shares of hits among trials, given for each cluster, and their intervals."""
+    total = hits.sum(axis=0)
+    of = np.broadcast_to(trials.sum(axis=0), total.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values[name] = np.where(of > 0, total / np.maximum(of, 1), np.nan)
+    if not clustered:
+        values[interval] = np.stack(clopper_pearson(total, of, level), axis=-1)
+        return
+    columns = hits.reshape(len(hits), -1)
+    below = np.broadcast_to(trials.reshape(len(hits), -1), columns.shape)
+    bounds = []
+    for column, base in zip(columns.T, below.T, strict=True):
+        estimate = ratio_over(column, base, level)
+        low, high = max(0.0, estimate.low), min(1.0, estimate.high)
+        if estimate.standard_error == 0 or not np.isfinite(estimate.low):
+            # Nothing varies between the requests: only the exact interval is left to say something.
+            exact = clopper_pearson(column.sum(), base.sum(), level)
+            low, high = float(exact[0]), float(exact[1])
+        bounds.append((low, high))
+    values[interval] = np.array(bounds).reshape(*total.shape, 2)
+
+
+def _by_rounds(name: str, lengths: Ints, drafts: Ints, weights: Ints, bonus: bool, level: float) -> Estimate:
+    """Estimate a mean over rounds taken as independent; each entry stands for several equal rounds."""
+    from scipy.special import stdtrit
+
+    value = lengths if name == "mean_accepted" else _emitted(lengths, drafts, bonus)
+    rounds = int(weights.sum())
+    mean = float((weights * value).sum()) / rounds
+    if rounds < 2:
+        return Estimate(value=mean, standard_error=np.nan, low=np.nan, high=np.nan)
+    variance = float((weights * (value - mean) ** 2).sum()) / (rounds - 1)
+    error = float(np.sqrt(variance / rounds))
+    width = float(stdtrit(rounds - 1, 0.5 + level / 2)) * error
+    return Estimate(value=mean, standard_error=error, low=mean - width, high=mean + width)

@@ -1,0 +1,1 @@
+"""Files, signals, random streams and small helpers that every part uses."""

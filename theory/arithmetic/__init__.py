@@ -1,0 +1,1 @@
+"""Exact numbers: rational pairs, rows and integer chains."""

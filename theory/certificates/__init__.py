@@ -1,0 +1,1 @@
+"""Certificates of optimality and their independent checker."""

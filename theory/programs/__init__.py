@@ -1,0 +1,1 @@
+"""The published programs, in rationals, and their enumeration by brute force."""

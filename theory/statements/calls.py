@@ -1,0 +1,129 @@
+"""Target calls against rejections, and the conventions for acceleration.
+
+2411.00841 identifies the number of target calls with the number of rejections. Exactly, for drafts that
+reach the horizon, calls = rejections + 1{the last token was not rejected}.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from specsim.algorithms import Algorithm
+from specsim.errors import InputError
+from specsim.theory.arithmetic.pair_tables import Pair, tables_of
+from specsim.theory.laws.functions import block_efficiency, expected_rejections, rejections_by_step
+
+Number = int | float | Fraction
+
+
+def calls_from_rejections(
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+) -> Any:
+    """Return E[N_rej] + 1 - Pr(R_horizon = 1), which equals E[calls] for drafts that reach the horizon.
+
+    Parameters
+    ----------
+    pair, algorithm
+        What decodes; any descriptor whose rounds end only by a rejection or at the horizon.
+    horizon
+        Tokens to emit. Defaults to None, the pair's own.
+    exact
+        Whether to return a Fraction. Defaults to False.
+
+    Raises
+    ------
+    InputError
+        The rounds of `algorithm` can end otherwise (a finite draft length, or no draft at all).
+
+    Notes
+    -----
+    Corrects the identification of calls and rejections in section 2 of 2411.00841. `expected_target_calls`
+    counts rounds and does not use this identity.
+    """
+    horizon = tables_of(pair).check_horizon(horizon)
+    if not hasattr(algorithm, "draft_length") and algorithm.keyword != "batch-as-printed":
+        raise InputError(f"algorithm is {algorithm.label}, which has no rejections to count calls from")
+    length = getattr(algorithm, "draft_length", None)
+    if length is not None and length < horizon:
+        raise InputError(
+            f"draft_length is {length}, below the horizon {horizon}: rounds also end without rejection; "
+            "use expected_target_calls"
+        )
+    steps = rejections_by_step(pair, algorithm, horizon=horizon, exact=exact)
+    return sum(steps.tolist()) + 1 - steps.tolist()[-1]
+
+
+def acceleration(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False) -> Any:
+    """Return horizon / E[N_rej], the acceleration in the paper's convention; ``math.inf`` without rejections.
+
+    Parameters
+    ----------
+    pair, algorithm, horizon, exact
+        As in `calls_from_rejections`, any descriptor.
+
+    Notes
+    -----
+    2411.00841, section 2. `acceleration_per_call` divides by what is really spent.
+    """
+    horizon = tables_of(pair).check_horizon(horizon)
+    rejections = expected_rejections(pair, algorithm, horizon=horizon, exact=exact)
+    return horizon / rejections if rejections else math.inf
+
+
+def acceleration_per_call(
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+) -> Any:
+    """Return horizon / E[calls], the acceleration when each target call costs one unit and drafts are free.
+
+    Parameters
+    ----------
+    pair, algorithm, horizon, exact
+        As in `calls_from_rejections`, any descriptor.
+    """
+    return block_efficiency(pair, algorithm, horizon=horizon, exact=exact)
+
+
+def constant_rate_calls(rejection_rate: Number, horizon: int) -> Any:
+    """Return E[calls] = horizon b + 1 - b when every E[TV_n] equals b (2411.00841, Remark 2, finite horizon).
+
+    Parameters
+    ----------
+    rejection_rate
+        b, a probability.
+    horizon
+        Tokens to emit, at least 1.
+
+    Raises
+    ------
+    InputError
+        A rate outside [0, 1] or a horizon below 1.
+    """
+    if not 0 <= rejection_rate <= 1:
+        raise InputError(f"rejection_rate is {rejection_rate}; give a probability from 0 to 1")
+    if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
+        raise InputError(f"horizon is {horizon!r}; give a whole number of tokens, at least 1")
+    return horizon * rejection_rate + 1 - rejection_rate
+
+
+def constant_rate_tokens_per_call(rejection_rate: Number, horizon: int | float) -> Any:
+    """Return horizon / E[calls] for a constant rejection rate; its limit for long horizons is 1 / b.
+
+    Parameters
+    ----------
+    rejection_rate
+        b, a probability.
+    horizon
+        Tokens to emit, at least 1, or ``math.inf`` for the limit 1 / b of Remark 2 (2211.17192's rate for
+        unlimited draft length); ``math.inf`` is returned when b is 0.
+
+    Raises
+    ------
+    InputError
+        As in `constant_rate_calls`.
+    """
+    if horizon == math.inf:
+        constant_rate_calls(rejection_rate, 1)
+        return 1 / rejection_rate if rejection_rate else math.inf
+    return horizon / constant_rate_calls(rejection_rate, int(horizon))

@@ -1,0 +1,154 @@
+"""Proposition 1 of 2411.00841: the batch algorithm with ever more drafts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import TooLargeError
+from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
+from specsim.theory.laws.target import emit, initial_law, rows_of, target_context_laws
+from specsim.theory.statements.theorem_1 import theorem_1_rejections_by_step, total_variation
+
+Array = NDArray[Any]
+
+_MAX_PREFIXES = 2**18
+
+
+def support_condition(pair: Pair | PairTables, *, horizon: int | None = None) -> bool:
+    """Tell whether the target's support lies in the draft's, in every context the target reaches.
+
+    The condition under which items (2) and (3) of Proposition 1 hold as printed.
+
+    Parameters
+    ----------
+    pair
+        The draft and the target.
+    horizon
+        Tokens to emit. Defaults to None, the pair's own.
+    """
+    pair = tables_of(pair)
+    horizon = pair.check_horizon(horizon)
+    reached = pair.initial > 0
+    for step in range(horizon):
+        target, draft = rows_of(pair, step, False)
+        if ((target[reached] > 0) & (draft[reached] == 0)).any():
+            return False
+        following = np.zeros_like(reached)
+        following[pair.next_context[reached][target[reached] > 0]] = True
+        reached = following
+    return True
+
+
+def limit_is_positive(pair: Pair | PairTables, *, horizon: int | None = None) -> bool:
+    """Tell whether the limit of E[N_rej] for M -> infinity is positive.
+
+    Item (4) of Proposition 1 claims it always is; that fails for horizon 1, and whenever the rows agree from
+    the second step on. It is positive exactly when something is rejected after an accepted token, or when a
+    root finds target mass outside the draft's support.
+
+    Parameters
+    ----------
+    pair, horizon
+        As in `support_condition`.
+    """
+    return bool(batch_limit_rejections(pair, horizon=horizon, exact=True) > 0)
+
+
+def batch_limit_rejection_masses(
+    pair: Pair | PairTables, *, support_term: bool = True, horizon: int | None = None, exact: bool = False
+) -> list[Array]:
+    """Return f^inf(x_{1:n}), the limit of equation (22), over all prefixes.
+
+    ``f^inf(x_{1:n}) = (T_n - D_n)_+(x_n) [T(x_{1:n-1}) - f^inf(x_{1:n-1})]
+    + T_n(x_n) 1{D_n(x_n) = 0} f^inf(x_{1:n-1})``
+
+    Parameters
+    ----------
+    pair
+        A small pair; the prompt is averaged over its initial law.
+    support_term
+        Whether the last term is added. The paper prints none, which is right only under
+        `support_condition`. Defaults to True.
+    horizon
+        Tokens to emit. Defaults to None, the pair's own.
+    exact
+        Whether to return Fractions. Defaults to False.
+
+    Returns
+    -------
+    list of ndarray
+        Entry n-1 has shape ``(tokens ** n,)``.
+
+    Raises
+    ------
+    TooLargeError
+        There are too many prefixes; use `batch_limit_rejections`.
+
+    Notes
+    -----
+    2411.00841, Proposition 1 (2), with f(empty) = 1.
+    """
+    pair = tables_of(pair)
+    horizon = pair.check_horizon(horizon)
+    initial = initial_law(pair, exact)
+    prompts = np.flatnonzero(initial)
+    if len(prompts) * pair.tokens**horizon > _MAX_PREFIXES:
+        raise TooLargeError(
+            f"horizon is {horizon} with {pair.tokens} tokens: {pair.tokens}**{horizon} prefixes for each of "
+            f"{len(prompts)} prompts (at most {_MAX_PREFIXES} in all); use batch_limit_rejections"
+        )
+    contexts = prompts[:, None]
+    law = initial[prompts][:, None]
+    masses = law
+    result = []
+    for step in range(horizon):
+        target, plain, outside = _limit_rows(pair, step, exact, support_term)
+        masses = plain[contexts] * (law - masses)[:, :, None] + outside[contexts] * masses[:, :, None]
+        law = law[:, :, None] * target[contexts]
+        size = masses.shape[1] * masses.shape[2]
+        masses, law = masses.reshape(-1, size), law.reshape(-1, size)
+        contexts = pair.next_context[contexts].reshape(-1, size)
+        result.append(masses.sum(axis=0))
+    return result
+
+
+def batch_limit_rejections(
+    pair: Pair | PairTables, *, support_term: bool = True, horizon: int | None = None, exact: bool = False
+) -> Any:
+    """Return the limit of E[N_rej] of the batch algorithm for M -> infinity.
+
+    ``sum_n (E_target[TV_n] - E_{f^inf}[TV_n - T_n(D_n = 0)])``; without `support_term` the last term is left
+    out as in Proposition 1 (3), which is right only under `support_condition`.
+
+    Parameters
+    ----------
+    pair, support_term, horizon, exact
+        As in `batch_limit_rejection_masses`, of any size.
+
+    Returns
+    -------
+    float or Fraction
+
+    Notes
+    -----
+    2411.00841, Proposition 1 (3).
+    """
+    pair = tables_of(pair)
+    horizon = pair.check_horizon(horizon)
+    total: Any = sum(theorem_1_rejections_by_step(pair, horizon=horizon, exact=exact).tolist())
+    rejected = initial_law(pair, exact)
+    for step, law in enumerate(target_context_laws(pair, horizon, exact)):
+        target, plain, outside = _limit_rows(pair, step, exact, support_term)
+        total -= rejected @ (total_variation(target, rows_of(pair, step, exact)[1]) - outside.sum(axis=1))
+        rejected = emit(pair, law - rejected, plain) + emit(pair, rejected, outside)
+    return total if exact else float(total)
+
+
+def _limit_rows(pair: PairTables, step: int, exact: bool, support_term: bool) -> tuple[Array, Array, Array]:
+    target, draft = rows_of(pair, step, exact)
+    plain = np.maximum(target - draft, target.flat[0] * 0)
+    outside = np.where(draft == 0, target, 0 * target) if support_term else 0 * target
+    return target, plain, outside

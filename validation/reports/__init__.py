@@ -1,0 +1,1 @@
+"""Reports of a validation: table, JSON, JUnit and HTML."""
