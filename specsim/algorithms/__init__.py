@@ -11,7 +11,10 @@ from specsim.algorithms.descriptors import (
     Residual,
     Slip,
     Speculative,
+    Verification,
 )
+from specsim.algorithms.rule import Parameter, Rule, catalogue, get_rule
+from specsim.algorithms.structures import Structure, chain, levels, paths, tree
 
 __all__ = [
     "Algorithm",
@@ -20,8 +23,18 @@ __all__ = [
     "BatchAsPrinted",
     "BlockVerification",
     "OverAcceptance",
+    "Parameter",
     "RejectionBased",
     "Residual",
+    "Rule",
     "Slip",
     "Speculative",
+    "Structure",
+    "Verification",
+    "catalogue",
+    "chain",
+    "get_rule",
+    "levels",
+    "paths",
+    "tree",
 ]

@@ -1,18 +1,22 @@
 """Descriptors of decoding algorithms: what decodes, without any behaviour.
 
-Theory and engines each register what they know of a descriptor with `functools.singledispatch`.
+A descriptor states a verification rule (see `specsim.algorithms.rule`), the draft structure of a round and
+the rule's parameters; theory, engines and models read these facts and never ask for a type or a name.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from specsim.algorithms.rule import REQUIRED, Drawing, Rule, get_rule
+from specsim.algorithms.structures import Structure, chain, levels, paths
 from specsim.errors import InputError
 
 #: How a rejected token is replaced by `OverAcceptance`.
@@ -29,27 +33,116 @@ class Algorithm:
 
     keyword: ClassVar[str] = ""
 
+    if TYPE_CHECKING:
+
+        @property
+        def rule(self) -> Rule:
+            """The verification rule."""
+
+        @property
+        def parameters(self) -> Mapping[str, Any]:
+            """The values of the rule's parameters."""
+
+    @property
+    def drawing(self) -> Drawing:
+        """How the children of a node are drawn."""
+        return self.rule.drawings[0]
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the output has the target's law on every pair."""
+        return self.rule.lossless
+
+    def structure(self, limit: int) -> Structure:
+        """Return what a round drafts when `limit` positions are left."""
+        raise NotImplementedError
+
+    @property
+    def whole_bonus(self) -> bool:
+        """Whether a whole accepted draft is followed by a token of the target, where a position is left."""
+        raise NotImplementedError
+
     @property
     def label(self) -> str:
         """The descriptor in the grammar of the command line, such as ``batch:drafts=4``."""
         parts = []
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if value == field.default:
+        for entry in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, entry.name)
+            if value == entry.default:
                 continue
-            parts.append(f"{field.name}={_spell(value)}")
+            parts.append(f"{entry.name}={_spell(value)}")
         return self.keyword + (":" + ",".join(parts) if parts else "")
 
 
+class _Named(Algorithm):
+    """A descriptor with a class of its own, for a rule of the catalogue."""
+
+    rule_name: ClassVar[str]
+
+    @property
+    def rule(self) -> Rule:
+        """The verification rule."""
+        return get_rule(self.rule_name)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The values of the rule's parameters."""
+        return {name: getattr(self, name) for name in self.rule.parameters}
+
+
 @dataclass(frozen=True, kw_only=True)
-class Autoregressive(Algorithm):
+class Autoregressive(_Named):
     """Plain decoding from the target, one target call per token (2411.00841, Algorithm 3)."""
 
     keyword: ClassVar[str] = "autoregressive"
+    # Nothing is drafted, so that no test is ever made.
+    rule_name: ClassVar[str] = "ratio"
+
+    def structure(self, limit: int) -> Structure:
+        """Return the empty draft."""
+        return chain(0)
+
+    @property
+    def whole_bonus(self) -> bool:
+        """Every token is one of the target."""
+        return True
+
+
+class _Chain(_Named):
+    """A descriptor that drafts one chain."""
+
+    draft_length: int | None
+    bonus: bool
+
+    def structure(self, limit: int) -> Structure:
+        """Return a chain of `draft_length` tokens, cut at `limit`."""
+        return chain(limit if self.draft_length is None else min(self.draft_length, limit))
+
+    @property
+    def whole_bonus(self) -> bool:
+        """Whether a finite draft is followed by a bonus token."""
+        return self.draft_length is not None and self.bonus
+
+
+class _Paths(_Named):
+    """A descriptor that drafts several independent paths."""
+
+    draft_length: int | None
+    bonus: bool
+    drafts: int | float
+
+    def structure(self, limit: int) -> Structure:
+        """Return `drafts` paths of `draft_length` tokens, cut at `limit`."""
+        return paths(self.drafts, limit if self.draft_length is None else min(self.draft_length, limit))
+
+    @property
+    def whole_bonus(self) -> bool:
+        """Whether a finite draft is followed by a bonus token."""
+        return self.draft_length is not None and self.bonus
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speculative(Algorithm):
+class Speculative(_Chain):
     """Speculative decoding (2411.00841, Algorithm 1; 2211.17192; 2302.01318).
 
     Parameters
@@ -65,6 +158,7 @@ class Speculative(Algorithm):
     draft_length: int | None = None
     bonus: bool = True
     keyword: ClassVar[str] = "speculative"
+    rule_name: ClassVar[str] = "ratio"
 
     def __post_init__(self) -> None:
         check_draft_length(self.draft_length)
@@ -72,7 +166,7 @@ class Speculative(Algorithm):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RejectionBased(Algorithm):
+class RejectionBased(_Chain):
     """Any member of the rejection-based family (2411.00841, Algorithm 2).
 
     Parameters
@@ -91,6 +185,7 @@ class RejectionBased(Algorithm):
     draft_length: int | None = None
     bonus: bool = False
     keyword: ClassVar[str] = "rejection-based"
+    rule_name: ClassVar[str] = "rejection-based"
 
     def __post_init__(self) -> None:
         check_draft_length(self.draft_length)
@@ -119,7 +214,7 @@ class RejectionBased(Algorithm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OverAcceptance(Algorithm):
+class OverAcceptance(_Chain):
     """Over-acceptance: accept with min(1, (T + epsilon) / D) (2411.00841, section 4.2 and Appendix G).
 
     Parameters
@@ -139,6 +234,7 @@ class OverAcceptance(Algorithm):
     draft_length: int | None = None
     bonus: bool = False
     keyword: ClassVar[str] = "over-acceptance"
+    rule_name: ClassVar[str] = "over-acceptance"
 
     def __post_init__(self) -> None:
         check_draft_length(self.draft_length)
@@ -155,7 +251,7 @@ class OverAcceptance(Algorithm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch(Algorithm):
+class Batch(_Paths):
     """Batch speculative decoding: the corrected Algorithm 4 of 2411.00841.
 
     Every round draws `drafts` independent continuations in one target call; their first tokens are tried in
@@ -174,6 +270,7 @@ class Batch(Algorithm):
     draft_length: int | None = None
     bonus: bool = False
     keyword: ClassVar[str] = "batch"
+    rule_name: ClassVar[str] = "recursive"
 
     def __post_init__(self) -> None:
         check_draft_length(self.draft_length)
@@ -182,7 +279,7 @@ class Batch(Algorithm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchAsPrinted(Algorithm):
+class BatchAsPrinted(_Named):
     """Algorithm 4 of 2411.00841 as printed, with one of its two slips. Biased; kept as an erratum.
 
     Parameters
@@ -198,15 +295,25 @@ class BatchAsPrinted(Algorithm):
     drafts: int
     slip: Slip
     keyword: ClassVar[str] = "batch-as-printed"
+    rule_name: ClassVar[str] = "batch-as-printed"
 
     def __post_init__(self) -> None:
         _check_drafts(self.drafts, infinite=False)
         if self.slip not in ("inside-loop", "extra-subtraction"):
             raise InputError(f"slip is {self.slip!r}; give 'inside-loop' or 'extra-subtraction'")
 
+    def structure(self, limit: int) -> Structure:
+        """Return `drafts` paths to the horizon, as in the paper."""
+        return paths(self.drafts, limit)
+
+    @property
+    def whole_bonus(self) -> bool:
+        """A draft reaches to the horizon, so that no bonus token exists."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
-class BlockVerification(Algorithm):
+class BlockVerification(_Chain):
     """Block verification (2403.10444), here as a comparison from outside the rejection-based family.
 
     Parameters
@@ -218,10 +325,122 @@ class BlockVerification(Algorithm):
     draft_length: int | None = None
     bonus: bool = True
     keyword: ClassVar[str] = "block-verification"
+    rule_name: ClassVar[str] = "block"
 
     def __post_init__(self) -> None:
         check_draft_length(self.draft_length)
         _check_flag("bonus", self.bonus)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification(Algorithm):
+    """A rule of the catalogue, or of one's own, on a draft structure.
+
+    Build it by calling the rule: ``get_rule("k-seq")(drafts=3, draft_length=2)``.
+
+    Parameters
+    ----------
+    rule
+        The verification rule.
+    draft_length
+        Drafted tokens per path. Defaults to None: to the horizon, or to the depth of `tree`.
+    drafts
+        Number of paths from the root. Defaults to None, one.
+    tree
+        Children of each node by depth, such as ``(2, 2, 1)``, or an irregular `Structure`; instead of
+        `draft_length` and `drafts`.
+    bonus
+        Whether a target token is emitted when a path of a finite draft is accepted to its end and a position
+        is left. Defaults to True.
+    drawn
+        How the children of a node are drawn. Defaults to None, the rule's usual way.
+    parameters
+        Values of the rule's parameters.
+
+    Raises
+    ------
+    InputError
+        A structure or a way of drawing that the rule does not serve, an unknown or missing parameter.
+    """
+
+    rule: Rule  # type: ignore[misc, unused-ignore]
+    draft_length: int | None = None
+    drafts: int | None = None
+    tree: tuple[int, ...] | Structure | None = None
+    bonus: bool = True
+    drawn: Drawing | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # type: ignore[assignment, unused-ignore]
+
+    def __post_init__(self) -> None:
+        check_draft_length(self.draft_length)
+        _check_flag("bonus", self.bonus)
+        if self.drafts is not None:
+            _check_drafts(self.drafts, infinite=False)
+        if self.tree is not None:
+            if self.draft_length is not None or self.drafts is not None:
+                raise InputError(
+                    "tree is given with draft_length or drafts; give either the tree or the others"
+                )
+            if not isinstance(self.tree, Structure):
+                object.__setattr__(self, "tree", tuple(self.tree))
+        kind = self.structure(1 if self.draft_length is None else self.draft_length).kind
+        if kind not in self.rule.structures:
+            raise InputError(
+                f"rule {self.rule.name} verifies {', '.join(self.rule.structures)}, not a {kind}; "
+                "change tree or drafts"
+            )
+        if self.drawn is not None and self.drawn not in self.rule.drawings:
+            raise InputError(
+                f"drawn is {self.drawn!r}; rule {self.rule.name} takes {', '.join(self.rule.drawings)}"
+            )
+        known = self.rule.parameters
+        for name in self.parameters:
+            if name not in known:
+                raise InputError(f"rule {self.rule.name} has no parameter {name!r}; it has {list(known)}")
+        missing = [
+            name for name, entry in known.items() if entry.default is REQUIRED and name not in self.parameters
+        ]
+        if missing:
+            raise InputError(f"rule {self.rule.name}: {missing[0]} is missing; give {missing[0]}=")
+        values = {name: self.parameters.get(name, entry.default) for name, entry in known.items()}
+        object.__setattr__(self, "parameters", values)
+
+    @property
+    def drawing(self) -> Drawing:
+        """How the children of a node are drawn."""
+        return self.rule.drawings[0] if self.drawn is None else self.drawn
+
+    def structure(self, limit: int) -> Structure:
+        """Return the draft structure, cut at `limit`."""
+        if isinstance(self.tree, Structure):
+            return self.tree.cut(limit)
+        if self.tree is not None:
+            return levels(self.tree).cut(limit)
+        length = limit if self.draft_length is None else min(self.draft_length, limit)
+        return paths(1 if self.drafts is None else self.drafts, length)
+
+    @property
+    def whole_bonus(self) -> bool:
+        """Whether a finite draft is followed by a bonus token."""
+        return (self.draft_length is not None or self.tree is not None) and self.bonus
+
+    @property
+    def label(self) -> str:
+        """The descriptor in the grammar, such as ``k-seq:drafts=2,draft_length=3,bonus=yes``."""
+        parts = [f"{name}={_spell(value)}" for name, value in self.parameters.items()]
+        if isinstance(self.tree, Structure):
+            parts.append(self.tree.label)
+        elif self.tree is not None:
+            parts.append("tree=" + "-".join(str(width) for width in self.tree))
+        if self.drafts is not None:
+            parts.append(f"drafts={self.drafts}")
+        if self.draft_length is not None:
+            parts.append(f"draft_length={self.draft_length}")
+        if self.draft_length is not None or self.tree is not None:
+            parts.append(f"bonus={_spell(self.bonus)}")
+        if self.drawn is not None:
+            parts.append(f"drawn={self.drawn}")
+        return self.rule.name + (":" + ",".join(parts) if parts else "")
 
 
 def check_draft_length(draft_length: int | None) -> None:

@@ -1,0 +1,1 @@
+"""The facts of every verification rule, one file each; `specsim.algorithms.rule.catalogue` collects them."""

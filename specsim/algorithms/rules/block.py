@@ -1,0 +1,12 @@
+"""The facts of the rule ``block``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="block",
+    title="accept the longest prefix whose test succeeds; replace by the residual of the weighted target",
+    source="2403.10444, Algorithm 2",
+    lossless=True,
+    structures=("chain",),
+    drawings=("independent",),
+)

@@ -1,0 +1,12 @@
+"""The facts of the rule ``greedy-drafts``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="greedy-drafts",
+    title="the likeliest draft tokens are fixed, the last child is drawn from the rest and tested alone",
+    source="2502.18779",
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("own",),
+)

@@ -1,0 +1,13 @@
+"""The facts of the rule ``gumbel``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="gumbel",
+    title="draw draft and target with the same noise at each position; accept while they agree",
+    source="2408.07978",
+    lossless=True,
+    structures=("chain",),
+    drawings=("own",),
+    inexact="drafting and testing read the same continuous noise, which cannot be enumerated",
+)

@@ -1,0 +1,12 @@
+"""The facts of the rule ``match``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="match",
+    title="draw once from the target at a node; descend into the child that equals it, else emit it",
+    source="z-lab/dflash#74; 2310.15141, Section 3",
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("independent", "distinct", "greedy"),
+)

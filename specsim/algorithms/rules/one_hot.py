@@ -1,0 +1,12 @@
+"""The facts of the rule ``one-hot``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="one-hot",
+    title="accept a child with the target's probability; a failure removes its token from the target",
+    source="2211.17192 with a deterministic draft; SafeAILab/EAGLE#329",
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("independent", "distinct", "greedy"),
+)

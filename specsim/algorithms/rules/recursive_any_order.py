@@ -1,0 +1,12 @@
+"""The facts of the rule ``recursive-any-order``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="recursive-any-order",
+    title="recursive rejection over the children in a random order",
+    source="2305.09781, Algorithm 2",
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("independent",),
+)

@@ -1,0 +1,12 @@
+"""The facts of the rule ``recursive-distinct``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="recursive-distinct",
+    title="recursive rejection with the draft row less the tokens already tried, renormalised",
+    source="2402.14160; 2402.12374",
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("distinct",),
+)

@@ -1,0 +1,12 @@
+"""The facts of the rule ``summed-coin``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="summed-coin",
+    title="one coin against the summed target mass of the children in order; the final token excludes them",
+    source="sgl-project/sglang#7207",
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("distinct", "greedy"),
+)

@@ -1,0 +1,12 @@
+"""The facts of the rule ``transport``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="transport",
+    title="at each node the plan of most acceptance, children drawn independently",
+    source="2310.15141, Section 4; 2410.18234",
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("independent",),
+)

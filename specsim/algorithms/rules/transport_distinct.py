@@ -1,0 +1,12 @@
+"""The facts of the rule ``transport-distinct``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="transport-distinct",
+    title="at each node the plan of most acceptance, children drawn without replacement",
+    source="2310.15141, Section 4; 2502.18779",
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("distinct",),
+)

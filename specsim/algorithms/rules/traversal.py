@@ -1,0 +1,12 @@
+"""The facts of the rule ``traversal``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="traversal",
+    title="leaves first: accept the path to the leaf by its weight, or delete the leaf",
+    source="2505.12398",
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("independent",),
+)

@@ -1,0 +1,218 @@
+"""Draft structures: a chain, several paths or a tree of drafted tokens, all as one thing.
+
+The nodes of a structure are numbered in breadth-first order. Node 0 is the root, the context of the round,
+and carries no token; every other node is one drafted token. The children of a node follow one another, so a
+structure that is cut at a depth is a prefix of its nodes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Literal
+
+from specsim.errors import InputError, TooLargeError
+
+#: The kinds of structures; a chain is also a case of paths, and paths are a case of a tree.
+Kind = Literal["chain", "paths", "tree"]
+
+#: Most nodes that are ever numbered.
+MOST_NODES = 2**20
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a round drafts; build it with `chain`, `paths`, `levels` or `tree`.
+
+    Attributes
+    ----------
+    widths
+        Children of each node by depth, where all nodes of a depth have equally many: ``(1, 1, 1)`` is a chain
+        of three tokens, ``(4, 1)`` four paths of two, ``(2, 2)`` a binary tree. None for an irregular tree.
+    listed
+        Parent of each node of an irregular tree, ``listed[0]`` is -1; empty for a regular one.
+    """
+
+    widths: tuple[int | float, ...] | None
+    listed: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """The narrowest kind of structure that this is."""
+        if self.widths is None:
+            return "tree"
+        if all(width == 1 for width in self.widths):
+            return "chain"
+        return "paths" if all(width == 1 for width in self.widths[1:]) else "tree"
+
+    @property
+    def depth(self) -> int:
+        """Number of drafted tokens on the longest path."""
+        return len(self.widths) if self.widths is not None else max(self.depths)
+
+    @property
+    def size(self) -> int | float:
+        """Number of nodes, the root included; infinite for the limit of infinitely many drafts."""
+        if self.widths is None:
+            return len(self.listed)
+        return 1 + sum(accumulate(self.widths, lambda nodes, width: nodes * width))
+
+    @cached_property
+    def parents(self) -> tuple[int, ...]:
+        """Parent of each node in breadth-first order; that of the root is -1.
+
+        Raises
+        ------
+        TooLargeError
+            There are more than 2^20 nodes.
+        """
+        if self.widths is None:
+            return self.listed
+        if self.size > MOST_NODES:
+            raise TooLargeError(
+                f"the draft structure has {self.size} nodes, more than {MOST_NODES}; "
+                "use fewer drafts, a shorter draft_length or a narrower tree"
+            )
+        parents = [-1]
+        level = [0]
+        for width in self.widths:
+            first = len(parents)
+            parents += [node for node in level for _ in range(int(width))]
+            level = list(range(first, len(parents)))
+        return tuple(parents)
+
+    @cached_property
+    def first(self) -> tuple[int, ...]:
+        """Length ``nodes + 1``: the children of node n are ``first[n] .. first[n + 1] - 1``."""
+        counts = [0] * len(self.parents)
+        for parent in self.parents[1:]:
+            counts[parent] += 1
+        return tuple(accumulate(counts, initial=1))
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """Depth of each node; that of the root is 0."""
+        depths = [0]
+        for parent in self.parents[1:]:
+            depths.append(depths[parent] + 1)
+        return tuple(depths)
+
+    @cached_property
+    def nodes_within(self) -> tuple[int, ...]:
+        """Length ``depth + 1``: number of nodes of depth at most j, which survive a cut at depth j."""
+        counts = [0] * (self.depth + 1)
+        for depth in self.depths:
+            counts[depth] += 1
+        return tuple(accumulate(counts))
+
+    def children(self, node: int) -> range:
+        """Return the children of a node."""
+        return range(self.first[node], self.first[node + 1])
+
+    def path(self, node: int) -> tuple[int, ...]:
+        """Return the nodes from the first drafted token down to `node`, without the root."""
+        found: list[int] = []
+        while node > 0:
+            found.append(node)
+            node = self.parents[node]
+        return tuple(reversed(found))
+
+    def cut(self, depth: int) -> Structure:
+        """Return the structure without the nodes deeper than `depth`."""
+        if depth < 0:
+            raise InputError(f"depth is {depth}; give a whole number of at least 0")
+        if self.widths is not None:
+            return self if depth >= len(self.widths) else Structure(self.widths[:depth])
+        if depth >= self.depth:
+            return self
+        return tree(self.listed[: self.nodes_within[depth]])
+
+    @property
+    def label(self) -> str:
+        """The structure in the grammar of the command line, such as ``drafts=4,draft_length=2``."""
+        if self.widths is None:
+            return "tree=" + ".".join(str(parent) for parent in self.listed[1:])
+        if self.kind == "chain":
+            return f"draft_length={self.depth}"
+        if self.kind == "paths":
+            return f"drafts={self.widths[0]},draft_length={self.depth}"
+        return "tree=" + "-".join(str(width) for width in self.widths)
+
+
+def chain(length: int) -> Structure:
+    """Return a chain of `length` drafted tokens (0: nothing is drafted).
+
+    Examples
+    --------
+    >>> chain(2).parents
+    (-1, 0, 1)
+    """
+    return Structure((1,) * _whole("draft_length", length, 0))
+
+
+def paths(drafts: int | float, length: int) -> Structure:
+    """Return `drafts` independent paths of `length` tokens from one root; ``math.inf`` is the limit.
+
+    Examples
+    --------
+    >>> paths(2, 2).parents
+    (-1, 0, 0, 1, 2)
+    """
+    if drafts != math.inf:
+        _whole("drafts", drafts, 1)
+    return Structure((drafts, *(1,) * (length - 1)) if _whole("draft_length", length, 0) else ())
+
+
+def levels(widths: tuple[int, ...] | list[int]) -> Structure:
+    """Return the tree whose nodes at depth j all have ``widths[j]`` children.
+
+    Examples
+    --------
+    >>> levels((2, 1)).parents
+    (-1, 0, 0, 1, 2)
+    """
+    return Structure(tuple(_whole(f"widths[{index}]", width, 1) for index, width in enumerate(widths)))
+
+
+def tree(parents: tuple[int, ...] | list[int]) -> Structure:
+    """Return the tree with these parents, in breadth-first order; the root's parent is -1.
+
+    Raises
+    ------
+    InputError
+        The list is empty, does not begin with -1, names a later node, or is not in breadth-first order.
+
+    Examples
+    --------
+    >>> tree((-1, 0, 0, 1)).first
+    (1, 3, 4, 4, 4)
+    """
+    given = tuple(int(parent) for parent in parents)
+    if not given or given[0] != -1:
+        raise InputError(
+            f"parents is {given}; give the parent of each node, -1 for the root, which comes first"
+        )
+    for node, parent in enumerate(given[1:], start=1):
+        if not 0 <= parent < node:
+            raise InputError(f"parents[{node}] is {parent}; give an earlier node, 0 to {node - 1}")
+    if list(given[1:]) != sorted(given[1:]):
+        raise InputError(
+            f"parents is {given}; number the nodes in breadth-first order, so that it never falls"
+        )
+    found = Structure(None, given)
+    by_depth: dict[int, set[int]] = {}
+    for node, depth in enumerate(found.depths):
+        by_depth.setdefault(depth, set()).add(found.first[node + 1] - found.first[node])
+    # A regular tree has one representation, so that equal structures are equal.
+    if all(len(counts) == 1 for counts in by_depth.values()):
+        widths = [counts.pop() for _, counts in sorted(by_depth.items())]
+        return levels(widths[:-1])
+    return found
+
+
+def _whole(field: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{field} is {value!r}; give a whole number of at least {least}")
+    return value
