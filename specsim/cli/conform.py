@@ -77,7 +77,6 @@ input, 3 undecided within the budget, 130 interrupted.
     metavar="FILE",
     help="With --mutants: write the matrix as a page.",
 )
-@click.option("--peers", is_flag=True, help="With --mutants: peers' published tests beside ours.")
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write one page."
 )
@@ -93,7 +92,7 @@ def conform(target: str | None, **options: Any) -> int:
     """
     if options["listing"]:
         return _list(options["as_json"])
-    if options["mutants"] or options["peers"]:
+    if options["mutants"]:
         return _mutants(target, options)
     if not target:
         raise click.UsageError("Missing argument 'TARGET': give module:callable, or one of --list, --mutants")

@@ -1,4 +1,4 @@
-"""``specsim conform --mutants``: the kill matrix, and peers' tests beside ours."""
+"""``specsim conform --mutants``: the kill matrix."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
     Returns 0 when every mutant is rejected and every control passes, 1 otherwise, 3 when all that is wrong is
     that time was over.
     """
-    if options["peers"]:
-        return _run_peers(names, options)
-    from specsim.validation.conformance.killing import kill_matrix
+    from specsim.validation.conformance.kill_matrix import kill_matrix
 
-    mutants, controls = _chosen(names)
-    with output_file(options["markdown"]) as page, _counting() as progress:
+    mutants, controls = chosen(names)
+    with output_file(options["markdown"]) as page, progress_bar() as progress:
         killed, living = kill_matrix(
             mutants,
             controls,
@@ -53,7 +51,8 @@ def _only_late(outcome: Any) -> bool:
     return all(check.status.value in ("failed", "error", "undecided") for check in outcome.checks)
 
 
-def _chosen(names: str | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def chosen(names: str | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the mutants and controls with these names (separated by commas); all if None."""
     from specsim.errors import InputError
     from specsim.validation.conformance.zoo.model import all_controls, all_mutants
 
@@ -185,17 +184,9 @@ def _document(killed: list[Any], living: list[Any]) -> dict[str, Any]:
     }
 
 
-def _run_peers(names: str | None, options: dict[str, Any]) -> int:
-    from specsim.cli.conform_peers import show_peers
-
-    mutants, controls = _chosen(names)
-    with _counting() as progress:
-        return show_peers(mutants, controls, options, progress)
-
-
 @contextmanager
-def _counting() -> Iterator[Callable[[str, int, int], None]]:
-    """Show which of how many is at work, on standard error, on a terminal."""
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar on standard error, on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -203,8 +203,8 @@ def _mutants(
     claims: tuple[Claim, ...], *, everything: bool, report: RunReport, threads: int | None, shown: _Display
 ) -> KillMatrix:
     from specsim.validation.mutants import all_mutants
+    from specsim.validation.running.cut_down import SMALL_EFFORT, cut_down
     from specsim.validation.running.kill_matrix import kill_matrix
-    from specsim.validation.running.light import LIGHT, light
 
     named = {name for claim in claims for name in claim.mutants}
     ids = {claim.id for claim in claims}
@@ -212,9 +212,9 @@ def _mutants(
         mutant for mutant in all_mutants() if everything or mutant.name in named or ids & set(mutant.kills)
     ]
     return kill_matrix(
-        [light(claim) for claim in claims],
+        [cut_down(claim) for claim in claims],
         chosen,
-        effort=LIGHT,
+        effort=SMALL_EFFORT,
         seed=report.seed,
         alpha=report.alpha,
         threads=threads,

@@ -1,23 +1,18 @@
 """The benchmark's contenders are right, a wrong one is refused, and C gives the bits of the alias engine."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from specsim import paper_pair, random_pair
-from specsim.cli import bench as cli_bench
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from benchmarks import ceilings, checks, exact, runner, scaling, startup, timing
 from benchmarks.contenders import all_contenders, batches, c_reference
 from benchmarks.contenders.base import Contender
 from benchmarks.workloads import WORKLOADS, Workload
+from specsim import paper_pair, random_pair
+from specsim.cli import bench as cli_bench
 
 RUNS = 2**14
 PAIRS = {

@@ -15,8 +15,8 @@ from specsim.algorithms import Speculative
 from specsim.errors import TooLargeError
 from specsim.pairs import UNIT, ModelPair
 from specsim.pairs.families import random_pair, random_prefix_pair
+from specsim.theory.arithmetic.exact_products import DenseHalves, Layout, SparseHalves
 from specsim.theory.arithmetic.integer_chains import IntegerChain
-from specsim.theory.arithmetic.limbs import DenseHalves, Layout, SparseHalves
 from specsim.theory.arithmetic.pair_tables import tables_of
 from specsim.theory.arithmetic.rational_pair import RationalPair
 from specsim.theory.laws import local_laws

@@ -9,7 +9,7 @@ from specsim.pairs import ModelPair
 from specsim.validation import instances
 from specsim.validation.claims_model import Verdict
 from specsim.validation.registry import all_claims, select_claims
-from specsim.validation.running.light import LIGHT, light
+from specsim.validation.running.cut_down import SMALL_EFFORT, cut_down
 from specsim.validation.running.outcomes import Status
 from specsim.validation.running.runner import validate
 
@@ -81,7 +81,7 @@ def test_all_claims__name_mutants_and_sources() -> None:
 def test_claims__are_established_in_their_small_instances() -> None:
     """The unmutated suite passes: otherwise the kills of mutants would mean nothing."""
     chosen = select_claims([claim_id for claim_id in ROWS if claim_id != "yin2024.figures-2-5-batch-curves"])
-    report = validate([light(claim) for claim in chosen], effort=LIGHT, threads=2)
+    report = validate([cut_down(claim) for claim in chosen], effort=SMALL_EFFORT, threads=2)
     wrong = {item.claim.id: item.checks for item in report.claims if item.status is not Status.AGREES}
     assert not wrong
 

@@ -9,8 +9,8 @@ import pytest
 from specsim.validation.claims_model import Claim, ExactCheck
 from specsim.validation.mutants import all_mutants, get_mutants
 from specsim.validation.registry import all_claims
+from specsim.validation.running.cut_down import SMALL_EFFORT, cut_down
 from specsim.validation.running.kill_matrix import kill_matrix
-from specsim.validation.running.light import LIGHT, light
 from specsim.validation.witnesses import Witnesses, as_built
 
 #: Claims whose mutants are wrong simulators: only their statistical checks can reject them.
@@ -35,7 +35,7 @@ def _rejected_exactly(claim: Claim, witnesses: Witnesses) -> bool:
         if not isinstance(check, ExactCheck):
             continue
         try:
-            if any(not comparison.agrees for comparison in check.run(witnesses, LIGHT)):
+            if any(not comparison.agrees for comparison in check.run(witnesses, SMALL_EFFORT)):
                 return True
         except Exception:
             continue
@@ -55,16 +55,16 @@ def test_claim__is_rejected_exactly_by_one_of_its_mutants(claim: Claim) -> None:
 def test_claim__is_rejected_in_simulation_by_a_mutant(claim_id: str, mutant: str) -> None:
     (claim,) = (claim for claim in all_claims() if claim.id == claim_id)
     assert mutant in claim.mutants
-    cut = light(claim, smallest=2)
+    cut = cut_down(claim, smallest=2)
     simulated = tuple(check for check in cut.checks if check.kind == "statistical")
     only = dataclasses.replace(cut, checks=simulated, mutants=(mutant,))
-    (kill,) = kill_matrix([only], get_mutants([mutant]), LIGHT, threads=1).kills
+    (kill,) = kill_matrix([only], get_mutants([mutant]), SMALL_EFFORT, threads=1).kills
     assert kill.killed, kill.evidence
 
 
 @pytest.mark.slow
 def test_kill_matrix__has_no_survivors() -> None:
-    matrix = kill_matrix([light(claim) for claim in all_claims()], all_mutants(), LIGHT, threads=1)
+    matrix = kill_matrix([cut_down(claim) for claim in all_claims()], all_mutants(), SMALL_EFFORT, threads=1)
     assert [(kill.mutant, kill.claim, kill.evidence) for kill in matrix.survivors] == []
     assert matrix.unassigned == ()
     assert {kill.claim for kill in matrix.kills} >= {claim.id for claim in all_claims()}

@@ -21,7 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
-from specsim.theory.arithmetic.limbs import DenseHalves, Digits, Halves, Layout, SparseHalves, one_blas_thread
+from specsim.theory.arithmetic.exact_products import (
+    DenseHalves,
+    Digits,
+    Halves,
+    Layout,
+    SparseHalves,
+    one_blas_thread,
+)
 from specsim.theory.arithmetic.pair_tables import PairTables
 
 Array = NDArray[Any]

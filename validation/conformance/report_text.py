@@ -23,8 +23,8 @@ SIGNS = {
     CheckStatus.UNEXPECTED_PASS: "✗",
 }
 
-#: Failures that are told in full.
-TOLD_IN_FULL = 3
+#: Number of failures that are reported in full.
+FULL_REPORTS = 3
 
 _BAD = (CheckStatus.FAILED, CheckStatus.ERROR, CheckStatus.UNEXPECTED_PASS)
 
@@ -32,13 +32,13 @@ _BAD = (CheckStatus.FAILED, CheckStatus.ERROR, CheckStatus.UNEXPECTED_PASS)
 def report_lines(report: ConformanceReport) -> list[str]:
     """Return the verdict, every check that did not pass with its evidence, and the diagnosis."""
     lines = [f"{report.subject.name}: {report.sentence}"]
-    told = 0
+    reported = 0
     for check in report.checks:
         if check.status in _BAD or check.status is CheckStatus.UNDECIDED:
             whole = check_lines(check)
-            # One cause shows in many checks: the first ones are told in full.
-            lines.extend(whole if told < TOLD_IN_FULL or check.kind == "contract" else _short(whole))
-            told += 1
+            # One cause shows in many checks: only the first are reported in full.
+            lines.extend(whole if reported < FULL_REPORTS or check.kind == "contract" else _short(whole))
+            reported += 1
     if report.suspects and report.verdict in (Verdict.BIASED, Verdict.OTHER_RULE):
         lines.append(
             "the outcomes of the main experiment look like (powers of ten against what was expected):"

@@ -15,14 +15,8 @@ import numpy as np
 import pytest
 
 from specsim.errors import InputError
-from specsim.validation.conformance.adapters.compiled_llama import compile_llama, forward
 from specsim.validation.conformance.adapters.libraries import load, names_version, version
-from specsim.validation.conformance.instances import (
-    Instance,
-    chain_instance,
-    order_contexts,
-    prefix_contexts,
-)
+from specsim.validation.conformance.instances import Instance, chain_instance, order_contexts
 from specsim.validation.conformance.rules.lossless import RATIO
 
 ADAPTERS = "specsim.validation.conformance.adapters"
@@ -36,6 +30,13 @@ def adapter(name, *libraries):
         if os.environ.get("SPECSIM_REQUIRE_ALL") != "1" or name not in REQUIRED:
             pytest.importorskip(library, reason=f"{library} is not installed", exc_type=ImportError)
     return importlib.import_module(f"{ADAPTERS}.{name}")
+
+
+def real_sampler(name, *libraries):
+    """Import one of ``benchmarks/real_samplers``, or skip when one of the libraries is missing."""
+    for library in (*libraries, "benchmarks.real_samplers"):
+        pytest.importorskip(library, reason=f"{library} is not installed", exc_type=ImportError)
+    return importlib.import_module(f"benchmarks.real_samplers.{name}")
 
 
 def certain(draft_length=2):
@@ -141,9 +142,13 @@ def test_decoder_of_mlx__writes_the_only_text_and_tells_rounds():
     assert all(sum(rounds) + len(rounds) >= 6 for rounds in accepted)
 
 
+def test_decoder_of_lucidrains__writes_the_only_text():
+    assert_certain(adapter("lucidrains_decoder", "torch", "speculative_decoding").subjects()[0])
+
+
 @pytest.mark.parametrize("index", range(3))
 def test_decoder_of_llamacpp__writes_the_only_text(index):
-    assert_certain(adapter("llamacpp_decoder", "xllamacpp", "gguf").subjects()[index])
+    assert_certain(real_sampler("llamacpp_decoder", "xllamacpp", "gguf").subjects()[index])
 
 
 @pytest.mark.slow
@@ -151,33 +156,7 @@ def test_decoder_of_llamacpp__writes_the_only_text(index):
 def test_decoder_of_openvino__writes_the_only_text(index):
     # Index 0, with a draft model, does not: see examples/confirmations/openvino_draft_model.py.
     libraries = ("openvino_genai", "optimum.exporters.openvino", "torch")
-    assert_certain(adapter("openvino_decoder", *libraries).subjects()[index])
-
-
-def test_decoder_of_lucidrains__writes_the_only_text():
-    assert_certain(adapter("lucidrains_decoder", "torch", "speculative_decoding").subjects()[0])
-
-
-@pytest.mark.parametrize(("vocabulary", "order"), [(4, 1), (4, 2), (3, 3), (8, 2)])
-def test_compiled_llama__has_the_rows_of_the_pair(vocabulary, order):
-    instance = chain_instance(1, vocabulary=vocabulary, order=order, draft_length=2)
-    model = compile_llama(instance.target, instance.next_context, instance.start)
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        text = rng.integers(vocabulary, size=150)
-        logits = forward(model, np.concatenate([[vocabulary], text]))[:, :vocabulary]
-        rows = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
-        np.testing.assert_allclose(rows, instance.target[instance.contexts(text[None])[0]], atol=1e-6)
-
-
-def test_compiled_llama__refuses_rows_of_long_contexts_and_wide_vocabularies():
-    table = prefix_contexts(2, 5)
-    rows = np.full(table.shape, 0.5)
-    with pytest.raises(InputError, match="last 3 tokens"):
-        compile_llama(rows, table, 0)
-    table = order_contexts(20, 1)
-    with pytest.raises(InputError, match="at most 15"):
-        compile_llama(np.full(table.shape, 0.05), table, 0)
+    assert_certain(real_sampler("openvino_decoder", *libraries).subjects()[index])
 
 
 def test_a_missing_library__is_named_with_its_remedy():

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from specsim.validation.conformance.checks import all_checks
-from specsim.validation.conformance.killing import judge_control, judge_mutant
+from specsim.validation.conformance.kill_matrix import judge_control, judge_mutant
 from specsim.validation.conformance.zoo.model import all_controls, all_mutants
 
 

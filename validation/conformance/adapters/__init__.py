@@ -1,4 +1,7 @@
-"""Subjects from real libraries, each imported on use."""
+"""Subjects from real libraries that are installed, each imported on use.
+
+Those that need more than an installed library are in ``benchmarks/real_samplers`` of a checkout.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,16 @@ from specsim.validation.conformance.subjects import Subject
 
 #: Name on the command line: (module, what it runs).
 ADAPTERS = {
-    "transformers-step": ("transformers_step", "transformers, _speculative_sampling of one verification"),
+    "transformers-step": (
+        f"{__name__}.transformers_step",
+        "transformers, _speculative_sampling of one verification",
+    ),
     "transformers-generate": (
-        "transformers_decoder",
+        f"{__name__}.transformers_decoder",
         "transformers, generate(assistant_model=..., do_sample=True)",
     ),
-    "vllm-legacy": ("vllm_legacy", "vLLM up to 0.9, RejectionSampler and TypicalAcceptanceSampler"),
-    "vllm-v1": ("vllm_v1", "vLLM, rejection_sample of the V1 engine"),
-    "vllm-v2": ("vllm_v2", "vLLM, rejection_sample and gumbel_sample of the V2 model runner"),
-    "sglang-chain": ("sglang_chain", "SGLang, chain_speculative_sampling_triton"),
-    "sglang-tree": ("sglang_tree", "SGLang, tree_speculative_sampling_target_only"),
-    "flashinfer-chain": ("flashinfer_chain", "flashinfer, chain_speculative_sampling"),
-    "eagle": ("eagle", "eagle-llm, tree sampling and evaluate_posterior"),
-    "medusa": ("medusa", "medusa-llm, posterior evaluation"),
-    "litgpt": ("litgpt", "litgpt, speculative_decoding"),
-    "mlx-lm": ("mlx_decoder", "mlx-lm, speculative_generate_step"),
-    "openvino": ("openvino_decoder", "OpenVINO GenAI, ContinuousBatchingPipeline(draft_model=...)"),
-    "llama-cpp": ("llamacpp_decoder", "llama.cpp through xllamacpp, with a draft model"),
-    "lucidrains": ("lucidrains_decoder", "lucidrains/speculative-decoding"),
+    "mlx-lm": (f"{__name__}.mlx_decoder", "mlx-lm, speculative_generate_step"),
+    "lucidrains": (f"{__name__}.lucidrains_decoder", "lucidrains/speculative-decoding"),
 }
 
 
@@ -47,5 +42,5 @@ def adapter_subjects(name: str) -> tuple[Subject, ...]:
     InputError
         The library behind it is missing.
     """
-    module = import_module(f"{__name__}.{ADAPTERS[name][0]}")
+    module = import_module(ADAPTERS[name][0])
     return tuple(module.subjects())

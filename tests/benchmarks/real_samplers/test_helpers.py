@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks.real_samplers import host_cuda, triton_numpy, unpacked
 from specsim.errors import InputError
-from specsim.validation.conformance.adapters import host_cuda, triton_numpy, unpacked
 
 triton = triton_numpy.modules()["triton"]
 tl = triton_numpy.modules()["triton.language"]

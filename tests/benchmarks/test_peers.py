@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.peers.bench import PeerOutcome
+from benchmarks.peers.table import OURS, compare_with_peers, oracle
+from benchmarks.peers.tests_of_others import PEERS
+from benchmarks.peers.vllm import vllm_v2_wide
 from specsim.errors import InputError
-from specsim.validation.conformance.peer_bench import PeerOutcome
-from specsim.validation.conformance.peer_table import OURS, compare_with_peers, oracle
-from specsim.validation.conformance.peers import PEERS
-from specsim.validation.conformance.peers_vllm import vllm_v2_wide
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.zoo import get_controls, get_mutants
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.adapters import host_cuda
-from specsim.validation.conformance.adapters.unpacked import Library, locate
+from benchmarks.real_samplers import host_cuda
+from benchmarks.real_samplers.unpacked import Library, locate
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
 
@@ -45,7 +45,7 @@ extern "C" void chain(float* draft, int* ids, float* target, int* out, int* acce
 
 
 def library() -> Library:
-    """Find the wheel; see `specsim.validation.conformance.adapters.unpacked.locate`."""
+    """Find the wheel; see `benchmarks.real_samplers.unpacked.locate`."""
     return locate("flashinfer", "flashinfer-python", VARIABLE)
 
 

@@ -1,4 +1,4 @@
-"""Claims cut down to their small instances, so that many mutants can be met in little time."""
+"""Claims reduced to their smallest instances, so that many mutants are tested in little time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from specsim.validation.claims_model import Check, Claim, RegressionCheck, Stati
 from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
-#: Little work: four times the discrepancies of standard effort, which the claims scale the runs by.
-LIGHT = Effort(name="quick", discrepancy_factor=4.0, max_runs=4_000_000)
+#: Four times the discrepancies of standard effort; the claims scale the runs by them.
+SMALL_EFFORT = Effort(name="quick", discrepancy_factor=4.0, max_runs=4_000_000)
 
 
-def light(claim: Claim, *, smallest: int = 5) -> Claim:
+def cut_down(claim: Claim, *, smallest: int = 5) -> Claim:
     """Return the claim with fewer assertions and without regression checks.
 
     Of each statistical check the assertions on the `smallest` pairs (by positions times contexts times

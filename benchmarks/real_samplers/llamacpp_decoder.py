@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.real_samplers.compiled_llama import Llama, compile_llama
 from specsim.errors import InputError
-from specsim.validation.conformance.adapters.compiled_llama import Llama, compile_llama
 from specsim.validation.conformance.adapters.libraries import load, names_version
 from specsim.validation.conformance.subjects import Subject
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.validation.conformance.adapters import libraries, torch_calls
-from specsim.validation.conformance.adapters.unpacked import Library, load, locate
+from benchmarks.real_samplers import torch_calls
+from benchmarks.real_samplers.unpacked import Library, load, locate
+from specsim.validation.conformance.adapters import libraries
 from specsim.validation.conformance.rules.base import Floats, position_rule
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
@@ -26,7 +27,7 @@ THRESHOLD, ALPHA = 0.09, 0.3
 
 
 def library() -> Library:
-    """Find the wheel; see `specsim.validation.conformance.adapters.unpacked.locate`."""
+    """Find the wheel; see `benchmarks.real_samplers.unpacked.locate`."""
     return locate("vllm", "vllm", VARIABLE, versions="vllm==0.9.2", variant="0.9.2")
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.adapters import flashinfer_chain, host_cuda, sglang_chain
-from specsim.validation.conformance.adapters.unpacked import Library
+from benchmarks.real_samplers import flashinfer_chain, host_cuda, sglang_chain
+from benchmarks.real_samplers.unpacked import Library
 from specsim.validation.conformance.rules.trees import SUMMED_COIN
 from specsim.validation.conformance.subjects import Subject
 

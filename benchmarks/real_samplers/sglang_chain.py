@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.adapters import libraries, triton_numpy
-from specsim.validation.conformance.adapters.unpacked import Library, load, locate
+from benchmarks.real_samplers import triton_numpy
+from benchmarks.real_samplers.unpacked import Library, load, locate
+from specsim.validation.conformance.adapters import libraries
 from specsim.validation.conformance.rules.lossless import BLOCK, RATIO
 from specsim.validation.conformance.subjects import Subject
 
@@ -21,7 +22,7 @@ _MODULE = "sglang.kernels.ops.speculative.reject_sampling"
 
 
 def library() -> Library:
-    """Find the wheel; see `specsim.validation.conformance.adapters.unpacked.locate`."""
+    """Find the wheel; see `benchmarks.real_samplers.unpacked.locate`."""
     return locate("sglang", "sglang", VARIABLE)
 
 

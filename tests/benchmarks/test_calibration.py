@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from benchmarks import calibration
 from specsim.errors import InputError
-from specsim.validation.conformance import calibration
 from specsim.validation.conformance.laboratory import Effort
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.zoo import get_controls

@@ -13,8 +13,7 @@ import math
 
 import numpy as np
 
-from specsim.validation.conformance.instances import Floats, Instance, Integers, number, prefix_contexts
-from specsim.validation.conformance.peer_bench import (
+from benchmarks.peers.bench import (
     Bench,
     Peer,
     PeerOutcome,
@@ -23,12 +22,13 @@ from specsim.validation.conformance.peer_bench import (
     same_rows,
     softmax,
 )
-from specsim.validation.conformance.peers_vllm import (
+from benchmarks.peers.vllm import (
     vllm_v1,
     vllm_v1_support,
     vllm_v2_narrow,
     vllm_v2_wide,
 )
+from specsim.validation.conformance.instances import Floats, Instance, Integers, number, prefix_contexts
 from specsim.validation.conformance.subjects import Subject
 
 

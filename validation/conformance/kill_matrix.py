@@ -13,9 +13,9 @@ from specsim.validation.conformance.running import DEFAULT_ALPHA, DEFAULT_SEED, 
 from specsim.validation.conformance.zoo.model import Control, Mutant
 
 #: Observations that the main experiment of a mutant makes at most, by effort.
-PATIENCE = {"quick": 150_000, "standard": 400_000, "deep": 4_000_000}
+MOST_OBSERVATIONS = {"quick": 150_000, "standard": 400_000, "deep": 4_000_000}
 
-#: What each effort means for a hundred samplers in a row: a notch less than for one.
+#: What each effort means for the whole zoo: a little less than for one sampler.
 MATRIX_EFFORTS = {
     "quick": Effort(name="quick", eps=0.12, seconds=900.0, widest=512, least_side=1000, wide_samples=1500),
     "standard": dataclasses.replace(EFFORTS["quick"], name="standard", seconds=1800.0),
@@ -93,7 +93,7 @@ def judge_mutant(
     alpha: float = DEFAULT_ALPHA,
     seed: int = DEFAULT_SEED,
     every_check: bool = False,
-    patience: int | None = None,
+    most_observations: int | None = None,
     budget: float | None = None,
 ) -> MutantOutcome:
     """Run the checks that must reject a mutant, or all of them.
@@ -104,7 +104,7 @@ def judge_mutant(
     ----------
     every_check
         Whether to run the other checks, too.
-    patience
+    most_observations
         Observations of the main experiment at most. Defaults to None: the effort's.
     effort
         An `Effort`, or a name of `MATRIX_EFFORTS`.
@@ -118,7 +118,9 @@ def judge_mutant(
         alpha=alpha,
         seed=seed,
         budget=budget,
-        least_samples=PATIENCE.get(chosen.name, PATIENCE["quick"]) if patience is None else patience,
+        least_samples=MOST_OBSERVATIONS.get(chosen.name, MOST_OBSERVATIONS["quick"])
+        if most_observations is None
+        else most_observations,
     )
     begin = time.monotonic()
     wanted = [c for c in session.checks if every_check or not mutant.killed_by or c.name in mutant.killed_by]

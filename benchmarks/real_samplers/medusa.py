@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.real_samplers.unpacked import Library, load, locate
 from specsim.validation.conformance.adapters import libraries
-from specsim.validation.conformance.adapters.unpacked import Library, load, locate
 from specsim.validation.conformance.rules.base import Floats, Integers, TreeRule
 from specsim.validation.conformance.subjects import Subject
 
@@ -23,7 +23,7 @@ THRESHOLD, ALPHA = 0.09, 0.3
 
 
 def library() -> Library:
-    """Find the wheel; see `specsim.validation.conformance.adapters.unpacked.locate`."""
+    """Find the wheel; see `benchmarks.real_samplers.unpacked.locate`."""
     return locate("medusa", "medusa-llm", VARIABLE)
 
 

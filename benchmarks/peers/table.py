@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.peers.bench import Peer, PeerOutcome
+from benchmarks.peers.tests_of_others import PEERS
 from specsim.errors import InputError
-from specsim.validation.conformance.peer_bench import Peer, PeerOutcome
-from specsim.validation.conformance.peers import PEERS
 from specsim.validation.conformance.subjects import Subject
 
 #: Name of the oracle's column.
@@ -124,7 +124,7 @@ def compare_with_peers(
     seed
         For all tests.
     peers
-        Tests by name. Defaults to None: `specsim.validation.conformance.peers.PEERS`.
+        Tests by name. Defaults to None: `benchmarks.peers.tests_of_others.PEERS`.
     ours
         The oracle, as a test. None leaves it out.
     progress

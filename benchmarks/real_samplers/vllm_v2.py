@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.adapters import libraries, triton_numpy
-from specsim.validation.conformance.adapters.unpacked import Library, load
-from specsim.validation.conformance.adapters.vllm_v1 import VARIABLE, library, triton_modules
+from benchmarks.real_samplers import triton_numpy
+from benchmarks.real_samplers.unpacked import Library, load
+from benchmarks.real_samplers.vllm_v1 import VARIABLE, library, triton_modules
+from specsim.validation.conformance.adapters import libraries
 from specsim.validation.conformance.rules.lossless import BLOCK, ONE_HOT, RATIO
 from specsim.validation.conformance.subjects import Subject
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.adapters import libraries, torch_calls
-from specsim.validation.conformance.adapters.unpacked import Library, load, locate
+from benchmarks.real_samplers import torch_calls
+from benchmarks.real_samplers.unpacked import Library, load, locate
+from specsim.validation.conformance.adapters import libraries
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
 
@@ -21,7 +22,7 @@ _MODULE = "litgpt.generate.speculative_decoding"
 
 
 def library() -> Library:
-    """Find the wheel; see `specsim.validation.conformance.adapters.unpacked.locate`."""
+    """Find the wheel; see `benchmarks.real_samplers.unpacked.locate`."""
     return locate("litgpt", "litgpt", VARIABLE)
 
 

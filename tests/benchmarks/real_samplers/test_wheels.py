@@ -15,7 +15,7 @@ import pytest
 from specsim.errors import InputError
 from specsim.testing import Verdict, check_sampler
 
-ADAPTERS = "specsim.validation.conformance.adapters"
+ADAPTERS = "benchmarks.real_samplers"
 EXAMPLES = Path(__file__).parents[3] / "examples" / "confirmations"
 
 
@@ -84,7 +84,7 @@ def test_flashinfer_chain():
 
 
 def test_a_wrong_kernel_is_found(tmp_path, monkeypatch):
-    from specsim.validation.conformance.adapters import flashinfer_chain
+    from benchmarks.real_samplers import flashinfer_chain
 
     subjects("flashinfer_chain")
     library = flashinfer_chain.library()
@@ -123,7 +123,7 @@ def test_litgpt():
 
 
 def test_medusas_law_is_what_the_library_does():
-    from specsim.validation.conformance.adapters import medusa
+    from benchmarks.real_samplers import medusa
     from specsim.validation.conformance.tree_instances import SHAPES
 
     subject = subjects("medusa")[0]
@@ -151,7 +151,7 @@ import warnings
 warnings.simplefilter("ignore")
 import numpy as np
 import torch
-from specsim.validation.conformance.adapters import sglang_chain, triton_numpy, vllm_v1, vllm_v2
+from benchmarks.real_samplers import sglang_chain, triton_numpy, vllm_v1, vllm_v2
 
 rng = np.random.default_rng(5)
 target, draft = rng.dirichlet(np.ones(5), (6, 3)), rng.dirichlet(np.ones(5), (6, 2))

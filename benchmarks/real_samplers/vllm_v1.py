@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.adapters import libraries, torch_calls, triton_numpy
-from specsim.validation.conformance.adapters.unpacked import Library, load, locate
+from benchmarks.real_samplers import torch_calls, triton_numpy
+from benchmarks.real_samplers.unpacked import Library, load, locate
+from specsim.validation.conformance.adapters import libraries
 from specsim.validation.conformance.rules.lossless import ONE_HOT, RATIO
 from specsim.validation.conformance.subjects import Subject
 
@@ -28,7 +29,7 @@ _REAL = (
 
 
 def library(variable: str = VARIABLE) -> Library:
-    """Find the wheel; see `specsim.validation.conformance.adapters.unpacked.locate`."""
+    """Find the wheel; see `benchmarks.real_samplers.unpacked.locate`."""
     return locate("vllm", "vllm", variable)
 
 

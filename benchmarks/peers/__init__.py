@@ -1,0 +1,1 @@
+"""The published tests of other projects beside the oracle; run with ``python -m benchmarks.peers``."""
