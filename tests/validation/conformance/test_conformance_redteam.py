@@ -1,7 +1,7 @@
 """Wrong samplers that look right to most tests, and right ones that look wrong: attacks on the oracle.
 
 Every wrong one is right in most of what it does: only rows of distant requests, or several options at once,
-show it; with those of `specsim.validation.conformance.zoo.rare_cases` long drafts or texts, rare tokens, seeds.
+show it; those of `specsim.validation.conformance.zoo.rare_cases` need long drafts or texts, or rare tokens.
 """
 
 from __future__ import annotations

@@ -263,7 +263,7 @@ def test_text__of_a_report_tells_what_is_bad_and_no_more():
 def test_text__tells_the_first_failures_in_full_and_the_rest_in_short():
     many = [check(CheckStatus.FAILED, name=f"f{i}", deviations=(DEVIATION,), log10_e=9.0) for i in range(6)]
     text = "\n".join(report_text.report_lines(report(*many)))
-    assert text.count("observed 55 of 512") == report_text.TOLD_IN_FULL
+    assert text.count("observed 55 of 512") == report_text.FULL_REPORTS
     assert all(f"f{i}: title" in text for i in range(6))
 
 
