@@ -23,7 +23,7 @@ _HOMES = {
     "table_model": ("TableCausalLM", "TableConfig", "table_models"),
     "traces": ("record_trace",),
     "training": ("Trained", "train_pair"),
-    "verification": ("rule_of",),
+    "verification": ("torch_rules",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

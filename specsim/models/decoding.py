@@ -10,14 +10,14 @@ import torch
 
 from specsim.algorithms import Algorithm
 from specsim.engines.running.memory import available_bytes
-from specsim.errors import InputError, TooLargeError
+from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.models.caches import context_limit
 from specsim.models.coins import check_seed
 from specsim.models.loading import LoadedPair
 from specsim.models.results import Clock, Decoded, Memory, RoundRecord
 from specsim.models.rounds import Rounds, capacity
 from specsim.models.sampling import Sampling
-from specsim.models.verification import Rule, rule_of
+from specsim.models.verification import Verifier, verifier
 
 _MOST_TOKENS = 2**24 - 1
 
@@ -48,8 +48,8 @@ def decode(
     prompts
         Token ids, or texts where `models` has a tokenizer.
     algorithm
-        `Autoregressive`, `Speculative`, `Batch` or `OverAcceptance`, or any descriptor registered with
-        `specsim.models.verification.rule_of`. A draft length of None drafts up to the last position.
+        One whose rule is among `specsim.models.torch_rules`, on a chain or on paths. A draft length of None
+        drafts up to the last position.
     new_tokens
         Tokens to emit per prompt, at least 1.
     sampling
@@ -79,13 +79,17 @@ def decode(
     TooLargeError
         Caches and rows of a batch do not fit in memory.
     UnsupportedError
-        No rule for `algorithm`.
+        As `specsim.models.verification.verifier`.
     """
-    rule = rule_of(algorithm)
+    new_tokens = _whole("new_tokens", new_tokens, 1, _MOST_TOKENS)
+    rule = verifier(algorithm, new_tokens)
+    if rule.greedy and rule.drafts > models.vocabulary:
+        raise UnsupportedError(
+            f"drafts is {rule.drafts}; the vocabulary has {models.vocabulary} tokens, drafted once each"
+        )
     sampling = Sampling() if sampling is None else sampling
     if not isinstance(sampling, Sampling):
         raise InputError(f"sampling is {sampling!r}; give a specsim.models.Sampling")
-    new_tokens = _whole("new_tokens", new_tokens, 1, _MOST_TOKENS)
     check_seed(seed)
     ids = _token_ids(models, prompts)
     size = len(ids) if batch is None else min(_whole("batch", batch, 1, 2**31), len(ids))
@@ -194,9 +198,9 @@ def _check_context(models: LoadedPair, ids: list[list[int]], new_tokens: int) ->
     return limit
 
 
-def _check_memory(models: LoadedPair, rule: Rule, longest: int, new_tokens: int, batch: int) -> Memory:
+def _check_memory(models: LoadedPair, rule: Verifier, longest: int, new_tokens: int, batch: int) -> Memory:
     """Return what a batch takes; raise before anything is allocated when that is more than there is."""
-    length = min(new_tokens if rule.draft_length is None else rule.draft_length, new_tokens)
+    length = rule.length
     slots = capacity(longest, new_tokens, length, rule.drafts)
     memory = Memory(weights=models.weight_bytes)
     for model in (models.target, models.draft) if length else (models.target,):

@@ -16,8 +16,8 @@ from specsim.errors import InputError
 from specsim.models.caches import CachedModel
 from specsim.models.coins import Coins, RoundCoins
 from specsim.models.results import Clock, Decoded, RoundRecord
-from specsim.models.sampling import Sampling, draw
-from specsim.models.verification import Drafts, Rule, TargetRows, Verdict
+from specsim.models.sampling import Sampling, draw, likeliest
+from specsim.models.verification import Drafts, TargetRows, Verdict, Verifier
 
 #: A batch closes its ranks when so small a share of it is still being decoded.
 _SPARSE = 0.8
@@ -55,7 +55,7 @@ class Rounds:
     def __init__(
         self,
         models: Any,
-        rule: Rule,
+        rule: Verifier,
         sampling: Sampling,
         prompts: list[list[int]],
         sequences: list[int],
@@ -69,7 +69,7 @@ class Rounds:
     ) -> None:
         self.models, self.rule, self.sampling, self.clock = models, rule, sampling, clock
         self.record, self.new_tokens = record, new_tokens
-        self.most = min(new_tokens if rule.draft_length is None else rule.draft_length, new_tokens)
+        self.most = rule.length
         device = self.device = torch.device(models.device)
         lengths = [len(prompt) for prompt in prompts]
         longest = max(lengths)
@@ -149,7 +149,7 @@ class Rounds:
             logits = self._ask_target(drafts, depths)
         with self.clock.part("overhead"):
             target = TargetRows(logits, self.rule.drafts, self.sampling)
-            verdict = self.rule.verify(drafts, target, coins)
+            verdict = self.rule.verify(drafts, target, coins) if length else self._plain(target)
             outcome = self._outcome(drafts, verdict, coins)
             if self.record is not None:
                 self._show(first, drafts, target, verdict, outcome)
@@ -176,10 +176,12 @@ class Rounds:
         for depth in range(length):
             row = self.sampling.rows(logits)
             if depth == 0:
-                tokens.append(draw(row[:, 0], coins.draft[:, 0]))
+                coin = coins.draft[:, 0]
+                tokens.append(likeliest(row[:, 0], drafts) if self.rule.greedy else draw(row[:, 0], coin))
                 row = row.expand(-1, drafts, -1)
             else:
-                tokens.append(draw(row, coins.draft[:, depth, :, None])[..., 0])
+                coin = coins.draft[:, depth, :, None]
+                tokens.append((likeliest(row, 1) if self.rule.greedy else draw(row, coin))[..., 0])
             rows.append(row)
             if depth + 1 < length:
                 places = (self.total + depth)[:, None].expand(-1, drafts)
@@ -206,6 +208,11 @@ class Rounds:
         sees = torch.nn.functional.pad(own, (1, 0, 1, 0))
         sees[:, 0] = True
         return self.target.read_tree(tokens, places, sees)
+
+    def _plain(self, target: TargetRows) -> Verdict:
+        """Return the verdict of a round without drafts: one token of the target."""
+        none = torch.zeros_like(self.left)
+        return Verdict(none, none, none.to(torch.bool), target.along(none)[:, 0])
 
     def _outcome(self, drafts: Drafts, verdict: Verdict, coins: RoundCoins) -> dict[str, torch.Tensor]:
         """Turn a verdict into tokens: the accepted ones, a last one, cut at an end of sequence."""
@@ -274,7 +281,7 @@ class Rounds:
                 decoded.rejected_positions[row].append(len(emitted))
             if bonus:
                 decoded.bonus_positions[row].append(len(emitted))
-                bonus_met = bonus_met or left > 0
+                bonus_met = True
             self.totals[place] += count
             self.lefts[place] = left
         # Only a bonus token after a whole draft leaves a token that the draft model never read.

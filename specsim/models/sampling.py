@@ -116,3 +116,23 @@ def draw(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     token = torch.searchsorted(cumulative, point, right=True)
     # Out of range only where a row is NaN, which is reported once the round is over.
     return token.clamp(max=weights.shape[-1] - 1)
+
+
+def likeliest(weights: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the `count` tokens of most weight of each row, the lower token first where they are equal.
+
+    Parameters
+    ----------
+    weights
+        Shape ``(..., tokens)``.
+    count
+        At most the number of tokens.
+
+    Returns
+    -------
+    torch.Tensor
+        int64, shape ``(..., count)``.
+    """
+    if count == 1:
+        return weights.argmax(dim=-1, keepdim=True)
+    return weights.argsort(dim=-1, descending=True, stable=True)[..., :count]

@@ -1,29 +1,30 @@
-"""The rules: which drafted tokens are kept, and what is written after them.
+"""What a verification rule is given and returns, and which text decides the rounds of an algorithm.
 
-A rule is registered for its descriptor with `rule_of` (``functools.singledispatch``); a further one needs a
-class with the attributes and the method of `Rule`, and nothing else of the decoder. Everything here works on
-a whole batch at once and never asks for a value on the host.
+The rules are the files of `specsim.models.rules`: a function ``verify(drafts, target, coins, **parameters)``
+in the file of the rule's name. It works on a whole batch and never asks for a value on the host.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import singledispatch
-from typing import Any
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 
 import torch
 
-from specsim.algorithms import (
-    Algorithm,
-    Autoregressive,
-    Batch,
-    BlockVerification,
-    OverAcceptance,
-    Speculative,
-)
+from specsim.algorithms import Algorithm, catalogue
 from specsim.errors import UnsupportedError
 from specsim.models.coins import RoundCoins
 from specsim.models.sampling import Sampling
+
+#: ``passes(coin, target, draft)``: whether tokens of these probabilities are accepted.
+Passes = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+#: ``residual(target, draft, token)``: law of the token after a rejection up to a factor, from rows ``(batch,
+#: tokens)`` and the rejected token ``(batch, 1)``.
+Residual = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -124,178 +125,195 @@ class Verdict:
     weights: torch.Tensor
 
 
-class Rule:
-    """Speculative decoding (2411.00841, Algorithm 1; 2211.17192), and the base of the other rules.
+@dataclass(frozen=True)
+class Path:
+    """One draft per sequence, with its rows and coins.
 
     Attributes
     ----------
-    draft_length
-        Drafted tokens per round, None for up to the last position, 0 for none.
-    drafts
-        Number of parallel drafts.
-    bonus
-        Whether a token follows a draft that was kept whole.
+    branch, lengths
+        Which draft, and how many of its tokens count, shape ``(batch,)``.
+    tokens, coins
+        Drafted tokens and the coins that test them, shape ``(batch, length)``.
+    target
+        Target rows, shape ``(batch, length or length + 1, tokens)``, the root's first.
+    draft
+        Draft rows, shape ``(batch, length, tokens)``.
     """
 
-    drafts = 1
+    branch: torch.Tensor
+    lengths: torch.Tensor
+    tokens: torch.Tensor
+    coins: torch.Tensor
+    target: torch.Tensor
+    draft: torch.Tensor
 
-    def __init__(self, algorithm: Any) -> None:
-        self.draft_length: int | None = algorithm.draft_length
-        self.bonus: bool = algorithm.bonus and algorithm.draft_length is not None
-
-    def passes(self, coin: torch.Tensor, target: torch.Tensor, draft: torch.Tensor) -> torch.Tensor:
-        """Return whether drafted tokens of these probabilities are accepted: min(1, target / draft)."""
-        return coin * draft < target
-
-    def residual(self, target: torch.Tensor, draft: torch.Tensor) -> torch.Tensor:
-        """Return the law of the token after a rejection, up to a factor: (target - draft)+."""
-        return (target - draft).clamp(min=0)
-
-    def verify(self, drafts: Drafts, target: TargetRows, coins: RoundCoins) -> Verdict:
-        """Decide a round."""
-        branch = torch.zeros_like(drafts.lengths)
-        return self.walk(drafts, target, coins, branch)
-
-    def walk(
-        self,
-        drafts: Drafts,
-        target: TargetRows,
-        coins: RoundCoins,
-        branch: torch.Tensor,
-        passed: torch.Tensor | None = None,
-    ) -> Verdict:
-        """Test the tokens of one draft per sequence in turn.
-
-        Parameters
-        ----------
-        drafts, target, coins
-            The round's.
-        branch
-            The draft of each sequence.
-        passed
-            Sequences whose first token needs no test any more, bool. Defaults to None, no sequence.
-        """
-        tokens, draft_rows = drafts.along(branch)
-        rows = target.along(branch)
-        length = tokens.shape[1]
-        chosen = tokens[..., None]
-        # Products of probabilities and coins in float64: a coin has 53 bits.
-        drafted = draft_rows.gather(-1, chosen)[..., 0].double()
-        wanted = rows[:, :length].gather(-1, chosen)[..., 0].double()
-        coin = coins.accept[:, :length, 0] if drafts.tokens.shape[2] == 1 else _take(coins.accept, branch)
-        passes = self.passes(coin[:, :length], wanted, drafted)
-        if passed is not None:
-            passes[:, 0] |= passed
-        depth = torch.arange(length, device=tokens.device)
-        passes &= depth < drafts.lengths[:, None]
-        accepted = passes.to(torch.int64).cumprod(dim=1).sum(dim=1)
-        rejected = accepted < drafts.lengths
-        sequence = torch.arange(len(tokens), device=tokens.device)
-        row = rows[sequence, accepted.clamp(max=rows.shape[1] - 1)]
-        residual = self.residual(row, draft_rows[sequence, accepted.clamp(max=length - 1)])
-        # Rows that are equal up to rounding leave nothing over; they are rejected by rounding alone.
-        usable = rejected & (residual.sum(dim=-1) > 0)
-        return Verdict(branch, accepted, rejected, torch.where(usable[:, None], residual, row))
-
-
-class AutoregressiveRule(Rule):
-    """Plain decoding from the target (2411.00841, Algorithm 3)."""
-
-    def __init__(self, algorithm: Autoregressive) -> None:
-        self.draft_length, self.bonus = 0, True
-
-    def verify(self, drafts: Drafts, target: TargetRows, coins: RoundCoins) -> Verdict:
-        """Accept nothing and write one token."""
-        none = torch.zeros_like(drafts.lengths)
-        return Verdict(none, none, none.to(torch.bool), target.along(none)[:, 0])
-
-
-class OverAcceptanceRule(Rule):
-    """Over-acceptance (2411.00841, section 4.2): accept with min(1, (target + epsilon) / draft)."""
-
-    def __init__(self, algorithm: OverAcceptance) -> None:
-        super().__init__(algorithm)
-        self.epsilon = float(algorithm.epsilon)
-        self.kind = algorithm.residual
-
-    def passes(self, coin: torch.Tensor, target: torch.Tensor, draft: torch.Tensor) -> torch.Tensor:
-        """Return whether drafted tokens of these probabilities are accepted."""
-        return coin * draft < target + self.epsilon
-
-    def residual(self, target: torch.Tensor, draft: torch.Tensor) -> torch.Tensor:
-        """Return the residual of the variant, up to a factor."""
-        if self.kind == "target":
-            return target
-        if self.kind == "draft":
-            return draft
-        return super().residual(target, draft)
-
-
-class BatchRule(Rule):
-    """Algorithm 4 of 2411.00841, corrected: the first tokens of the drafts in turn, then one draft along."""
-
-    def __init__(self, algorithm: Batch) -> None:
-        super().__init__(algorithm)
-        if not isinstance(algorithm.drafts, int):
-            raise UnsupportedError(f"drafts is {algorithm.drafts}; decoding needs a finite number of drafts")
-        self.drafts = algorithm.drafts
-
-    def verify(self, drafts: Drafts, target: TargetRows, coins: RoundCoins) -> Verdict:
-        """Decide a round."""
-        draft = drafts.rows[:, 0, 0]
-        current = target.root()
-        branch = torch.zeros_like(drafts.lengths)
-        waiting = drafts.lengths > 0
-        for number in range(self.drafts):
-            chosen = drafts.tokens[:, 0, number, None]
-            passes = self.passes(
-                coins.accept[:, 0, number],
-                current.gather(-1, chosen)[:, 0].double(),
-                draft.gather(-1, chosen)[:, 0].double(),
-            )
-            branch = torch.where(waiting & passes, number, branch)
-            waiting = waiting & ~passes
-            excess = self.residual(current, draft)
-            total = excess.sum(dim=-1, keepdim=True)
-            # The chain of rows goes on only where all tokens so far failed.
-            current = torch.where(waiting[:, None] & (total > 0), excess / total, current)
-        walked = self.walk(drafts, target, coins, branch, passed=drafts.lengths > 0)
-        return Verdict(
-            branch,
-            torch.where(waiting, 0, walked.accepted),
-            waiting | walked.rejected,
-            torch.where(waiting[:, None], current, walked.weights),
+    @classmethod
+    def along(cls, drafts: Drafts, target: TargetRows, coins: RoundCoins, branch: torch.Tensor) -> Path:
+        """Return the path of draft `branch`, shape ``(batch,)``."""
+        tokens, draft = drafts.along(branch)
+        sequence = torch.arange(len(branch), device=branch.device)
+        return cls(
+            branch, drafts.lengths, tokens, coins.accept[sequence, :, branch], target.along(branch), draft
         )
 
+    @property
+    def target_of_token(self) -> torch.Tensor:
+        """Target probabilities of the drafted tokens, float64: coins have 53 bits."""
+        rows = self.target[:, : self.tokens.shape[1]]
+        return rows.gather(-1, self.tokens[..., None])[..., 0].double()
 
-def _take(values: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
-    """Return the values (batch, length) of one draft per sequence."""
-    return values[torch.arange(len(branch), device=branch.device), :, branch]
+    @property
+    def draft_of_token(self) -> torch.Tensor:
+        """Draft probabilities of the drafted tokens, float64."""
+        return self.draft.gather(-1, self.tokens[..., None])[..., 0].double()
+
+    def leading(self, passes: torch.Tensor) -> torch.Tensor:
+        """Return how many tokens pass before the first that does not, from bool ``(batch, length)``."""
+        depth = torch.arange(passes.shape[1], device=passes.device)
+        return (passes & (depth < self.lengths[:, None])).to(torch.int64).cumprod(dim=1).sum(dim=1)
+
+    def first_rejected(self, accepted: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return the entries of ``(batch, length, ...)`` at the token after the accepted ones."""
+        sequence = torch.arange(len(accepted), device=accepted.device)
+        return values[sequence, accepted.clamp(max=self.tokens.shape[1] - 1)]
+
+    def verdict(self, accepted: torch.Tensor, residual: torch.Tensor) -> Verdict:
+        """Return the verdict with the first `accepted` tokens and, after a rejection, one of `residual`."""
+        sequence = torch.arange(len(accepted), device=accepted.device)
+        row = self.target[sequence, accepted.clamp(max=self.target.shape[1] - 1)]
+        rejected = accepted < self.lengths
+        # Rows that are equal up to rounding leave no residual; they are rejected by rounding alone.
+        usable = rejected & (residual.sum(dim=-1) > 0)
+        return Verdict(self.branch, accepted, rejected, torch.where(usable[:, None], residual, row))
 
 
-@singledispatch
-def rule_of(algorithm: Algorithm) -> Rule:
-    """Return the rule of a descriptor; register further ones here.
+def walk(
+    drafts: Drafts, target: TargetRows, coins: RoundCoins, passes: Passes, residual: Residual
+) -> Verdict:
+    """Test the first tokens of all drafts in turn, then the further tokens of the draft that passed.
+
+    Parameters
+    ----------
+    drafts, target, coins
+        The round's.
+    passes, residual
+        The test of one token, and what replaces the target row after each failure at the root and gives the
+        token after a rejection.
+    """
+    branch = torch.zeros_like(drafts.lengths)
+    count = drafts.tokens.shape[2]
+    if count == 1:
+        path = Path.along(drafts, target, coins, branch)
+        accepted = path.leading(passes(path.coins, path.target_of_token, path.draft_of_token))
+        return path.verdict(accepted, _residual(path, accepted, residual))
+    draft = drafts.rows[:, 0, 0]
+    current = target.root()
+    waiting = drafts.lengths > 0
+    for number in range(count):
+        token = drafts.tokens[:, 0, number, None]
+        tested = passes(
+            coins.accept[:, 0, number],
+            current.gather(-1, token)[:, 0].double(),
+            draft.gather(-1, token)[:, 0].double(),
+        )
+        branch = torch.where(waiting & tested, number, branch)
+        waiting = waiting & ~tested
+        left = residual(current, draft, token)
+        total = left.sum(dim=-1, keepdim=True)
+        # Only where all tokens so far failed is the row replaced.
+        current = torch.where(waiting[:, None] & (total > 0), left / total, current)
+    path = Path.along(drafts, target, coins, branch)
+    tests = passes(path.coins, path.target_of_token, path.draft_of_token)
+    tests[:, 0] = ~waiting
+    accepted = path.leading(tests)
+    walked = path.verdict(accepted, _residual(path, accepted, residual))
+    weights = torch.where(waiting[:, None], current, walked.weights)
+    return Verdict(branch, accepted, walked.rejected, weights)
+
+
+def _residual(path: Path, accepted: torch.Tensor, residual: Residual) -> torch.Tensor:
+    return residual(
+        path.first_rejected(accepted, path.target),
+        path.first_rejected(accepted, path.draft),
+        path.first_rejected(accepted, path.tokens)[:, None],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verifier:
+    """An algorithm ready to decode.
+
+    Attributes
+    ----------
+    verify
+        ``verify(drafts, target, coins)`` decides a round.
+    length, drafts
+        Tokens of a draft (0: none is made) and number of drafts.
+    bonus
+        Whether a token of the target follows a draft that was accepted whole.
+    greedy
+        Whether drafts are the likeliest tokens instead of draws.
+    """
+
+    verify: Callable[[Drafts, TargetRows, RoundCoins], Verdict]
+    length: int
+    drafts: int
+    bonus: bool
+    greedy: bool
+
+
+def torch_rules() -> list[str]:
+    """Return the names of the rules that language models can be decoded with.
+
+    Examples
+    --------
+    >>> torch_rules()
+    ['block', 'match', 'one-hot', 'over-acceptance', 'ratio', 'recursive']
+    """
+    return [name for name, rule in catalogue().items() if find_spec(_module(rule.module))]
+
+
+def verifier(algorithm: Algorithm, new_tokens: int) -> Verifier:
+    """Return what decodes up to `new_tokens` tokens by an algorithm.
 
     Raises
     ------
     UnsupportedError
-        No rule is registered for it.
+        Its rule has no torch text, or it drafts a tree, infinitely many drafts, or drafts that are drawn
+        neither independently nor greedily.
+
+    Examples
+    --------
+    >>> from specsim import Batch
+    >>> made = verifier(Batch(drafts=3, draft_length=2), 10)
+    >>> made.length, made.drafts
+    (2, 3)
     """
-    raise UnsupportedError(
-        f"{algorithm.label} has no rule for language models; give autoregressive, speculative, batch, "
-        "block-verification or over-acceptance"
+    rule, structure = algorithm.rule, algorithm.structure(new_tokens)
+    if rule.own is not None or not find_spec(_module(rule.module)):
+        reason = rule.absent.get("torch_rule", "rules of one's own have no torch text")
+        raise UnsupportedError(
+            f"{algorithm.label} cannot decode language models: {reason}; rules that can: "
+            f"{', '.join(torch_rules())}"
+        )
+    if structure.kind == "tree":
+        raise UnsupportedError(f"{algorithm.label} drafts a tree; language models decode chains and paths")
+    if algorithm.drawing not in ("independent", "greedy"):
+        raise UnsupportedError(
+            f"{algorithm.label} draws drafts as {algorithm.drawing!r}; give 'independent' or 'greedy'"
+        )
+    drafts = structure.widths[0] if structure.widths else 1
+    if drafts == math.inf:
+        raise UnsupportedError(f"drafts is {drafts}; decoding needs a finite number of drafts")
+    return Verifier(
+        verify=partial(import_module(_module(rule.module)).verify, **algorithm.parameters),
+        length=structure.depth,
+        drafts=int(drafts),
+        bonus=algorithm.whole_bonus,
+        greedy=algorithm.drawing == "greedy",
     )
 
 
-rule_of.register(Autoregressive, AutoregressiveRule)
-rule_of.register(Speculative, Rule)
-rule_of.register(OverAcceptance, OverAcceptanceRule)
-rule_of.register(Batch, BatchRule)
-
-
-@rule_of.register
-def _(algorithm: BlockVerification) -> Rule:
-    from specsim.models.block_rule import BlockRule
-
-    return BlockRule(algorithm)
+def _module(name: str) -> str:
+    return f"specsim.models.rules.{name}"

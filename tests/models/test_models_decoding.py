@@ -6,8 +6,10 @@ positions all change rows. Its `check_positions` refuses any position that does 
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 
 import specsim
 from specsim import Autoregressive, Batch, BlockVerification, OverAcceptance, Speculative
+from specsim.algorithms import catalogue, get_rule
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.theory import enumerate_outcomes
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
@@ -30,7 +33,8 @@ from specsim.models import coins as coins_module
 from specsim.models import rounds as rounds_module
 from specsim.models.caches import CachedModel, RaggedCache
 from specsim.models.rounds import Rounds
-from specsim.models.verification import Rule, rule_of
+from specsim.models.rules import one_hot, ratio
+from specsim.models.verification import torch_rules
 
 #: False alarms of each statistical test, at most.
 ALPHA = 1e-9
@@ -135,6 +139,40 @@ def test_decode__lossless_rules_write_the_target_law_of_a_sparse_pair():
     for algorithm in (Speculative(draft_length=2), Batch(drafts=2, draft_length=2, bonus=True)):
         decoded = run(pair, algorithm)
         assert verdict([path for path, *_ in outcomes(decoded, 3)], law).agrees
+
+
+def drafted_law(pair: specsim.ModelPair, path: tuple[int, ...]) -> tuple[float, list[int]]:
+    """Probability that the draft model writes a path, and the context of each of its tokens."""
+    context, probability, contexts = 0, 1.0, []
+    for token in path:
+        contexts.append(context)
+        probability *= pair.draft[0, context, token]
+        context = int(pair.next_context[context, token])
+    return probability, contexts
+
+
+@pytest.mark.parametrize("name", ["one-hot", "match"])
+@pytest.mark.parametrize("drawn", ["independent", "greedy"])
+@pytest.mark.parametrize("drafts", [1, 2])
+def test_decode__rules_that_read_no_draft_row(name, drawn, drafts):
+    """Lossless whatever is drafted, and the first round accepts what the target's own draws would."""
+    pair = prefix_pair(tokens=3, horizon=3, seed=6)
+    decoded = run(pair, get_rule(name)(drafts=drafts, draft_length=2, drawn=drawn))
+    paths = [path for path, *_ in outcomes(decoded, 3)]
+    assert verdict(paths, dict(enumerate(specsim.theory.target_law(pair)))).agrees
+    first, law = pair.draft[0, 0], np.zeros(3)
+    likeliest = np.argsort(-first, kind="stable")[:drafts]
+    for path in itertools.product(range(3), repeat=2):
+        contexts = drafted_law(pair, path)[1]
+        row = pair.draft[0, contexts[1]]
+        # Probability that the first token is among the drafts, and then the second one below it.
+        met = 1 - (1 - first[path[0]]) ** drafts if drawn == "independent" else float(path[0] in likeliest)
+        follows = row[path[1]] if drawn == "independent" else float(path[1] == row.argmax())
+        wanted = pair.target[0, 0, path[0]] * met
+        law[2] += wanted * follows * pair.target[0, contexts[1], path[1]]
+        law[1] += wanted * follows * (1 - pair.target[0, contexts[1], path[1]])
+    law[0] = 1 - law.sum()
+    assert verdict([lengths[0] for lengths in decoded.accepted_lengths], dict(enumerate(law))).agrees
 
 
 def bonus_law(pair: specsim.ModelPair, algorithm: Any) -> dict[tuple[int, ...], float]:
@@ -343,7 +381,7 @@ def test_mutant__bonus_dropped(monkeypatch):
     original = Rounds._outcome
 
     def drops(self: Any, drafts: Any, decided: Any, coins: Any) -> Any:
-        self.rule.bonus = False
+        self.rule = replace(self.rule, bonus=False)
         return original(self, drafts, decided, coins)
 
     monkeypatch.setattr(Rounds, "_outcome", drops)
@@ -351,19 +389,27 @@ def test_mutant__bonus_dropped(monkeypatch):
 
 
 def test_mutant__residual_from_the_target(monkeypatch):
-    monkeypatch.setattr(Rule, "residual", lambda self, target, draft: target)
+    monkeypatch.setattr(ratio, "residual", lambda target, draft, token: target)
     assert caught()
 
 
+def test_mutant__rejected_token_left_in_the_residual(monkeypatch):
+    monkeypatch.setattr(one_hot, "residual", lambda target, draft, token: target)
+    pair = prefix_pair(tokens=3, horizon=3)
+    decoded = run(pair, get_rule("one-hot")(draft_length=2))
+    law = dict(enumerate(specsim.theory.target_law(pair)))
+    assert not verdict([path for path, *_ in outcomes(decoded, 3)], law).agrees
+
+
 def test_mutant__bonus_from_the_draft(monkeypatch):
-    original = Rule.walk
+    original = ratio.walk
 
-    def wrong(self: Any, drafts: Any, *arguments: Any, **options: Any) -> Any:
-        decided = original(self, drafts, *arguments, **options)
+    def wrong(drafts: Any, *arguments: Any) -> Any:
+        decided = original(drafts, *arguments)
         weights = torch.where(decided.rejected[:, None], decided.weights, drafts.rows[:, -1, 0])
-        return type(decided)(decided.branch, decided.accepted, decided.rejected, weights)
+        return replace(decided, weights=weights)
 
-    monkeypatch.setattr(Rule, "walk", wrong)
+    monkeypatch.setattr(ratio, "walk", wrong)
     assert caught(family="perturbed", tokens=3, horizon=3, tv=0.3)
 
 
@@ -490,29 +536,24 @@ def test_decode__refuses(change, words):
     assert "\n" not in str(error.value)
 
 
-def test_decode__rule_without_registration_is_unsupported():
-    with pytest.raises(UnsupportedError):
-        run(prefix_pair(), specsim.BatchAsPrinted(drafts=2, slip="inside-loop"), 1)
+@pytest.mark.parametrize(
+    ("algorithm", "words"),
+    [
+        (specsim.BatchAsPrinted(drafts=2, slip="inside-loop"), "rules that can: block, match, one-hot"),
+        (get_rule("recursive")(tree=(2, 2)), "drafts a tree"),
+        (get_rule("one-hot")(drafts=2, draft_length=2, drawn="distinct"), "draws drafts as 'distinct'"),
+        (get_rule("one-hot")(drafts=3, draft_length=2, drawn="greedy"), "drafts is 3; .* vocabulary has 2"),
+    ],
+)
+def test_decode__what_no_torch_rule_serves_is_unsupported(algorithm, words):
+    with pytest.raises(UnsupportedError, match=words):
+        run(prefix_pair(), algorithm, 1)
 
 
-def test_decode__further_rules_plug_in():
-    # A rule for a descriptor of one's own, here one that trusts the draft.
-    class Trusting(specsim.algorithms.Algorithm):
-        keyword = "trusting"
-        label = "trusting"
-        draft_length = 2
-        bonus = False
-
-    class TrustingRule(Rule):
-        def passes(self, coin: Any, target: Any, draft: Any) -> Any:
-            return torch.ones_like(coin, dtype=torch.bool)
-
-    rule_of.register(Trusting, TrustingRule)
-    pair = prefix_pair()
-    decoded = run(pair, Trusting())
-    drafts_law = specsim.theory.output_law(pair, OverAcceptance(epsilon=1e9))
-    assert verdict([path for path, *_ in outcomes(decoded, 2)], dict(enumerate(drafts_law))).agrees
-    assert decoded.accepted_lengths == [[2, 2]] * RUNS
+def test_torch_rules__are_the_files_and_every_other_rule_says_why_not():
+    assert torch_rules() == ["block", "match", "one-hot", "over-acceptance", "ratio", "recursive"]
+    for name, rule in catalogue().items():
+        assert ("torch_rule" in rule.absent) == (name not in torch_rules()), name
 
 
 @pytest.mark.parametrize("role", ["target", "draft"])

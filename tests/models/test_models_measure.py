@@ -28,12 +28,13 @@ if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
 
 import torch
 
-from specsim.models import LoadedPair, decode, measuring, row_pass, table_models, verification
+from specsim.models import LoadedPair, decode, measuring, row_pass, table_models
 from specsim.models.along_path import outcomes_of_rounds, path_law
 from specsim.models.measured_variables import ATTRIBUTES, VARIABLES
 from specsim.models.measuring import measure
 from specsim.models.paired_test import ODDS, _log_wealth, bet_on_rejections, bet_on_tokens
 from specsim.models.position_numbers import place_numbers, rule_of
+from specsim.models.rules import ratio
 from specsim.models.sampling import Sampling
 
 # False alarms of each statistical test below, at most.
@@ -265,27 +266,27 @@ def test_figures__of_the_smallest_results(repeats):
     assert len(plot_opt_against_uno(cells).axes) == 1
 
 
-def accepts_too_much(self, coin, target, draft):
+def accepts_too_much(coin, target, draft):
     return coin * draft < 1.3 * target
 
 
-def accepts_too_little(self, coin, target, draft):
+def accepts_too_little(coin, target, draft):
     return coin * draft < 0.8 * target
 
 
-def accepts_greedily(self, coin, target, draft):
+def accepts_greedily(coin, target, draft):
     return target >= draft
 
 
-def target_for_residual(self, target, draft):
+def target_for_residual(target, draft, token):
     return target
 
 
-def draft_for_residual(self, target, draft):
+def draft_for_residual(target, draft, token):
     return draft
 
 
-def residual_the_wrong_way_round(self, target, draft):
+def residual_the_wrong_way_round(target, draft, token):
     return (draft - target).clamp(min=0)
 
 
@@ -302,7 +303,7 @@ def residual_the_wrong_way_round(self, target, draft):
 )
 def test_measure__finds_a_decoder_that_is_wrong(name, wrong, finder, monkeypatch):
     """Misses have probability far below 1e-3; the seed is fixed."""
-    monkeypatch.setattr(verification.Rule, name, wrong)
+    monkeypatch.setattr(ratio, name, wrong)
     result = measure(
         tables(), [[token] for token in range(4)] * 75, algorithm=Speculative(draft_length=3), new_tokens=12,
         seed=5, repeats=1,
@@ -505,7 +506,7 @@ def test_command__reports_draws_and_stores(folder, tmp_path):
 
 
 def test_command__disagreement_is_exit_code_1(folder, monkeypatch):
-    monkeypatch.setattr(verification.Rule, "passes", accepts_greedily)
+    monkeypatch.setattr(ratio, "passes", accepts_greedily)
     result = run(
         "models", "measure", folder / "target", folder / "draft", "speculative:draft_length=2", "--prompts",
         folder / "prompts.json", "--new-tokens", 40, "--seed", 1, "--repeats", 3, "--threads", 1,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from specsim import Batch, BlockVerification, OverAcceptance, Speculative
+from specsim.algorithms import get_rule
 
 if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
     pytest.importorskip("torch", reason="the extra torch is not installed")
@@ -67,6 +68,8 @@ def pair() -> LoadedPair:
         OverAcceptance(epsilon=0.1, draft_length=3),
         Batch(drafts=2, draft_length=3, bonus=True),
         BlockVerification(draft_length=3),
+        get_rule("match")(drafts=2, draft_length=3),
+        get_rule("one-hot")(drafts=2, draft_length=3, drawn="greedy"),
     ],
     ids=lambda rule: rule.label,
 )

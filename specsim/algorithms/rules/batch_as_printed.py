@@ -16,4 +16,5 @@ RULE = Rule(
             choices=("inside-loop", "extra-subtraction"),
         ),
     },
+    absent={"torch_rule": "kept as an erratum of the paper, beside the corrected rule"},
 )

@@ -10,4 +10,5 @@ RULE = Rule(
     structures=("chain",),
     drawings=("own",),
     inexact="drafting and testing read the same continuous noise, which cannot be enumerated",
+    absent={"torch_rule": "drafting and testing share their noise; the decoder draws drafts by inversion"},
 )

@@ -10,4 +10,5 @@ RULE = Rule(
     structures=("chain", "paths", "tree"),
     drawings=("independent",),
     inexact="the factor solves a polynomial equation and is irrational in general",
+    absent={"torch_rule": "its factor solves an equation over the whole vocabulary at every node"},
 )

@@ -9,4 +9,5 @@ RULE = Rule(
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("distinct",),
+    absent={"torch_rule": "the decoder draws the drafts of a round independently, or takes the likeliest"},
 )

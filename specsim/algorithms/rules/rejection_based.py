@@ -15,4 +15,5 @@ RULE = Rule(
         ),
         "residual": Parameter(meaning="Law of the token after a rejection, same shape.", kind="table"),
     },
+    absent={"torch_rule": "its tables have a row for each context, which a language model has not"},
 )

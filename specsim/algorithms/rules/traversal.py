@@ -9,4 +9,5 @@ RULE = Rule(
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("independent",),
+    absent={"torch_rule": "it serves trees, and the decoder drafts chains and paths"},
 )

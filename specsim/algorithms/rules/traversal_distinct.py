@@ -9,4 +9,5 @@ RULE = Rule(
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("distinct",),
+    absent={"torch_rule": "it serves trees of distinct children, and the decoder drafts chains and paths"},
 )
