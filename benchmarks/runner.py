@@ -25,8 +25,8 @@ from specsim.errors import InputError
 RATIOS = [
     ("specsim alias", "C gather", 1.3),
     ("specsim permute", "C permute", 1.15),
-    ("specsim literal", "specsim alias", 2.5),
-    ("specsim literal", "fastest specsim", 2.5),
+    ("specsim lockstep", "specsim alias", 2.5),
+    ("specsim lockstep", "fastest specsim", 2.5),
     ("NumPy lockstep", "fastest specsim", -60.0),
     ("NumPy alias", "fastest specsim", -10.0),
     ("JAX alias", "fastest specsim", -6.0),
@@ -35,10 +35,10 @@ RATIOS = [
 BATCH_RATIOS = [
     *(
         (f"{engine} M=16{tallies}", f"{engine} M=1{tallies}", 1.5)
-        for engine in ("literal", "alias")
+        for engine in ("lockstep", "alias")
         for tallies in ("", batches.ALL)
     ),
-    *((f"literal M={drafts}", f"alias M={drafts}", 2.5) for drafts in batches.DRAFTS),
+    *((f"lockstep M={drafts}", f"alias M={drafts}", 2.5) for drafts in batches.DRAFTS),
 ]
 #: What the command measures.
 PARTS = ("engines", "ceilings", "batch", "exact", "scaling", "startup")

@@ -16,7 +16,7 @@ from specsim import Batch, ModelPair, Speculative, random_pair, simulate
 from specsim.algorithms import Algorithm
 from specsim.engines.running.scheduling import available_cores
 
-ENGINES = ("literal", "alias", "population")
+ENGINES = ("lockstep", "alias", "population")
 _CHECK_RUNS = 2**13
 
 
@@ -55,7 +55,7 @@ SWEEPS = [
         values=(2**16, 2**17, 2**18, 2**19),
         at="S=16 T=64",
         make=lambda runs: (_pair(), Speculative(), runs),
-        most={"literal": 1.0, "alias": 1.0, "population": 0.0},
+        most={"lockstep": 1.0, "alias": 1.0, "population": 0.0},
     ),
     Sweep(
         quantity="horizon",
@@ -63,7 +63,7 @@ SWEEPS = [
         at="S=16, 2^16 runs",
         make=lambda horizon: (_pair(horizon=horizon), Speculative(), 2**16),
         # Population: every number of rejections so far, at every step.
-        most={"literal": 1.0, "alias": 1.0, "population": 2.0},
+        most={"lockstep": 1.0, "alias": 1.0, "population": 2.0},
     ),
     Sweep(
         quantity="vocabulary",
@@ -71,14 +71,14 @@ SWEEPS = [
         at="T=16 stationary, 2^18 runs, tables included where an engine keeps none",
         make=lambda size: (_pair(size, 16), Speculative(), 2**18),
         # Run by run a token costs a look-up, whatever the vocabulary; counts have a row per context.
-        most={"literal": 0.5, "alias": 0.5, "population": 2.0},
+        most={"lockstep": 0.5, "alias": 0.5, "population": 2.0},
     ),
     Sweep(
         quantity="candidates M",
         values=(2, 4, 8, 16, 32),
         at="S=16 T=64, 2^16 runs",
         make=lambda drafts: (_pair(), Batch(drafts=drafts), 2**16),
-        most={"literal": 0.5, "alias": 0.0, "population": 1.0},
+        most={"lockstep": 0.5, "alias": 0.0, "population": 1.0},
     ),
 ]
 #: What a measured exponent may exceed its statement by: caches fill, fixed costs fade.

@@ -23,11 +23,11 @@ _COMMAND = ["simulate", "paper:3", "speculative", "--runs", "10", "--seed", "1"]
 #: Name, arguments of Python, seconds of wall time asked for.
 WARM: list[tuple[str, list[str], float | None]] = [
     ("import of numba and xarray alone", ["-c", "import numba, xarray"], None),
-    ("simulate, literal", ["-c", _SIMULATE.format(engine="literal")], 0.8),
+    ("simulate, lockstep", ["-c", _SIMULATE.format(engine="lockstep")], 0.8),
     ("simulate, alias", ["-c", _SIMULATE.format(engine="alias")], 0.8),
     (
-        "simulate, literal, without Dask (no extra cluster)",
-        ["-c", _WITHOUT_DASK + _SIMULATE.format(engine="literal")],
+        "simulate, lockstep, without Dask (no extra cluster)",
+        ["-c", _WITHOUT_DASK + _SIMULATE.format(engine="lockstep")],
         0.8,
     ),
     ("command simulate, with theory beside it", ["-m", "specsim", *_COMMAND], None),

@@ -54,7 +54,7 @@ class SimulationRequest:
     pair: ModelPair
     algorithm: Algorithm
     horizon: int | None = None
-    engine: str = "literal"
+    engine: str = "auto"
     outcomes: bool = False
 
     @cached_property
@@ -67,7 +67,7 @@ class SimulationRequest:
     @property
     def label(self) -> str:
         """Algorithm and pair in words."""
-        engine = "" if self.engine == "literal" else f" ({self.engine} engine)"
+        engine = "" if self.engine == "auto" else f" ({self.engine} engine)"
         return f"{self.algorithm.label} on {self.pair.name}{engine}"
 
     @property

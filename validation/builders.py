@@ -40,7 +40,7 @@ def assert_quantity(
     discrepancy: float | None = None,
     expected: Expected | None = None,
     excluded: float | None = None,
-    engine: str = "literal",
+    engine: str = "auto",
     runs: int = 1,
     label: str = "",
 ) -> Assertion:
@@ -91,7 +91,7 @@ def law_check(
     statistic: str = "rejection_law",
     discrepancy: float | None = 0.02,
     expected: Expected | None = None,
-    engine: str = "literal",
+    engine: str = "auto",
 ) -> StatisticalCheck:
     """Check a whole law: every cell and the relative entropy (`statistic` of kind "law")."""
     return _check(name, cases, (statistic,), {statistic: discrepancy}, expected, None, engine)
@@ -104,7 +104,7 @@ def per_step_check(
     statistic: str = "rejections_by_step",
     discrepancy: float | None = 0.01,
     expected: Expected | None = None,
-    engine: str = "literal",
+    engine: str = "auto",
 ) -> StatisticalCheck:
     """Check a probability at every step."""
     return _check(name, cases, (statistic,), {statistic: discrepancy}, expected, None, engine)
@@ -118,7 +118,7 @@ def mean_check(
     discrepancy: float | None = 0.05,
     expected: Expected | None = None,
     excluded: Excluded | None = None,
-    engine: str = "literal",
+    engine: str = "auto",
 ) -> StatisticalCheck:
     """Check a mean per run, and that a published value that is not the mean is missed.
 
@@ -161,7 +161,7 @@ def agreement_check(
         "output_marginals",
     ),
     demands: Mapping[str, float] | None = None,
-    engine: str = "literal",
+    engine: str = "auto",
 ) -> StatisticalCheck:
     """Check everything that one simulation can say, from the same runs.
 

@@ -1,4 +1,4 @@
-"""Batch decoding (Algorithm 4) with several candidates per root, by the literal and by the alias engine.
+"""Batch decoding (Algorithm 4) with several candidates per root, by the lockstep and by the alias engine.
 
 Timed with the tallies of the other engines' benchmark, and again with those that `simulate` makes by default.
 """
@@ -21,13 +21,13 @@ def contenders() -> list[Contender]:
         Contender(
             name=f"{engine} M={drafts}{ALL if tallies == 'all' else ''}",
             note=f"Algorithm 4, engine {engine}, Philox4x32-10",
-            builds_tables=engine == "literal",
+            builds_tables=engine == "lockstep",
             algorithm=Batch(drafts=drafts),
             prepare=lambda pair, engine=engine, drafts=drafts, tallies=tallies: _run(
                 pair, engine, drafts, tallies
             ),
         )
-        for engine in ("literal", "alias")
+        for engine in ("lockstep", "alias")
         for tallies in _TALLIES
         for drafts in DRAFTS
     ]

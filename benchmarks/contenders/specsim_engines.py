@@ -14,10 +14,10 @@ def contenders() -> list[Contender]:
     """Return the engines."""
     found = [
         Contender(
-            name="specsim literal",
+            name="specsim lockstep",
             note="Algorithm 1 step by step, Philox4x32-10",
             builds_tables=True,
-            prepare=lambda pair: _run(pair, "literal", None),
+            prepare=lambda pair: _run(pair, "lockstep", None),
         ),
         Contender(
             name="specsim alias",

@@ -1,13 +1,11 @@
-"""specsim's literal engine through torch, on the processor and, where there is one, on a CUDA device."""
+"""specsim's lockstep engine through torch, on the processor and, where there is one, on a CUDA device."""
 
 from __future__ import annotations
 
 import importlib.util
 
 from benchmarks.contenders.base import Answer, Contender, Run
-from specsim import ModelPair, Speculative
-from specsim.engines.tallies.tally import Shape
-from specsim.engines.torch.engine import run_torch
+from specsim import ModelPair, Speculative, simulate
 
 
 def contenders() -> list[Contender]:
@@ -16,16 +14,16 @@ def contenders() -> list[Contender]:
         return []
     import torch
 
-    found = [_contender("torch literal", "cpu", "on the processor")]
+    found = [_contender("torch lockstep", "cpu", "on the processor")]
     if torch.cuda.is_available():
-        found.append(_contender("torch literal, CUDA", "cuda", torch.cuda.get_device_name()))
+        found.append(_contender("torch lockstep, CUDA", "cuda", torch.cuda.get_device_name()))
     return found
 
 
 def _contender(name: str, device: str, where: str) -> Contender:
     return Contender(
         name=name,
-        note=f"Algorithm 1 step by step, Philox4x32-10, the same bits as specsim literal; {where}",
+        note=f"Algorithm 1 step by step, Philox4x32-10, the same bits as specsim lockstep; {where}",
         prepare=lambda pair: _run(pair, device),
         builds_tables=True,
         # One search in a sorted list per token instead.
@@ -35,25 +33,21 @@ def _contender(name: str, device: str, where: str) -> Contender:
 
 
 def _run(pair: ModelPair, device: str) -> Run:
-    shape = Shape.of(pair, pair.horizon, None, "rejections")
-
     def run(runs: int, seed: int) -> Answer:
-        tally = run_torch(
+        result = simulate(
             pair,
             Speculative(),
-            shape,
-            seed=seed,
-            first_run=0,
             runs=runs,
+            seed=seed,
+            engine="torch",
             threads=1,
-            rejections_of_run=None,
-            progress=None,
+            tallies="rejections",
             device=device,
         )
         return Answer(
-            by_step=tally.rejections_by_step,
-            rejection_count=tally.rejection_count,
-            token_count=tally.tokens,
+            by_step=result.rejections_by_step.values,
+            rejection_count=result.rejection_count.values,
+            token_count=result.token_count.values,
         )
 
     return run

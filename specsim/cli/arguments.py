@@ -30,10 +30,11 @@ def engine_option(command: F) -> F:
     """Give a command the option ``--engine``; the request is checked elsewhere."""
     return click.option(
         "--engine",
-        default="literal",
+        default="auto",
         show_default=True,
         metavar="NAME",
-        help="Which simulator: literal, alias, population, or torch (the literal one on a GPU).",
+        help="Which simulator: lockstep, literal, alias, population, torch (lockstep on a GPU), or auto: "
+        "lockstep where it serves, else literal.",
     )(command)
 
 

@@ -86,7 +86,7 @@ def command(
     provenance = {
         "runs": runs,
         "seed": int(dataset.attrs["seed"]),
-        "engine": engine,
+        "engine": dataset.attrs["engine"],
         "out": None if out is None else str(out),
     }
     if as_json:

@@ -100,6 +100,7 @@ def command(
         dataset, silence = add_theory(dataset, plan)
         if temporary is not None:
             write_dataset(dataset, temporary)
+    engine = ", ".join(sorted({request.engine for request in plan.requests}))
     provenance = {"runs": runs, "seed": seed, "engine": engine, "out": None if out is None else str(out)}
     if as_json:
         show_json({**provenance, "cells": _cells(dataset), "theory_silent": silence})

@@ -5,22 +5,22 @@
 
 from __future__ import annotations
 
-import operator
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from specsim.algorithms import Algorithm
-from specsim.engines.alias.engine import run_alias
-from specsim.engines.lockstep.engine import run_literal
-from specsim.engines.population.engine import run_population
+from specsim.engines.alias import engine as alias
+from specsim.engines.lockstep import engine as lockstep
+from specsim.engines.lockstep.plans import serves
+from specsim.engines.population import engine as population
+from specsim.engines.request import Engine, Request, whole
 from specsim.engines.running.memory import require
 from specsim.engines.tallies.results import to_dataset
-from specsim.engines.tallies.tally import Shape, Tallies, Tally
-from specsim.engines.torch.engine import run_torch
+from specsim.engines.tallies.tally import Shape, Tallies
+from specsim.engines.torch import engine as torch
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 
@@ -28,47 +28,15 @@ if TYPE_CHECKING:
     import xarray
 
 #: Engines by name.
-ENGINES: dict[str, Callable[..., Tally]] = {
-    "literal": run_literal,
-    "alias": run_alias,
-    "population": run_population,
-    "torch": run_torch,
+ENGINES: dict[str, Engine] = {
+    "literal": lockstep,
+    "lockstep": lockstep,
+    "alias": alias,
+    "population": population,
+    "torch": torch,
 }
 
 _MOST_RUNS = 2**62
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is simulated, checked; how (threads, chunks, where) is not part of it.
-
-    Attributes
-    ----------
-    pair, algorithm
-        The models and the descriptor.
-    shape
-        What is tallied; its horizon is the one used.
-    engine
-        A key of `ENGINES`.
-    seed, first_run, runs
-        Runs ``first_run .. first_run + runs - 1`` of the seed.
-    per_run
-        Whether the rejections of each run are kept.
-    """
-
-    pair: ModelPair
-    algorithm: Algorithm
-    shape: Shape
-    engine: str
-    seed: int
-    first_run: int
-    runs: int
-    per_run: bool
-
-    @property
-    def divisible(self) -> bool:
-        """Whether the tallies of a range of runs are the sum of those of its parts."""
-        return self.engine != "population"
 
 
 def check_request(
@@ -78,21 +46,28 @@ def check_request(
     runs: int,
     seed: int | None = None,
     horizon: int | None = None,
-    engine: str = "literal",
+    engine: str = "auto",
     first_run: int = 0,
     per_run: bool = False,
     outcomes: bool | None = None,
     tallies: Tallies = "all",
+    device: str | None = None,
 ) -> Request:
     """Check a request; parameters and errors are those of `specsim.simulate`."""
     if not isinstance(pair, ModelPair):
         raise InputError(f"pair is {pair!r}; give a specsim.ModelPair")
+    if not isinstance(algorithm, Algorithm):
+        raise InputError(f"algorithm is {algorithm!r}; give a descriptor such as specsim.Speculative()")
     runs = whole("runs", runs, 1, _MOST_RUNS)
     first_run = whole("first_run", first_run, 0, _MOST_RUNS)
     seed = secrets.randbits(64) if seed is None else whole("seed", seed, 0, 2**64 - 1)
     length = pair.check_horizon(horizon)
-    if engine not in ENGINES:
-        raise InputError(f"engine is {engine!r}; give one of {', '.join(sorted(ENGINES))}")
+    if engine not in ("auto", *ENGINES):
+        raise InputError(f"engine is {engine!r}; give one of auto, {', '.join(sorted(ENGINES))}")
+    if engine == "auto":
+        engine = "lockstep" if serves(algorithm, length) else "literal"
+    if device is not None and engine != "torch":
+        raise InputError(f"device is {device!r}, but the engine is {engine}; give engine='torch' with it")
     if tallies not in ("all", "rejections"):
         raise InputError(f"tallies is {tallies!r}; give 'all' or 'rejections'")
     single_runs = engine != "population"
@@ -104,7 +79,7 @@ def check_request(
         )
     if per_run:
         require(8 * runs, "per_run", "use fewer runs, or per_run=False")
-    return Request(
+    request = Request(
         pair=pair,
         algorithm=algorithm,
         shape=Shape.of(pair, length, outcomes if single_runs else bool(outcomes), tallies),
@@ -113,7 +88,10 @@ def check_request(
         first_run=first_run,
         runs=runs,
         per_run=bool(per_run),
+        device=device,
     )
+    ENGINES[engine].check(request)
+    return request
 
 
 def perform(
@@ -137,40 +115,13 @@ def perform(
     progress
         Called in the calling thread with the number of finished runs.
     """
-    shape = request.shape
     rejections_of_run = np.zeros(runs, np.int64) if request.per_run else None
-    tally = ENGINES[request.engine](
-        request.pair,
-        request.algorithm,
-        shape,
-        seed=request.seed,
-        first_run=first_run,
-        runs=runs,
+    tally = ENGINES[request.engine].run(
+        request,
+        first_run,
+        runs,
         threads=threads,
         rejections_of_run=rejections_of_run,
         progress=progress,
     )
-    return to_dataset(
-        tally,
-        pair=request.pair,
-        algorithm=request.algorithm,
-        engine=request.engine,
-        seed=request.seed,
-        first_run=first_run,
-        runs=runs,
-        rejections_of_run=rejections_of_run,
-    )
-
-
-def whole(field: str, value: object, low: int, high: int) -> int:
-    """Return `value` as an int in [low, high]."""
-    limits = f"give a whole number from {low} to {high}"
-    if isinstance(value, bool | np.bool_):
-        raise InputError(f"{field} is {value!r}; {limits}")
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InputError(f"{field} is {value!r}; {limits}") from None
-    if not low <= number <= high:
-        raise InputError(f"{field} is {number}; {limits}")
-    return number
+    return to_dataset(tally, request, first_run, runs, rejections_of_run)

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.engines.simulation import whole
+from specsim.engines.request import whole
 from specsim.errors import InputError
 from specsim.models.byte_tokenizer import END_OF_TEXT, byte_tokenizer
 from specsim.models.folders import new_folder

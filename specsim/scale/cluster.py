@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from specsim.engines.simulation import Request, perform
+from specsim.engines.request import Request
+from specsim.engines.simulation import perform
 from specsim.errors import InputError
 from specsim.scale.chunks import Range
 from specsim.scale.software import software, spell

@@ -24,7 +24,7 @@ def simulate(
     runs: int,
     seed: int | None = None,
     horizon: int | None = None,
-    engine: str = "literal",
+    engine: str = "auto",
     threads: int | None = None,
     first_run: int = 0,
     per_run: bool = False,
@@ -34,6 +34,7 @@ def simulate(
     store: str | os.PathLike[str] | None = None,
     cluster: Any = None,
     chunk_runs: int | None = None,
+    device: str | None = None,
 ) -> xarray.Dataset:
     """Simulate the runs ``first_run .. first_run + runs - 1`` and tally what happens.
 
@@ -55,13 +56,15 @@ def simulate(
     horizon
         Tokens per run. Defaults to None, the pair's own.
     engine
-        ``"literal"``: the published pseudo-code step by step. ``"alias"``: one draw per token from the law of
-        (token, rejected or not); much faster, equal in law by Theorem 1 of 2411.00841 (and to within 2^-32
-        per token and context for rules whose masses are not multiples of 2^-32). Not for
-        `BlockVerification`. ``"population"``: counts of runs move together, at a cost that does not depend on
-        `runs` (up to 2^53); equal in law, for aggregated counts only, not for `BlockVerification`.
-        ``"torch"``: the literal engine through torch (the extra ``torch``), on a CUDA device where there is
-        one; the same counts to the bit, not for `BlockVerification`.
+        ``"lockstep"``: the published steps, position by position, many runs side by side; for rules that
+        decide position by position, on a chain or on paths. ``"literal"``: every rule and draft structure,
+        run by run. ``"auto"``: lockstep where it serves, else literal; the attribute ``engine`` of the result
+        records which. ``"alias"``: one draw per token from the law of (token, rejected or not); much faster,
+        equal in law by Theorem 1 of 2411.00841 (and to within 2^-32 per token and context for rules whose
+        masses are not multiples of 2^-32). ``"population"``: counts of runs move together, at a cost that
+        does not depend on `runs` (up to 2^53); equal in law, for aggregated counts only. ``"torch"``: the
+        lockstep engine through torch (the extra ``torch``), the same counts to the bit. The last three serve
+        what lockstep serves.
     threads
         Defaults to None, one per available core. Not to be given with `cluster`.
     first_run
@@ -86,6 +89,9 @@ def simulate(
         the chunks are computed by its workers. Defaults to None: in this process.
     chunk_runs
         Runs per chunk. Defaults to None: chosen from the request alone. The result does not depend on it.
+    device
+        With ``engine="torch"``: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, .. Defaults to None: the first CUDA
+        device if there is one, or the processor. The result does not depend on it.
 
     Returns
     -------
@@ -111,6 +117,7 @@ def simulate(
         per_run=per_run,
         outcomes=outcomes,
         tallies=tallies,
+        device=device,
     )
     if store is None and cluster is None and chunk_runs is None:
         return perform(

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specsim.engines.simulation import Request
+from specsim.engines.request import Request
 from specsim.engines.tallies.results import algorithm_identity
 from specsim.engines.tallies.variables import check
 from specsim.errors import InputError, StoreWarning

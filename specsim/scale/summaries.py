@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.algorithms import Algorithm
-from specsim.engines.simulation import Request
+from specsim.engines.request import Request
 from specsim.engines.tallies.results import algorithm_identity
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
@@ -109,7 +109,7 @@ class Summaries:
 
     def add(self, index: int, dataset: xarray.Dataset) -> None:
         """Summarise the result of a request."""
-        self.attributes |= {name: dataset.attrs[name] for name in ("specsim", "numpy", "numba", "engine")}
+        self.attributes |= {name: dataset.attrs[name] for name in ("specsim", "numpy", "numba")}
         runs, horizon = int(dataset.attrs["runs"]), int(dataset.attrs["horizon"])
         found: dict[str, Any] = {
             name: dataset[name].values for name in SUMMARIES if name in dataset and name in self.arrays
@@ -152,6 +152,11 @@ class Summaries:
                 _CELL,
                 np.array([request.seed for request in self.requests], np.uint64).reshape(cells),
                 {"long_name": "Seed of the simulation."},
+            ),
+            "engine": (
+                _CELL,
+                np.array([request.engine for request in self.requests]).reshape(cells),
+                {"long_name": "Engine that simulated."},
             ),
         }
         used = {dim for _, (dims, _, _) in variables.items() for dim in dims}

@@ -11,11 +11,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from specsim.algorithms import Algorithm
-from specsim.engines.lockstep.plans import prepare
-from specsim.engines.simulation import Request, check_request, whole
+from specsim.engines.request import Request, whole
+from specsim.engines.simulation import check_request
 from specsim.engines.tallies.results import algorithm_identity
 from specsim.engines.tallies.tally import Tallies
-from specsim.errors import InputError, UnsupportedError
+from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.scale.running import run_requests
 from specsim.scale.summaries import Summaries
@@ -65,7 +65,7 @@ def sweep(
     drafts: Sequence[int] | None = None,
     epsilons: Sequence[float | Fraction] | None = None,
     horizon: int | None = None,
-    engine: str = "literal",
+    engine: str = "auto",
     tallies: Tallies = "all",
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
@@ -137,7 +137,7 @@ def plan_sweep(
     drafts: Sequence[int] | None = None,
     epsilons: Sequence[float | Fraction] | None = None,
     horizon: int | None = None,
-    engine: str = "literal",
+    engine: str = "auto",
     tallies: Tallies = "all",
 ) -> SweepPlan:
     """Check a sweep and list its requests; parameters and errors are those of `sweep`."""
@@ -256,12 +256,6 @@ def _request(
 ) -> Request:
     """Check one combination as far as that is possible without simulating."""
     try:
-        request = check_request(pair, algorithm, engine=engine, **options)
-        plan = prepare(algorithm, pair, request.shape.horizon)
-        if engine != "literal" and plan.kind != "chain":
-            raise UnsupportedError(
-                f"the {engine} engine does not know {type(algorithm).__name__}; use engine='literal'"
-            )
+        return check_request(pair, algorithm, engine=engine, **options)
     except InputError as error:
         raise type(error)(f"{label} on {name}: {error}") from None
-    return request

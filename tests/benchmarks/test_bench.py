@@ -119,14 +119,14 @@ def test_command__writes_json_and_refuses_unknown_names(tmp_path, monkeypatch):
     assert "1e9 tokens/s" in done.output
     done = CliRunner().invoke(main, ["bench", "--contender", "Fortran"])
     assert done.exit_code == 2
-    assert "contender is 'Fortran'; give one of: specsim literal" in done.output
+    assert "contender is 'Fortran'; give one of: specsim lockstep" in done.output
 
 
 def test_batches__agree_with_theory_and_are_not_taken_for_one_another():
     pair = PAIRS["middle"]
     found = {contender.name: contender for contender in batches.contenders()}
-    one, four = (checks.laws(pair, found[f"literal M={drafts}"].algorithm) for drafts in (1, 4))
-    for engine in ("literal", "alias"):
+    one, four = (checks.laws(pair, found[f"lockstep M={drafts}"].algorithm) for drafts in (1, 4))
+    for engine in ("lockstep", "alias"):
         answer = found[f"{engine} M=4"].prepare(pair)(RUNS, 3)
         assert checks.disagreement(answer, RUNS, four) is None
         assert "expected" in checks.disagreement(answer, RUNS, one)
@@ -148,7 +148,7 @@ def test_measure__does_not_time_a_wrong_ceiling_and_relates_contenders_to_right_
     workload = Workload(name="tiny", pair=lambda: PAIRS["small"], least_tokens_per_second=1.0)
     timings = runner.measure(
         workload,
-        [CONTENDERS["specsim literal"]],
+        [CONTENDERS["specsim lockstep"]],
         repetitions=2,
         seconds=0.001,
         report=lambda line: None,
@@ -158,7 +158,7 @@ def test_measure__does_not_time_a_wrong_ceiling_and_relates_contenders_to_right_
     assert "sum is 0" in timings[2].problem
     assert len(timings[0].fixed) == 3
     (row,) = runner.fractions(timings)
-    assert (row["contender"], row["ceiling"]) == ("specsim literal", "random words")
+    assert (row["contender"], row["ceiling"]) == ("specsim lockstep", "random words")
 
 
 def test_scaling__finds_exponents():
@@ -172,9 +172,9 @@ def test_scaling__row_is_checked_first(monkeypatch):
         values=(4, 8),
         at="tiny",
         make=lambda horizon: (scaling._pair(4, horizon), scaling.Speculative(), 2**13),
-        most={"literal": 50.0},
+        most={"lockstep": 50.0},
     )
-    row = scaling._row(sweep, "literal", sweep.values, 2)
+    row = scaling._row(sweep, "lockstep", sweep.values, 2)
     assert row["met"]
     assert np.shape(row["seconds"]) == (2, 2)
     assert row["low"] <= row["exponent"] <= row["high"]
@@ -182,7 +182,7 @@ def test_scaling__row_is_checked_first(monkeypatch):
     monkeypatch.setattr(
         scaling, "_answer", lambda *given: replace(answer(*given), by_step=answer(*given).by_step * 2)
     )
-    row = scaling._row(sweep, "literal", sweep.values, 2)
+    row = scaling._row(sweep, "lockstep", sweep.values, 2)
     assert "horizon 4: by_step" in row["problem"]
     assert "seconds" not in row
 
@@ -223,7 +223,7 @@ def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
     document = json.loads(file.read_text())
     names = [row["contender"] for row in document["timings"]]
     assert names[:2] == ["random words", "random gathers"]
-    assert "literal M=16" in names
+    assert "lockstep M=16" in names
     assert document["exact"][0]["methods"]
     assert document["startup"][0]["met"]
     assert "Start-up" in done.output
@@ -279,9 +279,9 @@ def test_measure__time_that_drowns_in_that_of_tables_is_not_reported(monkeypatch
         runner, "clock", lambda run, runs, seed, wall=False: 5.0 if runs == 1 else next(spent)
     )
     monkeypatch.setattr(runner, "calibrate", lambda *arguments: 2**14)
-    chosen = [c for c in batches.contenders() if c.name == "literal M=1"]
+    chosen = [c for c in batches.contenders() if c.name == "lockstep M=1"]
     found = runner.measure(WORKLOADS[0], chosen, repetitions=2, seconds=0.1, report=lambda line: None)
     assert [t.nanoseconds for t in found] == [[]]
     assert found[0].problem is not None
     assert "--seconds" in found[0].problem
-    assert runner.ratios(found, [("literal M=1", "literal M=1", 1.5)]) == []
+    assert runner.ratios(found, [("lockstep M=1", "lockstep M=1", 1.5)]) == []

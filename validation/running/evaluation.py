@@ -76,7 +76,7 @@ def simulation_command(request: SimulationRequest, runs: int, seed: int) -> str:
     """Return the command that repeats a simulation, or an empty string when its names do not define it."""
     if request.horizon not in (None, request.pair.horizon) or not _spelled(request):
         return ""
-    engine = "" if request.engine == "literal" else f" --engine {request.engine}"
+    engine = "" if request.engine == "auto" else f" --engine {request.engine}"
     return (
         f"specsim simulate {request.pair.name} {request.algorithm.label} --runs {runs} --seed {seed}{engine}"
     )

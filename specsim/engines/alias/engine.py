@@ -22,6 +22,7 @@ from specsim.engines.compiled.cpu import permutes_bytes
 from specsim.engines.compiled.native import kernel, space
 from specsim.engines.compiled.sizes import ALIAS_SPACE, LANES, PERMUTE_SPACE, ROUNDS_SPACE
 from specsim.engines.lockstep.plans import Plan, prepare
+from specsim.engines.request import Request
 from specsim.engines.running.memory import available_bytes, require
 from specsim.engines.running.stages import Task, run_stages
 from specsim.engines.tallies.tally import Shape, State, Tally
@@ -37,26 +38,36 @@ _PERMUTED_TOKENS = 8
 PATH_VARIABLE = "SPECSIM_ALIAS_PATH"
 
 
-def run_alias(
-    pair: ModelPair,
-    algorithm: Algorithm,
-    shape: Shape,
-    *,
-    seed: int,
+def check(request: Request) -> None:
+    """Raise `UnsupportedError` when the algorithm has no collapsed law of one position."""
+    _plan(request)
+
+
+def _plan(request: Request) -> Plan:
+    plan = prepare(request.algorithm, request.pair, request.shape.horizon)
+    if plan.kind != "chain":
+        raise UnsupportedError(
+            f"algorithm is {request.algorithm.label}, whose rounds are verified as a whole; "
+            'the alias engine has no table for it, use engine="auto"'
+        )
+    return plan
+
+
+def run(
+    request: Request,
     first_run: int,
     runs: int,
+    *,
     threads: int,
-    rejections_of_run: NDArray[np.int64] | None,
-    progress: Callable[[int], object] | None,
+    rejections_of_run: NDArray[np.int64] | None = None,
+    progress: Callable[[int], object] | None = None,
     table_bytes: int | None = None,
     path: str | None = None,
 ) -> Tally:
-    """Run the alias engine and return its tallies.
+    """Simulate some runs of a request; see `specsim.engines.request.Engine`.
 
     Parameters
     ----------
-    pair, algorithm, shape, seed, first_run, runs, threads, rejections_of_run, progress
-        As in `specsim.engines.lockstep.engine.run_literal`.
     table_bytes
         Memory for tables. Defaults to None: a quarter of what is available. Steps are processed in stages
         whose tables fit; the result does not depend on it. A step takes ``4 * 2**bits`` bytes per context,
@@ -68,17 +79,10 @@ def run_alias(
     Raises
     ------
     UnsupportedError
-        The algorithm has no collapsed one-position law, or the kernel asked for does not serve.
-    TooLargeError
-        Tables of a single step, or the tallies, do not fit in memory.
+        The kernel asked for does not serve.
     """
+    pair, shape, plan = request.pair, request.shape, _plan(request)
     horizon = shape.horizon
-    plan = prepare(algorithm, pair, horizon)
-    if plan.kind != "chain":
-        raise UnsupportedError(
-            f"algorithm is {type(algorithm).__name__}, whose rounds are verified as a whole; "
-            'the alias engine has no table for it, use engine="literal"'
-        )
     layout = Layout.of(pair, plan)
     step_bytes = layout.step_bytes
     if table_bytes is None:
@@ -98,7 +102,7 @@ def run_alias(
     )
 
     return run_stages(
-        _Engine(pair, algorithm, plan, layout, shape, seed, path),
+        _Engine(pair, request.algorithm, plan, layout, shape, request.seed, path),
         shape,
         first_run=first_run,
         runs=runs,

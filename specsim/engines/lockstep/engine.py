@@ -1,4 +1,4 @@
-"""The literal engine: tables for stages of steps, chunks of runs for threads."""
+"""The lockstep engine: tables for stages of steps, chunks of runs for threads."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import Algorithm
 from specsim.engines.compiled.cpu import permutes_words
 from specsim.engines.compiled.native import kernel, space
 from specsim.engines.compiled.sizes import BLOCK, CHAIN_SPACE, LANES
 from specsim.engines.lockstep.chain_tables import BlockTables, ChainTables, block_tables, chain_tables
 from specsim.engines.lockstep.plans import Plan, prepare
 from specsim.engines.lockstep.tables import guide_bits, segments
+from specsim.engines.request import Request
 from specsim.engines.running.memory import available_bytes, require
 from specsim.engines.running.stages import Task, run_stages
 from specsim.engines.tallies.tally import Shape, State, Tally
@@ -34,36 +34,26 @@ _STATUS = {
 }
 
 
-def run_literal(
-    pair: ModelPair,
-    algorithm: Algorithm,
-    shape: Shape,
-    *,
-    seed: int,
+def check(request: Request) -> None:
+    """Raise `InputError` when the engine cannot serve the request."""
+    prepare(request.algorithm, request.pair, request.shape.horizon)
+
+
+def run(
+    request: Request,
     first_run: int,
     runs: int,
+    *,
     threads: int,
-    rejections_of_run: NDArray[np.int64] | None,
-    progress: Callable[[int], object] | None,
+    rejections_of_run: NDArray[np.int64] | None = None,
+    progress: Callable[[int], object] | None = None,
     table_bytes: int | None = None,
     path: str | None = None,
 ) -> Tally:
-    """Run the literal engine and return its tallies.
+    """Simulate some runs of a request; see `specsim.engines.request.Engine`.
 
     Parameters
     ----------
-    pair, algorithm
-        What to run.
-    shape
-        What to tally; its horizon is the one used.
-    seed, first_run, runs
-        The random numbers: runs ``first_run .. first_run + runs - 1`` of the seed.
-    threads
-        Number of workers.
-    rejections_of_run
-        Filled with the rejections of each run when given.
-    progress
-        Called with the number of finished runs.
     table_bytes
         Memory for tables. Defaults to None: half a gibibyte, or a quarter of what is available if that is
         less. Steps are processed in stages whose tables fit; the result does not depend on it.
@@ -71,14 +61,10 @@ def run_literal(
         ``"gather"`` reads tables from memory even where registers can hold them (``"permute"``). Defaults to
         None: what the environment variable SPECSIM_LITERAL_PATH says, or the faster one that serves. The
         result does not depend on it.
-
-    Raises
-    ------
-    TooLargeError
-        Tables of a single step, or the tallies, do not fit in memory.
     """
+    pair, shape = request.pair, request.shape
     horizon = shape.horizon
-    plan = prepare(algorithm, pair, horizon)
+    plan = prepare(request.algorithm, pair, horizon)
     step_bytes = plan.step_bytes(pair)
     if table_bytes is None:
         table_bytes = min(2**29, available_bytes() // 4)
@@ -97,7 +83,7 @@ def run_literal(
     )
 
     return run_stages(
-        _Engine(pair, plan, shape, seed, path),
+        _Engine(pair, plan, shape, request.seed, path),
         shape,
         first_run=first_run,
         runs=runs,
@@ -196,4 +182,4 @@ class _Engine:
                 space(*CHAIN_SPACE), np.empty(LANES, np.uint64),
             )  # fmt: skip
         if status:
-            raise RuntimeError(f"literal engine: {_STATUS[status]}; please report this with the pair's file")
+            raise RuntimeError(f"lockstep engine: {_STATUS[status]}; please report this with the pair's file")

@@ -1,7 +1,4 @@
-"""What the literal engine knows of each algorithm: its tables and its round structure.
-
-`prepare` is a `functools.singledispatch` function: register a new descriptor here.
-"""
+"""What the lockstep engine knows of each rule: its tables and its round structure."""
 
 from __future__ import annotations
 
@@ -9,22 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import singledispatch
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import (
-    Algorithm,
-    Autoregressive,
-    Batch,
-    BatchAsPrinted,
-    BlockVerification,
-    OverAcceptance,
-    RejectionBased,
-    Speculative,
-)
+from specsim.algorithms import Algorithm
 from specsim.engines.lockstep.tables import (
     Words,
     acceptance_thresholds,
@@ -90,9 +77,17 @@ class Plan:
         return Layout.of(pair, self).step_bytes
 
 
-@singledispatch
+def serves(algorithm: Algorithm, horizon: int) -> bool:
+    """Whether the engine knows the rule, and the draft is a chain or independent paths from one root."""
+    return (
+        algorithm.rule.name in _CHANGES
+        and algorithm.drawing == "independent"
+        and algorithm.structure(horizon + 1).kind != "tree"
+    )
+
+
 def prepare(algorithm: Algorithm, pair: ModelPair, horizon: int) -> Plan:
-    """Return the plan of the literal engine for an algorithm.
+    """Return how the lockstep engine runs an algorithm.
 
     Parameters
     ----------
@@ -106,54 +101,47 @@ def prepare(algorithm: Algorithm, pair: ModelPair, horizon: int) -> Plan:
     Raises
     ------
     UnsupportedError
-        The literal engine does not know the descriptor.
+        The engine does not know the rule or the draft structure.
     InputError
         The descriptor does not fit the pair.
     """
-    if isinstance(algorithm, Algorithm):
+    if not serves(algorithm, horizon):
         raise UnsupportedError(
-            f"algorithm is {type(algorithm).__name__}, which the literal engine does not know; "
-            "register it with specsim.engines.lockstep.plans.prepare"
+            f"algorithm is {algorithm.label}, whose rounds are verified as a whole; engine 'lockstep', and "
+            "those built on it, run rules that go position by position, use engine='literal'"
         )
-    raise InputError(f"algorithm is {algorithm!r}; give a descriptor such as specsim.Speculative()")
+    # One more than the horizon stands for drafts that reach to it.
+    structure = algorithm.structure(horizon + 1)
+    drafts = structure.widths[0] if structure.widths else 1
+    if drafts == math.inf:
+        raise InputError("drafts is inf; the limit is known to specsim.theory only, give a whole number")
+    settings: dict[str, Any] = {
+        "draft_length": structure.depth,
+        "bonus": algorithm.whole_bonus,
+        "drafts": int(drafts),
+        "table_steps": 1 if pair.stationary else horizon,
+        "thresholds": _ratio(pair),
+        "residual": _excess(pair),
+    }
+    return Plan(**settings | _CHANGES[algorithm.rule.name](algorithm, pair, int(drafts), horizon))
 
 
-@prepare.register
-def _autoregressive(algorithm: Autoregressive, pair: ModelPair, horizon: int) -> Plan:
-    return _plan(pair, horizon, draft_length=0, bonus=True)
-
-
-@prepare.register
-def _speculative(algorithm: Speculative, pair: ModelPair, horizon: int) -> Plan:
-    return _plan(pair, horizon, **_round(algorithm, horizon))
-
-
-@prepare.register
-def _block_verification(algorithm: BlockVerification, pair: ModelPair, horizon: int) -> Plan:
-    return _plan(pair, horizon, kind="block", **_round(algorithm, horizon))
-
-
-@prepare.register
-def _over_acceptance(algorithm: OverAcceptance, pair: ModelPair, horizon: int) -> Plan:
-    choices: dict[str, Builder] = {
+def _over_acceptance(algorithm: Algorithm, pair: ModelPair, drafts: int, horizon: int) -> dict[str, Any]:
+    residuals: dict[str, Builder] = {
         "optimal": _excess(pair),
         "target": lambda steps: of_steps(pair.target_weights, steps),
         "draft": lambda steps: of_steps(pair.draft_weights, steps),
     }
-    return _plan(
-        pair,
-        horizon,
-        **_round(algorithm, horizon),
-        shared=False,
-        thresholds=_ratio(pair, algorithm.epsilon),
-        residual=choices[algorithm.residual],
-    )
+    return {
+        "shared": False,
+        "thresholds": _ratio(pair, algorithm.parameters["epsilon"]),
+        "residual": residuals[algorithm.parameters["residual"]],
+    }
 
 
-@prepare.register
-def _rejection_based(algorithm: RejectionBased, pair: ModelPair, horizon: int) -> Plan:
-    tables = {"acceptance": algorithm.acceptance, "residual": algorithm.residual}
-    for name, table in tables.items():
+def _rejection_based(algorithm: Algorithm, pair: ModelPair, drafts: int, horizon: int) -> dict[str, Any]:
+    acceptance, residual = (algorithm.parameters[name] for name in ("acceptance", "residual"))
+    for name, table in (("acceptance", acceptance), ("residual", residual)):
         if table.shape[1:] != (pair.contexts, pair.tokens):
             raise InputError(
                 f"{name} has shape {table.shape} but the pair has {pair.contexts} contexts and "
@@ -161,47 +149,41 @@ def _rejection_based(algorithm: RejectionBased, pair: ModelPair, horizon: int) -
             )
         if 1 < table.shape[0] < horizon:
             raise InputError(f"{name} has {table.shape[0]} steps; give 1 or at least the horizon {horizon}")
-    stationary = pair.stationary and all(len(table) == 1 for table in tables.values())
 
-    def residual(steps: Steps) -> Words:
-        chosen = of_steps(algorithm.residual, steps)
+    def weights(steps: Steps) -> Words:
+        chosen = of_steps(residual, steps)
         return law_weights(chosen.reshape(-1, pair.tokens)).reshape(chosen.shape)
 
-    return _plan(
-        pair,
-        horizon,
-        **_round(algorithm, horizon),
-        table_steps=1 if stationary else horizon,
-        shared=False,
-        thresholds=lambda steps: acceptance_thresholds(
-            of_steps(algorithm.acceptance, steps), of_steps(pair.draft_weights, steps)
+    return {
+        "table_steps": 1 if pair.stationary and len(acceptance) == len(residual) == 1 else horizon,
+        "shared": False,
+        "thresholds": lambda steps: acceptance_thresholds(
+            of_steps(acceptance, steps), of_steps(pair.draft_weights, steps)
         ),
-        residual=residual,
-    )
+        "residual": weights,
+    }
 
 
-@prepare.register
-def _batch(algorithm: Batch, pair: ModelPair, horizon: int) -> Plan:
-    if algorithm.drafts == math.inf:
-        raise InputError("drafts is inf; the limit is known to specsim.theory only, give a whole number")
-    drafts = int(algorithm.drafts)
+def _recursive(algorithm: Algorithm, pair: ModelPair, drafts: int, horizon: int) -> dict[str, Any]:
     # A single candidate makes a root like any other position.
-    root = _root(pair, drafts, drafts) if drafts > 1 else None
-    return _plan(pair, horizon, **_round(algorithm, horizon), drafts=drafts, root=root)
+    return _root(pair, drafts, drafts) if drafts > 1 else {}
 
 
-@prepare.register
-def _batch_as_printed(algorithm: BatchAsPrinted, pair: ModelPair, horizon: int) -> Plan:
+def _as_printed(algorithm: Algorithm, pair: ModelPair, drafts: int, horizon: int) -> dict[str, Any]:
     # Line 28 subtracts the draft once more than the candidates that failed.
-    drafts = 1 if algorithm.slip == "inside-loop" else algorithm.drafts
-    return _plan(
-        pair,
-        horizon,
-        draft_length=horizon + 1,
-        bonus=False,
-        drafts=drafts,
-        root=_root(pair, drafts, drafts + 1),
-    )
+    tried = 1 if algorithm.parameters["slip"] == "inside-loop" else drafts
+    return _root(pair, tried, tried + 1)
+
+
+#: What differs from Algorithm 1, by the name of the rule.
+_CHANGES: dict[str, Callable[[Algorithm, ModelPair, int, int], dict[str, Any]]] = {
+    "ratio": lambda *_: {},
+    "block": lambda *_: {"kind": "block"},
+    "over-acceptance": _over_acceptance,
+    "rejection-based": _rejection_based,
+    "recursive": _recursive,
+    "batch-as-printed": _as_printed,
+}
 
 
 def _ratio(pair: ModelPair, epsilon: float | Fraction = 0) -> Builder:
@@ -218,35 +200,11 @@ def _excess(pair: ModelPair) -> Builder:
     )
 
 
-def _round(algorithm: Any, horizon: int) -> dict[str, Any]:
-    length = algorithm.draft_length
-    return {
-        "draft_length": horizon + 1 if length is None else min(length, horizon + 1),
-        "bonus": algorithm.bonus and length is not None,
-    }
-
-
-def _plan(pair: ModelPair, horizon: int, **changes: Any) -> Plan:
-    """Give the plan with the rules of Algorithm 1 except for `changes`."""
-    settings: dict[str, Any] = {
-        "table_steps": 1 if pair.stationary else horizon,
-        "thresholds": _ratio(pair),
-        "residual": _excess(pair),
-    }
-    settings.update(changes)
-    root = settings.pop("root", None)
-    if root is not None:
-        settings["subtractions"], settings["root"] = root
-    return Plan(**settings)
-
-
-def _root(
-    pair: ModelPair, drafts: int, subtractions: int
-) -> tuple[int, Callable[[Steps], tuple[Words, Words]]]:
+def _root(pair: ModelPair, drafts: int, subtractions: int) -> dict[str, Any]:
     def build(steps: Steps) -> tuple[Words, Words]:
         target = of_steps(pair.target, steps).reshape(-1, pair.tokens)
         draft = of_steps(pair.draft, steps).reshape(-1, pair.tokens)
         thresholds, weights = recursive_residuals(target, draft, subtractions)
         return thresholds[:, 1:drafts], weights
 
-    return subtractions, build
+    return {"drafts": drafts, "subtractions": subtractions, "root": build}

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import Algorithm
 from specsim.engines.lockstep.plans import Plan, prepare
 from specsim.engines.lockstep.tables import Words, of_steps
+from specsim.engines.request import Request
 from specsim.engines.running.memory import require
 from specsim.engines.tallies.tally import Shape, Tally
 from specsim.errors import InputError, TooLargeError, UnsupportedError
@@ -63,60 +63,46 @@ class _States:
         return self.contexts * self.accepted * self.rejections * self.calls
 
 
-def run_population(
-    pair: ModelPair,
-    algorithm: Algorithm,
-    shape: Shape,
-    *,
-    seed: int,
+def check(request: Request) -> None:
+    """Raise `InputError` when single runs or whole outcomes are asked for, or more than 2^53 runs."""
+    if request.per_run:
+        raise InputError("per_run is True, but the population engine has no single runs; use engine='alias'")
+    if request.shape.outcomes:
+        raise InputError("outcomes is True, but the population engine keeps no sequences; use outcomes=False")
+    if request.runs > MOST_RUNS:
+        raise InputError(f"runs is {request.runs}; the population engine takes at most 2^53 = {MOST_RUNS}")
+    plan = prepare(request.algorithm, request.pair, request.shape.horizon)
+    if plan.kind != "chain":
+        raise UnsupportedError(
+            f"algorithm is {request.algorithm.label}; the population engine needs a rule that goes token by "
+            "token, use engine='auto'"
+        )
+
+
+def run(
+    request: Request,
     first_run: int,
     runs: int,
+    *,
     threads: int,
-    rejections_of_run: NDArray[np.int64] | None,
-    progress: Callable[[int], object] | None,
+    rejections_of_run: NDArray[np.int64] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Tally:
-    """Run the population engine and return its tallies.
+    """Simulate a request; see `specsim.engines.request.Engine`.
 
-    Parameters
-    ----------
-    pair, algorithm
-        What to run.
-    shape
-        What to tally; its horizon is the one used.
-    seed, first_run
-        Name the stream of random words. Other than in the engines that simulate single runs, the result for
-        a range of runs is not the sum of the results for its parts; it only has the same law.
-    runs
-        Number of runs, at most 2^53.
-    threads
-        Not used: the cost does not depend on the number of runs.
-    rejections_of_run
-        Must be None.
-    progress
-        Called once, with the number of runs.
+    Seed and first run name the stream of random words. Other than in the engines that simulate single runs,
+    the result for a range of runs is not the sum of the results for its parts; it only has the same law. The
+    cost depends on neither `runs` nor `threads`.
 
     Raises
     ------
-    InputError
-        Single runs or whole outcomes were asked for, or more than 2^53 runs.
-    UnsupportedError
-        The descriptor verifies whole blocks, whose states are not counts of contexts.
     TooLargeError
         Too many states.
     """
-    if rejections_of_run is not None:
-        raise InputError("per_run is True, but the population engine has no single runs; use engine='alias'")
-    if shape.outcomes:
-        raise InputError("outcomes is True, but the population engine keeps no sequences; use outcomes=False")
-    if runs > MOST_RUNS:
-        raise InputError(f"runs is {runs}; the population engine takes at most 2^53 = {MOST_RUNS}")
-    plan = prepare(algorithm, pair, shape.horizon)
-    if plan.kind != "chain":
-        raise UnsupportedError(
-            f"algorithm is {algorithm.label}; the population engine needs a rule that goes token by token, "
-            "use engine='literal'"
-        )
-    tally = _Population(pair, plan, shape, np.random.default_rng([seed, first_run])).run(runs)
+    check(request)
+    plan = prepare(request.algorithm, request.pair, request.shape.horizon)
+    generator = np.random.default_rng([request.seed, first_run])
+    tally = _Population(request.pair, plan, request.shape, generator).run(runs)
     if progress is not None:
         progress(runs)
     return tally

@@ -16,10 +16,11 @@ from specsim.algorithms import Algorithm
 from specsim.engines.tallies.tally import Tally
 from specsim.engines.tallies.variables import ROUND_VARIABLES, VARIABLES, check
 from specsim.errors import InputError
-from specsim.pairs import ModelPair
 
 if TYPE_CHECKING:
     import xarray
+
+    from specsim.engines.request import Request
 
 #: Attributes that must agree for results to be merged.
 _SAME = (
@@ -45,23 +46,15 @@ def algorithm_identity(algorithm: Algorithm) -> str:
 
 
 def to_dataset(
-    tally: Tally,
-    *,
-    pair: ModelPair,
-    algorithm: Algorithm,
-    engine: str,
-    seed: int,
-    first_run: int,
-    runs: int,
-    rejections_of_run: np.ndarray | None,
+    tally: Tally, request: Request, first_run: int, runs: int, rejections_of_run: np.ndarray | None
 ) -> xarray.Dataset:
-    """Label the tallies of one simulation."""
-    shape = tally.shape
+    """Label the tallies of some runs of a request."""
+    shape, algorithm, pair = request.shape, request.algorithm, request.pair
     variables: dict[str, np.ndarray] = {
         name: getattr(tally, name)
         for name in ("rejections_by_step", "rejection_count", *(ROUND_VARIABLES if shape.rounds else ()))
         # No single runs, hence no sum over runs of a square.
-        if engine != "population" or name != "accepted_length_square_sum"
+        if request.engine != "population" or name != "accepted_length_square_sum"
     }
     if shape.transitions:
         transitions = tally.tokens.reshape(shape.horizon, shape.contexts, shape.tokens)
@@ -77,8 +70,8 @@ def to_dataset(
         "specsim": _version("specsim-decoding"),
         "numpy": np.__version__,
         "numba": _version("numba"),
-        "engine": engine,
-        "seed": seed,
+        "engine": request.engine,
+        "seed": request.seed,
         "algorithm": algorithm.label,
         "algorithm_identity": algorithm_identity(algorithm),
         "pair": pair.name,

@@ -1,4 +1,4 @@
-"""The literal engine through torch, for large vocabularies on a graphics processor.
+"""The lockstep engine through torch, for large vocabularies on a graphics processor.
 
 The same steps, words and tallies as `specsim.engines.lockstep.engine`, to the bit; see
 `specsim.engines.torch.positions` for how, and `specsim.engines.torch.tables` for the tables.
@@ -6,7 +6,6 @@ The same steps, words and tallies as `specsim.engines.lockstep.engine`, to the b
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,78 +13,66 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import Algorithm
 from specsim.engines.lockstep.plans import prepare
+from specsim.engines.request import Request
 from specsim.engines.running.memory import require
-from specsim.engines.tallies.tally import Shape, Tally
+from specsim.engines.tallies.tally import Tally
 from specsim.engines.torch.positions import TEMPORARIES, WORDS_AT_ONCE, Positions
 from specsim.engines.torch.state import DeviceTally
 from specsim.errors import InputError, TooLargeError, UnsupportedError
-from specsim.pairs import ModelPair
 
 if TYPE_CHECKING:
     import torch
 
-#: Environment variable that names the device.
-DEVICE_VARIABLE = "SPECSIM_TORCH_DEVICE"
 #: Runs per chunk: in the caches of a processor, or enough to keep a graphics processor busy.
 _CHUNK = {"cpu": 2**14, "cuda": 2**20}
 #: Bytes per counter while words are made: the four words and what they are made from.
 _WORD_BYTES = 64
 
 
-def run_torch(
-    pair: ModelPair,
-    algorithm: Algorithm,
-    shape: Shape,
-    *,
-    seed: int,
+def check(request: Request) -> None:
+    """Raise `InputError` when the engine cannot serve the request."""
+    plan = prepare(request.algorithm, request.pair, request.shape.horizon)
+    if plan.kind != "chain":
+        raise UnsupportedError(
+            f"algorithm is {request.algorithm.label}, which the torch engine does not know; it runs rules "
+            "that go token by token, use engine='auto'"
+        )
+
+
+def run(
+    request: Request,
     first_run: int,
     runs: int,
+    *,
     threads: int,
-    rejections_of_run: NDArray[np.int64] | None,
-    progress: Callable[[int], object] | None,
+    rejections_of_run: NDArray[np.int64] | None = None,
+    progress: Callable[[int], object] | None = None,
     table_bytes: int | None = None,
     chunk_runs: int | None = None,
-    device: str | None = None,
 ) -> Tally:
-    """Run the torch engine and return its tallies.
+    """Simulate some runs of a request; see `specsim.engines.request.Engine`.
 
     Parameters
     ----------
-    pair, algorithm, shape, seed, first_run, runs, rejections_of_run, progress
-        As for `specsim.engines.lockstep.engine.run_literal`.
-    threads
-        Number of threads of torch while it works on the processor.
     table_bytes
         Memory of the device for tables. Defaults to None: a quarter of what is free. Steps are processed in
         stages whose tables fit; the result does not depend on it.
     chunk_runs
         Runs that go through a position together. Defaults to None: 2^14 on the processor, 2^20 elsewhere,
         fewer where memory is short. The result does not depend on it.
-    device
-        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, .. Defaults to None: what the environment variable
-        SPECSIM_TORCH_DEVICE says, or the first CUDA device if there is one, or the processor.
 
     Raises
     ------
     InputError
         torch is not installed, or there is no such device.
-    UnsupportedError
-        The algorithm verifies blocks.
-    TooLargeError
-        Tables of a single step, or the tallies, do not fit in the memory of the device or of the host.
     """
-    place = _device(device)
+    pair, shape = request.pair, request.shape
+    check(request)
+    place = _device(request.device)
     horizon = shape.horizon
-    plan = prepare(algorithm, pair, horizon)
-    if plan.kind != "chain":
-        raise UnsupportedError(
-            f"algorithm is {type(algorithm).__name__}, which the torch engine does not know; it runs rules "
-            "that go token by token: Autoregressive, Speculative, RejectionBased, OverAcceptance, Batch, "
-            "BatchAsPrinted; use engine 'literal'"
-        )
-    engine = Positions(pair, plan, shape, seed, place)
+    plan = prepare(request.algorithm, pair, horizon)
+    engine = Positions(pair, plan, shape, request.seed, place)
     memory = _Memory(engine, runs, table_bytes, chunk_runs)
     finished = 0
     with _threads_of(place, threads):
@@ -115,13 +102,13 @@ def _device(name: str | None) -> torch.device:
     except ImportError:
         raise InputError(
             "engine is 'torch', and torch is not installed; pip install 'specsim-decoding[torch]', "
-            "or use engine 'literal', whose result is the same"
+            "or use engine 'lockstep', whose result is the same"
         ) from None
-    chosen = name or os.environ.get(DEVICE_VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
     devices = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     full = "cuda:0" if chosen == "cuda" else chosen
     if full not in devices:
-        raise InputError(f"{DEVICE_VARIABLE} is {chosen!r}; give one of {', '.join(devices)}")
+        raise InputError(f"device is {chosen!r}; give one of {', '.join(devices)}")
     return torch.device(full)
 
 

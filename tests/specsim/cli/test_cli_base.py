@@ -149,7 +149,7 @@ def test_simulate__prints_observed_beside_theory(tmp_path):
     out = tmp_path / "new" / "tallies.nc"
     result = run("simulate", PAIR, "speculative", "--runs", "2e4", "--seed", "5", "--out", str(out))
     assert result.exit_code == 0
-    assert "20000 runs, seed 5, engine literal" in result.stdout
+    assert "20000 runs, seed 5, engine lockstep" in result.stdout
     assert "rejection of each position" in result.stdout
     with xarray.open_dataset(out, engine="h5netcdf") as dataset:
         assert int(dataset["rejection_count"].sum()) == 20000

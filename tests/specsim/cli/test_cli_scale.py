@@ -27,7 +27,7 @@ def test_sweep__table_has_theory_beside_it():
     assert "paper:12, horizon 12" in output
     assert output.count("batch:drafts=2") == 2
     assert f"{theory.expected_rejections(paper_pair(12), Batch(drafts=2)):.6g}" in output
-    assert "6 combinations, 2000 runs each, seed 3, engine literal" in output
+    assert "6 combinations, 2000 runs each, seed 3, engine lockstep" in output
 
 
 def test_sweep__json_and_file_say_the_same(tmp_path):
@@ -102,7 +102,7 @@ def test_simulate__resume_notes_damage_on_standard_error(tmp_path):
         ("sweep --pair paper:5 --algorithm nonsense --runs 10 --seed 1", "unknown algorithm 'nonsense'"),
         (
             "sweep --pair paper:5 --algorithm block-verification --engine alias --runs 10 --seed 1",
-            "block-verification on paper:5: the alias engine does not know",
+            "block-verification on paper:5: algorithm is block-verification",
         ),
         (
             "sweep --pair paper:5 --algorithm speculative --runs 10 --seed 1 --resume /dev/null",

@@ -170,14 +170,15 @@ def test_alias__agrees_with_literal(algorithm):
 
 def staged(monkeypatch, steps, group, **options):
     """Make the engine keep the tables of so many steps, and so many runs between stages."""
-    right = alias.run_alias
+    right = alias.run
 
-    def run(pair, algorithm, shape, **arguments):
-        layout = Layout.of(pair, prepare(algorithm, pair, shape.horizon))
-        return right(pair, algorithm, shape, **arguments, table_bytes=steps * layout.step_bytes, **options)
+    def run(request, *arguments, **keywords):
+        plan = prepare(request.algorithm, request.pair, request.shape.horizon)
+        table_bytes = steps * Layout.of(request.pair, plan).step_bytes
+        return right(request, *arguments, **keywords, table_bytes=table_bytes, **options)
 
     monkeypatch.setattr(alias, "_STAGED_STATE_BYTES", group)
-    monkeypatch.setattr("specsim.engines.simulation.ENGINES", {"alias": run})
+    monkeypatch.setattr(alias, "run", run)
 
 
 @pytest.mark.parametrize("tallies", ["all", "rejections"])
@@ -306,7 +307,7 @@ def test_runs__follow_their_words_through_the_tables():
 
 
 def test_block_verification__is_refused(pair):
-    with pytest.raises(UnsupportedError, match="BlockVerification"):
+    with pytest.raises(UnsupportedError, match="block-verification"):
         fast(pair, BlockVerification())
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,13 +74,9 @@ def test_permute__does_not_depend_on_threads_chunks_or_stages(algorithm, monkeyp
     whole = run("permute", pair, algorithm, monkeypatch, runs=5000)
     monkeypatch.setattr(alias, "_chunk_runs", lambda *_: 777)
     assert_equal(whole, run("permute", pair, algorithm, monkeypatch, runs=5000, threads=3))
-    right = alias.run_alias
     step_bytes = 6 * 64 * (2 if isinstance(algorithm, Batch) else 1)
     monkeypatch.setattr(alias, "_STAGED_STATE_BYTES", 16 * 777 * 2)
-    monkeypatch.setattr(
-        "specsim.engines.simulation.ENGINES",
-        {"alias": lambda *args, **options: right(*args, **options, table_bytes=5 * step_bytes)},
-    )
+    monkeypatch.setattr(alias, "run", partial(alias.run, table_bytes=5 * step_bytes))
     assert_equal(whole, run("permute", pair, algorithm, monkeypatch, runs=5000, threads=2))
 
 
@@ -151,7 +148,7 @@ def test_choice__by_processor_size_and_request(able, monkeypatch):
 
 
 def test_features__follow_the_settings_of_numba():
-    script = "from specsim.engines import cpu; print(sorted(cpu.features()), cpu.permutes_bytes())"
+    script = "from specsim.engines.compiled import cpu; print(sorted(cpu.features()), cpu.permutes_bytes())"
     for settings, expected in (
         ({"NUMBA_CPU_NAME": "generic"}, "[] False"),
         ({"NUMBA_CPU_FEATURES": "+avx2,-avx512f"}, "['avx2'] False"),

@@ -336,7 +336,7 @@ MUTANTS = {
     "rows of the next step": lambda plan, pair: replace(
         plan, residual=lambda steps: excess(pair, (steps + 1) % pair.steps), shared=False
     ),
-    "batch everywhere": lambda plan, pair: replace(plan, root=plans._root(pair, 1, 2)[1], subtractions=2),
+    "batch everywhere": lambda plan, pair: replace(plan, **plans._root(pair, 1, 2)),
     "one draft token per round": lambda plan, pair: replace(plan, draft_length=1),
     "bonus token without a finite draft": lambda plan, pair: replace(plan, draft_length=1, bonus=True),
 }

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from specsim import (
     merge,
     simulate,
 )
-from specsim.algorithms import Algorithm
-from specsim.engines.lockstep import engine as literal
+from specsim.algorithms import get_rule
+from specsim.engines.lockstep import engine as lockstep
 from specsim.engines.running import memory, scheduling
 from specsim.engines.tallies.tally import Shape
 from specsim.errors import TooLargeError, UnsupportedError
@@ -55,16 +56,12 @@ def equal(one, two):
 def test_result__does_not_depend_on_threads_chunks_or_stages(algorithm, pair, monkeypatch):
     whole = simulate(pair, algorithm, runs=5000, seed=3, threads=1, per_run=True)
     assert equal(whole, simulate(pair, algorithm, runs=5000, seed=3, threads=3, per_run=True))
-    monkeypatch.setattr(literal, "_CHUNK", 700)
+    monkeypatch.setattr(lockstep, "_CHUNK", 700)
     assert equal(whole, simulate(pair, algorithm, runs=5000, seed=3, threads=2, per_run=True))
     # Tables for two of the six steps at a time, groups of 1400 runs.
-    step = literal.prepare(algorithm, pair, 6).step_bytes(pair)
-    monkeypatch.setattr(literal, "_STAGED_STATE_BYTES", 4 * 14 * 1400)
-    right = literal.run_literal
-    monkeypatch.setattr(
-        "specsim.engines.simulation.ENGINES",
-        {"literal": lambda *args, **options: right(*args, **options, table_bytes=2 * step)},
-    )
+    step = lockstep.prepare(algorithm, pair, 6).step_bytes(pair)
+    monkeypatch.setattr(lockstep, "_STAGED_STATE_BYTES", 4 * 14 * 1400)
+    monkeypatch.setattr(lockstep, "run", partial(lockstep.run, table_bytes=2 * step))
     assert equal(whole, simulate(pair, algorithm, runs=5000, seed=3, threads=2, per_run=True))
 
 
@@ -218,7 +215,7 @@ def test_attributes__state_provenance(pair):
     assert attributes["pair"] == "five"
     assert attributes["pair_identity"] == pair.identity
     assert (attributes["runs"], attributes["first_run"], attributes["horizon"]) == (7, 4, 3)
-    assert attributes["engine"] == "literal"
+    assert attributes["engine"] == "lockstep"
 
 
 def test_thousands_of_drafts__on_the_size_of_the_paper():
@@ -272,12 +269,20 @@ def test_bad_input__is_named_in_one_line(change, message, pair):
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_descriptor__is_unsupported(pair):
-    class Other(Algorithm):
-        pass
+@pytest.mark.parametrize("engine", ["lockstep", "alias", "population", "torch"])
+def test_rules_and_structures__that_are_not_verified_by_position_are_unsupported(pair, engine):
+    for algorithm in (get_rule("k-seq")(drafts=2), get_rule("recursive")(tree=(2, 2))):
+        with pytest.raises(UnsupportedError, match="use engine='literal'"):
+            simulate(pair, algorithm, runs=1, seed=1, engine=engine)
 
-    with pytest.raises(UnsupportedError, match="Other"):
-        simulate(pair, Other(), runs=1, seed=1)
+
+def test_rules__by_name_are_those_of_the_descriptors(pair):
+    named = get_rule("recursive")(drafts=3, draft_length=2)
+    for one, other in (
+        (named, Batch(drafts=3, draft_length=2, bonus=True)),
+        (get_rule("ratio")(draft_length=2, bonus=False), Speculative(draft_length=2, bonus=False)),
+    ):
+        assert equal(simulate(pair, one, runs=500, seed=1), simulate(pair, other, runs=500, seed=1))
 
 
 def test_too_much_memory__is_refused_before_it_is_taken(pair, monkeypatch):
@@ -296,7 +301,7 @@ def test_too_much_memory__is_refused_before_it_is_taken(pair, monkeypatch):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_progress__counts_finished_runs_in_the_calling_thread(threads, pair, monkeypatch):
-    monkeypatch.setattr(literal, "_CHUNK", 512)
+    monkeypatch.setattr(lockstep, "_CHUNK", 512)
     seen = []
     caller = threading.get_ident()
 

@@ -34,7 +34,7 @@ def loaded(code, *arguments):
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 
-@pytest.mark.parametrize("engine", ["literal", "alias", "population"])
+@pytest.mark.parametrize("engine", ["lockstep", "alias", "population"])
 def test_simulate__with_compiled_kernels_loads_no_compiler(engine):
     simulate(paper_pair(3), Speculative(), runs=10, seed=1, engine=engine)
     call = f"simulate(paper_pair(3), Speculative(), runs=10, seed=1, engine={engine!r})"

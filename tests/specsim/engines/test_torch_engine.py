@@ -1,4 +1,4 @@
-"""The torch engine gives the tallies of the literal engine, to the bit."""
+"""The torch engine gives the tallies of the lockstep engine, to the bit."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from specsim import (
 )
 from specsim.cli import main
 from specsim.engines.compiled.philox import philox
-from specsim.engines.lockstep.engine import run_literal
+from specsim.engines.lockstep import engine as lockstep
+from specsim.engines.simulation import check_request
 from specsim.engines.tallies.tally import Shape
-from specsim.engines.torch import engine as torch_literal
+from specsim.engines.torch import engine as torch_engine
 from specsim.engines.torch import positions as torch_positions
-from specsim.engines.torch.engine import DEVICE_VARIABLE, run_torch
 from specsim.engines.torch.tables import StepTables
 from specsim.errors import TooLargeError, UnsupportedError
 
@@ -106,11 +106,11 @@ def rejection_based(pair, seed, denominator, draft_length=None):
     return RejectionBased(acceptance=acceptance, residual=residual, draft_length=draft_length)
 
 
-def equal_results(pair, algorithm, **options):
+def equal_results(pair, algorithm, device=None, **options):
     """Compare everything that both engines return."""
     options = {"runs": RUNS, "seed": 2**64 - 5, "first_run": 2**33 - 100, "per_run": True} | options
-    expected = simulate(pair, algorithm, engine="literal", **options)
-    found = simulate(pair, algorithm, engine="torch", **options)
+    expected = simulate(pair, algorithm, engine="lockstep", **options)
+    found = simulate(pair, algorithm, engine="torch", device=device, **options)
     assert set(found) == set(expected)
     for name in expected:
         np.testing.assert_array_equal(found[name].values, expected[name].values, err_msg=name)
@@ -118,9 +118,8 @@ def equal_results(pair, algorithm, **options):
 
 
 def tallies(engine, pair, algorithm, *, first_run=0, runs=RUNS, seed=3, **options):
-    shape = Shape.of(pair, pair.horizon, outcomes=None)
-    options = {"threads": 1, "rejections_of_run": None, "progress": None} | options
-    return engine(pair, algorithm, shape, seed=seed, first_run=first_run, runs=runs, **options)
+    request = check_request(pair, algorithm, runs=runs, seed=seed, engine=engine.__name__.split(".")[-2])
+    return engine.run(request, first_run, runs, **{"threads": 1} | options)
 
 
 def assert_equal_tallies(one, other):
@@ -131,17 +130,16 @@ def assert_equal_tallies(one, other):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda algorithm: algorithm.label)
-def test_tallies__are_those_of_the_literal_engine(algorithm, device, monkeypatch, pairs):
+def test_tallies__are_those_of_the_lockstep_engine(algorithm, device, pairs):
     """Every algorithm meets some of the pairs in turn."""
-    monkeypatch.setenv(DEVICE_VARIABLE, device)
     chosen = [pairs[name] for name in ("markov", "zeros", "prefix with zeros", "disjoint", "one token")]
     every = [*chosen, *(build() for build in LARGE_PAIRS.values())]
     for pair in every[ALGORITHMS.index(algorithm) % 3 :: 3]:
-        equal_results(pair, algorithm)
+        equal_results(pair, algorithm, device=device)
 
 
 @pytest.mark.parametrize("name", ["paper", "tree", "few contexts"])
-def test_rejections_only__are_those_of_the_literal_engine(name):
+def test_rejections_only__are_those_of_the_lockstep_engine(name):
     pair = LARGE_PAIRS[name]()
     for algorithm in ALGORITHMS[::4]:
         equal_results(pair, algorithm, tallies="rejections", horizon=3, outcomes=pair.tokens < 10)
@@ -151,14 +149,14 @@ def test_rejections_only__are_those_of_the_literal_engine(name):
 def test_chunks_and_stages__do_not_change_the_result(algorithm):
     """Split runs, split steps, both, and everything at once."""
     pair = LARGE_PAIRS["sparse"]()
-    expected = tallies(run_literal, pair, algorithm)
+    expected = tallies(lockstep, pair, algorithm)
     for options in (
         {},
         {"chunk_runs": 300},
         {"table_bytes": 1},
         {"chunk_runs": 300, "table_bytes": 3 * 10**4},
     ):
-        assert_equal_tallies(expected, tallies(run_torch, pair, algorithm, **options))
+        assert_equal_tallies(expected, tallies(torch_engine, pair, algorithm, **options))
     whole = specsim.simulate(pair, algorithm, runs=RUNS, seed=3, engine="torch")
     parts = [
         specsim.simulate(pair, algorithm, runs=RUNS // 2, first_run=first, seed=3, engine="torch")
@@ -196,7 +194,7 @@ def test_dropped_words__are_retried(monkeypatch, draft_length, options):
     algorithm = rejection_based(pair, 1, 7 * 10**18 - 37, draft_length)
     seen = walks(monkeypatch)
     assert_equal_tallies(
-        tallies(run_literal, pair, algorithm), tallies(run_torch, pair, algorithm, **options)
+        tallies(lockstep, pair, algorithm), tallies(torch_engine, pair, algorithm, **options)
     )
     assert {sign for sign, _ in seen} == {1, -1}
     assert max(level for _, level in seen) >= 3
@@ -218,8 +216,8 @@ def test_open_tests__are_continued(monkeypatch):
             next_context=np.zeros((1, 2**18 + 2), np.int64),
             horizon=4,
         )
-        expected = tallies(run_literal, pair, algorithm, runs=30_000)
-        assert_equal_tallies(expected, tallies(run_torch, pair, algorithm, runs=30_000))
+        expected = tallies(lockstep, pair, algorithm, runs=30_000)
+        assert_equal_tallies(expected, tallies(torch_engine, pair, algorithm, runs=30_000))
     assert (-1, 0) in seen
     assert (1, 1) in seen
 
@@ -371,7 +369,7 @@ def test_point_masses__reach_the_largest_threshold():
 def test_progress_and_interruption():
     seen = []
     pair = paper_pair(4)
-    tallies(run_torch, pair, Speculative(), chunk_runs=300, progress=seen.append)
+    tallies(torch_engine, pair, Speculative(), chunk_runs=300, progress=seen.append)
     assert seen == [300, 600, 700]
 
     def interrupt(done):
@@ -379,7 +377,7 @@ def test_progress_and_interruption():
 
     threads = torch.get_num_threads()
     with pytest.raises(KeyboardInterrupt):
-        tallies(run_torch, pair, Speculative(), chunk_runs=300, progress=interrupt, threads=threads + 1)
+        tallies(torch_engine, pair, Speculative(), chunk_runs=300, progress=interrupt, threads=threads + 1)
     assert torch.get_num_threads() == threads
 
 
@@ -402,20 +400,21 @@ def test_memory_of_a_device__is_refused_before_it_is_taken(monkeypatch):
     )
     monkeypatch.setattr(engine, "free_bytes", lambda: 1000)
     with pytest.raises(TooLargeError, match=r"bytes and 1000 are free on cuda:0; use fewer"):
-        torch_literal._Memory(engine, RUNS, None, None)
+        torch_engine._Memory(engine, RUNS, None, None)
 
 
 @pytest.mark.parametrize("algorithm", [BlockVerification(), BlockVerification(draft_length=2)])
 def test_other_algorithms__are_refused(algorithm):
-    with pytest.raises(UnsupportedError, match=r"BlockVerification.* it runs .*Speculative.*use engine 'lit"):
+    with pytest.raises(UnsupportedError, match=r"block-verification.*use engine='auto'"):
         simulate(paper_pair(4), algorithm, runs=10, seed=1, engine="torch")
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "cpu:1", "meta"])
-def test_unknown_device__is_an_input_error(monkeypatch, device):
-    monkeypatch.setenv(DEVICE_VARIABLE, device)
-    with pytest.raises(InputError, match=f"{DEVICE_VARIABLE} is '{device}'; give one of cpu"):
-        simulate(paper_pair(4), Speculative(), runs=10, seed=1, engine="torch")
+def test_unknown_device__is_an_input_error(device):
+    with pytest.raises(InputError, match=f"device is '{device}'; give one of cpu"):
+        simulate(paper_pair(4), Speculative(), runs=10, seed=1, engine="torch", device=device)
+    with pytest.raises(InputError, match="device is 'cpu', but the engine is lockstep"):
+        simulate(paper_pair(4), Speculative(), runs=10, seed=1, device="cpu")
 
 
 def test_without_torch__says_what_to_install(monkeypatch):
@@ -437,7 +436,7 @@ def test_other_engines__do_not_import_torch():
 def test_commands__take_the_engine():
     command = "paper:5 speculative:draft_length=2 --runs 2000 --seed 3 --json --engine"
     answers = []
-    for engine in ("literal", "torch"):
+    for engine in ("lockstep", "torch"):
         done = CliRunner().invoke(main, ["simulate", *command.split(), engine], prog_name="specsim")
         assert done.exit_code == 0, done.output
         answer = json.loads(done.stdout)
@@ -446,11 +445,11 @@ def test_commands__take_the_engine():
     assert answers[0] == answers[1]
     done = CliRunner().invoke(main, ["simulate", *command.split(), "warp"], prog_name="specsim")
     assert done.exit_code == 2
-    assert "give one of alias, literal, population, torch" in done.output
+    assert "give one of auto, alias, literal, lockstep, population, torch" in done.output
     done = CliRunner().invoke(main, ["sweep", "--help"], prog_name="specsim")
     assert "torch" in done.output
 
 
 def test_sweep__refuses_what_the_engine_does_not_know_before_the_work():
-    with pytest.raises(InputError, match="the torch engine does not know BlockVerification"):
+    with pytest.raises(InputError, match=r"block-verification.*the torch engine does not know"):
         specsim.sweep([paper_pair(4)], [Speculative(), BlockVerification()], runs=10, seed=1, engine="torch")

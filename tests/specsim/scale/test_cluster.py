@@ -50,7 +50,7 @@ def client(workers):
 
 
 def test_result__equals_that_of_one_process(workers, client, pair, identical):
-    for engine in ("literal", "alias"):
+    for engine in ("lockstep", "alias"):
         options = {"runs": 5000, "seed": 3, "engine": engine, "per_run": True}
         whole = simulate(pair, Batch(drafts=2), threads=1, **options)
         assert identical(simulate(pair, Batch(drafts=2), cluster=client, chunk_runs=300, **options), whole)

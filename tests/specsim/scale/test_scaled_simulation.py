@@ -11,7 +11,7 @@ from specsim.scale import running
 ALGORITHMS = [Autoregressive(), Speculative(draft_length=3), Batch(drafts=3)]
 
 
-@pytest.mark.parametrize("engine", ["literal", "alias"])
+@pytest.mark.parametrize("engine", ["lockstep", "alias"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda a: a.label)
 def test_result__depends_on_neither_chunks_nor_threads(engine, algorithm, pair, identical):
     options = {"runs": 5000, "seed": 2**64 - 1, "engine": engine, "first_run": 123, "per_run": True}
@@ -24,7 +24,7 @@ def test_result__depends_on_neither_chunks_nor_threads(engine, algorithm, pair, 
     )
 
 
-@pytest.mark.parametrize("engine", ["literal", "alias"])
+@pytest.mark.parametrize("engine", ["lockstep", "alias"])
 def test_rejections_only__in_chunks(engine, identical):
     options = {"runs": 20_000, "seed": 3, "engine": engine, "tallies": "rejections"}
     pair = paper_pair(50)
