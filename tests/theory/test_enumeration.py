@@ -16,11 +16,12 @@ from specsim.algorithms import (
     BlockVerification,
     OverAcceptance,
     Speculative,
+    get_rule,
 )
-from specsim.errors import TooLargeError, UnsupportedError
+from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
 from specsim.theory import RationalPair, enumerate_outcomes, target_law
-from specsim.theory.programs.enumeration import Outcome
+from specsim.theory.enumeration import Outcome
 
 
 def small(horizon: int = 2) -> ModelPair:
@@ -112,10 +113,14 @@ def test_refuses_what_would_explode(monkeypatch: pytest.MonkeyPatch) -> None:
         enumerate_outcomes(small(40), Speculative())
     with pytest.raises(UnsupportedError, match="finite number of drafts"):
         enumerate_outcomes(small(), Batch(drafts=math.inf))
-    monkeypatch.setattr("specsim.theory.programs.enumeration._MAX_BRANCHES", 100)
+    with pytest.raises(UnsupportedError, match="gumbel has no program to enumerate: continuous noise"):
+        enumerate_outcomes(small(), get_rule("gumbel")(draft_length=1))
+    with pytest.raises(InputError, match="4 children, more than the 3 tokens"):
+        enumerate_outcomes(small(), get_rule("recursive-distinct")(tree=(4,)))
+    monkeypatch.setattr("specsim.theory.enumeration._MAX_BRANCHES", 100)
     with pytest.raises(TooLargeError, match="branches"):
         enumerate_outcomes(small(), BlockVerification())
     monkeypatch.undo()
-    monkeypatch.setattr("specsim.theory.programs.enumeration._MAX_STATES", 10)
+    monkeypatch.setattr("specsim.theory.enumeration._MAX_STATES", 10)
     with pytest.raises(TooLargeError, match="outcomes"):
         enumerate_outcomes(small(), Speculative())

@@ -297,8 +297,6 @@ class TestRefusals:
 
         with pytest.raises(UnsupportedError, match="Unknown"):
             theory.expected_rejections(self.pair, Unknown())
-        with pytest.raises(UnsupportedError, match="Unknown"):
-            theory.enumerate_outcomes(self.pair, Unknown())
 
     def test_tables_of_another_pair(self) -> None:
         member = RejectionBased(acceptance=np.ones((2, 2)), residual=np.eye(2))

@@ -9,6 +9,9 @@ RULE = Rule(
     lossless=True,
     structures=("chain",),
     drawings=("own",),
+    absent={
+        "program": "continuous noise cannot be enumerated",
+        "torch_rule": "drafting and testing share their noise; the decoder draws drafts by inversion",
+    },
     inexact="drafting and testing read the same continuous noise, which cannot be enumerated",
-    absent={"torch_rule": "drafting and testing share their noise; the decoder draws drafts by inversion"},
 )
