@@ -1,0 +1,159 @@
+"""Step laws: what a rule does in one step, in closed form; one file per rule, found by its name.
+
+A file has some of these functions, all on float64 arrays and on object arrays of exact numbers alike. Number
+parameters of the rule come as keywords in the kind of numbers of the rows, table parameters as rows beside
+``target``, choices as they are.
+
+``law(structure, target, draft, tokens)``
+    The rows after each node, ``(..., N, V)``, and the node's tokens, ``(..., N)``, to the probability
+    ``(..., N, V)`` of stopping at the node with the final token. At a leaf the final token is the bonus, from
+    the target row. A file with `node_step` needs no ``law``.
+``node_step(target, draft, tokens)``
+    For rules that go from node to node: rows ``(..., V)`` of one node and the tokens of its children,
+    ``(..., m)``, to the probability of descending into each child, ``(..., m)``, and of stopping with each
+    token, ``(..., V)``.
+``node(target, draft, children)``
+    The same with the children's tokens summed out, where they are drawn in the usual way of the rule (the
+    first of its drawings): ``taken (..., children, V)``, ``final (..., V)``.
+``node_total(target, draft, children)``
+    As `node` with ``taken (..., V)`` summed over the children; ``children`` may be ``math.inf``.
+``root_total(target, draft, children)``
+    As `node_total`, for the root of a rule that treats the root differently.
+``STATE``
+    A `State`, for a rule on chains whose past is one number.
+``next_child(draft, before, children)``
+    For a rule that draws its own drafts: the law ``(..., V)`` of a node's next child after the children
+    ``(..., j)``. Without it each child is drawn from the draft row.
+``SCALES = True``
+    Multiplying both rows by a number multiplies what `node` returns by it, without any division, so that
+    integers over a common unit serve as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.errors import UnsupportedError
+from specsim.theory.arithmetic.numbers import ones, zeros
+
+if TYPE_CHECKING:
+    from specsim.algorithms import Rule, Structure
+
+Array = NDArray[Any]
+Integers = NDArray[np.integer]
+NodeStep = Callable[..., tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class State:
+    """A rule on chains whose past is one number per drafted path.
+
+    Attributes
+    ----------
+    start
+        Numbers ``(n,)`` before anything is drafted, from an array of ones.
+    advance
+        Numbers ``(n, 1)`` and rows ``(n, V)`` to the number after each token, ``(n, V)``.
+    kept
+        Numbers to the probability that a path with this number is accepted, given its tokens.
+    stop
+        Numbers ``(n, 1)`` and rows ``(n, V)`` to the probability of stopping here with each final token,
+        given the path so far. Must not depend on how much more is drafted.
+    """
+
+    start: Callable[[Array], Array]
+    advance: Callable[..., Array]
+    kept: Callable[[Array], Array]
+    stop: Callable[..., Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepLaw:
+    """The functions of a rule's file (see the package); None for those that it does not have."""
+
+    law: Callable[..., Array]
+    node_step: NodeStep | None = None
+    node: NodeStep | None = None
+    node_total: NodeStep | None = None
+    root_total: NodeStep | None = None
+    state: State | None = None
+    next_child: Callable[..., Array] | None = None
+    scales: bool = False
+
+
+def step_law_of(rule: Rule) -> StepLaw:
+    """Return the step law of a rule.
+
+    Raises
+    ------
+    UnsupportedError
+        The rule has none.
+
+    Examples
+    --------
+    >>> from specsim.algorithms import get_rule
+    >>> step_law_of(get_rule("ratio")).scales
+    True
+    """
+    if rule.own is not None:
+        raise UnsupportedError(f"rule {rule.name} is a function of one's own; it has no step law")
+    if find_spec(f"{__name__}.{rule.module}") is None:
+        reason = rule.absent.get("step_law", "no file of that name in theory/step_laws")
+        raise UnsupportedError(f"rule {rule.name} has no step law: {reason}")
+    return _read(rule.module)
+
+
+@cache
+def _read(module: str) -> StepLaw:
+    file = vars(import_module(f"{__name__}.{module}"))
+    law = file.get("law") or partial(node_wise, file["node_step"])
+    names = ("node_step", "node", "node_total", "root_total", "next_child")
+    functions = {name: file.get(name) for name in names}
+    return StepLaw(law=law, state=file.get("STATE"), scales=file.get("SCALES", False), **functions)
+
+
+def node_wise(
+    step: NodeStep,
+    structure: Structure,
+    target: Array,
+    draft: Array,
+    tokens: Integers,
+    *,
+    root: NodeStep | None = None,
+    **parameters: Any,
+) -> Array:
+    """Return the law of a rule that goes from node to node by `step` (at the root by `root`, if given).
+
+    Parameters
+    ----------
+    step, root
+        A ``node_step``; see the package.
+    structure, target, draft, tokens, parameters
+        As for ``law``; arrays among the parameters are tables with a row for each node.
+    """
+    found = zeros(np.broadcast_shapes(target.shape, (*tokens.shape, 1)), target)
+    reached = ones(found.shape[:-1], target)
+    for node in range(len(structure.parents)):
+        here = reached[..., node, None]
+        children = structure.children(node)
+        if not children:
+            found[..., node, :] = here * target[..., node, :]
+            continue
+        rows = {
+            name: value[..., node, :] if isinstance(value, np.ndarray) else value
+            for name, value in parameters.items()
+        }
+        chosen = root if root is not None and node == 0 else step
+        below = slice(children.start, children.stop)
+        taken, final = chosen(target[..., node, :], draft[..., node, :], tokens[..., below], **rows)
+        reached[..., below] = here * taken
+        found[..., node, :] = here * final
+    return found
