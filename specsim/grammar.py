@@ -6,7 +6,8 @@
     algorithm  =  keyword [":" key "=" value {"," key "=" value}]
 
 A value with a comma in it stands in double quotes. `PAIRS` and `ALGORITHMS` are the tables of keywords, keys
-and their types; nothing is ever evaluated.
+and their types; every rule of the catalogue is a keyword, with the keys that its facts call for. Nothing is
+ever evaluated.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,13 @@ from specsim.algorithms import (
     BatchAsPrinted,
     BlockVerification,
     OverAcceptance,
-    RejectionBased,
+    Rule,
     Speculative,
+    Structure,
+    catalogue,
+    tree,
 )
+from specsim.algorithms.rule import REQUIRED, Parameter, aliases
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
@@ -117,6 +123,14 @@ def _flag(text: str) -> bool:
     return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
 
 
+def _tree(text: str) -> tuple[int, ...] | Structure:
+    if not re.fullmatch(r"[0-9]{1,9}(-[0-9]{1,9})*|[0-9]{1,9}(\.[0-9]{1,9})+", text):
+        raise ValueError(text)
+    if "." in text:
+        return tree((-1, *map(int, text.split("."))))
+    return tuple(map(int, text.split("-")))
+
+
 def _choice(*choices: str) -> Kind:
     def read(text: str) -> str:
         if text not in choices:
@@ -140,6 +154,12 @@ _DECIMAL = Kind(description="a number such as 0.1", read=_decimal)
 _FLAG = Kind(description="yes or no", read=_flag)
 _TEXT = Kind(description="text", read=str)
 
+_TREE = Kind(
+    description="the children of a node at each depth, such as 2-2-1, or the parent of each drafted token, "
+    "such as 0.0.1",
+    read=_tree,
+)
+
 _ROUND = {"draft_length": _WHOLE_OR_NONE, "bonus": _FLAG}
 _ROWS = {
     "family": _choice(*ROW_FAMILIES),
@@ -149,11 +169,42 @@ _ROWS = {
 }
 
 
-def _tables_needed(**values: Any) -> Algorithm:
+def _tables_needed(rule: str, **values: Any) -> Algorithm:
     raise InputError(
-        "rejection-based takes tables of acceptance and residual probabilities, which have no spelling here; "
-        "build specsim.RejectionBased in Python"
+        f"{rule} takes tables of probabilities, which have no spelling here; build it in Python with "
+        f"specsim.get_rule({rule!r})"
     )
+
+
+def _rule_entry(rule: Rule) -> Entry:
+    """Return what the facts of a rule allow to be written."""
+
+    def kind_of(parameter: Parameter) -> Kind:
+        return _choice(*parameter.choices) if parameter.kind == "choice" else _NUMBER
+
+    spelled = {name: entry for name, entry in rule.parameters.items() if entry.kind != "table"}
+    keys = {name: kind_of(entry) for name, entry in spelled.items()}
+    if rule.structures != ("chain",):
+        keys["drafts"] = _WHOLE
+    if "tree" in rule.structures:
+        keys["tree"] = _TREE
+    return Entry(
+        build=rule if spelled.keys() == rule.parameters.keys() else partial(_tables_needed, rule.name),
+        keys={**keys, **_ROUND, "drawn": _choice(*rule.drawings)},
+        required=tuple(name for name, entry in spelled.items() if entry.default is REQUIRED),
+        help=f"{rule.title[0].upper()}{rule.title[1:]}.",
+    )
+
+
+def _named_entry(rule: Rule, kind: type[Algorithm]) -> Entry:
+    """Return the entry of a rule that has a descriptor of its own, which is built where it says enough."""
+    own = {field.name: field.default is MISSING for field in fields(kind)}  # type: ignore[arg-type]
+
+    def build(**values: Any) -> Algorithm:
+        enough = own.keys() >= values.keys() >= {name for name, needed in own.items() if needed}
+        return kind(**values) if enough else rule(**values)
+
+    return replace(_rule_entry(rule), build=build)
 
 
 def _ngrams(*, file: str, **values: Any) -> ModelPair:
@@ -164,44 +215,38 @@ def _trace(*, file: str, **values: Any) -> ModelPair:
     return from_trace(Path(file), **values)
 
 
-#: Descriptors by keyword.
-ALGORITHMS: dict[str, Entry] = {
-    Autoregressive.keyword: Entry(
-        build=Autoregressive, help="Plain decoding from the target, one target call per token."
-    ),
-    Speculative.keyword: Entry(
-        build=Speculative,
-        keys=_ROUND,
-        help="Speculative decoding; without draft_length the draft runs to the horizon.",
-    ),
-    OverAcceptance.keyword: Entry(
-        build=OverAcceptance,
-        keys={"epsilon": _NUMBER, "residual": _choice("optimal", "target", "draft"), **_ROUND},
-        required=("epsilon",),
-        help="Accepts with min(1, (T + epsilon) / D): fewer rejections, biased output.",
-    ),
-    Batch.keyword: Entry(
-        build=Batch,
-        keys={"drafts": _WHOLE_OR_INF, **_ROUND},
-        required=("drafts",),
-        help="Several drafts in one target call, tried in turn; drafts=inf is known to theory only.",
-    ),
-    BatchAsPrinted.keyword: Entry(
-        build=BatchAsPrinted,
-        keys={"drafts": _WHOLE, "slip": _choice("inside-loop", "extra-subtraction")},
-        required=("drafts", "slip"),
-        help="Algorithm 4 of 2411.00841 as printed, with one of its two slips: biased.",
-    ),
-    BlockVerification.keyword: Entry(
-        build=BlockVerification,
-        keys=_ROUND,
-        help="Block verification: accepts or rejects the draft as a whole block.",
-    ),
-    RejectionBased.keyword: Entry(
-        build=_tables_needed,
-        help="Any acceptance and residual tables; available in Python only.",
-    ),
-}
+def _algorithms() -> dict[str, Entry]:
+    found = {
+        Autoregressive.keyword: Entry(
+            build=Autoregressive, help="Plain decoding from the target, one target call per token."
+        ),
+        Speculative.keyword: Entry(
+            build=Speculative,
+            keys=_ROUND,
+            help="Speculative decoding; without draft_length the draft runs to the horizon.",
+        ),
+        Batch.keyword: Entry(
+            build=Batch,
+            keys={"drafts": _WHOLE_OR_INF, **_ROUND},
+            required=("drafts",),
+            help="Several drafts in one target call, tried in turn; drafts=inf is known to theory only.",
+        ),
+        BlockVerification.keyword: Entry(
+            build=BlockVerification,
+            keys=_ROUND,
+            help="Block verification: accepts or rejects the draft as a whole block.",
+        ),
+    }
+    own = {kind.keyword: kind for kind in (OverAcceptance, BatchAsPrinted)}
+    for name, rule in catalogue().items():
+        found[name] = _named_entry(rule, own[name]) if name in own else _rule_entry(rule)
+    for alias, name in aliases().items():
+        found[alias] = replace(found[name], help=f"Another name of {name}.")
+    return found
+
+
+#: Algorithms by keyword: the descriptors with classes of their own, every rule of the catalogue, aliases.
+ALGORITHMS: dict[str, Entry] = _algorithms()
 
 #: Constructors of pairs by keyword.
 PAIRS: dict[str, Entry] = {
@@ -324,6 +369,8 @@ def _build(what: str, keyword: str, entry: Entry, rest: str | None) -> Any:
             raise InputError(f"{what} {keyword}: {key} is given twice; give it once")
         try:
             values[key] = entry.keys[key].read(value)
+        except InputError:
+            raise
         except (ValueError, KeyError, ZeroDivisionError):
             raise InputError(
                 f"{what} {keyword}: {key} is {value!r}; give {entry.keys[key].description}"

@@ -6,17 +6,18 @@ the rule's parameters; theory, engines and models read these facts and never ask
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from specsim.algorithms.rule import REQUIRED, Drawing, Rule, get_rule
-from specsim.algorithms.structures import Structure, chain, levels, paths
+from specsim.algorithms.structures import Structure, chain, levels, paths, whole
 from specsim.errors import InputError
 
 #: How a rejected token is replaced by `OverAcceptance`.
@@ -65,19 +66,33 @@ class Algorithm:
     @property
     def label(self) -> str:
         """The descriptor in the grammar of the command line, such as ``batch:drafts=4``."""
-        parts = []
+        raise NotImplementedError
+
+    @property
+    def identity(self) -> str:
+        """SHA-256, in hexadecimal, of the descriptor with its tables; it names stored results."""
+        digest = hashlib.sha256(type(self).__name__.encode())
         for entry in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, entry.name)
-            if value == entry.default:
-                continue
-            parts.append(f"{entry.name}={_spell(value)}")
-        return self.keyword + (":" + ",".join(parts) if parts else "")
+            digest.update(f"|{entry.name}=".encode())
+            digest.update(_canonical(getattr(self, entry.name)).encode())
+        return digest.hexdigest()
 
 
 class _Named(Algorithm):
     """A descriptor with a class of its own, for a rule of the catalogue."""
 
     rule_name: ClassVar[str]
+
+    @property
+    def label(self) -> str:
+        """The descriptor in the grammar of the command line, such as ``batch:drafts=4``."""
+        parts = [
+            f"{entry.name}={_spell(getattr(self, entry.name))}"
+            for entry in fields(self)  # type: ignore[arg-type]
+            # Whether a finite draft has a bonus token is always said.
+            if getattr(self, entry.name) != entry.default or (entry.name == "bonus" and self.whole_bonus)
+        ]
+        return self.keyword + (":" + ",".join(parts) if parts else "")
 
     @property
     def rule(self) -> Rule:
@@ -161,8 +176,7 @@ class Speculative(_Chain):
     rule_name: ClassVar[str] = "ratio"
 
     def __post_init__(self) -> None:
-        check_draft_length(self.draft_length)
-        _check_flag("bonus", self.bonus)
+        _check_round(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,40 +191,27 @@ class RejectionBased(_Chain):
     residual
         Law of the token written after a rejection, same shape; rows sum to 1 (floats: within 1e-9).
     draft_length, bonus
-        As in `Speculative`; the paper's family has no bonus token, hence the default False.
+        As in `Speculative`; the paper's family drafts to the horizon and has no bonus token.
     """
 
     acceptance: NDArray[Any]
     residual: NDArray[Any]
     draft_length: int | None = None
-    bonus: bool = False
+    bonus: bool = True
     keyword: ClassVar[str] = "rejection-based"
     rule_name: ClassVar[str] = "rejection-based"
 
     def __post_init__(self) -> None:
-        check_draft_length(self.draft_length)
-        _check_flag("bonus", self.bonus)
-        acceptance = _table("acceptance", self.acceptance)
-        residual = _table("residual", self.residual)
-        if acceptance.shape[1:] != residual.shape[1:]:
-            raise InputError(
-                f"acceptance has shape {acceptance.shape} and residual {residual.shape}; "
-                "contexts and tokens must agree"
-            )
-        if any(value > 1 for value in acceptance.flat):
-            raise InputError("acceptance has an entry above 1; give probabilities")
-        exact = residual.dtype == object
-        for index in np.ndindex(residual.shape[:2]):
-            total = sum(residual[index])
-            if (total != 1) if exact else (abs(total - 1) > 1e-9):
-                raise InputError(f"residual{list(index)} sums to {total}; divide the row by its sum")
-        object.__setattr__(self, "acceptance", acceptance)
-        object.__setattr__(self, "residual", residual)
+        _check_round(self)
+        _check_parameters(self)
 
     @property
     def label(self) -> str:
         """The descriptor without its tables."""
-        return f"{self.keyword}:draft_length={self.draft_length},bonus={self.bonus}"
+        finite = self.draft_length is not None
+        return self.keyword + (
+            f":draft_length={self.draft_length},bonus={_spell(self.bonus)}" if finite else ""
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,28 +227,19 @@ class OverAcceptance(_Chain):
         (Decoding-UNO as the text defines it); ``"draft"``: the draft row (Decoding-UNO as the printed
         listing does).
     draft_length, bonus
-        As in `Speculative`; the paper's family has no bonus token, hence the default False.
+        As in `Speculative`; the paper's family drafts to the horizon and has no bonus token.
     """
 
     epsilon: float | Fraction
     residual: Residual = "optimal"
     draft_length: int | None = None
-    bonus: bool = False
+    bonus: bool = True
     keyword: ClassVar[str] = "over-acceptance"
     rule_name: ClassVar[str] = "over-acceptance"
 
     def __post_init__(self) -> None:
-        check_draft_length(self.draft_length)
-        _check_flag("bonus", self.bonus)
-        epsilon = self.epsilon
-        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float | Fraction | np.floating):
-            raise InputError(f"epsilon is {epsilon!r}; give a number, at least 0")
-        if not (math.isfinite(epsilon) and epsilon >= 0):
-            raise InputError(f"epsilon is {epsilon}; give a finite number, at least 0")
-        if self.residual not in ("optimal", "target", "draft"):
-            raise InputError(f"residual is {self.residual!r}; give 'optimal', 'target' or 'draft'")
-        if isinstance(epsilon, np.floating):
-            object.__setattr__(self, "epsilon", float(epsilon))
+        _check_round(self)
+        _check_parameters(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,19 +255,18 @@ class Batch(_Paths):
     drafts
         Number of parallel drafts M, at least 1; ``math.inf`` is the limit, known to theory only.
     draft_length, bonus
-        As in `Speculative`; the paper's algorithm has no bonus token, hence the default False.
+        As in `Speculative`; the paper's algorithm drafts to the horizon and has no bonus token.
     """
 
     drafts: int | float
     draft_length: int | None = None
-    bonus: bool = False
+    bonus: bool = True
     keyword: ClassVar[str] = "batch"
     rule_name: ClassVar[str] = "recursive"
 
     def __post_init__(self) -> None:
-        check_draft_length(self.draft_length)
-        _check_flag("bonus", self.bonus)
-        _check_drafts(self.drafts, infinite=True)
+        _check_round(self)
+        _check_drafts(self, infinite=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,9 +289,8 @@ class BatchAsPrinted(_Named):
     rule_name: ClassVar[str] = "batch-as-printed"
 
     def __post_init__(self) -> None:
-        _check_drafts(self.drafts, infinite=False)
-        if self.slip not in ("inside-loop", "extra-subtraction"):
-            raise InputError(f"slip is {self.slip!r}; give 'inside-loop' or 'extra-subtraction'")
+        _check_drafts(self, infinite=False)
+        _check_parameters(self)
 
     def structure(self, limit: int) -> Structure:
         """Return `drafts` paths to the horizon, as in the paper."""
@@ -328,11 +318,10 @@ class BlockVerification(_Chain):
     rule_name: ClassVar[str] = "block"
 
     def __post_init__(self) -> None:
-        check_draft_length(self.draft_length)
-        _check_flag("bonus", self.bonus)
+        _check_round(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Verification(Algorithm):
     """A rule of the catalogue, or of one's own, on a draft structure.
 
@@ -347,8 +336,8 @@ class Verification(Algorithm):
     drafts
         Number of paths from the root. Defaults to None, one.
     tree
-        Children of each node by depth, such as ``(2, 2, 1)``, or an irregular `Structure`; instead of
-        `draft_length` and `drafts`.
+        Children of each node by depth, such as ``(2, 2, 1)``, or a `Structure`; instead of `draft_length` and
+        `drafts`, into which a tree that is a chain or paths is turned.
     bonus
         Whether a target token is emitted when a path of a finite draft is accepted to its end and a position
         is left. Defaults to True.
@@ -366,24 +355,33 @@ class Verification(Algorithm):
     rule: Rule  # type: ignore[misc, unused-ignore]
     draft_length: int | None = None
     drafts: int | None = None
-    tree: tuple[int, ...] | Structure | None = None
+    tree: Sequence[int] | Structure | None = None
     bonus: bool = True
     drawn: Drawing | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)  # type: ignore[assignment, unused-ignore]
 
     def __post_init__(self) -> None:
-        check_draft_length(self.draft_length)
-        _check_flag("bonus", self.bonus)
+        _check_round(self)
         if self.drafts is not None:
-            _check_drafts(self.drafts, infinite=False)
+            _check_drafts(self, infinite=False)
         if self.tree is not None:
             if self.draft_length is not None or self.drafts is not None:
                 raise InputError(
                     "tree is given with draft_length or drafts; give either the tree or the others"
                 )
-            if not isinstance(self.tree, Structure):
-                object.__setattr__(self, "tree", tuple(self.tree))
-        kind = self.structure(1 if self.draft_length is None else self.draft_length).kind
+            tree = self.tree if isinstance(self.tree, Structure) else levels(self.tree)
+            if tree.depth == 0:
+                raise InputError("tree is empty; give the number of children at each depth")
+            # One spelling for each structure, so that equal algorithms are equal.
+            if tree.kind == "tree":
+                object.__setattr__(self, "tree", tree if tree.widths is None else tree.widths)
+            else:
+                object.__setattr__(self, "tree", None)
+                object.__setattr__(self, "drafts", len(tree.children(0)))
+                object.__setattr__(self, "draft_length", tree.depth)
+        if self.drafts == 1:
+            object.__setattr__(self, "drafts", None)
+        kind = self._whole(1).kind
         if kind not in self.rule.structures:
             raise InputError(
                 f"rule {self.rule.name} verifies {', '.join(self.rule.structures)}, not a {kind}; "
@@ -396,14 +394,19 @@ class Verification(Algorithm):
         known = self.rule.parameters
         for name in self.parameters:
             if name not in known:
-                raise InputError(f"rule {self.rule.name} has no parameter {name!r}; it has {list(known)}")
-        missing = [
-            name for name, entry in known.items() if entry.default is REQUIRED and name not in self.parameters
-        ]
-        if missing:
-            raise InputError(f"rule {self.rule.name}: {missing[0]} is missing; give {missing[0]}=")
+                has = f"it has {', '.join(known)}" if known else "it has none"
+                raise InputError(f"rule {self.rule.name} has no parameter {name!r}; {has}")
         values = {name: self.parameters.get(name, entry.default) for name, entry in known.items()}
-        object.__setattr__(self, "parameters", values)
+        for name, value in values.items():
+            if value is REQUIRED:
+                raise InputError(f"rule {self.rule.name}: {name} is missing; give {name}=")
+        object.__setattr__(self, "parameters", self.rule.check_parameters(values))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Verification) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
 
     @property
     def drawing(self) -> Drawing:
@@ -412,12 +415,15 @@ class Verification(Algorithm):
 
     def structure(self, limit: int) -> Structure:
         """Return the draft structure, cut at `limit`."""
+        return self._whole(limit).cut(limit)
+
+    def _whole(self, horizon: int) -> Structure:
+        """Return the whole draft structure; a draft without a length goes to `horizon`."""
         if isinstance(self.tree, Structure):
-            return self.tree.cut(limit)
+            return self.tree
         if self.tree is not None:
-            return levels(self.tree).cut(limit)
-        length = limit if self.draft_length is None else min(self.draft_length, limit)
-        return paths(1 if self.drafts is None else self.drafts, length)
+            return levels(self.tree)
+        return paths(self.drafts or 1, self.draft_length or horizon)
 
     @property
     def whole_bonus(self) -> bool:
@@ -427,68 +433,56 @@ class Verification(Algorithm):
     @property
     def label(self) -> str:
         """The descriptor in the grammar, such as ``k-seq:drafts=2,draft_length=3,bonus=yes``."""
-        parts = [f"{name}={_spell(value)}" for name, value in self.parameters.items()]
-        if isinstance(self.tree, Structure):
-            parts.append(self.tree.label)
-        elif self.tree is not None:
-            parts.append("tree=" + "-".join(str(width) for width in self.tree))
-        if self.drafts is not None:
+        parts = [
+            f"{name}={_spell(value)}"
+            for name, value in self.parameters.items()
+            if not isinstance(value, np.ndarray)
+        ]
+        if self.tree is not None or self.draft_length is not None:
+            parts.append(self._whole(1).label)
+        elif self.drafts is not None:
             parts.append(f"drafts={self.drafts}")
-        if self.draft_length is not None:
-            parts.append(f"draft_length={self.draft_length}")
-        if self.draft_length is not None or self.tree is not None:
+        if self.whole_bonus or not self.bonus:
             parts.append(f"bonus={_spell(self.bonus)}")
         if self.drawn is not None:
             parts.append(f"drawn={self.drawn}")
         return self.rule.name + (":" + ",".join(parts) if parts else "")
 
 
-def check_draft_length(draft_length: int | None) -> None:
-    """Raise `InputError` unless `draft_length` is None or a whole number of at least 1."""
-    if draft_length is None:
+def _check_round(algorithm: Any) -> None:
+    """Check the fields that say how long a round is; whole numbers of NumPy become those of Python."""
+    if algorithm.draft_length is not None:
+        length = whole("draft_length", algorithm.draft_length, 1, ", or None for the horizon")
+        object.__setattr__(algorithm, "draft_length", length)
+    if not isinstance(algorithm.bonus, bool):
+        raise InputError(f"bonus is {algorithm.bonus!r}; give True or False")
+
+
+def _check_drafts(algorithm: Any, *, infinite: bool) -> None:
+    if infinite and algorithm.drafts == math.inf:
         return
-    if isinstance(draft_length, bool) or not isinstance(draft_length, int) or draft_length < 1:
-        raise InputError(
-            f"draft_length is {draft_length!r}; give a whole number of at least 1, or None for the horizon"
+    drafts = whole("drafts", algorithm.drafts, 1, ", or inf for the limit" if infinite else "")
+    object.__setattr__(algorithm, "drafts", drafts)
+
+
+def _check_parameters(algorithm: _Named) -> None:
+    """Check the fields that are parameters of the rule."""
+    for name, value in algorithm.rule.check_parameters(algorithm.parameters).items():
+        object.__setattr__(algorithm, name, value)
+
+
+def _canonical(value: object) -> str:
+    """Spell a field for `Algorithm.identity`: tables entry by entry, a rule of the catalogue by its name."""
+    if isinstance(value, np.ndarray):
+        return f"{value.shape}" + "".join(f" {Fraction(entry)}" for entry in value.flat)
+    if isinstance(value, Rule):
+        return value.identity
+    if isinstance(value, Mapping):
+        return "".join(
+            f"|{name}={_canonical(Fraction(item) if isinstance(item, int) else item)}"
+            for name, item in sorted(value.items())
         )
-
-
-def _check_flag(field: str, value: bool) -> None:
-    if not isinstance(value, bool):
-        raise InputError(f"{field} is {value!r}; give True or False")
-
-
-def _check_drafts(drafts: int | float, *, infinite: bool) -> None:
-    if infinite and drafts == math.inf:
-        return
-    if isinstance(drafts, bool) or not isinstance(drafts, int) or drafts < 1:
-        limit = ", or inf for the limit" if infinite else ""
-        raise InputError(f"drafts is {drafts!r}; give a whole number of at least 1{limit}")
-
-
-def _table(field: str, values: ArrayLike) -> NDArray[Any]:
-    array = np.array(values, dtype=object)
-    exact = any(isinstance(value, Fraction) for value in array.flat)
-    if exact:
-        for index, value in np.ndenumerate(array):
-            if isinstance(value, float) and not math.isfinite(value):
-                raise InputError(f"{field}{list(index)} is {value}; probabilities must be finite")
-            array[index] = Fraction(value)
-    else:
-        try:
-            array = np.array(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError(f"{field} is not an array of numbers; give floats or Fractions") from None
-        if not np.isfinite(array).all():
-            raise InputError(f"{field} has an entry that is not finite; give probabilities")
-    if array.ndim == 2:
-        array = array[None]
-    if array.ndim != 3 or array.size == 0:
-        raise InputError(f"{field} has shape {array.shape}; give (steps, contexts, tokens)")
-    if any(value < 0 for value in array.flat):
-        raise InputError(f"{field} has a negative entry; give probabilities")
-    array.flags.writeable = False
-    return array
+    return repr(value)
 
 
 def _spell(value: object) -> str:

@@ -9,23 +9,42 @@ A rule decides what becomes of drafted tokens. Its facts are a `Rule` in a file 
 from __future__ import annotations
 
 import difflib
+import inspect
+import math
+import os
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from specsim.errors import InputError
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import specsim
+from specsim.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from specsim.algorithms.descriptors import Verification
+    from specsim.algorithms.structures import Structure
 
 #: How the children of a node are drawn from the draft row: each on its own; one after the other without those
 #: drawn before, renormalised; the likeliest ones (ties: the lower token first); or by the rule itself.
 Drawing = Literal["independent", "distinct", "greedy", "own"]
 #: The texts that a rule may have.
 Text = Literal["program", "step_law", "kernel", "torch_rule", "claims"]
+
+#: The package of each text; its file there has the rule's name with underscores.
+TEXTS: dict[Text, str] = {
+    "program": "theory/programs",
+    "step_law": "theory/step_laws",
+    "kernel": "engines/literal/kernels",
+    "torch_rule": "models/rules",
+    "claims": "validation/claims",
+}
 
 REQUIRED = object()
 
@@ -45,12 +64,36 @@ class Parameter:
         (rows for each step and context, available in Python only).
     choices
         For a choice.
+    law
+        For a table: whether each row is a law, which sums to 1 (floats: within 1e-9); otherwise its entries
+        are probabilities.
     """
 
     meaning: str
     default: Any = REQUIRED
     kind: Literal["number", "choice", "table"] = "number"
     choices: tuple[str, ...] = ()
+    law: bool = False
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value as it is used: NumPy's numbers as Python's, tables as read-only arrays.
+
+        Raises
+        ------
+        InputError
+            The value is not of the parameter's kind.
+        """
+        if self.kind == "choice":
+            if value not in self.choices:
+                raise InputError(f"{name} is {value!r}; give {' or '.join(map(repr, self.choices))}")
+            return value
+        if self.kind == "table":
+            return _table(name, value, law=self.law)
+        if isinstance(value, bool) or not isinstance(value, int | float | Fraction | np.number):
+            raise InputError(f"{name} is {value!r}; give a number, at least 0")
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"{name} is {value}; give a finite number, at least 0")
+        return value.item() if isinstance(value, np.number) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +118,8 @@ class Rule:
         The ways of drawing drafts that it is made for, the usual one first.
     parameters
         Its options by name.
+    aliases
+        Other names that people know it by.
     absent
         Why a text does not exist, by the name of the text.
     inexact
@@ -90,6 +135,7 @@ class Rule:
     structures: tuple[Literal["chain", "paths", "tree"], ...]
     drawings: tuple[Drawing, ...]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
     absent: Mapping[Text, str] = field(default_factory=dict)
     inexact: str = ""
     own: Callable[..., Any] | None = None
@@ -99,8 +145,54 @@ class Rule:
         """Name of the files of its texts, without the ending."""
         return self.name.replace("-", "_")
 
-    def __call__(self, **options: Any) -> Verification:
-        """Return the decoding algorithm with this rule; options are those of `Verification`, and parameters.
+    @property
+    def texts(self) -> tuple[Text, ...]:
+        """The texts that exist, found by the names of their files."""
+        # Not by imports: a list of rules loads neither Numba nor torch.
+        return tuple(
+            text
+            for text, folder in TEXTS.items()
+            if any(os.path.exists(f"{base}/{folder}/{self.module}.py") for base in specsim.__path__)
+        )
+
+    def text(self, name: Text) -> ModuleType:
+        """Import and return the module of a text.
+
+        Raises
+        ------
+        UnsupportedError
+            The rule has no such text; the message says why.
+        """
+        if name not in self.texts:
+            reason = self.absent.get(name, "not written yet")
+            raise UnsupportedError(f"rule {self.name} has no {name.replace('_', ' ')}: {reason}")
+        return import_module(f"specsim.{TEXTS[name].replace('/', '.')}.{self.module}")
+
+    @property
+    def identity(self) -> str:
+        """What names the rule in stored results: its name, and for a user's rule the text of its function."""
+        return self.name if self.own is None else f"{self.name} {inspect.getsource(self.own)}"
+
+    def check_parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of all parameters as `Parameter.check` does."""
+        checked = {name: entry.check(name, values[name]) for name, entry in self.parameters.items()}
+        shapes = {name: value.shape for name, value in checked.items() if isinstance(value, np.ndarray)}
+        if len({shape[1:] for shape in shapes.values()}) > 1:
+            words = " and ".join(f"{name} has shape {shape}" for name, shape in shapes.items())
+            raise InputError(f"{words}; contexts and tokens must agree")
+        return checked
+
+    def __call__(
+        self,
+        *,
+        draft_length: int | None = None,
+        drafts: int | None = None,
+        tree: Sequence[int] | Structure | None = None,
+        bonus: bool = True,
+        drawn: Drawing | None = None,
+        **parameters: Any,
+    ) -> Verification:
+        """Return the decoding algorithm with this rule; see `Verification` for the options.
 
         Examples
         --------
@@ -109,8 +201,10 @@ class Rule:
         """
         from specsim.algorithms.descriptors import Verification
 
-        parameters = {name: options.pop(name) for name in self.parameters if name in options}
-        return Verification(rule=self, parameters=parameters, **options)
+        return Verification(
+            rule=self, draft_length=draft_length, drafts=drafts, tree=tree, bonus=bonus, drawn=drawn,
+            parameters=parameters,
+        )  # fmt: skip
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -129,8 +223,20 @@ def catalogue() -> dict[str, Rule]:
     return found
 
 
+@cache
+def aliases() -> dict[str, str]:
+    """Return the name of the rule for each alias."""
+    found: dict[str, str] = {}
+    for rule in catalogue().values():
+        for alias in rule.aliases:
+            if alias in found or alias in catalogue():
+                raise InputError(f"rule {rule.name} has the alias {alias}, which is taken; choose another")
+            found[alias] = rule.name
+    return found
+
+
 def get_rule(name: str) -> Rule:
-    """Return the rule of this name.
+    """Return the rule of this name or alias.
 
     Raises
     ------
@@ -143,8 +249,41 @@ def get_rule(name: str) -> Rule:
     True
     """
     rules = catalogue()
+    name = aliases().get(name, name)
     if name not in rules:
-        close = difflib.get_close_matches(str(name), rules, n=1)
+        close = difflib.get_close_matches(str(name), [*rules, *aliases()], n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise InputError(f"unknown rule {name!r}; {hint}known: {', '.join(rules)}")
     return rules[name]
+
+
+def _table(field: str, values: ArrayLike, *, law: bool) -> NDArray[Any]:
+    array = np.array(values, dtype=object)
+    exact = any(isinstance(value, Fraction) for value in array.flat)
+    if exact:
+        for index, value in np.ndenumerate(array):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"{field}{list(index)} is {value}; probabilities must be finite")
+            array[index] = Fraction(value)
+    else:
+        try:
+            array = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"{field} is not an array of numbers; give floats or Fractions") from None
+        if not np.isfinite(array).all():
+            raise InputError(f"{field} has an entry that is not finite; give probabilities")
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or array.size == 0:
+        raise InputError(f"{field} has shape {array.shape}; give (steps, contexts, tokens)")
+    if any(value < 0 for value in array.flat):
+        raise InputError(f"{field} has a negative entry; give probabilities")
+    if law:
+        for index in np.ndindex(array.shape[:2]):
+            total = sum(array[index])
+            if (total != 1) if exact else (abs(total - 1) > 1e-9):
+                raise InputError(f"{field}{list(index)} sums to {total}; divide the row by its sum")
+    elif any(value > 1 for value in array.flat):
+        raise InputError(f"{field} has an entry above 1; give probabilities")
+    array.flags.writeable = False
+    return array

@@ -8,10 +8,14 @@ structure that is cut at a depth is a prefix of its nodes.
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from specsim.errors import InputError, TooLargeError
 
@@ -149,7 +153,7 @@ def chain(length: int) -> Structure:
     >>> chain(2).parents
     (-1, 0, 1)
     """
-    return Structure((1,) * _whole("draft_length", length, 0))
+    return Structure((1,) * whole("draft_length", length, 0))
 
 
 def paths(drafts: int | float, length: int) -> Structure:
@@ -161,11 +165,11 @@ def paths(drafts: int | float, length: int) -> Structure:
     (-1, 0, 0, 1, 2)
     """
     if drafts != math.inf:
-        _whole("drafts", drafts, 1)
-    return Structure((drafts, *(1,) * (length - 1)) if _whole("draft_length", length, 0) else ())
+        drafts = whole("drafts", drafts, 1)
+    return Structure((drafts, *(1,) * (length - 1)) if whole("draft_length", length, 0) else ())
 
 
-def levels(widths: tuple[int, ...] | list[int]) -> Structure:
+def levels(widths: Sequence[int]) -> Structure:
     """Return the tree whose nodes at depth j all have ``widths[j]`` children.
 
     Examples
@@ -173,10 +177,10 @@ def levels(widths: tuple[int, ...] | list[int]) -> Structure:
     >>> levels((2, 1)).parents
     (-1, 0, 0, 1, 2)
     """
-    return Structure(tuple(_whole(f"widths[{index}]", width, 1) for index, width in enumerate(widths)))
+    return Structure(tuple(whole(f"widths[{index}]", width, 1) for index, width in enumerate(widths)))
 
 
-def tree(parents: tuple[int, ...] | list[int]) -> Structure:
+def tree(parents: Sequence[int]) -> Structure:
     """Return the tree with these parents, in breadth-first order; the root's parent is -1.
 
     Raises
@@ -212,7 +216,18 @@ def tree(parents: tuple[int, ...] | list[int]) -> Structure:
     return found
 
 
-def _whole(field: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{field} is {value!r}; give a whole number of at least {least}")
-    return value
+def whole(field: str, value: Any, least: int, otherwise: str = "") -> int:
+    """Return a whole number of at least `least`, NumPy's included, as an int.
+
+    Raises
+    ------
+    InputError
+        It is none; the message ends with `otherwise`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool | np.bool_) or number < least:
+        raise InputError(f"{field} is {value!r}; give a whole number of at least {least}{otherwise}")
+    return number

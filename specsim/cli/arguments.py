@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from specsim.algorithms import catalogue
+from specsim.algorithms.rule import aliases
 from specsim.grammar import ALGORITHMS, PAIRS, Entry
 
 F = Callable[..., Any]
@@ -41,8 +43,23 @@ def engine_option(command: F) -> F:
 def help_with_grammar(text: str, examples: str) -> str:
     """Return the help of a command: text, what PAIR and ALGORITHM can be, examples."""
     parts = [text, "\b\nPAIR is a netCDF file or one of", _listed(PAIRS), "\b\nALGORITHM is one of"]
-    parts += [_listed(ALGORITHMS), "\b\nExamples:\n" + examples]
+    short = [name for name, rule in catalogue().items() if not rule.parameters]
+    listed = {name: entry for name, entry in ALGORITHMS.items() if name not in {*short, *aliases()}}
+    parts += [_listed(listed), _RULES + "\n".join(_wrapped(", ".join(short)))]
+    parts.append("\b\nExamples:\n" + examples)
     return "\n\n".join(parts)
+
+
+def _wrapped(text: str) -> list[str]:
+    indent = " " * 8
+    return textwrap.wrap(text, 92, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+_RULES = """\b
+  NAME, a rule of the catalogue (see specsim rules NAME), as in k-seq:drafts=3,draft_length=2
+      Keys as far as the rule serves them: draft_length, drafts, tree=2-2-1 (children by depth) or
+      tree=0.0.1 (parent of each drafted token), bonus=yes or no, drawn.
+"""
 
 
 def _listed(table: Mapping[str, Entry]) -> str:

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "expect": ("specsim.cli.expect:command", "What theory says of a pair and an algorithm."),
     "simulate": ("specsim.cli.simulate:command", "What simulation says, beside theory."),
     "sweep": ("specsim.cli.sweep:command", "Simulate many pairs, algorithms and parameters at once."),
+    "rules": ("specsim.cli.rules:command", "List the verification rules and their facts."),
     "conform": ("specsim.cli.conform:conform", "Test whether a sampler is lossless."),
     "bench": ("specsim.cli.bench:command", "Time the engines beside C, NumPy and JAX."),
     "models": ("specsim.cli.models:command", "Decode and measure real language models (extra: torch)."),

@@ -215,9 +215,7 @@ def opt_against_uno(
     for number, epsilon in enumerate(epsilons):
         for row, (name, residual) in enumerate(decoders().items()):
             algorithm = OverAcceptance(
-                epsilon=float(epsilon),
-                residual=residual,
-                draft_length=draft_length,
+                epsilon=float(epsilon), residual=residual, draft_length=draft_length, bonus=False
             )
             scores[name, number], rate[row, number] = responses_of(algorithm, f"{name}/{float(epsilon)!r}")
     cells = [(name, number) for name in READINGS.values() for number in range(len(epsilons))]

@@ -108,7 +108,7 @@ def largest_error(
         Speculative(),
         OverAcceptance(epsilon=0.2, draft_length=2, bonus=True),
         Batch(drafts=3, draft_length=3, bonus=True),
-        Batch(drafts=2, draft_length=4),
+        Batch(drafts=2, draft_length=4, bonus=False),
         BlockVerification(draft_length=3),
     ],
     ids=lambda rule: rule.label,
@@ -144,7 +144,7 @@ def test_rows__differ_when_a_mask_shows_what_was_rejected(monkeypatch):
 @pytest.mark.parametrize("kind", ["GPT2", "Llama"])
 def test_rows__up_to_the_last_position_that_a_model_knows(kind):
     models = pair(kind, limit=15)
-    for algorithm in (Speculative(draft_length=5), Batch(drafts=2, draft_length=5)):
+    for algorithm in (Speculative(draft_length=5), Batch(drafts=2, draft_length=5, bonus=False)):
         assert largest_error(models, algorithm, PROMPTS, 9) < 1e-12
     with pytest.raises(InputError, match="ask for at most 9"):
         decode(models, PROMPTS, algorithm=Speculative(draft_length=5), new_tokens=10, seed=1)

@@ -48,12 +48,12 @@ RULES = [
     Speculative(draft_length=2, bonus=False),
     Speculative(draft_length=3),
     Speculative(draft_length=9),
-    OverAcceptance(epsilon=0.1, draft_length=2),
+    OverAcceptance(epsilon=0.1, draft_length=2, bonus=False),
     OverAcceptance(epsilon=0.1, residual="target", draft_length=2, bonus=True),
     OverAcceptance(epsilon=0.2, residual="draft"),
     Batch(drafts=1, draft_length=2, bonus=True),
     Batch(drafts=2),
-    Batch(drafts=2, draft_length=2),
+    Batch(drafts=2, draft_length=2, bonus=False),
     Batch(drafts=3, draft_length=2, bonus=True),
     BlockVerification(),
     BlockVerification(draft_length=2),
@@ -318,7 +318,11 @@ def test_decode__temperature_zero_is_the_greedy_sequence_whatever_the_draft():
     for _ in range(4):
         greedy.append(int(pair.target[0, context].argmax()))
         context = int(pair.next_context[context, greedy[-1]])
-    for algorithm in (Speculative(draft_length=2), Batch(drafts=2, draft_length=3), Autoregressive()):
+    for algorithm in (
+        Speculative(draft_length=2),
+        Batch(drafts=2, draft_length=3, bonus=False),
+        Autoregressive(),
+    ):
         decoded = run(pair, algorithm, 3, sampling=Sampling(temperature=0))
         assert decoded.tokens == [greedy] * 3
 
@@ -450,7 +454,7 @@ def test_mutant__branches_see_each_other(monkeypatch):
         lambda self, ids, places, sees: original(self, ids, places, torch.ones_like(sees)),
     )
     with pytest.raises(InputError, match="position_ids"):
-        caught(Batch(drafts=2, draft_length=2))
+        caught(Batch(drafts=2, draft_length=2, bonus=False))
 
 
 def test_mutant__tree_not_straightened(monkeypatch):

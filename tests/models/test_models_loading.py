@@ -229,7 +229,7 @@ def test_help_of_the_group__imports_no_torch():
 
 def test_command__prints_texts_and_numbers(checkpoints):
     result = run(
-        "models", "decode", *checkpoints, "batch:drafts=2,draft_length=2", "--prompt", "the cat",
+        "models", "decode", *checkpoints, "batch:drafts=2,draft_length=2,bonus=no", "--prompt", "the cat",
         "--prompt", "a", "--new-tokens", 8, "--seed", 3, "--ignore-eos", "--temperature", 0.9,
         "--top-k", 8, "--top-p", 0.95,
     )  # fmt: skip

@@ -48,7 +48,7 @@ RULES = [
     Speculative(draft_length=2, bonus=False),
     Speculative(draft_length=9),
     Batch(drafts=3),
-    Batch(drafts=2, draft_length=2),
+    Batch(drafts=2, draft_length=2, bonus=False),
     Batch(drafts=2, draft_length=2, bonus=True),
 ]
 
@@ -195,7 +195,11 @@ def test_bets_on_tokens__know_an_impossible_token():
 
 @pytest.mark.parametrize(
     "algorithm",
-    [Speculative(draft_length=3), Speculative(draft_length=3, bonus=False), Batch(drafts=2, draft_length=3)],
+    [
+        Speculative(draft_length=3),
+        Speculative(draft_length=3, bonus=False),
+        Batch(drafts=2, draft_length=3, bonus=False),
+    ],
     ids=lambda rule: rule.label,
 )
 def test_measure__on_tables_agrees_with_exact_theory(algorithm):
@@ -242,7 +246,7 @@ def test_measure__on_tables_agrees_with_exact_theory(algorithm):
 
 @pytest.mark.parametrize("residual", ["optimal", "target", "draft"])
 def test_measure__a_lossy_rule_is_held_against_its_own_law(residual):
-    algorithm = OverAcceptance(epsilon=0.05, residual=residual, draft_length=3)
+    algorithm = OverAcceptance(epsilon=0.05, residual=residual, draft_length=3, bonus=False)
     result = measure(tables(), [[0], [1]] * 50, algorithm=algorithm, new_tokens=8, seed=4, repeats=1)
     assert (result.attrs["agrees"], result.attrs["lossless"]) == (1, 0)
     assert "predicted_target_calls" not in result
@@ -255,7 +259,7 @@ def test_figures__of_the_smallest_results(repeats):
     from specsim.models import LogLikelihood, opt_against_uno
     from specsim.paper_figures.measured import plot_measurement, plot_opt_against_uno
 
-    for rule in (Speculative(draft_length=2), OverAcceptance(epsilon=0.05, draft_length=2)):
+    for rule in (Speculative(draft_length=2), OverAcceptance(epsilon=0.05, draft_length=2, bonus=False)):
         result = measure(tables(), [[0]], algorithm=rule, new_tokens=2, seed=4, repeats=repeats)
         figure = plot_measurement(result)
         assert [len(axes.get_lines()) > 0 for axes in figure.axes[:2]] == [True, True]

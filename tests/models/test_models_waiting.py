@@ -65,7 +65,7 @@ def pair() -> LoadedPair:
     [
         Speculative(draft_length=3),
         Speculative(),
-        OverAcceptance(epsilon=0.1, draft_length=3),
+        OverAcceptance(epsilon=0.1, draft_length=3, bonus=False),
         Batch(drafts=2, draft_length=3, bonus=True),
         BlockVerification(draft_length=3),
         get_rule("match")(drafts=2, draft_length=3),

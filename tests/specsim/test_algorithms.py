@@ -1,6 +1,7 @@
 """Descriptors: what they refuse, what they keep, how they are spelled."""
 
 import dataclasses
+import hashlib
 import math
 from fractions import Fraction
 
@@ -15,8 +16,10 @@ from specsim.algorithms import (
     OverAcceptance,
     RejectionBased,
     Speculative,
+    get_rule,
+    paths,
+    tree,
 )
-from specsim.algorithms.descriptors import check_draft_length
 from specsim.errors import InputError
 
 HALVES = np.full((2, 2), 0.5)
@@ -107,22 +110,80 @@ def test_epsilon__of_numpy_becomes_a_plain_float():
     ("algorithm", "label"),
     [
         (Autoregressive(), "autoregressive"),
+        (RejectionBased(acceptance=HALVES, residual=HALVES), "rejection-based"),
+        (Batch(drafts=3, draft_length=2), "batch:drafts=3,draft_length=2,bonus=yes"),
+        (OverAcceptance(epsilon=0.5, draft_length=1), "over-acceptance:epsilon=0.5,draft_length=1,bonus=yes"),
+        (get_rule("k-seq")(drafts=2, draft_length=3), "k-seq:drafts=2,draft_length=3,bonus=yes"),
         (Speculative(), "speculative"),
         (Speculative(draft_length=4, bonus=False), "speculative:draft_length=4,bonus=no"),
         (OverAcceptance(epsilon=Fraction(1, 10)), "over-acceptance:epsilon=1/10"),
         (OverAcceptance(epsilon=0.1, residual="draft"), "over-acceptance:epsilon=0.1,residual=draft"),
         (Batch(drafts=math.inf), "batch:drafts=inf"),
-        (Batch(drafts=3, bonus=True), "batch:drafts=3,bonus=yes"),
+        (Batch(drafts=3, bonus=False), "batch:drafts=3,bonus=no"),
         (BatchAsPrinted(drafts=2, slip="inside-loop"), "batch-as-printed:drafts=2,slip=inside-loop"),
-        (BlockVerification(draft_length=3), "block-verification:draft_length=3"),
+        (BlockVerification(draft_length=3), "block-verification:draft_length=3,bonus=yes"),
     ],
 )
-def test_label__is_the_spelling_without_defaults(algorithm, label):
+def test_label__is_the_spelling_without_defaults_but_for_the_bonus_of_finite_drafts(algorithm, label):
     assert algorithm.label == label
 
 
-def test_check_draft_length__takes_none_and_whole_numbers():
-    check_draft_length(None)
-    check_draft_length(1)
+def test_whole_numbers__of_numpy_are_taken_and_become_int():
+    for value in (np.int64(3), np.uint8(3)):
+        for algorithm in (
+            Speculative(draft_length=value),
+            Batch(drafts=value),
+            BatchAsPrinted(drafts=value, slip="inside-loop"),
+            get_rule("k-seq")(drafts=value, draft_length=value),
+            get_rule("k-seq")(tree=(2, value)),
+        ):
+            assert "np." not in repr(algorithm)
+    assert Speculative(draft_length=np.int64(3)).identity == Speculative(draft_length=3).identity
     with pytest.raises(InputError, match="draft_length is '3'"):
-        check_draft_length("3")
+        Speculative(draft_length="3")
+
+
+def test_identity__is_what_stored_results_of_earlier_versions_have():
+    # SHA-256 as version 0.1.0 wrote them, when the default of a batch was bonus=False.
+    old = hashlib.sha256(b"Batch|drafts=2|draft_length=2|bonus=False").hexdigest()
+    assert Batch(drafts=2, draft_length=2, bonus=False).identity == old
+    assert Batch(drafts=2, draft_length=2).identity != old
+    table = b"(1, 2, 2) 1/2 1/2 1/2 1/2"
+    old = hashlib.sha256(
+        b"RejectionBased|acceptance=%b|residual=%b|draft_length=3|bonus=False" % (table, table)
+    )
+    again = RejectionBased(acceptance=HALVES, residual=HALVES, draft_length=3, bonus=False)
+    assert again.identity == old.hexdigest()
+
+
+def test_identity__of_a_rule_rests_on_its_name_structure_and_parameters_alone():
+    rule = get_rule("k-seq")
+    reworded = dataclasses.replace(rule, title="in other words")
+    assert rule(draft_length=2) == reworded(draft_length=2)
+    assert hash(rule(draft_length=2)) == hash(rule(draft_length=2))
+    different = {
+        rule(draft_length=2), rule(draft_length=3), rule(draft_length=2, bonus=False), rule(drafts=2),
+        rule(tree=(2, 2)), rule(tree=tree((-1, 0, 0, 1))), get_rule("traversal")(draft_length=2),
+    }  # fmt: skip
+    assert len(different) == 7
+    assert rule(tree=(3, 1)) == rule(drafts=3, draft_length=2) == rule(tree=paths(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: get_rule("block")(tree=(2, 2)), "rule block verifies chain, not a tree; change"),
+        (lambda: get_rule("batch-as-printed")(slip="inside-loop", tree=(2, 2)), "chain, paths, not a tree"),
+        (lambda: get_rule("k-seq")(tree=()), "tree is empty"),
+        (lambda: get_rule("k-seq")(gamma=2), "k-seq has no parameter 'gamma'; it has none"),
+        (lambda: get_rule("over-acceptance")(draft_length=2), "epsilon is missing; give epsilon="),
+        (lambda: get_rule("over-acceptance")(epsilon=-1), "epsilon is -1; give a finite number, at least 0"),
+        (lambda: get_rule("k-seq")(drawn="greedy"), "drawn is 'greedy'; rule k-seq takes independent"),
+        (lambda: get_rule("k-sec"), "unknown rule 'k-sec'; did you mean k-seq"),
+        (lambda: get_rule("rejection-based")(acceptance=HALVES, residual=2 * HALVES), "sums to 2"),
+    ],
+)  # fmt: skip
+def test_rule__refuses_in_one_line(build, message):
+    with pytest.raises(InputError, match=message) as caught:
+        build()
+    assert "\n" not in str(caught.value)

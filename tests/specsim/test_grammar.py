@@ -14,7 +14,11 @@ from specsim.algorithms import (
     BlockVerification,
     OverAcceptance,
     Speculative,
+    catalogue,
+    get_rule,
+    tree,
 )
+from specsim.algorithms.rule import aliases
 from specsim.errors import InputError
 from specsim.grammar import ALGORITHMS, PAIRS, parse_algorithm, parse_pair
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
@@ -37,8 +41,16 @@ from specsim.pairs.row_families import ROW_FAMILIES
         ("over-acceptance:epsilon=1e-3", OverAcceptance(epsilon=0.001)),
         ("batch-as-printed:drafts=2,slip=inside-loop", BatchAsPrinted(drafts=2, slip="inside-loop")),
         ("block-verification:draft_length=3", BlockVerification(draft_length=3)),
+        ("k-seq:drafts=3,draft_length=2", get_rule("k-seq")(drafts=3, draft_length=2)),
+        ("traversal:tree=2-2-1,bonus=no", get_rule("traversal")(tree=(2, 2, 1), bonus=False)),
+        ("traversal:tree=0.0.1", get_rule("traversal")(tree=tree((-1, 0, 0, 1)))),
+        ("match:tree=3,drawn=greedy", get_rule("match")(drafts=3, draft_length=1, drawn="greedy")),
+        ("gumbel-match:draft_length=2", get_rule("gumbel")(draft_length=2)),
+        ("optimal-transport:drafts=2", get_rule("transport")(drafts=2)),
+        ("over-acceptance:epsilon=1,drawn=independent",
+         get_rule("over-acceptance")(epsilon=1, drawn="independent")),
     ],
-)
+)  # fmt: skip
 def test_parse_algorithm(text, algorithm):
     assert parse_algorithm(text) == algorithm
 
@@ -53,7 +65,7 @@ rounds = {"draft_length": lengths, "bonus": st.booleans()}
 epsilons = st.one_of(
     st.fractions(0, 3), st.floats(0, 1e300, allow_nan=False), st.integers(0, 10**30), st.just(5e-324)
 )
-algorithms = st.one_of(
+named = st.one_of(
     st.just(Autoregressive()),
     st.builds(Speculative, **rounds),
     st.builds(BlockVerification, **rounds),
@@ -67,8 +79,54 @@ algorithms = st.one_of(
 )
 
 
+@st.composite
+def parents_of(draw):
+    """Draw parents in breadth-first order, which never fall."""
+    found = [-1, 0]
+    for node in range(2, draw(st.integers(2, 9))):
+        found.append(draw(st.integers(found[-1], node - 1)))
+    return tree(found)
+
+
+@st.composite
+def rules(draw):
+    """Draw a rule of the catalogue with a structure, a drawing and parameters that it serves."""
+    rule = draw(st.sampled_from([rule for rule in catalogue().values() if "table" not in kinds(rule)]))
+    options = {"bonus": draw(st.booleans()), "drawn": draw(st.sampled_from([None, *rule.drawings]))}
+    shape = draw(st.sampled_from(rule.structures))
+    if shape == "tree":
+        options["tree"] = draw(
+            st.one_of(st.lists(st.integers(1, 3), min_size=1, max_size=4).map(tuple), parents_of())
+        )
+    else:
+        options["draft_length"] = draw(lengths)
+    if shape == "paths":
+        options["drafts"] = draw(st.integers(1, 9))
+    for name, parameter in rule.parameters.items():
+        values = st.sampled_from(parameter.choices) if parameter.kind == "choice" else epsilons
+        options[name] = draw(values)
+    return rule(**options)
+
+
+def kinds(rule):
+    return {parameter.kind for parameter in rule.parameters.values()}
+
+
+@settings(deadline=None, max_examples=400)
+@given(rules())
+def test_label__of_a_rule_of_the_catalogue_comes_back(algorithm):
+    again = parse_algorithm(algorithm.label)
+    assert again.rule is algorithm.rule
+    assert again.drawing == algorithm.drawing
+    assert again.whole_bonus == algorithm.whole_bonus
+    assert again.parameters == algorithm.parameters
+    assert all(again.structure(limit) == algorithm.structure(limit) for limit in (1, 2, 5, 120))
+    # A descriptor with a class of its own is built where the rule has one.
+    assert again == algorithm or type(again) is not type(algorithm)
+
+
 @settings(deadline=None, max_examples=200)
-@given(algorithms)
+@given(named)
 def test_label__comes_back(algorithm):
     assert parse_algorithm(algorithm.label) == algorithm
 
@@ -101,8 +159,15 @@ def test_label__comes_back(algorithm):
         ("over-acceptance:epsilon=nan", "epsilon is nan"),
         ("over-acceptance:epsilon=1e", "epsilon is '1e'"),
         ("autoregressive:draft_length=3", "has no key 'draft_length'; known: none"),
-        ("rejection-based", "build specsim.RejectionBased in Python"),
+        ("rejection-based", r"build it in Python with specsim.get_rule\('rejection-based'\)"),
         ('batch:drafts="4', "cannot read"),
+        ("traversal:tree=2-0", r"widths\[1\] is 0; give a whole number of at least 1"),
+        ("traversal:tree=0.5", r"parents\[2\] is 5; give an earlier node"),
+        ("traversal:tree=2x2", "tree is '2x2'; give the children of a node at each depth"),
+        ("traversal:tree=2-2,drafts=2", "tree is given with draft_length or drafts"),
+        ("traversal:drawn=distinct", "drawn is 'distinct'; give one of independent"),
+        ("block:drafts=2", "block has no key 'drafts'"),
+        ("travrsal", "did you mean traversal"),
     ],
 )
 def test_parse_algorithm__mistakes_get_one_line(text, message):
@@ -207,3 +272,9 @@ def test_tables__every_keyword_is_explained():
             assert set(entry.required) <= set(entry.keys)
             assert entry.usage(keyword).startswith(keyword)
             assert all(kind.description for kind in entry.keys.values())
+
+
+def test_tables__every_rule_and_alias_is_a_keyword():
+    assert {*catalogue(), *aliases()} <= ALGORITHMS.keys()
+    for alias, name in aliases().items():
+        assert get_rule(alias) is get_rule(name)

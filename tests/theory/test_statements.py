@@ -143,7 +143,7 @@ class TestTheorem3:
         calls = [F(4), F(1754, 729), F(1586, 729), F(1334, 729)]
         plain_calls = [F(4), F(70, 27), F(62, 27), F(2)]
         for length, n, c, p in zip((1, 2, 3, None), rejections, calls, plain_calls, strict=True):
-            batch = Batch(drafts=2, draft_length=length)
+            batch = Batch(drafts=2, draft_length=length, bonus=False)
             assert theory.expected_rejections(pair, batch, exact=True) == n
             assert theory.expected_target_calls(pair, batch, exact=True) == c
             plain = Speculative(draft_length=length, bonus=False)

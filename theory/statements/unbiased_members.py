@@ -102,7 +102,7 @@ def member_from_acceptance(
     refused = (draft - kept).sum(axis=-1, keepdims=True)
     some = refused > 0
     residual = np.where(some, left / np.where(some, refused, refused + 1), target)
-    return RejectionBased(acceptance=table, residual=residual, draft_length=draft_length)
+    return RejectionBased(acceptance=table, residual=residual, draft_length=draft_length, bonus=False)
 
 
 def random_unbiased_member(

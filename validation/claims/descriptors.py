@@ -35,9 +35,9 @@ BATCH = (
     Batch(drafts=1),
     Batch(drafts=2),
     Batch(drafts=3),
-    Batch(drafts=2, draft_length=1),
+    Batch(drafts=2, draft_length=1, bonus=False),
     Batch(drafts=2, draft_length=2, bonus=True),
-    Batch(drafts=3, draft_length=2),
+    Batch(drafts=3, draft_length=2, bonus=False),
 )
 
 BLOCK = (
@@ -53,7 +53,7 @@ OVER_ACCEPTANCE = (
     OverAcceptance(epsilon=0.125, residual="target"),
     OverAcceptance(epsilon=0.125, residual="draft"),
     OverAcceptance(epsilon=Fraction(1, 10), residual="target", draft_length=2, bonus=True),
-    OverAcceptance(epsilon=0.05, residual="optimal", draft_length=2),
+    OverAcceptance(epsilon=0.05, residual="optimal", draft_length=2, bonus=False),
     OverAcceptance(epsilon=1.0, residual="draft"),
 )
 
@@ -107,4 +107,4 @@ def speculative_member(pair: ModelPair, *, draft_length: int | None = None) -> R
         total = sum(excess)
         # Where the rows are equal nothing is rejected and any law will do.
         residual[index] = [value / total for value in excess] if total else list(target[index])
-    return RejectionBased(acceptance=acceptance, residual=residual, draft_length=draft_length)
+    return RejectionBased(acceptance=acceptance, residual=residual, draft_length=draft_length, bonus=False)

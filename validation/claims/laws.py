@@ -228,7 +228,7 @@ CLAIMS = (
             (
                 OverAcceptance(epsilon=0.05),
                 OverAcceptance(epsilon=0.05, residual="target"),
-                OverAcceptance(epsilon=0.05, residual="draft", draft_length=4),
+                OverAcceptance(epsilon=0.05, residual="draft", draft_length=4, bonus=False),
             )
         ),
         regression=_same((OverAcceptance(epsilon=0.0625), OverAcceptance(epsilon=0.0625, residual="target"))),
@@ -239,8 +239,8 @@ CLAIMS = (
         "Batch speculative decoding: all laws",
         "2411.00841, Algorithm 4, corrected",
         tiny=_same(descriptors.BATCH),
-        large=_same((Batch(drafts=2), Batch(drafts=5), Batch(drafts=3, draft_length=4))),
-        regression=_same((Batch(drafts=3), Batch(drafts=2, draft_length=2))),
+        large=_same((Batch(drafts=2), Batch(drafts=5), Batch(drafts=3, draft_length=4, bonus=False))),
+        regression=_same((Batch(drafts=3), Batch(drafts=2, draft_length=2, bonus=False))),
         mutants=("one-draft-fewer", "chain-not-updated"),
     ),
     _claim(

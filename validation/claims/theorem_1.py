@@ -127,7 +127,7 @@ def _draft_length_matters(witnesses: Witnesses, effort: Effort) -> Iterator[Comp
 
     pair = dyadic_fixture(3)
     for title, long, short in (
-        ("two drafts", Batch(drafts=2), Batch(drafts=2, draft_length=1)),
+        ("two drafts", Batch(drafts=2), Batch(drafts=2, draft_length=1, bonus=False)),
         ("a bonus token", Speculative(), Speculative(draft_length=1)),
     ):
         values: list[Fraction] = []

@@ -6,6 +6,7 @@ RULE = Rule(
     name="greedy-drafts",
     title="the likeliest draft tokens are fixed, the last child is drawn from the rest and tested alone",
     source="2502.18779",
+    aliases=("greedy-candidates",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("own",),

@@ -6,6 +6,7 @@ RULE = Rule(
     name="gumbel",
     title="draw draft and target with the same noise at each position; accept while they agree",
     source="2408.07978",
+    aliases=("gumbel-match",),
     lossless=True,
     structures=("chain",),
     drawings=("own",),

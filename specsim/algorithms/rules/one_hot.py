@@ -6,6 +6,7 @@ RULE = Rule(
     name="one-hot",
     title="accept a child with the target's probability; a failure removes its token from the target",
     source="2211.17192 with a deterministic draft; SafeAILab/EAGLE#329",
+    aliases=("one-hot-children",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("independent", "distinct", "greedy"),

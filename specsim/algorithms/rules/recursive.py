@@ -6,6 +6,7 @@ RULE = Rule(
     name="recursive",
     title="test the children of a node in turn; each failure replaces the target by its residual",
     source="2305.09781; 2401.06706; 2411.00841, Algorithm 4 (root)",
+    aliases=("recursive-with-replacement",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("independent",),

@@ -6,6 +6,7 @@ RULE = Rule(
     name="recursive-any-order",
     title="recursive rejection over the children in a random order",
     source="2305.09781, Algorithm 2",
+    aliases=("recursive-random-order",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("independent",),

@@ -13,7 +13,9 @@ RULE = Rule(
         "acceptance": Parameter(
             meaning="Probability of accepting each token, (steps or 1, contexts, tokens).", kind="table"
         ),
-        "residual": Parameter(meaning="Law of the token after a rejection, same shape.", kind="table"),
+        "residual": Parameter(
+            meaning="Law of the token after a rejection, same shape.", kind="table", law=True
+        ),
     },
     absent={"torch_rule": "its tables have a row for each context, which a language model has not"},
 )

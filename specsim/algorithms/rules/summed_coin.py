@@ -6,6 +6,7 @@ RULE = Rule(
     name="summed-coin",
     title="one coin against the summed target mass of the children in order; the final token excludes them",
     source="sgl-project/sglang#7207",
+    aliases=("summed-target-coin",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("distinct", "greedy"),

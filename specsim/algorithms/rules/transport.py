@@ -6,6 +6,7 @@ RULE = Rule(
     name="transport",
     title="at each node the plan of most acceptance, children drawn independently",
     source="2310.15141, Section 4; 2410.18234",
+    aliases=("optimal-transport",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("independent",),

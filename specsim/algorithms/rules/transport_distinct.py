@@ -6,6 +6,7 @@ RULE = Rule(
     name="transport-distinct",
     title="at each node the plan of most acceptance, children drawn without replacement",
     source="2310.15141, Section 4; 2502.18779",
+    aliases=("optimal-transport-without-replacement",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("distinct",),

@@ -6,6 +6,7 @@ RULE = Rule(
     name="traversal",
     title="leaves first: accept the path to the leaf by its weight, or delete the leaf",
     source="2505.12398",
+    aliases=("traversal-with-replacement",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("independent",),

@@ -6,6 +6,7 @@ RULE = Rule(
     name="traversal-distinct",
     title="traversal verification with the draft row less the tokens already tried, renormalised",
     source="2505.12398",
+    aliases=("traversal-without-replacement",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("distinct",),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
-from fractions import Fraction
 from importlib.metadata import version
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Attributes that must agree for results to be merged.
 _SAME = (
-    "specsim", "engine", "seed", "algorithm", "algorithm_identity", "pair_identity", "horizon",
+    "specsim", "engine", "seed", "algorithm_identity", "pair_identity", "horizon",
 )  # fmt: skip
 
 Range = tuple[int, int]
@@ -32,17 +29,7 @@ Range = tuple[int, int]
 
 def algorithm_identity(algorithm: Algorithm) -> str:
     """SHA-256, in hexadecimal, of a descriptor with its tables."""
-    digest = hashlib.sha256(type(algorithm).__name__.encode())
-    for field in fields(algorithm):  # type: ignore[arg-type]
-        value = getattr(algorithm, field.name)
-        digest.update(f"|{field.name}=".encode())
-        if isinstance(value, np.ndarray):
-            digest.update(f"{value.shape}".encode())
-            for entry in value.flat:
-                digest.update(f" {Fraction(entry)}".encode())
-        else:
-            digest.update(repr(value).encode())
-    return digest.hexdigest()
+    return algorithm.identity
 
 
 def to_dataset(

@@ -36,11 +36,11 @@ ALGORITHMS = [
     Batch(drafts=1),
     Batch(drafts=2),
     Batch(drafts=2, draft_length=1, bonus=True),
-    Batch(drafts=3, draft_length=2),
+    Batch(drafts=3, draft_length=2, bonus=False),
     BatchAsPrinted(drafts=2, slip="inside-loop"),
     BatchAsPrinted(drafts=2, slip="extra-subtraction"),
     OverAcceptance(epsilon=0.125),
-    OverAcceptance(epsilon=Fraction(1, 16), residual="target", draft_length=1),
+    OverAcceptance(epsilon=Fraction(1, 16), residual="target", draft_length=1, bonus=False),
     OverAcceptance(epsilon=0.0625, residual="draft", draft_length=2, bonus=True),
 ]
 NAMES = [
@@ -124,7 +124,7 @@ def test_outcomes__have_the_exact_law(name, algorithm, pairs, violations):
 def test_rejection_based__has_the_exact_law(pairs, violations):
     acceptance = np.array([[[0.5, 0.125], [1, 0.25]]])
     residual = np.array([[[0.25, 0.75], [0.5, 0.5]]])
-    algorithm = RejectionBased(acceptance=acceptance, residual=residual, draft_length=2)
+    algorithm = RejectionBased(acceptance=acceptance, residual=residual, draft_length=2, bonus=False)
     assert disagreements(pairs["markov"], algorithm, violations) == []
 
 

@@ -143,8 +143,8 @@ def test_choice__by_processor_size_and_request(able, monkeypatch):
         assert served(small, algorithm, monkeypatch, outcomes=True, horizon=2) == "rounds"
     assert served(small, Speculative(draft_length=4), monkeypatch) == "rounds"
     assert served(small, Speculative(draft_length=4, bonus=False), monkeypatch) == best
-    assert served(small, Batch(drafts=2, draft_length=4), monkeypatch) == "rounds"
-    assert served(small, Batch(drafts=2, draft_length=6), monkeypatch) == best
+    assert served(small, Batch(drafts=2, draft_length=4, bonus=False), monkeypatch) == "rounds"
+    assert served(small, Batch(drafts=2, draft_length=6, bonus=False), monkeypatch) == best
 
 
 def test_features__follow_the_settings_of_numba():

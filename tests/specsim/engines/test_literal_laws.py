@@ -155,7 +155,7 @@ def check(pair, algorithm, horizon, naive, violations, seed=1):
         Batch(drafts=2),
         Batch(drafts=2, draft_length=1, bonus=True),
         OverAcceptance(epsilon=0.125),
-        OverAcceptance(epsilon=Fraction(1, 16), residual="target", draft_length=1),
+        OverAcceptance(epsilon=Fraction(1, 16), residual="target", draft_length=1, bonus=False),
         OverAcceptance(epsilon=0.0625, residual="draft"),
         BlockVerification(),
         BlockVerification(draft_length=2),
@@ -185,7 +185,7 @@ def test_batches__have_the_exact_law(name, algorithm, pairs, naive, violations):
 def test_batch__walks_by_plain_rules_after_its_root(naive, violations):
     rows = np.array([[0.25, 0.75], [0.75, 0.25]])
     pair = ModelPair.from_probabilities(rows, rows[::-1], initial=[1, 0], horizon=3)
-    assert check(pair, Batch(drafts=2, draft_length=2), 3, naive, violations) == []
+    assert check(pair, Batch(drafts=2, draft_length=2, bonus=False), 3, naive, violations) == []
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -245,9 +245,9 @@ def mean(dataset, variable, dim):
         (Speculative(draft_length=3, bonus=False), "4/3", "62/27"),
         (Batch(drafts=2), "7414/6561", "1334/729"),
         (Batch(drafts=3), "538258/531441", "34066/19683"),
-        (Batch(drafts=2, draft_length=1), "8/9", "4"),
-        (Batch(drafts=2, draft_length=2), "6994/6561", "1754/729"),
-        (Batch(drafts=2, draft_length=3), "7162/6561", "1586/729"),
+        (Batch(drafts=2, draft_length=1, bonus=False), "8/9", "4"),
+        (Batch(drafts=2, draft_length=2, bonus=False), "6994/6561", "1754/729"),
+        (Batch(drafts=2, draft_length=3, bonus=False), "7162/6561", "1586/729"),
         (BlockVerification(), "79/81", "16/9"),
     ],
     ids=lambda value: getattr(value, "label", None),

@@ -57,9 +57,9 @@ ALGORITHMS = [
     Speculative(draft_length=2, bonus=False),
     Speculative(draft_length=50),
     OverAcceptance(epsilon=0.1),
-    OverAcceptance(epsilon=0.05, residual="target", draft_length=2),
+    OverAcceptance(epsilon=0.05, residual="target", draft_length=2, bonus=False),
     OverAcceptance(epsilon=Fraction(1, 7), residual="draft", draft_length=3, bonus=False),
-    Batch(drafts=1, draft_length=2),
+    Batch(drafts=1, draft_length=2, bonus=False),
     Batch(drafts=2),
     Batch(drafts=3, draft_length=2, bonus=True),
     Batch(drafts=6, draft_length=1, bonus=False),
@@ -103,7 +103,7 @@ def rejection_based(pair, seed, denominator, draft_length=None):
     )
     ends = [[0, *map(int, row), denominator] for row in cuts]
     residual = np.array([[[Fraction(b - a, denominator) for a, b in pairwise(row)] for row in ends]])
-    return RejectionBased(acceptance=acceptance, residual=residual, draft_length=draft_length)
+    return RejectionBased(acceptance=acceptance, residual=residual, draft_length=draft_length, bonus=False)
 
 
 def equal_results(pair, algorithm, device=None, **options):
@@ -362,7 +362,7 @@ def test_point_masses__reach_the_largest_threshold():
     """A threshold of 2^63 is a negative number of torch."""
     rows = np.eye(3)[[1, 2, 0]]
     pair = ModelPair.from_probabilities(rows, rows, initial=[0, 1, 0], horizon=5)
-    result = equal_results(pair, OverAcceptance(epsilon=0.25, residual="draft", draft_length=2))
+    result = equal_results(pair, OverAcceptance(epsilon=0.25, residual="draft", draft_length=2, bonus=False))
     assert not result["rejections_by_step"].values.any()
 
 
