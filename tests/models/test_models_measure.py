@@ -410,7 +410,7 @@ def test_measure__the_result_can_be_stored(gpt, tmp_path):
     result = measure(gpt, [[1]], algorithm=Speculative(draft_length=2), new_tokens=4, seed=2, repeats=3)
     result.to_netcdf(tmp_path / "result.nc", engine="h5netcdf")
     with xarray.open_dataset(tmp_path / "result.nc", engine="h5netcdf") as copy:
-        assert copy.attrs["algorithm"] == "speculative:draft_length=2"
+        assert copy.attrs["algorithm"] == "speculative:draft_length=2,bonus=yes"
         assert copy["theorem_1"].dims == ("repeat", "prompt")
     assert np.isfinite(result["rejections_estimate"].values).all()
 
