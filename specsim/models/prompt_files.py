@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specsim.errors import InputError
+from specsim.support.files import read_file
 
 #: Where the text of a prompt stands in a JSON object; the first that is there.
 FIELDS = ("prompt", "instruction", "text", "question")
@@ -35,9 +36,7 @@ def read_prompts(path: str | os.PathLike[str], *, limit: int | None = None) -> l
     if limit is not None and (isinstance(limit, bool) or limit < 1):
         raise InputError(f"limit is {limit!r}; give a whole number of at least 1")
     try:
-        text = place.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read {place}: {error.strerror or error}; give a file of prompts") from None
+        text = read_file(place, "give a file of prompts").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read {place}: not UTF-8 (byte {error.start}); give a text file") from None
     if place.suffix in (".json", ".jsonl"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.pairs import ModelPair, Rounding
-from specsim.support.files import replacing
+from specsim.support.netcdf import read_netcdf, write_netcdf
 
 if TYPE_CHECKING:
     import xarray
@@ -58,9 +57,7 @@ def write_pair(pair: ModelPair, path: str | os.PathLike[str]) -> None:
             raise InputError(f"token_names[{position}] is {token!r}, which netCDF cannot hold; rename it")
     dataset = _dataset(pair)
     encoding = {name: {"zlib": True, "complevel": 1} for name in ("target", "draft", "next_context")}
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    write_netcdf(dataset, path, encoding=encoding)
 
 
 def read_pair(path: str | os.PathLike[str]) -> ModelPair:
@@ -83,24 +80,7 @@ def read_pair(path: str | os.PathLike[str]) -> ModelPair:
         contents do not have the identity that it states.
     """
     place = Path(path)
-    if place.is_dir():
-        raise InputError(f"cannot read {place}: it is a folder; give a pair's netCDF file")
-    try:
-        with place.open("rb"):
-            pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {place}: {reason}; give a pair's netCDF file") from None
-    try:
-        arrays, names, attributes = _contents(place)
-    except InputError:
-        raise
-    except Exception as error:
-        # The libraries below raise nearly anything (OSError, KeyError, ValueError, RuntimeError, their own)
-        # for a file that is damaged or of another kind.
-        raise InputError(
-            f"cannot read {place}: not a whole netCDF file of a pair ({_first_line(error)}); write it again"
-        ) from None
+    arrays, names, attributes = _contents(place, read_netcdf(place, "a pair", "write it again"))
     return _pair(place, arrays, names, attributes)
 
 
@@ -134,27 +114,21 @@ def _dataset(pair: ModelPair) -> xarray.Dataset:
     )
 
 
-def _contents(place: Path) -> tuple[dict[str, Any], tuple[str, ...] | None, dict[str, Any]]:
-    import xarray
-
-    with (
-        warnings.catch_warnings(),
-        place.open("rb") as stream,
-    ):
-        warnings.simplefilter("ignore")
-        with xarray.open_dataset(stream, engine="h5netcdf", mask_and_scale=False) as dataset:
-            attributes = dict(dataset.attrs)
-            if attributes.get("format") != FORMAT:
-                stated = attributes.get("format", "none")
-                raise InputError(
-                    f"cannot read {place}: its format attribute is {stated}, not {FORMAT}; "
-                    "give a file written by specsim's write_pair"
-                )
-            for name, dims in _DIMS.items():
-                if name not in dataset or dataset[name].dims != dims:
-                    raise InputError(f"cannot read {place}: no variable {name}{dims}; write it again")
-            arrays = {name: dataset[name].values for name in _DIMS}
-            labels = dataset["token"].values if "token" in dataset.coords else np.arange(0)
+def _contents(
+    place: Path, dataset: xarray.Dataset
+) -> tuple[dict[str, Any], tuple[str, ...] | None, dict[str, Any]]:
+    attributes = dict(dataset.attrs)
+    if attributes.get("format") != FORMAT:
+        stated = attributes.get("format", "none")
+        raise InputError(
+            f"cannot read {place}: its format attribute is {stated}, not {FORMAT}; "
+            "give a file written by specsim's write_pair"
+        )
+    for name, dims in _DIMS.items():
+        if name not in dataset or dataset[name].dims != dims:
+            raise InputError(f"cannot read {place}: no variable {name}{dims}; write it again")
+    arrays = {name: dataset[name].values for name in _DIMS}
+    labels = dataset["token"].values if "token" in dataset.coords else np.arange(0)
     names = None if np.issubdtype(labels.dtype, np.integer) else tuple(str(label) for label in labels)
     return arrays, names, attributes
 
@@ -193,8 +167,3 @@ def _pair(
         )
     object.__setattr__(pair, "rounding", rounding)
     return pair
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

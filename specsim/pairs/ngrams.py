@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.pairs.families import check_size, whole
+from specsim.support.files import read_file
 from specsim.support.streams import Floats
 
 #: What one token of a text is.
@@ -248,11 +249,7 @@ def _is_file_name(text: str) -> bool:
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except (OSError, TypeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {path}: {reason}; give a text or a readable file") from None
+    return read_file(path, "give a text or a readable file")
 
 
 def _quoted(path: str) -> str:

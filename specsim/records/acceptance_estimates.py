@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from specsim.errors import InputError
+from specsim.errors import InputError, TooLargeError
 from specsim.support.intervals import FEWEST_CLUSTERS, Estimate, check_confidence, clopper_pearson, ratio_over
 from specsim.support.labelled import Variable, label, registry
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import xarray
 
 Ints = NDArray[np.int64]
+
+_MOST_CELLS = 2**28
 
 #: The variables of `acceptance_estimates`.
 VARIABLES = registry(
@@ -106,14 +108,12 @@ def acceptance_estimates(
         No round, or a round that accepts more than it drafts.
     """
     check_confidence(level)
-    lengths = np.asarray(accepted, dtype=np.int64)
-    drafts = np.broadcast_to(np.asarray(drafted, dtype=np.int64), lengths.shape)
-    weights = (
-        np.ones(lengths.shape, dtype=np.int64)
-        if count is None
-        else np.broadcast_to(np.asarray(count, dtype=np.int64), lengths.shape)
-    )
-    if lengths.size == 0 or int(weights.sum()) == 0:
+    lengths = _whole_numbers("accepted", accepted)
+    if lengths.ndim != 1:
+        raise InputError(f"accepted has shape {lengths.shape}; give one number for each round")
+    drafts = _like("drafted", drafted, lengths)
+    weights = _like("count", 1 if count is None else count, lengths)
+    if lengths.size == 0 or not weights.any():
         raise InputError("accepted is empty; give at least one round")
     wrong = np.flatnonzero((lengths < 0) | (lengths > drafts) | (weights < 0))
     if len(wrong):
@@ -122,6 +122,7 @@ def acceptance_estimates(
             f"round {at + 1} accepts {lengths[at]} of {drafts[at]} drafted tokens; "
             "give counts from 0 to drafted"
         )
+    _check_sizes(drafts, weights)
     groups = _groups(lengths, request)
     clusters = int(groups.max()) + 1
     clustered = request is not None and clusters >= FEWEST_CLUSTERS
@@ -167,6 +168,39 @@ def acceptance_estimates(
             **(attributes or {}),
         },
     )
+
+
+def _whole_numbers(field: str, values: ArrayLike) -> Ints:
+    found = np.asarray(values)
+    if found.size == 0:
+        return found.astype(np.int64)
+    if found.dtype.kind not in "iu" or (
+        found.dtype.kind == "u" and int(found.max()) > np.iinfo(np.int64).max
+    ):
+        raise InputError(f"{field} is not an array of whole numbers below 2^63; give int64")
+    return found.astype(np.int64)
+
+
+def _like(field: str, values: ArrayLike, lengths: Ints) -> Ints:
+    found = _whole_numbers(field, values)
+    if found.shape not in ((), lengths.shape):
+        raise InputError(
+            f"{field} has shape {found.shape}; give one number, or one for each of {len(lengths)}"
+        )
+    return np.broadcast_to(found, lengths.shape)
+
+
+def _check_sizes(drafts: Ints, weights: Ints) -> None:
+    """Refuse what would not fit in 64 bits or in memory; every sum is at most this one."""
+    tokens = sum(count * (draft + 1) for count, draft in zip(weights.tolist(), drafts.tolist(), strict=True))
+    if tokens >= 2**62:
+        raise InputError(f"count adds up to {tokens} tokens; give a log of fewer than 2^62")
+    longest = int(drafts.max())
+    if len(drafts) * longest > _MOST_CELLS:
+        raise TooLargeError(
+            f"{len(drafts)} rounds with drafts of up to {longest} tokens do not fit in memory; "
+            "add equal rounds up by count"
+        )
 
 
 class _Sums:

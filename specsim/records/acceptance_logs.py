@@ -31,6 +31,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.records.acceptance_estimates import acceptance_estimates
+from specsim.support.files import read_file
 
 if TYPE_CHECKING:
     import xarray
@@ -75,6 +77,12 @@ _NAMES = {
 }  # every spelling -> field
 
 Record = Mapping[str, Any]
+
+#: Largest number that a log may hold; sums and squares of such numbers are checked where they are made.
+MOST_ROUNDS = 2**62
+#: Longest draft of a round: a vector of this length is kept for each law.
+LONGEST_DRAFT = 10_000
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 
 
 def read_acceptance_log(
@@ -132,8 +140,12 @@ class _Rounds:
 
     def __init__(self, place: Path, draft_length: int | None) -> None:
         self.place = place
-        if draft_length is not None and (isinstance(draft_length, bool) or draft_length < 1):
-            raise InputError(f"draft_length is {draft_length!r}; give a whole number of at least 1")
+        if draft_length is not None and not (
+            type(draft_length) is int and 1 <= draft_length <= LONGEST_DRAFT
+        ):
+            raise InputError(
+                f"draft_length is {draft_length!r}; give a whole number from 1 to {LONGEST_DRAFT}"
+            )
         self.draft_length = draft_length
         self.accepted: list[int] = []
         self.drafted: list[int] = []
@@ -238,6 +250,8 @@ class _Rounds:
         if drafted is None:
             self._refuse("drafted is missing; add it, or give draft_length")
         draft = self._whole("drafted", drafted)
+        if draft > LONGEST_DRAFT:
+            self._refuse(f"drafted is {draft} in one round; give at most {LONGEST_DRAFT}")
         if accepted > draft:
             self._refuse(f"accepted is {accepted} but drafted {draft}; no round accepts more than it drafts")
         self.accepted.append(accepted)
@@ -246,14 +260,14 @@ class _Rounds:
         self.count.append(count)
 
     def _whole(self, field: str, value: Any) -> int:
-        try:
-            if isinstance(value, bool):
-                raise ValueError
-            number = float(value)
-            if number != int(number) or number < 0:
-                raise ValueError
-        except (TypeError, ValueError, OverflowError):
-            self._refuse(f"{field} is {value!r}; give whole numbers of at least 0")
+        text = str(value).strip()
+        # Fraction reads any decimal exactly; the length bounds what an exponent could make of it.
+        number = None
+        if not isinstance(value, bool) and len(text) <= 40 and _NUMBER.fullmatch(text):
+            number = Fraction(text)
+        if number is None or number.denominator != 1 or not 0 <= number <= MOST_ROUNDS:
+            shown = repr(value) if len(text) <= 40 else f"{text[:40]}..."
+            self._refuse(f"{field} is {shown}; give whole numbers from 0 to {MOST_ROUNDS}")
         return int(number)
 
     def _refuse(self, why: str) -> Any:
@@ -262,9 +276,7 @@ class _Rounds:
 
 def _records(place: Path) -> list[Record]:
     try:
-        text = place.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read {place}: {error.strerror or error}; give a CSV or JSON file") from None
+        text = read_file(place, "give a CSV or JSON file").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read {place}: not UTF-8 (byte {error.start}); give a text file") from None
     start = text.lstrip()[:1]
@@ -303,11 +315,20 @@ def _json_records(place: Path, text: str) -> list[Record]:
                     at = whole if number == 1 else error
                     where = f"line {at.lineno if at is whole else number}"
                     raise InputError(f"cannot read {place}: {where}: {at.msg}; repair the JSON") from None
+                except (RecursionError, ValueError) as error:
+                    raise _unreadable(place, error) from None
+    except (RecursionError, ValueError) as error:
+        raise _unreadable(place, error) from None
     records = document if isinstance(document, list) else [document]
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise InputError(f"{place}, record {number}: {str(record)[:40]} is no object; give objects")
     return records
+
+
+def _unreadable(place: Path, error: Exception) -> InputError:
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0]
+    return InputError(f"cannot read {place}: {reason}; give objects with the fields of a log")
 
 
 def _cell(name: str, value: Any) -> Any:

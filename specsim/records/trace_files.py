@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
-from specsim.support.files import replacing
 from specsim.support.labelled import Variable, check, label, registry
+from specsim.support.netcdf import read_netcdf, write_netcdf
 
 if TYPE_CHECKING:
     import xarray
@@ -228,9 +227,7 @@ def write_trace(trace: xarray.Dataset, path: str | os.PathLike[str]) -> None:
         str(name): {"_FillValue": None, **({"zlib": True, "complevel": 1} if variable.size else {})}
         for name, variable in trace.data_vars.items()
     }
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trace.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    write_netcdf(trace, path, encoding=encoding)
 
 
 def read_trace(path: str | os.PathLike[str]) -> xarray.Dataset:
@@ -242,28 +239,8 @@ def read_trace(path: str | os.PathLike[str]) -> xarray.Dataset:
         The file is missing, unreadable, truncated, no trace, of another version of the format, changed after
         it was written, or contradicts itself.
     """
-    import xarray
-
     place = Path(path)
-    if place.is_dir():
-        raise InputError(f"cannot read {place}: it is a folder; give a trace's netCDF file")
-    try:
-        with place.open("rb"):
-            pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {place}: {reason}; give a trace's netCDF file") from None
-    try:
-        with warnings.catch_warnings(), place.open("rb") as stream:
-            warnings.simplefilter("ignore")
-            with xarray.open_dataset(stream, engine="h5netcdf", mask_and_scale=False) as dataset:
-                trace = dataset.load()
-    except Exception as error:
-        # The libraries below raise nearly anything for a file that is damaged or of another kind.
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"cannot read {place}: not a whole netCDF file of a trace ({line}); record it again"
-        ) from None
+    trace = read_netcdf(place, "a trace", "record it again")
     if trace.attrs.get("format") != FORMAT:
         stated = trace.attrs.get("format", "none")
         raise InputError(

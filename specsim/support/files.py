@@ -1,14 +1,70 @@
-"""Writing files so that nothing half-written is ever left behind."""
+"""Reading regular files only, and writing files so that nothing half-written is ever left behind."""
 
 from __future__ import annotations
 
+import glob
 import os
+import socket
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from specsim.errors import InputError
+
+#: Largest file that `read_file` reads unless it is told otherwise: 1 GiB.
+MOST_BYTES = 2**30
+#: Temporary files of another machine are removed when they are this many seconds old.
+_ABANDONED = 24 * 3600.0
+
+
+def read_file(path: str | os.PathLike[str], remedy: str, *, most_bytes: int = MOST_BYTES) -> bytes:
+    """Return the contents of a regular file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    remedy
+        End of the error message, such as ``"give a CSV or JSON file"``.
+    most_bytes
+        Largest size that is read.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is a folder, a device or a pipe, or is larger than `most_bytes`.
+
+    Examples
+    --------
+    >>> read_file("/dev/null", "give a text")
+    Traceback (most recent call last):
+    specsim.errors.InputError: cannot read /dev/null: it is a device or a pipe; give a text
+    """
+    check_regular(path, remedy, most_bytes=most_bytes)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; {remedy}") from None
+
+
+def check_regular(path: str | os.PathLike[str], remedy: str, *, most_bytes: int | None = None) -> None:
+    """Raise `InputError` unless `path` is a regular file of at most `most_bytes`; nothing is opened."""
+    try:
+        found = os.stat(path)
+    except (OSError, TypeError, ValueError) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        raise InputError(f"cannot read {path}: {reason}; {remedy}") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"cannot read {path}: it is a folder; {remedy}")
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"cannot read {path}: it is a device or a pipe; {remedy}")
+    if most_bytes is not None and found.st_size > most_bytes:
+        raise InputError(
+            f"cannot read {path}: it has {found.st_size} bytes, more than {most_bytes}; {remedy}"
+        )
 
 
 @contextmanager
@@ -38,7 +94,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             # Moving a file onto a device or a pipe would replace it.
             raise InputError(f"cannot write {target}: it is a device or a pipe; give a file name")
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        _remove_abandoned(target)
+        prefix = f".{target.stem}-{_machine()}-{os.getpid()}-"
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
         raise InputError(
@@ -59,6 +117,35 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _machine() -> str:
+    return "".join(letter for letter in socket.gethostname() if letter.isalnum())[:32] or "host"
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the temporary files of writers of `target` that were killed."""
+    head, machine = f".{target.stem}-", _machine()
+    for name in glob.glob(f"{glob.escape(head)}*-*-*{glob.escape(target.suffix)}", root_dir=target.parent):
+        owner, _, process = name[len(head) :].rpartition("-")[0].rpartition("-")
+        place = target.parent / name
+        with suppress(OSError):
+            old = time.time() - place.stat().st_mtime > _ABANDONED
+            if process.isdigit() and (old or (owner == machine and not _is_running(int(process)))):
+                place.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        # Signal 0 would end the process there; only age decides.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -181,7 +181,7 @@ def test_from_ngrams__files_that_cannot_be_used(tmp_path):
         InputError, match=r"cannot read .*none.txt: No such file or directory; give a text or"
     ):
         from_ngrams(tmp_path / "none.txt", horizon=2)
-    with pytest.raises(InputError, match=r"cannot read .*: Is a directory"):
+    with pytest.raises(InputError, match=r"cannot read .*: it is a folder"):
         from_ngrams(tmp_path, horizon=2)
     (tmp_path / "latin").write_bytes("déjà vu".encode("latin-1"))
     with pytest.raises(InputError, match=r"latin is not UTF-8 \(byte 1\); convert it, or use level='byte'"):
