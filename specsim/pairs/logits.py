@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from specsim.errors import InputError
-from specsim.pairs import ModelPair
+from specsim.pairs.pair import ModelPair, real_array
 from specsim.support.streams import Floats
 
 
@@ -68,10 +68,7 @@ def _softmax(field: str, logits: ArrayLike, temperature_field: str, temperature:
     good = isinstance(temperature, int | float | np.floating) and not isinstance(temperature, bool)
     if not (good and math.isfinite(temperature) and temperature > 0):
         raise InputError(f"{temperature_field} is {temperature!r}; give a finite number above 0")
-    try:
-        array = np.array(logits, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{field} is not an array of real numbers: {error}; give logits") from None
+    array = real_array(field, logits, "logits")
     if array.ndim not in (2, 3) or array.size == 0:
         raise InputError(
             f"{field} has shape {array.shape}; give (steps, contexts, tokens), or (contexts, tokens)"

@@ -391,11 +391,25 @@ def _rebuild(
     return pair
 
 
-def _numbers(field: str, values: ArrayLike) -> NDArray[np.float64]:
+def real_array(field: str, values: ArrayLike, what: str) -> NDArray[np.float64]:
+    """Return `values` as a new float64 array.
+
+    Raises
+    ------
+    InputError
+        They are not real numbers (complex numbers and texts are none), or their shape is ragged.
+    """
     try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{field} is not an array of real numbers: {error}; give a float array") from None
+        given = np.asarray(values)
+        if given.dtype.kind not in "biufO":
+            raise TypeError(f"its dtype is {given.dtype}")
+        return np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{field} is not an array of real numbers: {error}; give {what}") from None
+
+
+def _numbers(field: str, values: ArrayLike) -> NDArray[np.float64]:
+    array = real_array(field, values, "a float array")
     if array.size == 0:
         raise InputError(f"{field} is empty (shape {array.shape}); give at least one probability")
     return array

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from specsim.errors import InputError
-from specsim.support.files import replacing
+from specsim.support.files import check_regular, replacing
 
 if TYPE_CHECKING:
     import xarray
@@ -55,8 +56,17 @@ def write_archive(path: str | os.PathLike[str], dataset: xarray.Dataset, head: d
         np.savez_compressed(file, layout=np.array(text), sha256=np.array(seal), **arrays)
 
 
-def read_archive(path: str | os.PathLike[str]) -> tuple[xarray.Dataset, dict[str, Any]]:
+def read_archive(
+    path: str | os.PathLike[str], *, most_bytes: int = 2**32
+) -> tuple[xarray.Dataset, dict[str, Any]]:
     """Read what `write_archive` wrote.
+
+    Parameters
+    ----------
+    path
+        The file; nothing but a regular file is opened.
+    most_bytes
+        Largest size of the unpacked contents that is read.
 
     Returns
     -------
@@ -67,19 +77,27 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[xarray.Dataset, dict[str
     FileNotFoundError
         There is no such file.
     DamagedError
-        The file is not whole or was changed.
+        The file is not whole or was changed, or unpacks to more than `most_bytes`.
     InputError
-        The file may not be read.
+        The file may not be read, or is a device, a pipe or a folder.
     """
     import xarray
 
+    if Path(path).exists():
+        check_regular(path, "delete it")
     try:
         # Opened here, because NumPy forgets to close what it cannot read.
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with Path(path).open("rb") as file:
+            with zipfile.ZipFile(file) as members:
+                size = sum(member.file_size for member in members.infolist())
+            if size > most_bytes:
+                raise DamagedError(f"it unpacks to {size} bytes, more than {most_bytes}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
         text, seal = str(arrays.pop("layout")), str(arrays.pop("sha256"))
         whole = seal == _digest(text, arrays)
-    except FileNotFoundError:
+    except (FileNotFoundError, DamagedError):
         raise
     except PermissionError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; change its rights") from None
@@ -88,15 +106,23 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[xarray.Dataset, dict[str
         raise DamagedError(f"{type(error).__name__}: {error}") from error
     if not whole:
         raise DamagedError("its checksum is wrong")
-    layout = json.loads(text)
-    dataset = xarray.Dataset(
-        {name: (tuple(dims), arrays[f"variable {name}"]) for name, dims in layout["variables"].items()},
-        coords={
-            name: (tuple(dims), arrays[f"coordinate {name}"]) for name, dims in layout["coordinates"].items()
-        },
-        attrs=layout["attributes"],
-    )
-    return dataset, layout["head"]
+    try:
+        layout = json.loads(text)
+        dataset = xarray.Dataset(
+            {name: (tuple(dims), arrays[f"variable {name}"]) for name, dims in layout["variables"].items()},
+            coords={
+                name: (tuple(dims), arrays[f"coordinate {name}"])
+                for name, dims in layout["coordinates"].items()
+            },
+            attrs=layout["attributes"],
+        )
+        head = layout["head"]
+        if not isinstance(head, dict):
+            raise TypeError("its head is not an object")
+    # A checksum can be right in a file that somebody else has made.
+    except Exception as error:
+        raise DamagedError(f"{type(error).__name__}: {error}") from error
+    return dataset, head
 
 
 def _digest(text: str, arrays: dict[str, np.ndarray]) -> str:

@@ -74,6 +74,7 @@ class ChunkStore:
 
     def __init__(self, folder: str | os.PathLike[str], request: Request) -> None:
         self._request = describe_request(request)
+        self._shape = request.shape
         self._software = software(request.engine)
         self.folder = Path(folder) / self.identity[:20]
         check_writable_folder(folder)
@@ -110,7 +111,7 @@ class ChunkStore:
         """
         path = self.path(chunk)
         try:
-            dataset, head = read_archive(path)
+            dataset, head = read_archive(path, most_bytes=self._most_bytes(chunk))
         except FileNotFoundError:
             return None
         except DamagedError as error:
@@ -120,7 +121,10 @@ class ChunkStore:
             )
             return None
         self._refuse_foreign(path, chunk, head)
-        check(dataset)
+        try:
+            check(dataset)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; delete it") from None
         return dataset
 
     def save(self, chunk: Range, dataset: xarray.Dataset) -> None:
@@ -132,6 +136,12 @@ class ChunkStore:
             The file cannot be written.
         """
         write_archive(self.path(chunk), dataset, self._head(chunk))
+
+    def _most_bytes(self, chunk: Range) -> int:
+        """Size that no chunk of this request exceeds: tallies, coordinates, attributes."""
+        shape = self._shape
+        labels = shape.horizon + shape.contexts + shape.tokens + sum(shape.outcome_shape)
+        return 2 * shape.bytes + 8 * labels + 16 * (chunk[1] - chunk[0]) + 2**20
 
     def _head(self, chunk: Range) -> dict[str, Any]:
         return {
@@ -147,8 +157,9 @@ class ChunkStore:
         if head == expected:
             return
         remedy = "give another folder, or delete this one"
-        if head.get("format") != _FORMAT:
-            raise InputError(f"{path} is no chunk of a simulation; {remedy}")
+        kinds = {name: type(value) for name, value in expected.items()}
+        if head.get("format") != _FORMAT or kinds != {name: type(value) for name, value in head.items()}:
+            raise InputError(f"{path} is not a chunk of a simulation; {remedy}")
         if head["software"] != expected["software"]:
             raise InputError(
                 f"{path} was computed by {spell(head['software'])} and this is "

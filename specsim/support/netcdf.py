@@ -41,9 +41,11 @@ def read_netcdf(path: str | os.PathLike[str], what: str, remedy: str) -> xarray.
     check_regular(place, f"give {what}'s netCDF file")
     with _silent():
         try:
-            with place.open("rb") as stream:
-                with xarray.open_dataset(stream, engine="h5netcdf", mask_and_scale=False) as dataset:
-                    return dataset.load()
+            with (
+                place.open("rb") as stream,
+                xarray.open_dataset(stream, engine="h5netcdf", mask_and_scale=False) as dataset,
+            ):
+                return dataset.load()
         except PermissionError as error:
             raise InputError(f"cannot read {place}: {error.strerror}; give {what}'s netCDF file") from None
         except Exception as error:

@@ -263,3 +263,37 @@ def test_command__loads_no_torch(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "tokens per target call: 2.6" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"accepted": 1, "drafted": 2, "count": 9000000000000000000}] ', "give whole numbers from 0 to"),
+        (
+            '[{"accepted": 1, "drafted": 2, "count": 4000000000000000000},'
+            ' {"accepted": 1, "drafted": 2, "count": 4000000000000000000}]',
+            "give a log of fewer than 2\\^62",
+        ),
+        ("accepted,drafted,count\n1,2,1e30\n", "count is '1e30'"),
+        ("accepted,drafted,count\n1,2,1e999\n", "count is '1e999'"),
+        ("[" * 100_000, "nested too deeply"),
+        ('[{"accepted": 1, "drafted": ' + "9" * 5000 + "}]", "Exceeds the limit"),
+        ("accepted,drafted\n1,100000000\n", "drafted is 100000000 in one round"),
+    ],
+)
+def test_numbers_beyond_bounds__are_refused(text, message, tmp_path):
+    (tmp_path / "log").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_acceptance_log(tmp_path / "log")
+
+
+def test_draft_length_beyond_bounds__is_refused(tmp_path):
+    (tmp_path / "log").write_text('[{"accepted": 1}]')
+    with pytest.raises(InputError, match="draft_length is 100000000000000000000"):
+        read_acceptance_log(tmp_path / "log", draft_length=10**20)
+
+
+def test_counts_above_2_to_the_53__stay_exact(tmp_path):
+    count = 2**53 + 1
+    (tmp_path / "log").write_text(f'[{{"accepted": 1, "drafted": 1, "count": {count}}}]')
+    assert read_acceptance_log(tmp_path / "log").attrs["rounds"] == count

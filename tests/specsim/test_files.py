@@ -3,11 +3,17 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import specsim
 from specsim.errors import InputError
-from specsim.support.files import replacing, write_text
+from specsim.support.files import read_file, replacing, write_text
+
+ROOT = str(Path(specsim.__file__).resolve().parent.parent)
 
 
 def fail_half_way(path, error):
@@ -81,3 +87,37 @@ def test_replacing__gives_the_usual_rights(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "note.txt").stat().st_mode) == 0o640
+
+
+def test_read_file__takes_regular_files_of_bounded_size_only(tmp_path):
+    (tmp_path / "text").write_text("abc")
+    assert read_file(tmp_path / "text", "give a text") == b"abc"
+    for path, reason in (
+        (tmp_path, "it is a folder"),
+        (tmp_path / "none", "No such file"),
+        ("a\0b", "null byte"),
+        (os.devnull, "it is a device or a pipe"),
+    ):
+        with pytest.raises(InputError, match=f"cannot read .*{reason}.*; give a text"):
+            read_file(path, "give a text")
+    with pytest.raises(InputError, match="it has 3 bytes, more than 2"):
+        read_file(tmp_path / "text", "give a text", most_bytes=2)
+
+
+def test_replacing__removes_what_a_killed_writer_left(tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from specsim.support.files import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = tmp_path / "o3.nc"
+    subprocess.run([sys.executable, "-c", code, path], env={**os.environ, "PYTHONPATH": ROOT}, check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    # Another writer that is still at work keeps its file.
+    with replacing(path) as other, replacing(path) as temporary:
+        temporary.write_text("whole")
+        assert other.exists()
+        other.write_text("other")
+    assert [item.name for item in tmp_path.iterdir()] == ["o3.nc"]

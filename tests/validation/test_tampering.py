@@ -53,8 +53,7 @@ def broken():
 def test_broken_certificates__are_all_refused(broken):
     for pair, what, certificate in broken:
         with pytest.raises(theory.CertificateError):
-            checker.check_certificate(pair, certificate)
-            pytest.fail(f"accepted a certificate with {what}")
+            assert not checker.check_certificate(pair, certificate), what
 
 
 @pytest.mark.parametrize("line", _conditions())

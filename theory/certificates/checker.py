@@ -87,6 +87,9 @@ def _fail(reason: str) -> NoReturn:
 
 
 def _show(value: object) -> str:
+    """Spell a number shortly; Python refuses to spell integers of more than 4,300 digits."""
+    if isinstance(value, int | Fraction) and abs(value) >= 10**300:
+        return f"a number above 10^{int(abs(value)).bit_length() * 30103 // 100000 - 1}"
     return f"{float(value):.17g}" if isinstance(value, Fraction) else repr(value)
 
 
@@ -96,7 +99,7 @@ def _check_subject(pair: ModelPair | RationalPair, certificate: Certificate) -> 
     rows = len(pair.target)
     length = certificate.horizon
     if isinstance(length, bool) or not isinstance(length, int) or length < 1 or (rows > 1 and length > rows):
-        _fail(f"certificate has the horizon {length!r}, which the pair cannot have")
+        _fail(f"certificate has the horizon {_show(length)}, which the pair cannot have")
 
 
 def _whole_weights(pair: ModelPair | RationalPair) -> tuple[int, list, list, list[int]]:
@@ -144,7 +147,7 @@ def _check_rejections(pair: ModelPair | RationalPair, certificate: RejectionCert
             gain: int | Fraction = 0
             for m, d, t in zip(prices[c], draft[table][c], target[table][c], strict=True):
                 if not isinstance(m, Fraction) or not 0 <= m <= 1:
-                    _fail(f"step {n + 1}, context {c}: the multiplier {m!r} is not in [0, 1]")
+                    _fail(f"step {n + 1}, context {c}: the multiplier {_show(m)} is not in [0, 1]")
                 gain += (d - t) * m.numerator if m.denominator == 1 else (d - t) * m
             step_total += exact[c] * gain
         total += Fraction(step_total, denominator * scale)
@@ -250,7 +253,7 @@ def _check_line(tree: _Tree, line: FrontLine, name: str) -> None:
     the leaves up: below each prefix, all mass goes to the cheapest child.
     """
     if not isinstance(line.price, Fraction) or line.price < 0:
-        _fail(f"{name}: the price is {line.price!r}; it must be a Fraction, at least 0")
+        _fail(f"{name}: the price is {_show(line.price)}; it must be a Fraction, at least 0")
     if len(line.rejection_prices) != len(tree.draft) or any(
         len(y) != len(draws) for y, draws in zip(line.rejection_prices, tree.draft, strict=False)
     ):
@@ -260,7 +263,7 @@ def _check_line(tree: _Tree, line: FrontLine, name: str) -> None:
     if any(not isinstance(y, Fraction) or not 0 <= y <= 1 for row in line.rejection_prices for y in row):
         _fail(f"{name}: a rejection price is not in [0, 1]")
     if any(not isinstance(z, Fraction) or not 0 <= z <= line.price for z in line.bias_prices):
-        _fail(f"{name}: a bias price is not in [0, {line.price}]")
+        _fail(f"{name}: a bias price is not in [0, {_show(line.price)}]")
     s = tree.tokens
     cheapest = [-z for z in line.bias_prices]
     for y, draws in zip(reversed(line.rejection_prices), reversed(tree.draft), strict=True):

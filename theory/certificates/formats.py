@@ -161,8 +161,9 @@ def certificate_from_json(text: str) -> Certificate:
     """
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, TypeError) as error:
-        raise CertificateError(f"certificate is not JSON text: {error}") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error).split(";")[0]
+        raise CertificateError(f"certificate is not JSON text that can be read: {reason}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise CertificateError(f"certificate lacks the format {FORMAT!r}; write it with to_json")
     try:
@@ -204,6 +205,7 @@ def certificate_from_json(text: str) -> Certificate:
 
 # Python refuses to convert integers of more than 4300 digits; halving them keeps long horizons possible.
 _DIGITS = 4000
+_MOST_DIGITS = 10_000_000
 
 
 def _text(value: Fraction) -> str:
@@ -224,6 +226,8 @@ def _decimal(number: int) -> str:
 
 
 def _integer(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise CertificateError(f"certificate has a number of {len(text)} digits, more than {_MOST_DIGITS}")
     if len(text) <= _DIGITS:
         return int(text)
     half = len(text) // 2

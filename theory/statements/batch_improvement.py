@@ -11,9 +11,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from specsim.errors import InputError
+import numpy as np
+
+from specsim.errors import InputError, TooLargeError
 
 Number = int | float | Fraction
+
+_MOST_BITS = 2**26
+_MOST_STEPS = 10_000
 
 
 def batch_improvement_of_rows(target: Sequence[Number], draft: Sequence[Number], drafts: int | float) -> Any:
@@ -29,7 +34,7 @@ def batch_improvement_of_rows(target: Sequence[Number], draft: Sequence[Number],
     Raises
     ------
     InputError
-        Rows of unequal length, entries outside [0, 1], or fewer than one draft.
+        Rows of unequal length or that do not sum to 1, entries outside [0, 1], or fewer than one draft.
 
     Notes
     -----
@@ -38,23 +43,26 @@ def batch_improvement_of_rows(target: Sequence[Number], draft: Sequence[Number],
     """
     if len(target) != len(draft):
         raise InputError(f"target has {len(target)} entries and draft {len(draft)}; give rows of one length")
-    rows = [
-        [_probability(f"{name} entry", value) for value in row]
-        for name, row in (("target", target), ("draft", draft))
-    ]
+    rows = [_law(name, row) for name, row in (("target", target), ("draft", draft))]
     _check(drafts)
     row, other = rows
     first = sum(max(t - d, 0) for t, d in zip(row, other, strict=True))
     if drafts == math.inf:
         return first - sum(t for t, d in zip(row, other, strict=True) if d == 0)
     mass: Any = 1
-    for _ in range(int(drafts)):
+    for done in range(min(int(drafts), _MOST_STEPS)):
         excess = [max(t - d, 0) for t, d in zip(row, other, strict=True)]
         step = sum(excess)
         mass = mass * step
         if step == 0:
-            break
-        row = [value / step for value in excess]
+            return first - mass
+        left = [value / step for value in excess]
+        if left == row:
+            # The residual has become its own residual, so that every further draft changes the mass alike.
+            return first - mass * _power(step, drafts - done - 1)
+        row = left
+    if drafts > _MOST_STEPS:
+        raise TooLargeError(f"drafts is {drafts}; give at most {_MOST_STEPS}, or inf for the limit")
     return first - mass
 
 
@@ -79,8 +87,8 @@ def batch_improvement_uniform(ratio: Number, drafts: int | float) -> Any:
     -----
     2411.00841, section 3.3, first example, and figure 3 (right, lower panel).
     """
-    value = _exact(ratio)
-    if not (math.isfinite(value) and value >= 1):
+    value = _exact("ratio", ratio)
+    if not (is_finite(value) and value >= 1):
         raise InputError(f"ratio is {ratio}; give a finite number, at least 1")
     _check(drafts)
     rest = 1 - 1 / value
@@ -111,31 +119,62 @@ def batch_improvement_bernoulli(draft: Number, target: Number, drafts: int | flo
     2411.00841, section 3.3, second example, and figure 3 (right, upper panel). The legend Ber(0.3) there
     belongs to Ber(0.4) or Ber(0.6).
     """
-    u, v = _probability("draft", draft), _probability("target", target)
+    u, v = probability("draft", draft), probability("target", target)
     _check(drafts)
     over_drafted = u if u >= v else 1 - u
     return abs(u - v) * (1 - _power(over_drafted, drafts - 1))
 
 
+def _law(name: str, row: Sequence[Number]) -> list[Any]:
+    values = [probability(f"{name}[{index}]", value) for index, value in enumerate(row)]
+    total = sum(values)
+    if abs(total - 1) > (0 if isinstance(total, Fraction) else 1e-9):
+        raise InputError(f"{name} sums to {total}, not 1; divide the row by its sum")
+    return values
+
+
 def _power(base: Any, exponent: int | float) -> Any:
+    if base in (0, 1):
+        return base if exponent else base * 0 + 1
     if exponent == math.inf:
-        return base * 0 + (1 if base == 1 else 0)
+        return base * 0
+    if isinstance(base, Fraction):
+        bits = exponent * max(base.numerator.bit_length(), base.denominator.bit_length())
+        if bits > _MOST_BITS:
+            raise TooLargeError(
+                f"drafts is {exponent}, for which the exact number has {bits} bits, more than {_MOST_BITS}; "
+                "give floats, fewer drafts, or inf for the limit"
+            )
     return base ** int(exponent)
 
 
 def _check(drafts: int | float) -> None:
     if drafts == math.inf:
         return
-    if isinstance(drafts, bool) or not isinstance(drafts, int) or drafts < 1:
+    if isinstance(drafts, bool) or not isinstance(drafts, int | np.integer) or drafts < 1:
         raise InputError(f"drafts is {drafts!r}; give a whole number of at least 1, or inf for the limit")
 
 
-def _exact(value: Number) -> Any:
-    return Fraction(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _exact(field: str, value: Number) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction | np.integer | np.floating):
+        raise InputError(f"{field} is {value!r}; give an int, a float or a Fraction")
+    return Fraction(int(value)) if isinstance(value, int | np.integer) else value
 
 
-def _probability(field: str, value: Number) -> Any:
-    number = _exact(value)
-    if not (math.isfinite(number) and 0 <= number <= 1):
+def probability(field: str, value: Number) -> Any:
+    """Return a probability in the numbers it was given in, whole ones as Fractions.
+
+    Raises
+    ------
+    InputError
+        It is not a number from 0 to 1.
+    """
+    number = _exact(field, value)
+    if not (is_finite(number) and 0 <= number <= 1):
         raise InputError(f"{field} is {value}; give a probability from 0 to 1")
     return number
+
+
+def is_finite(number: Any) -> bool:
+    """Say whether a number is finite; Fractions of any size are."""
+    return isinstance(number, Fraction) or math.isfinite(number)

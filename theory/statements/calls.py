@@ -10,10 +10,13 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from specsim.algorithms import Algorithm
 from specsim.errors import InputError
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.laws.functions import block_efficiency, expected_rejections, rejections_by_step
+from specsim.theory.statements.batch_improvement import probability
 
 Number = int | float | Fraction
 
@@ -100,9 +103,8 @@ def constant_rate_calls(rejection_rate: Number, horizon: int) -> Any:
     InputError
         A rate outside [0, 1] or a horizon below 1.
     """
-    if not 0 <= rejection_rate <= 1:
-        raise InputError(f"rejection_rate is {rejection_rate}; give a probability from 0 to 1")
-    if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
+    rejection_rate = probability("rejection_rate", rejection_rate)
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise InputError(f"horizon is {horizon!r}; give a whole number of tokens, at least 1")
     return horizon * rejection_rate + 1 - rejection_rate
 
@@ -123,7 +125,7 @@ def constant_rate_tokens_per_call(rejection_rate: Number, horizon: int | float) 
     InputError
         As in `constant_rate_calls`.
     """
-    if horizon == math.inf:
-        constant_rate_calls(rejection_rate, 1)
+    if isinstance(horizon, float) and horizon == math.inf:
+        rejection_rate = probability("rejection_rate", rejection_rate)
         return 1 / rejection_rate if rejection_rate else math.inf
-    return horizon / constant_rate_calls(rejection_rate, int(horizon))
+    return horizon / constant_rate_calls(rejection_rate, horizon)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from specsim.engines.tallies.consistency import contradiction
 from specsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -156,6 +157,9 @@ def check(dataset: xarray.Dataset) -> None:
             raise InputError(f"result variable {name} has a negative count; the result is damaged")
         if name in sums and int(values.sum()) != sums[name]:
             raise InputError(f"result variable {name} sums to {int(values.sum())}; expected {sums[name]}")
+    wrong = contradiction({str(name): dataset[name].values for name in dataset.data_vars})
+    if wrong:
+        raise InputError(f"result variables {wrong} contradict each other; the result is damaged")
 
 
 def markdown() -> str:

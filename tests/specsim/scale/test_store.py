@@ -186,7 +186,7 @@ def test_foreign_file__is_refused_but_others_are_ignored(pair, filled, whole, id
     (place / "9-9.npz").write_bytes(b"")
     assert identical(run(pair, filled), whole)
     write_archive(place / "0-1000.npz", whole, {"format": "something else"})
-    with pytest.raises(InputError, match=r"0-1000.npz is no chunk"):
+    with pytest.raises(InputError, match=r"0-1000.npz is not a chunk"):
         run(pair, filled)
 
 
