@@ -54,6 +54,11 @@ class Algorithm:
         """Whether the output has the target's law on every pair."""
         return self.rule.lossless
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is ever drafted, so that every token is one of the target."""
+        return self.structure(1).depth == 0
+
     def structure(self, limit: int) -> Structure:
         """Return what a round drafts when `limit` positions are left."""
         raise NotImplementedError
@@ -236,6 +241,11 @@ class OverAcceptance(_Chain):
     bonus: bool = True
     keyword: ClassVar[str] = "over-acceptance"
     rule_name: ClassVar[str] = "over-acceptance"
+
+    @property
+    def lossless(self) -> bool:
+        """Whether nothing is over-accepted and rejected tokens are replaced by those that lack mass."""
+        return self.epsilon == 0 and self.residual == "optimal"
 
     def __post_init__(self) -> None:
         _check_round(self)

@@ -57,6 +57,13 @@ class Structure:
         return len(self.widths) if self.widths is not None else max(self.depths)
 
     @property
+    def shortest(self) -> int:
+        """Number of drafted tokens on the shortest path to a leaf."""
+        if self.widths is not None:
+            return len(self.widths)
+        return min(self.depths[node] for node in range(len(self.listed)) if not self.children(node))
+
+    @property
     def size(self) -> int | float:
         """Number of nodes, the root included; infinite for the limit of infinitely many drafts."""
         if self.widths is None:

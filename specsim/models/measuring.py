@@ -28,7 +28,7 @@ from specsim.models.measured_lengths import STATISTICS, accepted_lengths, by_pro
 from specsim.models.measured_variables import ATTRIBUTES, VARIABLES
 from specsim.models.opt_uno import derived_seed, provenance
 from specsim.models.paired_test import bet_on_rejections, bet_on_tokens
-from specsim.models.position_numbers import PlaceNumbers, is_lossless, place_numbers, rule_of
+from specsim.models.position_numbers import PlaceNumbers, place_numbers, rule_of
 from specsim.models.results import Decoded
 from specsim.models.row_pass import UsedRows, rows_along
 from specsim.models.sampling import Sampling
@@ -141,7 +141,7 @@ def measure(
         attributes={
             **provenance(models, sampling, seed),
             "algorithm": algorithm.label,
-            "lossless": int(is_lossless(algorithm)),
+            "lossless": int(algorithm.lossless),
             "new_tokens": new_tokens,
             "prompts": len(prompts),
             "repeats": repeats,
@@ -175,12 +175,12 @@ class _Reader:
     ) -> None:
         self.models, self.prompts, self.algorithm = models, [list(prompt) for prompt in prompts], algorithm
         self.new_tokens, self.sampling, self.seed, self.batch = new_tokens, sampling, seed, batch
-        self.lossless = is_lossless(algorithm)
+        self.lossless = algorithm.lossless
         self.done, self.progress = 0, progress
 
     def decode(self, decoder: Algorithm, repeat: int, **options: Any) -> Decoded:
         """Decode; the seed is that of the decoder and the repeat."""
-        kind = "plain" if isinstance(decoder, Autoregressive) else "measured"
+        kind = "plain" if decoder.plain else "measured"
         return decode(
             self.models,
             options.pop("prompts", self.prompts),
@@ -367,8 +367,8 @@ def _check_request(
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha!r}; give a number between 0 and 1, such as 1e-6")
     check_confidence(level)
-    if isinstance(algorithm, Autoregressive):
-        raise UnsupportedError("algorithm is autoregressive, which drafts nothing; give one that does")
+    if algorithm.plain:
+        raise UnsupportedError(f"algorithm is {algorithm.label}, which drafts nothing; give one that does")
     # Refused before anything is decoded.
     row = np.ones((1, 1))
     for root in (True, False):

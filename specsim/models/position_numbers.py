@@ -172,13 +172,6 @@ def place_numbers(algorithm: Algorithm, target: Floats, draft: Floats, token: In
     )
 
 
-def is_lossless(algorithm: Algorithm) -> bool:
-    """Whether the algorithm writes the target's law, so that theory's prefixes are the target's."""
-    if isinstance(algorithm, OverAcceptance):
-        return algorithm.epsilon == 0 and algorithm.residual == "optimal"
-    return True
-
-
 def joined(parts: list[PlaceNumbers]) -> PlaceNumbers:
     """Return the numbers of all places, one after the other."""
     return PlaceNumbers(

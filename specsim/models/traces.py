@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specsim.algorithms import Algorithm, Autoregressive, Speculative
+from specsim.algorithms import Algorithm, Speculative
 from specsim.errors import InputError
 from specsim.models.decoding import decode
 from specsim.models.opt_uno import provenance
@@ -120,7 +120,7 @@ def record_trace(
             **provenance(models, sampling, seed),
             "sequences": len(prompts),
             "algorithm": algorithm.label,
-            "bonus": int(bool(getattr(algorithm, "bonus", False))),
+            "bonus": int(algorithm.whole_bonus and not algorithm.plain),
             "row_difference": difference if check_rows else "not looked at",
         },
     )
@@ -142,7 +142,7 @@ def _place_values(rows: PathRows, tokens: list[int], top: int | None) -> dict[st
 
 
 def _outcomes(algorithm: Algorithm, decoded: Decoded, index: int) -> np.ndarray:
-    plain = isinstance(algorithm, Autoregressive)
+    plain = algorithm.plain
     outcome = np.full(len(decoded.tokens[index]), OUTCOMES["plain" if plain else "accepted"])
     if not plain:
         outcome[np.array(decoded.rejected_positions[index], dtype=np.int64) - 1] = OUTCOMES["rejected"]
@@ -153,7 +153,7 @@ def _outcomes(algorithm: Algorithm, decoded: Decoded, index: int) -> np.ndarray:
 def _rounds(algorithm: Algorithm, decoded: Decoded) -> dict[str, Any]:
     """Return the rounds; those of plain decoding draft nothing and are left out."""
     sequence, step, drafted, accepted = [], [], [], []
-    if not isinstance(algorithm, Autoregressive):
+    if not algorithm.plain:
         for index, lengths in enumerate(decoded.accepted_lengths):
             rejected, bonus = set(decoded.rejected_positions[index]), set(decoded.bonus_positions[index])
             first = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -177,14 +177,18 @@ class Summaries:
 
     def _about_algorithms(self) -> dict[str, Any]:
         algorithms = list(self.algorithms.values())
+        given = [
+            {**{field.name: getattr(item, field.name) for field in fields(item)}, **item.parameters}  # type: ignore[arg-type]
+            for item in algorithms
+        ]
 
         def parameter(name: str, meaning: str) -> Any:
-            values = [getattr(algorithm, name, None) for algorithm in algorithms]
+            values = [options.get(name) for options in given]
             numbers = [math.nan if value is None else float(value) for value in values]
             return "algorithm", numbers, {"long_name": meaning}
 
         return {
-            "keyword": ("algorithm", [algorithm.keyword for algorithm in algorithms]),
+            "keyword": ("algorithm", [algorithm.label.partition(":")[0] for algorithm in algorithms]),
             "algorithm_identity": ("algorithm", [algorithm_identity(algorithm) for algorithm in algorithms]),
             "draft_length": parameter(
                 "draft_length", "Drafted tokens per call; NaN to the horizon, or none."

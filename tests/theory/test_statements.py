@@ -411,7 +411,7 @@ class TestCalls:
         assert round(theory.acceleration(PAPER[50], Speculative()), 4) == 3.0479
 
     def test_refuses_rounds_that_end_otherwise(self) -> None:
-        with pytest.raises(InputError, match="draft_length is 1"):
+        with pytest.raises(InputError, match="drafts 1 tokens, below the horizon 3"):
             theory.calls_from_rejections(fixture_a(3), Speculative(draft_length=1))
         with pytest.raises(InputError, match="autoregressive"):
             theory.calls_from_rejections(fixture_a(3), Autoregressive())

@@ -46,13 +46,13 @@ def calls_from_rejections(
     counts rounds and does not use this identity.
     """
     horizon = tables_of(pair).check_horizon(horizon)
-    if not hasattr(algorithm, "draft_length") and algorithm.keyword != "batch-as-printed":
+    if algorithm.plain:
         raise InputError(f"algorithm is {algorithm.label}, which has no rejections to count calls from")
-    length = getattr(algorithm, "draft_length", None)
-    if length is not None and length < horizon:
+    length = algorithm.structure(horizon).shortest
+    if length < horizon:
         raise InputError(
-            f"draft_length is {length}, below the horizon {horizon}: rounds also end without rejection; "
-            "use expected_target_calls"
+            f"{algorithm.label} drafts {length} tokens, below the horizon {horizon}: rounds also end without "
+            "rejection; use expected_target_calls"
         )
     steps = rejections_by_step(pair, algorithm, horizon=horizon, exact=exact)
     return sum(steps.tolist()) + 1 - steps.tolist()[-1]

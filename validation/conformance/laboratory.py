@@ -193,7 +193,7 @@ class Laboratory:
         rule = self.rule
         if rule is None or not one_hot or rule.any_draft:
             return rule
-        return None if rule.name not in ("ratio", "block") else ONE_HOT
+        return ONE_HOT if rule.one_hot else None
 
     def joint(self, rule: Rule, instance: Instance, *, one_hot: bool = False, own: bool = False) -> Floats:
         """Return the joint law of (path, accepted length, final token): ``(paths, K + 1, V)``.

@@ -58,9 +58,10 @@ def _token_wise(algorithm: BlockVerification) -> Algorithm:
 
 
 def _to_the_horizon(algorithm: Algorithm) -> Algorithm:
-    if getattr(algorithm, "draft_length", None) is None:
+    if algorithm.plain or algorithm.structure(99).depth == 99:
         return algorithm
-    return dataclasses.replace(algorithm, draft_length=None)  # type: ignore[type-var]
+    finite = {field.name for field in dataclasses.fields(algorithm)} & {"draft_length", "tree"}  # type: ignore[arg-type]
+    return dataclasses.replace(algorithm, **dict.fromkeys(finite))  # type: ignore[type-var]
 
 
 def _swapped(pair: Any) -> Any:

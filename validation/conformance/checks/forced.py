@@ -56,7 +56,7 @@ def _run(lab: Laboratory) -> int:
 
 def _acceptance(rule: Rule | None, target: Floats, draft: Floats, drafted: Integers) -> Floats | None:
     """Return the probability that the first drafted token of each draft is accepted, if a rule says so."""
-    if rule is None or rule.name == "block":
+    if rule is None or not rule.first_coin:
         return None
     law: Floats = rule.law(target, draft, drafted)[:, 0, :].sum(axis=1)
     return 1.0 - law

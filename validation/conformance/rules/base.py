@@ -43,6 +43,11 @@ class Rule:
         For wrong rules, the class of the bug, such as ``"2 recovery law"``.
     any_draft
         Whether it is lossless whatever law the drafts are drawn from.
+    first_coin
+        Whether the first drafted token is accepted if and only if the first coin is below the probability of
+        its acceptance. Not so for rules that accept a later token in spite of a failed test.
+    one_hot
+        Whether it is the one-hot rule where drafts have no rows.
     """
 
     name: str
@@ -53,6 +58,8 @@ class Rule:
     draw: Callable[[Floats], Floats] | None = None
     bug_class: str = ""
     any_draft: bool = False
+    first_coin: bool = False
+    one_hot: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +96,8 @@ def position_rule(
     draw: Callable[[Floats], Floats] | None = None,
     bug_class: str = "",
     any_draft: bool = False,
+    first_coin: bool = True,
+    one_hot: bool = False,
 ) -> Rule:
     """Return the rule that tests the drafted tokens one after the other, each by its own rows.
 
@@ -102,7 +111,7 @@ def position_rule(
         token first. Rows for tokens that are never rejected may be anything finite.
     bonus
         The law of the token after a whole accepted draft, of the last target row. Defaults to None: the row.
-    name, title, source, lossless, draw, bug_class, any_draft
+    name, title, source, lossless, draw, bug_class, any_draft, first_coin, one_hot
         As in `Rule`.
     """
 
@@ -133,6 +142,8 @@ def position_rule(
         draw=draw,
         bug_class=bug_class,
         any_draft=any_draft,
+        first_coin=first_coin,
+        one_hot=one_hot,
     )
 
 

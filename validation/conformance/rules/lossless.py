@@ -73,6 +73,7 @@ RATIO = position_rule(
     lossless=True,
     acceptance=ratio_acceptance,
     residual=gap_residual,
+    one_hot=True,
 )
 
 ONE_HOT = position_rule(
@@ -93,6 +94,7 @@ MATCH = position_rule(
     acceptance=lambda target, draft: target,
     residual=without_rejected,
     any_draft=True,
+    first_coin=False,
 )
 
 BLOCK = Rule(
@@ -101,4 +103,5 @@ BLOCK = Rule(
     source="2403.10444, Algorithm 2",
     lossless=True,
     law=_block_law,
+    one_hot=True,
 )
