@@ -7,10 +7,22 @@ the last residual is not negative. Here the factor is the least such point of a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
+from functools import cache
 
 from specsim.algorithms.structures import Structure
-from specsim.theory.programs.steps import ONE, ZERO, Program, Row, Rows, Tokens, coin, draw, normalised
+from specsim.theory.programs.steps import (
+    ONE,
+    ZERO,
+    Program,
+    Rows,
+    Tokens,
+    coin,
+    draw,
+    normalised,
+    positive_part,
+)
 
 
 def program(structure: Structure, target: Rows, draft: Rows, tokens: Tokens, halvings: int = 60) -> Program:
@@ -18,7 +30,7 @@ def program(structure: Structure, target: Rows, draft: Rows, tokens: Tokens, hal
     node = 0
     while structure.children(node):
         row, drafts, children = target[node], draft[node], structure.children(node)
-        factor = least_factor(row, drafts, len(children), halvings)
+        factor = least_factor(tuple(row), tuple(drafts), len(children), halvings)
         for child in children:
             x = tokens[child]
             accepted = yield coin(min(ONE, row[x] / (factor * drafts[x])))
@@ -28,12 +40,15 @@ def program(structure: Structure, target: Rows, draft: Rows, tokens: Tokens, hal
         else:
             tests = _expected_tests(_acceptance(row, drafts, factor), len(children))
             spent = [tests * min(t / factor, d) for t, d in zip(row, drafts, strict=True)]
-            final = yield draw(normalised([t - s for t, s in zip(row, spent, strict=True)]))
+            final = yield draw(normalised(positive_part(row, spent)))
             return node, final
     return node, None
 
 
-def least_factor(target: Row, draft: Row, children: int, halvings: int) -> Fraction:
+@cache
+def least_factor(
+    target: tuple[Fraction, ...], draft: tuple[Fraction, ...], children: int, halvings: int
+) -> Fraction:
     """Return a factor between 1 and `children` that leaves no negative residual, near the least one."""
 
     def serves(factor: Fraction) -> bool:
@@ -48,7 +63,7 @@ def least_factor(target: Row, draft: Row, children: int, halvings: int) -> Fract
     return high
 
 
-def _acceptance(target: Row, draft: Row, factor: Fraction) -> Fraction:
+def _acceptance(target: Iterable[Fraction], draft: Iterable[Fraction], factor: Fraction) -> Fraction:
     """Return the probability that one child is accepted."""
     return sum((min(t / factor, d) for t, d in zip(target, draft, strict=True)), ZERO)
 
