@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
+from typing import TypeAlias
 
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import (
@@ -23,6 +24,8 @@ from specsim.theory.programs.steps import (
     normalised,
     positive_part,
 )
+
+Weights: TypeAlias = tuple[Fraction, ...]
 
 
 def program(structure: Structure, target: Rows, draft: Rows, tokens: Tokens, halvings: int = 60) -> Program:
@@ -45,10 +48,8 @@ def program(structure: Structure, target: Rows, draft: Rows, tokens: Tokens, hal
     return node, None
 
 
-@cache
-def least_factor(
-    target: tuple[Fraction, ...], draft: tuple[Fraction, ...], children: int, halvings: int
-) -> Fraction:
+@lru_cache(maxsize=1024)
+def least_factor(target: Weights, draft: Weights, children: int, halvings: int) -> Fraction:
     """Return a factor between 1 and `children` that leaves no negative residual, near the least one."""
 
     def serves(factor: Fraction) -> bool:

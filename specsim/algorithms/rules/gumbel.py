@@ -14,5 +14,4 @@ RULE = Rule(
         "program": "continuous noise cannot be enumerated",
         "torch_rule": "drafting and testing share their noise; the decoder draws drafts by inversion",
     },
-    inexact="drafting and testing read the same continuous noise, which cannot be enumerated",
 )
