@@ -7,6 +7,8 @@ code   meaning
 1      it disagrees
 2      usage or bad input
 3      could not decide within the budget
+70     a fault of specsim itself; please report it
+74     standard output is closed, and the result was not written to a file either
 130    interrupted; 143 if by SIGTERM
 141    the reader of standard output went away
 =====  ==================================================
@@ -17,6 +19,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -26,9 +29,13 @@ import click
 
 from specsim import __version__
 from specsim.errors import InputError
+from specsim.support.files import files_written
 from specsim.support.interrupts import INTERRUPTED
+from specsim.support.standard_streams import ClosedOutput
 
 BAD_INPUT = 2
+INTERNAL = 70
+LOST_OUTPUT = 74
 BROKEN_PIPE = 141
 
 #: Name of each subcommand: the attribute that holds it, and the line in ``specsim --help``.
@@ -55,7 +62,8 @@ Examples:
   specsim expect paper:50 batch:drafts=4
   specsim simulate paper:50 speculative --runs 100000 --seed 1
 
-Exit codes: 0 done or agrees, 1 disagrees, 2 usage or bad input, 3 could not decide, 130 interrupted.
+Exit codes: 0 done or agrees, 1 disagrees, 2 usage or bad input, 3 could not decide, 70 a fault of
+specsim, 74 standard output is closed, 130 interrupted.
 """
 
 
@@ -128,7 +136,8 @@ class LazyGroup(click.Group):
                 **extra,
             )
 
-        return _exit(run) if standalone_mode else run()
+        debug = "--debug" in (sys.argv[1:] if args is None else args)
+        return _exit(run, debug) if standalone_mode else run()
 
 
 def _unless_reader_gone(action: Callable[[], Any]) -> Any:
@@ -138,13 +147,15 @@ def _unless_reader_gone(action: Callable[[], Any]) -> Any:
         raise _ReaderGone from error
 
 
-def _exit(run: Callable[[], Any]) -> NoReturn:
+def _exit(run: Callable[[], Any], debug: bool) -> NoReturn:
     """Run, flush what was printed, and exit."""
     code: int
     try:
         result = run()
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
+        if isinstance(sys.stdout, ClosedOutput) and sys.stdout.lost and not files_written():
+            code = _complain("standard output is closed; give a file for the result", LOST_OUTPUT)
     except (click.Abort, KeyboardInterrupt):
         code = _complain("interrupted", INTERRUPTED, kind="")
     except click.UsageError as error:
@@ -163,7 +174,19 @@ def _exit(run: Callable[[], Any]) -> NoReturn:
     except OSError as error:
         code = _complain(_reason(error), BAD_INPUT)
         _drop_output()
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code = _complain(_fault(error), INTERNAL, kind="internal error: ")
     sys.exit(code)
+
+
+def _fault(error: Exception) -> str:
+    """Describe a fault of our own: what, where, and what to do."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(last.filename)}:{last.lineno}"
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{what[:300]} ({where}); please report it with the output of 'specsim --debug ...'"
 
 
 def _complain(message: str, code: int, *, kind: str = "error: ") -> int:
@@ -198,5 +221,6 @@ def _drop_output() -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="specsim")
-def main() -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of a fault of specsim.")
+def main(debug: bool) -> None:
     """Simulate speculative decoding, compute its exact laws, and hold the two against each other."""

@@ -185,7 +185,7 @@ def _load(module: str, name: str) -> Callable[[list[str], list[str]], Any]:
     folder = str(Path.cwd())
     added = folder not in sys.path
     if added:
-        sys.path.insert(0, folder)
+        sys.path.append(folder)
     try:
         function = getattr(importlib.import_module(module), name, None)
     except ImportError as error:

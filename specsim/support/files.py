@@ -18,6 +18,12 @@ from specsim.errors import InputError
 MOST_BYTES = 2**30
 #: Temporary files of another machine are removed when they are this many seconds old.
 _ABANDONED = 24 * 3600.0
+_written = 0
+
+
+def files_written() -> int:
+    """Return how many files `replacing` has put in place in this process."""
+    return _written
 
 
 def read_file(path: str | os.PathLike[str], remedy: str, *, most_bytes: int = MOST_BYTES) -> bytes:
@@ -109,6 +115,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
+        global _written
+        _written += 1
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(

@@ -213,16 +213,17 @@ def _import(source: str) -> Any:
     if source.endswith(".py"):
         if not os.path.isfile(source):
             raise InputError(f"target file {source} is missing; check the path")
-        name = os.path.splitext(os.path.basename(source))[0]
+        # Not the file's own name, under which a scipy.py would stand for SciPy.
+        name = "_subject_" + os.path.splitext(os.path.basename(source))[0]
         specification = importlib.util.spec_from_file_location(name, source)
         assert specification is not None
         assert specification.loader is not None
         module = importlib.util.module_from_spec(specification)
         sys.modules[name] = module
-        # Files beside it can be imported, as when it is run as a script.
+        # Files beside it can be imported, but never in place of an installed library.
         folder = os.path.dirname(os.path.abspath(source))
         if folder not in sys.path:
-            sys.path.insert(0, folder)
+            sys.path.append(folder)
         try:
             specification.loader.exec_module(module)
         except Exception as error:
@@ -232,7 +233,7 @@ def _import(source: str) -> Any:
             ) from error
         return module
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
     try:
         return importlib.import_module(source)
     except InputError:

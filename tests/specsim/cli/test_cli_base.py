@@ -254,12 +254,18 @@ def test_failures__have_their_codes_and_no_traceback(error, code, message, monke
     assert len(result.stderr.strip().splitlines()) <= 1
 
 
-def test_failures__a_bug_keeps_its_traceback(monkeypatch):
+def test_failures__a_bug_is_reported_as_one_and_shows_its_traceback_on_request(monkeypatch):
     def fail(text):
-        raise ZeroDivisionError
+        raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr("specsim.cli.expect.parse_pair", fail)
-    assert isinstance(run("expect", PAIR, "speculative").exception, ZeroDivisionError)
+    result = run("expect", PAIR, "speculative")
+    assert result.exit_code == group.INTERNAL
+    assert result.stderr.startswith("specsim: internal error: ZeroDivisionError: a fault (test_cli_base.py:")
+    assert len(result.stderr.strip().splitlines()) == 1
+    result = run("--debug", "expect", PAIR, "speculative")
+    assert result.exit_code == group.INTERNAL
+    assert "Traceback (most recent call last)" in result.stderr
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])
@@ -389,3 +395,65 @@ def test_process__ctrl_c(tmp_path):
     assert output == ""
     assert errors.strip() == "specsim: interrupted"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX shells")
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("expect paper:3 speculative >&-", group.LOST_OUTPUT, "specsim: error: standard output is closed"),
+        ("expect paper:3 speculative 2>&- >/dev/null", 0, ""),
+        ("expect paper:3 nonsense 2>&-", 2, ""),
+        ("expect paper:3 speculative <&- >&- 2>&-", group.LOST_OUTPUT, ""),
+        ("simulate paper:3 speculative --runs 9 --seed 1 --out {out} >&-", 0, ""),
+        ("--help >&-", group.LOST_OUTPUT, "specsim: "),
+    ],
+)
+def test_process__closed_streams(command, code, message, tmp_path):
+    out = tmp_path / "x.nc"
+    line = f"{sys.executable} -W error -m specsim {command.format(out=out)}"
+    result = subprocess.run(
+        ["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == code
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") <= 1
+    assert "--out" not in command or xarray.open_dataset(out, engine="h5netcdf").attrs["runs"] == 9
+
+
+def test_process__a_users_files_do_not_stand_for_libraries(tmp_path):
+    for name in ("scipy", "click", "numpy", "xarray", "rich"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('the wrong module')\n")
+    (tmp_path / "click.py").write_text("raise RuntimeError('the wrong module')\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [*COMMAND, "expect", PAIR, "speculative"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_subject__its_folder_does_not_stand_for_libraries(tmp_path):
+    for name in ("scipy", "jinja2"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('the wrong module')\n")
+    (tmp_path / "helper.py").write_text("from numpy import *\n")
+    (tmp_path / "click.py").write_text("import helper\n\ndef step(): ...\n")
+    code = (
+        "import sys; from specsim.validation.conformance.subjects import _import\n"
+        "module = _import(sys.argv[1])\n"
+        "import scipy.stats, jinja2, click; click.echo(module.helper.pi > 3)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "click.py")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (result.stdout, result.stderr) == ("True\n", "")
