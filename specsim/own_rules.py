@@ -1,0 +1,254 @@
+"""A researcher's own verification rule: one function gives bias, laws, simulation and comparison."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from specsim.algorithms import Parameter, Rule, Structure, Verification, catalogue
+from specsim.algorithms.rule import Drawing
+from specsim.errors import InputError
+from specsim.pairs import ModelPair
+
+if TYPE_CHECKING:
+    from specsim.validation.kernel_text import Bias, Instance, KernelText
+
+Kind = Literal["chain", "paths", "tree"]
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_DRAWINGS = ("independent", "distinct", "greedy")
+_KINDS = ("chain", "paths", "tree")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OwnRule(Rule):
+    """A rule made by `rule`; calling it with a draft structure gives a decoding algorithm."""
+
+    @cached_property
+    def text(self) -> KernelText:
+        """The rule's own text, for enumeration.
+
+        Raises
+        ------
+        InputError
+            It is not to be found, or cannot be enumerated.
+        """
+        from specsim.validation.kernel_text import KernelText
+
+        return KernelText(self.own, self.name)
+
+    @cached_property
+    def identity(self) -> str:
+        """What names the rule in stored results: its name and a digest of the file in which it stands."""
+        assert self.own is not None
+        file = Path(inspect.getsourcefile(self.own) or "")
+        text = file.read_bytes() if file.is_file() else inspect.getsource(self.own).encode()
+        return f"{self.name} {hashlib.sha256(text).hexdigest()}"
+
+    def bias(
+        self,
+        structure: Structure,
+        *,
+        tokens: int = 3,
+        instances: int = 3,
+        seed: int = 0,
+        pair: ModelPair | None = None,
+        drawn: Drawing | None = None,
+        **parameters: Any,
+    ) -> Fraction:
+        """Return how far the law of one round is from the target's, exactly, from the rule's own text.
+
+        Parameters
+        ----------
+        structure
+            What is drafted, such as ``chain(2)``; the rounds that a horizon cuts shorter are looked at too.
+        tokens, instances, seed
+            Size of the vocabulary, number and seed of random instances, whose rows are twelfths.
+        pair
+            Take the rows of this pair instead, from each context in which a run may begin.
+        drawn
+            How drafts are drawn. Defaults to None, the rule's usual way.
+        parameters
+            Of the rule.
+
+        Returns
+        -------
+        Fraction
+            The largest difference of the probabilities of a sequence of ``structure.depth + 1`` tokens; 0
+            proves that the rule is lossless on these instances.
+
+        Raises
+        ------
+        InputError
+            The text cannot be enumerated, fails, or returns what is no node or no token.
+        TooLargeError
+            There are too many drafts.
+
+        Examples
+        --------
+        >>> from specsim.algorithms import chain
+        >>> damped.bias(chain(2))  # doctest: +SKIP
+        Fraction(0, 1)
+        """
+        return self.worst(
+            structure, tokens=tokens, instances=instances, seed=seed, pair=pair, drawn=drawn, **parameters
+        ).value
+
+    def worst(
+        self,
+        structure: Structure,
+        *,
+        tokens: int = 3,
+        instances: int = 3,
+        seed: int = 0,
+        pair: ModelPair | None = None,
+        drawn: Drawing | None = None,
+        **parameters: Any,
+    ) -> Bias:
+        """Return the worst case that `bias` has seen: the rows, the sequence, and both probabilities.
+
+        Parameters and errors are those of `bias`.
+        """
+        from specsim.validation.kernel_text import pair_instances, random_instances, worst_bias
+
+        algorithm = self(tree=structure, drawn=drawn, **parameters)
+        if instances < 1:
+            raise InputError(f"instances is {instances}; give a whole number of at least 1")
+        found = (
+            pair_instances(pair, structure.depth)
+            if pair is not None
+            else random_instances(tokens, structure.depth, instances, seed)
+        )
+        return worst_bias(self.text, found, algorithm)
+
+    def laws(
+        self,
+        pair: ModelPair,
+        structure: Structure,
+        *,
+        bonus: bool = True,
+        horizon: int | None = None,
+        exact: bool = False,
+        drawn: Drawing | None = None,
+        **parameters: Any,
+    ) -> Any:
+        """Return all laws of decoding with this rule, computed from its own text.
+
+        Parameters
+        ----------
+        pair
+            The models.
+        structure
+            What is drafted in each round.
+        bonus, drawn
+            As in `specsim.algorithms.Verification`.
+        horizon
+            Tokens to emit. Defaults to None, the pair's own.
+        exact
+            Whether numbers are `fractions.Fraction`. Defaults to False.
+        parameters
+            Of the rule.
+
+        Returns
+        -------
+        specsim.theory.laws.Laws
+        """
+        from specsim.theory.laws import Laws
+
+        algorithm = self(tree=structure, bonus=bonus, drawn=drawn, **parameters)
+        return Laws(pair, algorithm, horizon=horizon, exact=exact)
+
+
+def rule(
+    name: str,
+    *,
+    source: str,
+    lossless: bool,
+    drafts: Drawing | Sequence[Drawing] = "independent",
+    structures: Sequence[Kind] = _KINDS,
+    title: str = "",
+    parameters: Mapping[str, Parameter] | None = None,
+    prepare: Callable[..., Any] | None = None,
+) -> Callable[[Callable[[Any, Any], Any]], OwnRule]:
+    """Make a verification rule of a function ``verify(step, nodes) -> (stop node, final token or -1)``.
+
+    See docs/own-rule.md for what `step` holds and how such a function is written.
+
+    Parameters
+    ----------
+    name
+        Lower case, words joined by hyphens; none of the catalogue's.
+    source
+        Where it comes from, such as ``"mine"`` or an arXiv id.
+    lossless
+        Whether the output is meant to have the target's law; `check_rule` holds the rule to it.
+    drafts
+        How the children of a node are drawn: ``"independent"``, ``"distinct"`` (without those before) or
+        ``"greedy"`` (the likeliest), or several of these, the usual one first.
+    structures
+        What it verifies, of ``"chain"``, ``"paths"`` and ``"tree"``.
+    title
+        A few words. Defaults to the first line of the function's docstring.
+    parameters
+        Options of the rule by name.
+    prepare
+        ``prepare(target (R, V), draft (R, V), structure, **parameters) -> (R, P)``: numbers of each row that
+        the function reads as ``step.param[row]``. Defaults to None: the parameters themselves, in their
+        order.
+
+    Returns
+    -------
+    decorator
+        Turns the function into an `OwnRule`.
+
+    Raises
+    ------
+    InputError
+        A name that is taken or badly spelled, an unknown structure or way of drawing, a function of another
+        shape.
+
+    Examples
+    --------
+    >>> import specsim
+    >>> @specsim.rule("first-guess", source="example", lossless=False)
+    ... def first_guess(step, nodes):
+    ...     "Accept every token."
+    ...     return nodes - 1, -1
+    >>> first_guess(draft_length=2).label
+    'first-guess:draft_length=2,bonus=yes'
+    """
+    drawings = (drafts,) if isinstance(drafts, str) else tuple(drafts)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(f"name is {name!r}; use lower-case words joined by hyphens")
+    if name in catalogue():
+        raise InputError(f"name is {name!r}, a rule of the catalogue; choose another")
+    if not isinstance(lossless, bool):
+        raise InputError(f"lossless is {lossless!r}; give True or False")
+    for field, values, known in (("drafts", drawings, _DRAWINGS), ("structures", structures, _KINDS)):
+        for value in values or ("",):
+            if value not in known:
+                raise InputError(f"{field} has {value!r}; give some of {', '.join(known)}")
+
+    def make(function: Callable[[Any, Any], Any]) -> OwnRule:
+        if not inspect.isfunction(function) or len(inspect.signature(function).parameters) != 2:
+            raise InputError(f"rule {name} is {function!r}; give a function of step and nodes")
+        lines = (inspect.getdoc(function) or name).splitlines()
+        return OwnRule(
+            name=name,
+            title=title or lines[0],
+            source=source,
+            lossless=lossless,
+            structures=tuple(structures),
+            drawings=drawings,
+            parameters=dict(parameters or {}),
+            own=function,
+        )
+
+    return make
