@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from specsim.algorithms import Verification
-from specsim.validation.kernel_text.enumeration import KernelText
+from specsim.validation.kernel_text.enumeration import KernelText, fraction
 from specsim.validation.kernel_text.instances import Instance, Prefix, drafts
 
 
@@ -98,7 +98,3 @@ def worst_bias(text: KernelText, instances: Iterable[Instance], algorithm: Verif
     assert worst is not None
     return worst
 
-
-def fraction(value: Any) -> Fraction:
-    """Return an exact number as a `fractions.Fraction`."""
-    return Fraction(value) if isinstance(value, int) else Fraction(int(value.p), int(value.q))

@@ -109,6 +109,10 @@ class Coin:
         self.scale = scale
         self.shift = shift
 
+    def another(self) -> Coin:
+        """Return the second coin of the same node, which is independent of the first."""
+        return Coin(self.forks, -1 - self.index)
+
     def _like(self, scale: Any, shift: Any) -> Coin:
         return Coin(self.forks, self.index, scale, shift)
 
