@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from specsim.algorithms import Parameter, Rule, Structure, Verification, catalogue
+from specsim.algorithms import Parameter, Rule, Structure, catalogue
 from specsim.algorithms.rule import Drawing
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 
 if TYPE_CHECKING:
-    from specsim.validation.kernel_text import Bias, Instance, KernelText
+    from specsim.validation.kernel_text.bias import Bias
 
 Kind = Literal["chain", "paths", "tree"]
 
@@ -27,22 +27,25 @@ _DRAWINGS = ("independent", "distinct", "greedy")
 _KINDS = ("chain", "paths", "tree")
 
 
+class _Text:
+    """The text of a user's rule for theory, read when it is first used."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._arguments = arguments
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        from specsim.validation.kernel_text import KernelText
+
+        text = KernelText(*self._arguments)
+        self.program, self.law = text.program, text.law
+        return getattr(text, name)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OwnRule(Rule):
     """A rule made by `rule`; calling it with a draft structure gives a decoding algorithm."""
-
-    @cached_property
-    def text(self) -> KernelText:
-        """The rule's own text, for enumeration.
-
-        Raises
-        ------
-        InputError
-            It is not to be found, or cannot be enumerated.
-        """
-        from specsim.validation.kernel_text import KernelText
-
-        return KernelText(self.own, self.name)
 
     @cached_property
     def identity(self) -> str:
@@ -116,17 +119,13 @@ class OwnRule(Rule):
 
         Parameters and errors are those of `bias`.
         """
-        from specsim.validation.kernel_text import pair_instances, random_instances, worst_bias
+        from specsim.validation.kernel_text.bias import random_twelfths, worst_bias
 
         algorithm = self(tree=structure, drawn=drawn, **parameters)
         if instances < 1:
             raise InputError(f"instances is {instances}; give a whole number of at least 1")
-        found = (
-            pair_instances(pair, structure.depth)
-            if pair is not None
-            else random_instances(tokens, structure.depth, instances, seed)
-        )
-        return worst_bias(self.text, found, algorithm)
+        pairs = [pair] if pair is not None else random_twelfths(tokens, structure.depth, instances, seed)
+        return worst_bias(pairs, algorithm)
 
     def laws(
         self,
@@ -249,6 +248,8 @@ def rule(
             drawings=drawings,
             parameters=dict(parameters or {}),
             own=function,
+            own_prepare=prepare,
+            own_text=_Text(function, name, prepare),
         )
 
     return make

@@ -19,7 +19,7 @@ _HOMES = {
         "certificate_from_json",
     ),
     "certificates.checker": ("check_certificate",),
-    "enumeration": ("Outcome", "Outcomes", "enumerate_outcomes", "round_bias", "stop_law"),
+    "enumeration": ("Outcome", "Outcomes", "enumerate_outcomes", "round_bias", "round_errors", "stop_law"),
     "laws.functions": (
         "accepted_length_counts",
         "accepted_length_law",

@@ -248,9 +248,6 @@ def enumerate_outcomes(
 def round_bias(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None) -> Fraction:
     """Return the bias of one round: the largest error of a probability of its output, 0 for a lossless rule.
 
-    The tokens of the first round are continued by draws from the target, up to the horizon; then their law is
-    compared with the target's, sequence by sequence.
-
     Parameters
     ----------
     pair, algorithm, horizon
@@ -264,6 +261,30 @@ def round_bias(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None) 
     >>> pair = RationalPair.independent([low, high], [high, low], horizon=2)
     >>> round_bias(pair, get_rule("recursive")(tree=(2,)))
     Fraction(0, 1)
+    """
+    return max(abs(error) for error in round_errors(pair, algorithm, horizon=horizon).values())
+
+
+def round_errors(
+    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None
+) -> dict[tuple[int, ...], Fraction]:
+    """Return the error of the output of one round: the law of the sequences less the target's, by sequence.
+
+    The tokens of the first round are continued by draws from the target, up to the horizon.
+
+    Parameters
+    ----------
+    pair, algorithm, horizon
+        As in `enumerate_outcomes`.
+
+    Examples
+    --------
+    >>> from specsim.algorithms import get_rule
+    >>> from specsim.theory import RationalPair
+    >>> low, high = Fraction(1, 4), Fraction(3, 4)
+    >>> pair = RationalPair.independent([low, high], [high, low], horizon=1)
+    >>> round_errors(pair, get_rule("over-acceptance")(epsilon=Fraction(1, 4), draft_length=1))[0,]
+    Fraction(1, 4)
     """
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)
@@ -287,7 +308,7 @@ def round_bias(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None) 
                 for token in result.tokens:
                     context = rounds.after(context, token)
                 complete(result.tokens, context, initial * mass)
-    return max(abs(difference) for difference in error.values())
+    return dict(error)
 
 
 def stop_law(

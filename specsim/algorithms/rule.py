@@ -125,7 +125,13 @@ class Rule:
     inexact
         Why there is no exact mode (`fractions.Fraction`); empty for a rational rule.
     own
-        The function of a user's rule, which serves as its only text; None for the catalogue's rules.
+        The kernel of a user's rule, which serves as its only text; None for the catalogue's rules. See
+        `specsim.own_rules`.
+    own_prepare
+        For a user's rule: what its kernel reads as ``step.param``; see `specsim.own_rules.rule`.
+    own_text
+        For a user's rule: its text for theory, with ``program`` as in `specsim.theory.programs` and ``law`` as
+        in `specsim.theory.step_laws`.
     """
 
     name: str
@@ -139,6 +145,8 @@ class Rule:
     absent: Mapping[Text, str] = field(default_factory=dict)
     inexact: str = ""
     own: Callable[..., Any] | None = None
+    own_prepare: Callable[..., Any] | None = None
+    own_text: Any = field(default=None, repr=False)
 
     @property
     def module(self) -> str:

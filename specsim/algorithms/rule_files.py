@@ -86,7 +86,9 @@ def read_rule(file: str | Path, name: str) -> Rule:
 def _line(error: Exception, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.lineno:
         return f", line {error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+    ]
     return f", line {lines[-1]}" if lines else ""
 
 

@@ -13,14 +13,14 @@ a node with this draft row and `children` children, given the tokens of those be
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
 from specsim.algorithms import Rule
 from specsim.errors import UnsupportedError
 
 
-def get_program(rule: Rule) -> ModuleType:
-    """Return the module with the program of a rule.
+def get_program(rule: Rule) -> Any:
+    """Return the module with the program of a rule; for a user's rule, its text, which has `program` too.
 
     Raises
     ------
@@ -33,7 +33,9 @@ def get_program(rule: Rule) -> ModuleType:
     >>> get_program(get_rule("block")).__name__
     'specsim.theory.programs.block'
     """
-    if rule.own is not None or "program" in rule.absent:
-        reason = rule.absent.get("program", "it is a rule of one's own, whose only text is its function")
+    if rule.own_text is not None:
+        return rule.own_text
+    if "program" in rule.absent:
+        reason = rule.absent["program"]
         raise UnsupportedError(f"rule {rule.name} has no program to enumerate: {reason}")
     return import_module(f"{__name__}.{rule.module}")

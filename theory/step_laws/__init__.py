@@ -103,8 +103,8 @@ def step_law_of(rule: Rule) -> StepLaw:
     >>> step_law_of(get_rule("ratio")).scales
     True
     """
-    if rule.own is not None:
-        raise UnsupportedError(f"rule {rule.name} is a function of one's own; it has no step law")
+    if rule.own_text is not None:
+        return StepLaw(law=rule.own_text.law)
     if find_spec(f"{__name__}.{rule.module}") is None:
         reason = rule.absent.get("step_law", "no file of that name in theory/step_laws")
         raise UnsupportedError(f"rule {rule.name} has no step law: {reason}")

@@ -6,18 +6,7 @@ question) nor a closed form (no coins at all) can express. Rounding is not seen:
 numbers, and the compiled kernel works on float64.
 """
 
-from specsim.validation.kernel_text.bias import Bias, worst_bias
 from specsim.validation.kernel_text.coins import CannotEnumerate, TextError
 from specsim.validation.kernel_text.enumeration import KernelText
-from specsim.validation.kernel_text.instances import Instance, pair_instances, random_instances
 
-__all__ = [
-    "Bias",
-    "CannotEnumerate",
-    "Instance",
-    "KernelText",
-    "TextError",
-    "pair_instances",
-    "random_instances",
-    "worst_bias",
-]
+__all__ = ["CannotEnumerate", "KernelText", "TextError"]

@@ -1,100 +1,144 @@
-"""How far what one round emits is from the target's law, exactly."""
+"""How far what one round emits is from the target's law, exactly, and on which rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from typing import Any
 
-from specsim.algorithms import Verification
-from specsim.validation.kernel_text.enumeration import KernelText, fraction
-from specsim.validation.kernel_text.instances import Instance, Prefix, drafts
+import numpy as np
+
+from specsim.algorithms import Algorithm
+from specsim.errors import InputError, TooLargeError
+from specsim.pairs import ModelPair
+from specsim.theory import RationalPair, round_errors
+from specsim.theory.arithmetic.rational_pair import as_rational
+
+#: Most prefixes of a random instance.
+MOST_PREFIXES = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bias:
-    """The largest difference found between the law of a round and the target's.
+    """The largest difference found between the output law of a round and the target's.
 
     Attributes
     ----------
     value
-        Its absolute value; 0 proves that rounds are lossless on the instances tried.
+        Its absolute value; 0 proves that rounds are lossless on the pairs tried.
     sequence
         The tokens whose probability is off by it.
     found, wanted
         Their probability as the rule emits them, and the target's.
-    depth
-        Depth at which the horizon cuts the structure.
-    instance
-        The rows.
+    pair
+        The rows; its horizon is where the round is cut.
     """
 
     value: Fraction
-    sequence: Prefix
+    sequence: tuple[int, ...]
     found: Fraction
     wanted: Fraction
-    depth: int
-    instance: Instance
+    pair: RationalPair
 
     def __str__(self) -> str:
         if not self.value:
             return "no bias"
-        return (
-            f"bias {self.value} = {float(self.value):.4g}: the tokens {' '.join(map(str, self.sequence))} have "
-            f"probability {self.found} instead of {self.wanted} after drafts of depth {self.depth}\n"
-            f"{self.instance.text(self.depth)}"
+        words = " ".join(map(str, self.sequence))
+        lines = [
+            f"bias {self.value} = {float(self.value):.4g}: the tokens {words} have probability {self.found} "
+            f"instead of {self.wanted}",
+            "rows of target | draft:",
+        ]
+        for prefix, step, context in _prefixes(self.pair):
+            after = f"after {' '.join(map(str, prefix))}" if prefix else "at the start"
+            target, draft = self.pair.target_row(step, context), self.pair.draft_row(step, context)
+            lines.append(f"  {after}: {' '.join(map(str, target))} | {' '.join(map(str, draft))}")
+        return "\n".join(lines)
+
+
+def random_twelfths(tokens: int, horizon: int, count: int, seed: int) -> Iterator[RationalPair]:
+    """Yield pairs with a random row of twelfths after every prefix; every other pair has zeros."""
+    if not 2 <= tokens <= 12:
+        raise InputError(f"tokens is {tokens}; give 2 to 12")
+    contexts = sum(tokens**length for length in range(horizon))
+    if contexts > MOST_PREFIXES:
+        raise TooLargeError(
+            f"{tokens} tokens at depth {horizon} have {contexts} prefixes, more than {MOST_PREFIXES}; "
+            "use fewer tokens or a shallower structure"
+        )
+    # Prefixes in order of length: that of number c is followed by those of numbers tokens c + 1, ...
+    following = [
+        [child if (child := tokens * context + token + 1) < contexts else 0 for token in range(tokens)]
+        for context in range(contexts)
+    ]
+    generator = np.random.default_rng(seed)
+    for number in range(count):
+        least = 1 - number % 2
+        rest = 12 - least * tokens
+        cuts = np.sort(generator.integers(0, rest + 1, size=(2, contexts, tokens - 1)), axis=-1)
+        parts = np.diff(cuts, prepend=0, append=rest) + least
+        target, draft = ([[[Fraction(part, 12) for part in row] for row in table]] for table in parts.tolist())
+        yield RationalPair(
+            target=target,  # type: ignore[arg-type]
+            draft=draft,  # type: ignore[arg-type]
+            next_context=following,  # type: ignore[arg-type]
+            initial=[Fraction(context == 0) for context in range(contexts)],  # type: ignore[arg-type]
+            horizon=horizon,
         )
 
 
-def round_law(text: KernelText, instance: Instance, algorithm: Verification, depth: int) -> dict[Prefix, Any]:
-    """Return the law of the tokens that one round emits, cut at `depth`; they may be of different numbers."""
-    structure = algorithm.structure(instance.depth)
-    nodes = structure.nodes_within[depth]
-    law: dict[Prefix, Any] = {}
-    for tokens, prefixes, probability in drafts(instance, structure, algorithm.drawing, nodes):
-        target = [instance.target[prefix] for prefix in prefixes]
-        draft = [instance.draft[prefix] for prefix in prefixes]
-        step = text.law(structure, target, draft, tokens, nodes=nodes, parameters=algorithm.parameters)
-        for (stop, final), chance in step.items():
-            emitted = prefixes[stop] if final == -1 else (*prefixes[stop], final)
-            law[emitted] = law.get(emitted, 0) + probability * chance
-    return law
+def worst_bias(pairs: Iterable[ModelPair | RationalPair], algorithm: Algorithm) -> Bias:
+    """Return the largest difference between the output law of a round and the target's.
 
-
-def completed(law: dict[Prefix, Any], instance: Instance, length: int) -> dict[Prefix, Any]:
-    """Return the law of `length` tokens when the target writes those that a round did not."""
-    full = dict(law)
-    for shorter in range(length):
-        for prefix in product(range(instance.tokens), repeat=shorter):
-            mass = full.pop(prefix, 0)
-            if mass:
-                for token, chance in enumerate(instance.target[prefix]):
-                    longer = (*prefix, token)
-                    full[longer] = full.get(longer, 0) + mass * chance
-    return full
-
-
-def worst_bias(text: KernelText, instances: Iterable[Instance], algorithm: Verification) -> Bias:
-    """Return the largest difference between the law of a round and the target's.
-
-    A round drafts the structure, or what a horizon leaves of it, and the target completes what the round
-    emits to one token more than the depth; the law of these sequences is compared with the target's. Where
-    none differs every run of such rounds has the target's law on these rows, because each begins anew.
+    A round drafts the structure, or what a horizon leaves of it, and the target continues what it emits to
+    the depth of the structure; the law of these sequences is compared with the target's, from each first
+    context of the pair. Where none differs, every run of such rounds has the target's law on these rows,
+    because each round begins anew.
     """
     worst: Bias | None = None
-    for instance in instances:
-        for depth in range(1, algorithm.structure(instance.depth).depth + 1):
-            found = completed(round_law(text, instance, algorithm, depth), instance, depth + 1)
-            wanted = completed({(): 1}, instance, depth + 1)
-            for sequence in product(range(instance.tokens), repeat=depth + 1):
-                has, should = fraction(found.get(sequence, 0)), fraction(wanted.get(sequence, 0))
-                if worst is None or abs(has - should) > worst.value:
+    for pair in pairs:
+        for first in np.flatnonzero(pair.initial):
+            for horizon in range(1, algorithm.structure(pair.horizon).depth + 1):
+                cut = _from(as_rational(pair, horizon), int(first))
+                errors = round_errors(cut, algorithm)
+                sequence = max(errors, key=lambda tokens: (abs(errors[tokens]), tokens))
+                if worst is None or abs(errors[sequence]) > worst.value:
+                    wanted = _target(cut, sequence)
                     worst = Bias(
-                        value=abs(has - should), sequence=sequence, found=has, wanted=should, depth=depth,
-                        instance=instance,
-                    )  # fmt: skip
+                        value=abs(errors[sequence]),
+                        sequence=sequence,
+                        found=wanted + errors[sequence],
+                        wanted=wanted,
+                        pair=cut,
+                    )
     assert worst is not None
     return worst
 
+
+def _from(pair: RationalPair, first: int) -> RationalPair:
+    return RationalPair(
+        target=pair.target,
+        draft=pair.draft,
+        next_context=pair.next_context,
+        initial=tuple(Fraction(context == first) for context in range(pair.contexts)),
+        horizon=pair.horizon,
+    )
+
+
+def _prefixes(pair: RationalPair) -> Iterator[tuple[tuple[int, ...], int, int]]:
+    start = pair.initial.index(Fraction(1))
+    for step in range(pair.horizon):
+        for prefix in product(range(pair.tokens), repeat=step):
+            context = start
+            for token in prefix:
+                context = pair.next_context[context][token]
+            yield prefix, step, context
+
+
+def _target(pair: RationalPair, sequence: tuple[int, ...]) -> Fraction:
+    context, probability = pair.initial.index(Fraction(1)), Fraction(1)
+    for step, token in enumerate(sequence):
+        probability *= pair.target_row(step, context)[token]
+        context = pair.next_context[context][token]
+    return probability

@@ -1,82 +1,72 @@
-"""The exact law of what a rule's text does with given rows and drafted tokens."""
+"""The exact law of what a kernel's text does with given rows and drafted tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from fractions import Fraction
-from types import MappingProxyType
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from flint import fmpq
 
-from specsim.algorithms import Structure
-from specsim.engines.literal.state import Step
+from specsim.algorithms import Structure, tree
+from specsim.theory.programs.steps import Program, Rows, Tokens
 from specsim.validation.kernel_text.coins import CannotEnumerate, Coin, Forks, TextError, every_run
 from specsim.validation.kernel_text.reading import Text, exact, objects
 
-#: Law of a step: probability of (node at which it stops, final token, or -1 for the target's row at a leaf).
-StepLaw = dict[tuple[int, int], Any]
-Rows = Sequence[Sequence[Any]]
+#: Probability of (node at which a step stops, final token, or -1 for the target's row at a leaf).
+Outcomes = dict[tuple[int, int], Fraction]
 
 
 class KernelText:
-    """A kernel, enumerated from its own Python text.
+    """A kernel, enumerated from its own Python text; it serves as a program and as a step law.
 
     Parameters
     ----------
-    function
+    kernel
         ``verify(step, nodes) -> (stop node, final token or -1)``, compiled or not.
     name
         Name of the rule, for errors.
     prepare
-        ``prepare(target, draft, structure, **parameters)``: what the kernel reads as ``step.param``. Defaults
-        to None, the parameters themselves.
+        ``prepare(target, draft, structure, **parameters)``: what the kernel reads as ``step.param``, for
+        arrays of exact numbers. Defaults to None: the parameters themselves.
 
     Raises
     ------
     InputError
         The text is not to be found, or uses what cannot be followed.
+
+    Notes
+    -----
+    The kernel sees one level of nodes more than there are, as if the horizon had cut them off. They are
+    empty, as is the working space: to read there is an error.
     """
 
-    def __init__(self, function: Any, name: str, prepare: Callable[..., Any] | None = None) -> None:
+    def __init__(self, kernel: Any, name: str, prepare: Callable[..., Any] | None = None) -> None:
         self.name = name
         self._prepare = prepare
         self._forks = Forks()
+        self._last: tuple[Any, Outcomes] = None, {}
         try:
-            self._text = Text(function, name, HELPERS, self._forks.tick)
+            self._text = Text(kernel, name, HELPERS, self._forks.tick)
         except TextError as error:
             raise error.at(f"rule {name}") from None
 
-    def law(
-        self,
-        structure: Structure,
-        target: Rows,
-        draft: Rows,
-        tokens: Sequence[int],
-        *,
-        parameters: Mapping[str, Any] = MappingProxyType({}),
-        nodes: int | None = None,
-    ) -> StepLaw:
-        """Return the law of what the step returns, given the drafted tokens.
+    def outcomes(
+        self, structure: Structure, target: Rows, draft: Rows, tokens: Tokens, **parameters: Any
+    ) -> Outcomes:
+        """Return the law of what the kernel returns, given the drafted tokens.
 
         Parameters
         ----------
         structure
-            The whole draft structure.
-        target, draft
-            Rows after each node, numbers of any kind, each taken as the rational that it is.
-        tokens
-            Drafted token of each node; the first is not used.
+            What was drafted.
+        target, draft, tokens
+            Rows after each node, numbers of any kind, each taken as the rational that it is; token of each
+            node. Of a leaf no row is read, of the root no token.
         parameters
             Of the rule.
-        nodes
-            How many nodes the horizon leaves. Defaults to None, all.
-
-        Returns
-        -------
-        dict
-            Probability, a `flint.fmpq`, by (stop node, final token or -1); the sum is 1.
 
         Raises
         ------
@@ -84,28 +74,46 @@ class KernelText:
             The text cannot be enumerated, fails, or returns what is no node or no token; the message names
             the rule, the line and the remedy.
         """
-        count = len(structure.parents) if nodes is None else nodes
-        make = self._steps(structure, target, draft, tokens, parameters, count)
-        law: StepLaw = {}
-        try:
-            for result, probability in every_run(self._forks, lambda: self._text.run(make(), count)):
-                key = _checked(result, structure, count, len(target[0]))
-                law[key] = law.get(key, 0) + probability
-        except TextError as error:
-            raise error.at(self._text.place(error)) from None
-        except Exception as error:
-            raise _explained(error).at(self._text.place(error)) from error
-        return law
+        nodes = len(structure.parents)
+        inner = [node for node in range(nodes) if structure.children(node)]
+        rows = [[tuple(table[node]) for node in inner] for table in (target, draft)]
+        words = [int(tokens[node]) for node in range(1, nodes)]
+        if not inner:
+            return {(0, -1): Fraction(1)}
+        # Tables come by node, numbers and choices as they are.
+        values = {
+            name: value if isinstance(value, str | int | float | Fraction | fmpq) else [value[n] for n in inner]
+            for name, value in parameters.items()
+        }
+        key = (structure, rows, words, values)
+        # A program is started again for each of its outcomes.
+        if self._last[0] != key:
+            width = len(rows[0][0])
+            make = self._steps(structure, inner, rows, words, values)
+            law: dict[tuple[int, int], Any] = {}
+            try:
+                for result, probability in every_run(self._forks, lambda: self._text.run(make(), nodes)):
+                    returned = _checked(result, structure, width)
+                    law[returned] = law.get(returned, 0) + probability
+            except TextError as error:
+                raise error.at(self._text.place(error)) from None
+            except Exception as error:
+                raise _explained(error).at(self._text.place(error)) from error
+            self._last = key, {returned: fraction(chance) for returned, chance in law.items()}
+        return self._last[1]
 
-    def table(
-        self,
-        structure: Structure,
-        target: Any,
-        draft: Any,
-        tokens: Any,
-        **parameters: Any,
+    def program(
+        self, structure: Structure, target: Rows, draft: Rows, tokens: Tokens, **parameters: Any
+    ) -> Program:
+        """Run as a program of `specsim.theory.programs` does, in one draw."""
+        law = self.outcomes(structure, target, draft, tokens, **parameters)
+        stop, final = yield list(law.items())
+        return stop, None if final == -1 else final
+
+    def law(
+        self, structure: Structure, target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, **parameters: Any
     ) -> np.ndarray:
-        """Return the step law as a table, as texts in `specsim.theory.step_laws` do.
+        """Return the step law in the form of `specsim.theory.step_laws`, in the kind of numbers of `target`.
 
         Parameters
         ----------
@@ -114,47 +122,53 @@ class KernelText:
         target, draft
             Rows after each node, shape ``(..., N, V)``: floats, or objects of one exact kind.
         tokens
-            Drafted tokens, shape ``(..., N)``.
+            Token of each node, shape ``(..., N)``.
         parameters
             Of the rule.
 
         Returns
         -------
         ndarray
-            Shape ``(..., N, V)``, of the kind of `target`: probability of stopping at each node with each
-            final token, which at a leaf is one of the target's row.
+            Shape ``(..., N, V)``: probability of stopping at each node with each final token, which at a leaf
+            is one of the target's row.
         """
         shape = np.broadcast_shapes(target.shape[:-2], draft.shape[:-2], tokens.shape[:-1])
         target, draft = (np.broadcast_to(rows, (*shape, *rows.shape[-2:])) for rows in (target, draft))
         tokens = np.broadcast_to(tokens, (*shape, tokens.shape[-1]))
         kind = float if target.dtype != object else type(target.flat[0])
-        found = objects(target.shape, 0)
+        found = np.zeros(target.shape) if kind is float else objects(target.shape, kind(0))
         for index in np.ndindex(shape):
-            law = self.law(structure, target[index], draft[index], tokens[index], parameters=parameters)
+            law = self.outcomes(structure, target[index], draft[index], tokens[index], **parameters)
             for (stop, final), chance in law.items():
+                number = exact(chance) if kind is fmpq else kind(chance)
                 if final == -1:
-                    found[(*index, stop)] += chance * exact(target[index][stop])
+                    found[(*index, stop)] += number * target[(*index, stop)]
                 else:
-                    found[(*index, stop, final)] += chance
-        values = [_as(kind, value) for value in found.ravel()]
-        return np.array(values) if kind is float else objects(found.shape, values)
+                    found[(*index, stop, final)] += number
+        return found
 
     def _steps(
-        self, structure: Structure, target: Rows, draft: Rows, tokens: Any, parameters: Any, nodes: int
+        self, structure: Structure, inner: list[int], rows: Any, words: list[int], parameters: Any
     ) -> Callable[[], Any]:
-        size, width = len(structure.parents), len(target[0])
-        # Nothing is known of nodes beyond the cut, nor of what lies in the working space.
+        nodes, width = len(structure.parents), len(rows[0][0])
+        longer = _one_level_more(structure)
+        size = len(longer.parents)
         beyond = [None] * (size - nodes)
-        tables = [_table(rows[:nodes]) for rows in (target, draft)]
+        tables = [objects((nodes, width), None), objects((nodes, width), None)]
+        for table, given in zip(tables, rows, strict=True):
+            table[inner] = objects((len(inner), width), [exact(value) for row in given for value in row])
         if self._prepare is not None:
-            param = exact(np.asarray(self._prepare(*tables, structure, **parameters)))
+            prepared = exact(np.asarray(self._prepare(*(table[inner] for table in tables), longer, **parameters)))
+            param = objects((nodes, prepared.shape[1]), None)
+            param[inner] = prepared
         else:
-            param = objects((nodes, len(parameters)), [exact(value) for value in parameters.values()] * nodes)
+            numbers = [exact(value) for value in parameters.values() if not isinstance(value, str | list)]
+            param = objects((nodes, len(numbers)), numbers * nodes)
         fixed = {
-            "parent": np.array(structure.parents),
-            "first": np.array(structure.first),
+            "parent": np.array(longer.parents),
+            "first": np.array(longer.first),
             "row": objects(size, [*range(nodes), *beyond]),
-            "token": objects(size, [None, *(int(token) for token in tokens[1:nodes]), *beyond]),
+            "token": objects(size, [None, *words, *beyond]),
             "coin": objects(size, [*(Coin(self._forks, node) for node in range(nodes)), *beyond]),
             "target": tables[0],
             "draft": tables[1],
@@ -165,17 +179,15 @@ class KernelText:
         }
 
         def make() -> Any:
-            room = objects((2 * structure.depth + 2, width), None)
-            return Step(room=room, weight=objects(size, None), **fixed)
+            room = objects((2 * longer.depth + 2, width), None)
+            return SimpleNamespace(room=room, weight=objects(size, None), **fixed)
 
         return make
 
 
-def _as(kind: type, value: Any) -> Any:
-    if kind is fmpq:
-        return fmpq(1) * value
-    exact_value = fraction(value)
-    return float(exact_value) if kind is float else exact_value
+def _one_level_more(structure: Structure) -> Structure:
+    deepest = [node for node, depth in enumerate(structure.depths) if depth == structure.depth]
+    return tree((*structure.parents, *deepest))
 
 
 def fraction(value: Any) -> Fraction:
@@ -183,16 +195,12 @@ def fraction(value: Any) -> Fraction:
     return Fraction(value) if isinstance(value, int) else Fraction(int(value.p), int(value.q))
 
 
-def _table(rows: Rows) -> np.ndarray:
-    width = len(rows[0]) if len(rows) else 0
-    return objects((len(rows), width), [exact(value) for row in rows for value in row])
-
-
-def _checked(result: Any, structure: Structure, nodes: int, tokens: int) -> tuple[int, int]:
+def _checked(result: Any, structure: Structure, tokens: int) -> tuple[int, int]:
     pair = result if isinstance(result, tuple) and len(result) == 2 else (None, None)
     if not all(isinstance(value, int | np.integer) for value in pair):
         raise TextError(f"returns {result!r}", "return two whole numbers, the stop node and the final token")
     stop, final = (int(value) for value in pair)
+    nodes = len(structure.parents)
     if not 0 <= stop < nodes:
         raise TextError(
             f"returns node {stop}, and there are {nodes}", f"return the last accepted node, 0 to {nodes - 1}"
@@ -202,12 +210,13 @@ def _checked(result: Any, structure: Structure, nodes: int, tokens: int) -> tupl
             f"returns token {final}, and the vocabulary has {tokens}",
             f"return 0 to {tokens - 1}, or -1 for a draw from the target's row at a leaf",
         )
-    leaf = min(structure.first[stop + 1], nodes) <= structure.first[stop]
+    leaf = not structure.children(stop)
     if leaf and final != -1:
         raise TextError(f"returns token {final} at node {stop}, a leaf", "return -1 there; the target draws")
     if not leaf and final == -1:
         raise TextError(
-            f"returns -1 at node {stop}, which is no leaf", "draw the final token, for example with draw_weights"
+            f"returns -1 at node {stop}, which is no leaf",
+            "draw the final token, for example with draw_weights",
         )
     return stop, final
 
@@ -221,7 +230,8 @@ def _explained(error: Exception) -> TextError:
     if "NoneType" in text:
         return TextError(
             "reads a number that does not exist",
-            "write to step.room and step.weight before reading, and look only at nodes below `nodes`",
+            "write to step.room and step.weight before reading them, look only at nodes below `nodes`, and at "
+            "no rows of leaves",
         )
     if isinstance(error, RecursionError):
         return CannotEnumerate("calls itself without end", "write it as a loop")
