@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from specsim.engines import merge
     from specsim.errors import InputError
     from specsim.grammar import parse_algorithm, parse_pair
+    from specsim.own_rules import rule
     from specsim.pairs import ModelPair
     from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
     from specsim.scale import simulate, sweep
@@ -61,6 +62,7 @@ __all__ = [
     "paths",
     "random_pair",
     "random_prefix_pair",
+    "rule",
     "simulate",
     "sweep",
     "theory",
@@ -99,6 +101,7 @@ _LAZY = {
     "random_prefix_pair": "specsim.pairs.families",
     "parse_algorithm": "specsim.grammar",
     "parse_pair": "specsim.grammar",
+    "rule": "specsim.own_rules",
 }
 _SUBPACKAGES = ("theory", "validation")
 

@@ -3,11 +3,11 @@
 ::
 
     pair       =  path  |  keyword [":" [value ","] key "=" value {"," key "=" value}]
-    algorithm  =  keyword [":" key "=" value {"," key "=" value}]
+    algorithm  =  (keyword | file ".py:" rule) [":" key "=" value {"," key "=" value}]
 
 A value with a comma in it stands in double quotes. `PAIRS` and `ALGORITHMS` are the tables of keywords, keys
 and their types; every rule of the catalogue is a keyword, with the keys that its facts call for. Nothing is
-ever evaluated.
+ever evaluated, but for a file with rules of one's own, which is run.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from specsim.algorithms import (
     tree,
 )
 from specsim.algorithms.rule import REQUIRED, Parameter, aliases
+from specsim.algorithms.rule_files import read_rule, split_rule
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
@@ -306,19 +307,26 @@ def parse_algorithm(text: str) -> Algorithm:
     Parameters
     ----------
     text
-        Such as ``speculative:draft_length=4,bonus=no`` or ``over-acceptance:epsilon=1/10``.
+        Such as ``speculative:draft_length=4,bonus=no``, ``over-acceptance:epsilon=1/10``, or
+        ``my_rules.py:damped:draft_length=4`` for a rule that `specsim.rule` makes in a file.
 
     Raises
     ------
     InputError
-        An unknown keyword or key (the message lists the known ones), a key given twice or missing, or a
-        value that is not of its kind or out of range.
+        An unknown keyword or key (the message lists the known ones), a key given twice or missing, a value
+        that is not of its kind or out of range, or a file that cannot be run or makes no such rule.
 
     Examples
     --------
     >>> parse_algorithm("batch:drafts=4")
     Batch(drafts=4, draft_length=None, bonus=False)
     """
+    own = split_rule(text)
+    if own is not None:
+        file, name, options = own
+        own_rule = read_rule(file, name)
+        found: Algorithm = _build("algorithm", name, _rule_entry(own_rule), options)
+        return found
     keyword, colon, rest = text.strip().partition(":")
     if keyword not in ALGORITHMS:
         raise InputError(f"unknown algorithm {keyword!r}; {_known(keyword, ALGORITHMS)}")

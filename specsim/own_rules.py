@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from specsim.algorithms import Parameter, Rule, Structure, catalogue
 from specsim.algorithms.rule import Drawing
+from specsim.algorithms.rule_files import read_rule
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 Kind = Literal["chain", "paths", "tree"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_DRAWINGS = ("independent", "distinct", "greedy")
-_KINDS = ("chain", "paths", "tree")
+_DRAWINGS: tuple[Drawing, ...] = ("independent", "distinct", "greedy")
+_KINDS: tuple[Kind, ...] = ("chain", "paths", "tree")
 
 
 class _Text:
@@ -54,6 +55,11 @@ class OwnRule(Rule):
         file = Path(inspect.getsourcefile(self.own) or "")
         text = file.read_bytes() if file.is_file() else inspect.getsource(self.own).encode()
         return f"{self.name} {hashlib.sha256(text).hexdigest()}"
+
+    def __reduce__(self) -> Any:
+        """Travel to other processes as the file in which the rule is made."""
+        assert self.own is not None
+        return read_rule, (inspect.getsourcefile(self.own), self.name)
 
     def bias(
         self,
@@ -126,43 +132,6 @@ class OwnRule(Rule):
             raise InputError(f"instances is {instances}; give a whole number of at least 1")
         pairs = [pair] if pair is not None else random_twelfths(tokens, structure.depth, instances, seed)
         return worst_bias(pairs, algorithm)
-
-    def laws(
-        self,
-        pair: ModelPair,
-        structure: Structure,
-        *,
-        bonus: bool = True,
-        horizon: int | None = None,
-        exact: bool = False,
-        drawn: Drawing | None = None,
-        **parameters: Any,
-    ) -> Any:
-        """Return all laws of decoding with this rule, computed from its own text.
-
-        Parameters
-        ----------
-        pair
-            The models.
-        structure
-            What is drafted in each round.
-        bonus, drawn
-            As in `specsim.algorithms.Verification`.
-        horizon
-            Tokens to emit. Defaults to None, the pair's own.
-        exact
-            Whether numbers are `fractions.Fraction`. Defaults to False.
-        parameters
-            Of the rule.
-
-        Returns
-        -------
-        specsim.theory.laws.Laws
-        """
-        from specsim.theory.laws import Laws
-
-        algorithm = self(tree=structure, bonus=bonus, drawn=drawn, **parameters)
-        return Laws(pair, algorithm, horizon=horizon, exact=exact)
 
 
 def rule(

@@ -9,7 +9,6 @@ A rule decides what becomes of drafted tokens. Its facts are a `Rule` in a file 
 from __future__ import annotations
 
 import difflib
-import inspect
 import math
 import os
 import pkgutil
@@ -130,8 +129,8 @@ class Rule:
     own_prepare
         For a user's rule: what its kernel reads as ``step.param``; see `specsim.own_rules.rule`.
     own_text
-        For a user's rule: its text for theory, with ``program`` as in `specsim.theory.programs` and ``law`` as
-        in `specsim.theory.step_laws`.
+        For a user's rule: its text for theory, with ``program`` as in `specsim.theory.programs` and ``law``
+        as in `specsim.theory.step_laws`.
     """
 
     name: str
@@ -178,8 +177,8 @@ class Rule:
 
     @property
     def identity(self) -> str:
-        """What names the rule in stored results: its name, and for a user's rule the text of its function."""
-        return self.name if self.own is None else f"{self.name} {inspect.getsource(self.own)}"
+        """What names the rule in stored results."""
+        return self.name
 
     def check_parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of all parameters as `Parameter.check` does."""

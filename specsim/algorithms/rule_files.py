@@ -48,7 +48,8 @@ def read_rules(file: str | Path) -> dict[str, Rule]:
     if (path, digest) not in _read:
         name = f"specsim_rule_file_{path.stem}_{digest[:16]}"
         spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         # Known by name, so that Numba and pickle find it again; its folder first, as for a script.
         sys.modules[name] = module

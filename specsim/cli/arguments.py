@@ -46,7 +46,7 @@ def help_with_grammar(text: str, examples: str) -> str:
     short = [name for name, rule in catalogue().items() if not rule.parameters]
     listed = {name: entry for name, entry in ALGORITHMS.items() if name not in {*short, *aliases()}}
     parts += [_listed(listed), _RULES + "\n".join(_wrapped(", ".join(short)))]
-    parts.append("\b\nExamples:\n" + examples)
+    parts += [_OWN, "\b\nExamples:\n" + examples]
     return "\n\n".join(parts)
 
 
@@ -59,6 +59,11 @@ _RULES = """\b
   NAME, a rule of the catalogue (see specsim rules NAME), as in k-seq:drafts=3,draft_length=2
       Keys as far as the rule serves them: draft_length, drafts, tree=2-2-1 (children by depth) or
       tree=0.0.1 (parent of each drafted token), bonus=yes or no, drawn.
+"""
+
+_OWN = """\b
+  FILE.py:RULE, a rule that @specsim.rule makes in a Python file, as in my_rules.py:damped:draft_length=4
+      Keys as above; the file is run.
 """
 
 

@@ -78,12 +78,14 @@ def random_twelfths(tokens: int, horizon: int, count: int, seed: int) -> Iterato
         rest = 12 - least * tokens
         cuts = np.sort(generator.integers(0, rest + 1, size=(2, contexts, tokens - 1)), axis=-1)
         parts = np.diff(cuts, prepend=0, append=rest) + least
-        target, draft = ([[[Fraction(part, 12) for part in row] for row in table]] for table in parts.tolist())
+        target, draft = (
+            [[[Fraction(part, 12) for part in row] for row in table]] for table in parts.tolist()
+        )
         yield RationalPair(
-            target=target,  # type: ignore[arg-type]
-            draft=draft,  # type: ignore[arg-type]
-            next_context=following,  # type: ignore[arg-type]
-            initial=[Fraction(context == 0) for context in range(contexts)],  # type: ignore[arg-type]
+            target=target,
+            draft=draft,
+            next_context=following,
+            initial=[Fraction(context == 0) for context in range(contexts)],
             horizon=horizon,
         )
 

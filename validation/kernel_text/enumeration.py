@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,8 +30,8 @@ class KernelText:
     name
         Name of the rule, for errors.
     prepare
-        ``prepare(target, draft, structure, **parameters)``: what the kernel reads as ``step.param``, for
-        arrays of exact numbers. Defaults to None: the parameters themselves.
+        ``prepare(target, draft, structure, **parameters)``: what the kernel reads as ``step.param``, of
+        exact rows, or of floats where it cannot use these. Defaults to None: the parameters themselves.
 
     Raises
     ------
@@ -54,7 +55,12 @@ class KernelText:
             raise error.at(f"rule {name}") from None
 
     def outcomes(
-        self, structure: Structure, target: Rows, draft: Rows, tokens: Tokens, **parameters: Any
+        self,
+        structure: Structure,
+        target: Rows | np.ndarray,
+        draft: Rows | np.ndarray,
+        tokens: Tokens | np.ndarray,
+        **parameters: Any,
     ) -> Outcomes:
         """Return the law of what the kernel returns, given the drafted tokens.
 
@@ -75,21 +81,23 @@ class KernelText:
             the rule, the line and the remedy.
         """
         nodes = len(structure.parents)
-        inner = [node for node in range(nodes) if structure.children(node)]
+        inner, _ = _extended(structure)
         rows = [[tuple(table[node]) for node in inner] for table in (target, draft)]
         words = [int(tokens[node]) for node in range(1, nodes)]
         if not inner:
             return {(0, -1): Fraction(1)}
         # Tables come by node, numbers and choices as they are.
         values = {
-            name: value if isinstance(value, str | int | float | Fraction | fmpq) else [value[n] for n in inner]
+            name: value
+            if isinstance(value, str | int | float | Fraction | fmpq)
+            else [value[n] for n in inner]
             for name, value in parameters.items()
         }
         key = (structure, rows, words, values)
         # A program is started again for each of its outcomes.
         if self._last[0] != key:
             width = len(rows[0][0])
-            make = self._steps(structure, inner, rows, words, values)
+            make = self._steps(structure, rows, words, values)
             law: dict[tuple[int, int], Any] = {}
             try:
                 for result, probability in every_run(self._forks, lambda: self._text.run(make(), nodes)):
@@ -111,7 +119,12 @@ class KernelText:
         return stop, None if final == -1 else final
 
     def law(
-        self, structure: Structure, target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, **parameters: Any
+        self,
+        structure: Structure,
+        target: np.ndarray,
+        draft: np.ndarray,
+        tokens: np.ndarray,
+        **parameters: Any,
     ) -> np.ndarray:
         """Return the step law in the form of `specsim.theory.step_laws`, in the kind of numbers of `target`.
 
@@ -147,22 +160,21 @@ class KernelText:
                     found[(*index, stop, final)] += number
         return found
 
-    def _steps(
-        self, structure: Structure, inner: list[int], rows: Any, words: list[int], parameters: Any
-    ) -> Callable[[], Any]:
+    def _steps(self, structure: Structure, rows: Any, words: list[int], parameters: Any) -> Callable[[], Any]:
         nodes, width = len(structure.parents), len(rows[0][0])
-        longer = _one_level_more(structure)
+        inner, longer = _extended(structure)
         size = len(longer.parents)
         beyond = [None] * (size - nodes)
         tables = [objects((nodes, width), None), objects((nodes, width), None)]
         for table, given in zip(tables, rows, strict=True):
             table[inner] = objects((len(inner), width), [exact(value) for row in given for value in row])
+        param = objects((nodes, 0), None)
         if self._prepare is not None:
-            prepared = exact(np.asarray(self._prepare(*(table[inner] for table in tables), longer, **parameters)))
+            prepared = self._prepared(tables[0][inner], tables[1][inner], longer, parameters)
             param = objects((nodes, prepared.shape[1]), None)
             param[inner] = prepared
-        else:
-            numbers = [exact(value) for value in parameters.values() if not isinstance(value, str | list)]
+        elif parameters:
+            numbers = [exact(value) for value in parameters.values()]
             param = objects((nodes, len(numbers)), numbers * nodes)
         fixed = {
             "parent": np.array(longer.parents),
@@ -184,10 +196,28 @@ class KernelText:
 
         return make
 
+    def _prepared(self, target: Any, draft: Any, structure: Structure, parameters: Any) -> np.ndarray:
+        assert self._prepare is not None
+        values = {
+            # A table has an axis of steps.
+            name: np.array([value], dtype=object) if isinstance(value, list) else value
+            for name, value in parameters.items()
+        }
+        try:
+            found = self._prepare(target, draft, structure, **values)
+        except TypeError:
+            # It works on floats only, as roots do; what it returns is taken as the rationals that it is.
+            floats = (np.array([[float(v) for v in row] for row in table]) for table in (target, draft))
+            found = self._prepare(*floats, structure, **values)
+        return np.asarray(exact(np.asarray(found)))
 
-def _one_level_more(structure: Structure) -> Structure:
-    deepest = [node for node, depth in enumerate(structure.depths) if depth == structure.depth]
-    return tree((*structure.parents, *deepest))
+
+@cache
+def _extended(structure: Structure) -> tuple[list[int], Structure]:
+    """Return the nodes with children, and the structure with one child more for each of the deepest nodes."""
+    nodes = range(len(structure.parents))
+    deepest = [node for node in nodes if structure.depths[node] == structure.depth]
+    return [node for node in nodes if structure.children(node)], tree((*structure.parents, *deepest))
 
 
 def fraction(value: Any) -> Fraction:
@@ -196,7 +226,7 @@ def fraction(value: Any) -> Fraction:
 
 
 def _checked(result: Any, structure: Structure, tokens: int) -> tuple[int, int]:
-    pair = result if isinstance(result, tuple) and len(result) == 2 else (None, None)
+    pair: tuple[Any, ...] = result if isinstance(result, tuple) and len(result) == 2 else (None, None)
     if not all(isinstance(value, int | np.integer) for value in pair):
         raise TextError(f"returns {result!r}", "return two whole numbers, the stop node and the final token")
     stop, final = (int(value) for value in pair)
@@ -229,9 +259,9 @@ def _explained(error: Exception) -> TextError:
         )
     if "NoneType" in text:
         return TextError(
-            "reads a number that does not exist",
-            "write to step.room and step.weight before reading them, look only at nodes below `nodes`, and at "
-            "no rows of leaves",
+            "reads a number that is not there",
+            "write to step.room and step.weight before reading them, and look at neither nodes from "
+            "`nodes` on nor rows of leaves",
         )
     if isinstance(error, RecursionError):
         return CannotEnumerate("calls itself without end", "write it as a loop")

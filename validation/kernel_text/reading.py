@@ -1,7 +1,7 @@
 """A rule's own Python text, made to run on rationals and coins.
 
 The text is parsed and compiled again with three changes: decimal numbers become rationals, ``/`` divides
-exactly, and ``while`` counts its rounds. Nothing else of it is touched, so that what is run is what was written.
+exactly, and ``while`` counts its rounds. Nothing else is touched, so that what is run is what was written.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def divide(left: Any, right: Any) -> Any:
         return np.frompyfunc(divide, 2, 1)(left, right)
     if not isinstance(right, Coin) and right == 0:
         raise TextError("divides by 0", "test the divisor first")
-    return fmpq(1) * left / right if isinstance(left, int | np.integer) else left / right
+    return fmpq(int(left)) / right if isinstance(left, int | np.integer) else left / right
 
 
 def _whole(value: Any) -> int:
@@ -114,7 +114,7 @@ class _Math:
 
 
 class _Edit(ast.NodeTransformer):
-    """Decimals become names of rationals, ``/`` a call, ``while`` counts, the rule's ``return`` notes its line."""
+    """Decimals become names of rationals, ``/`` a call, ``while`` counts, ``return`` notes its line."""
 
     def __init__(self, bound: dict[str, Any]) -> None:
         self.bound = bound
