@@ -97,7 +97,7 @@ def run(
                 f"{_place(request)} reads beyond an array ({error}); check its indices"
             ) from None
         if status:
-            raise InputError(f"{_place(request)} {_fault(status, *map(int, wrong), shape.tokens)}")
+            raise InputError(f"{_place(request)} {_fault(status, *map(int, wrong), tokens=shape.tokens)}")
 
     def report(task: tuple[int, int]) -> None:
         nonlocal finished
@@ -287,7 +287,7 @@ def _place(request: Request) -> str:
     return f"rule {rule.name} ({code.co_filename}, line {code.co_firstlineno})"
 
 
-def _fault(status: int, stop: int, final: int, nodes: int, tokens: int) -> str:
+def _fault(status: int, stop: int, final: int, nodes: int, *, tokens: int) -> str:
     """Say what a rule must not return."""
     from specsim.engines.literal import loop
 

@@ -77,8 +77,8 @@ def _compiled(function: Callable[..., Any], signature: Any, own: bool, rule: str
     except NumbaError as error:
         file = function.__code__.co_filename
         line = (re.findall(r"line (\d+)", str(error)) or [function.__code__.co_firstlineno])[-1]
-        reason = [text.strip() for text in str(error).splitlines() if text.strip()][0]
+        reason = next(text.strip() for text in str(error).splitlines() if text.strip())
         raise InputError(
-            f"rule {rule} does not compile ({file}, line {line}): {reason}; use loops, numbers, the arrays of "
-            "the step and the helpers of specsim.engines.literal"
+            f"rule {rule} does not compile ({file}, line {line}): {reason}; use loops, numbers, arrays "
+            "of the step and the helpers of specsim.engines.literal"
         ) from None
