@@ -15,13 +15,12 @@ from specsim.algorithms import Speculative
 from specsim.errors import TooLargeError
 from specsim.pairs import UNIT, ModelPair
 from specsim.pairs.families import random_pair, random_prefix_pair
+from specsim.theory import step_laws
 from specsim.theory.arithmetic.exact_products import DenseHalves, Layout, SparseHalves
 from specsim.theory.arithmetic.integer_chains import IntegerChain
 from specsim.theory.arithmetic.pair_tables import tables_of
 from specsim.theory.arithmetic.rational_pair import RationalPair
-from specsim.theory.laws import local_laws
-from specsim.theory.laws.position_kernels import Position
-from specsim.theory.laws.recursion import Recursion
+from specsim.theory.laws.laws import Laws
 from specsim.theory.laws.target import rows_of, target_context_laws
 from specsim.theory.statements.theorem_1 import total_variation
 
@@ -290,8 +289,7 @@ def test_layout__digits_and_integers(numbers, terms):
 
 
 def by_recursion(pair, algorithm):
-    flows = Recursion(tables_of(pair), algorithm, pair.horizon, True)
-    return [F(int(flow.rejected.sum()), flow.denominator) for flow in flows]
+    return Laws(pair, algorithm, exact=True)._rounds.run().rejected.tolist()
 
 
 def by_fractions(pair):
@@ -336,13 +334,13 @@ def test_expected_rejections__read_the_kernels_not_theorem_1(monkeypatch):
     """A decoder that rejects otherwise has other exact rejections: Theorem 1 is not assumed."""
     pair = PAIRS[0]
 
-    def timid(algorithm, rows):
-        accept = np.minimum(rows.target, rows.draft) // 2
-        position = Position(accept, rows.target - accept, rows.unit)
-        return position, position
+    def timid(target, draft, children):
+        accept = np.minimum(target, draft) // 2
+        return accept[..., None, :], target - accept
 
     before = theory.expected_rejections(pair, Speculative(), exact=True)
-    monkeypatch.setattr(local_laws, "position_kernels", timid)
+    right = step_laws.step_law_of(Speculative().rule)
+    monkeypatch.setattr("specsim.theory.laws.laws.step_law_of", lambda rule: replace(right, node=timid))
     assert theory.expected_rejections(pair, Speculative(), exact=True) > before
     assert theory.theorem_1_rejections(pair, exact=True) == before
 

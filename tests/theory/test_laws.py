@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction as F
 from typing import Any
 
@@ -24,7 +24,7 @@ from specsim.algorithms import (
 )
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
-from specsim.theory.laws import position_kernels as kernels
+from specsim.theory.step_laws import step_law_of
 
 NUMBERS = ["expected_rejections", "expected_target_calls", "rejection_variance", "block_efficiency"]
 LAWS = ["rejection_law", "target_call_law", "accepted_length_law", "first_accepted_length_law", "output_law"]
@@ -214,36 +214,22 @@ def test_nearly_equal_rows() -> None:
         assert np.abs(theory.output_law(pair, algorithm) - exact).max() < 1e-15
 
 
-@dataclass(frozen=True, kw_only=True)
-class RootEverywhere(Batch):
-    """A mutant: the root kernel serves every position."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NeverRestarts(Batch):
-    """A mutant: after a rejection the next round gets no batch at its root."""
-
-
-@kernels.position_kernels.register
-def _(algorithm: RootEverywhere, rows: kernels.StepRows) -> Any:
-    root, _ = kernels.position_kernels(Batch(drafts=algorithm.drafts), rows)
-    return root, root
-
-
-@kernels.position_kernels.register
-def _(algorithm: NeverRestarts, rows: kernels.StepRows) -> Any:
-    root, follow = kernels.position_kernels(Batch(drafts=algorithm.drafts), rows)
-    return (root if rows.step == 0 else follow), follow
-
-
-@pytest.mark.parametrize("mutant", [RootEverywhere(drafts=2), NeverRestarts(drafts=2), Batch(drafts=3)])
-def test_wrong_roots_are_seen(mutant: Algorithm) -> None:
+@pytest.mark.parametrize("mutant", ["root everywhere", "no batch at the root", Batch(drafts=3)])
+def test_wrong_roots_are_seen(mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     target = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.125, 0.25, 0.625]])
     draft = np.array([[0.25, 0.5, 0.25], [0.625, 0.125, 0.25], [0.5, 0.25, 0.25]])
     pair = make([target] * 3, [draft] * 3, 3)
     expected = theory.enumerate_outcomes(pair, Batch(drafts=2)).rejections_by_step()
     assert list(theory.rejections_by_step(pair, Batch(drafts=2), exact=True)) == list(expected)
-    assert list(theory.rejections_by_step(pair, mutant, exact=True)) != list(expected)
+    algorithm = Batch(drafts=2)
+    if isinstance(mutant, Algorithm):
+        algorithm = mutant
+    else:
+        right = step_law_of(algorithm.rule)
+        drafts = 2 if mutant == "root everywhere" else 1
+        wrong = replace(right, node_total=lambda target, draft, _: right.node_total(target, draft, drafts))
+        monkeypatch.setattr("specsim.theory.laws.laws.step_law_of", lambda rule: wrong)
+    assert list(theory.rejections_by_step(pair, algorithm, exact=True)) != list(expected)
 
 
 def test_general_contexts_agree_with_the_same_chain_under_other_names() -> None:
@@ -273,7 +259,7 @@ class TestRefusals:
             theory.transition_marginals(long, Speculative(), horizon=20_000, exact=True)
 
     def test_absurd_exact_numbers(self) -> None:
-        with pytest.raises(TooLargeError, match="drafts is 100000"):
+        with pytest.raises(TooLargeError, match="100000 children"):
             theory.expected_rejections(self.pair, Batch(drafts=100_000), exact=True)
         rows = np.full((1, 64, 64), 1 / 64)
         with pytest.raises(TooLargeError, match="horizon is 400000"):

@@ -448,16 +448,6 @@ class TestBlockVerification:
             law = theory.first_accepted_length_law(pair, algorithm)
             assert law @ np.arange(6) == pytest.approx(expected, abs=1e-6)
 
-    def test_merged_paths_and_arrays_of_paths_agree(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Two float recursions: one merges paths of equal ratio, the other keeps all of them in arrays."""
-        names = ("rejections_by_step", "rejection_law", "target_call_law", "accepted_length_counts",
-                 "first_accepted_length_law", "rejection_variance", "transition_marginals")  # fmt: skip
-        pair, algorithm = PAPER[50].with_horizon(6), BlockVerification(draft_length=3)
-        arrays = [getattr(theory, name)(pair, algorithm) for name in names]
-        monkeypatch.setattr("specsim.theory.laws.block_laws._MAX_ARRAY", 0)
-        for name, value in zip(names, arrays, strict=True):
-            assert np.abs(getattr(theory, name)(pair, algorithm) - value).max() < 1e-12, name
-
     def test_accepted_lengths_of_fixture_c(self) -> None:
         for length, expected in ((1, (0.7, 0.9)), (2, (1.22, 1.73)), (4, (1.9792, 3.0795))):
             for prompt in (0, 1):

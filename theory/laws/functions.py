@@ -1,81 +1,81 @@
-"""The exact laws of every descriptor: expectations, whole laws, marginals.
+"""The laws of every algorithm: expectations, whole laws, marginals, and averages of very long runs.
 
-Every function takes the pair and the descriptor, ``horizon=None`` (the pair's own) and ``exact=False``.
-With ``exact=True`` numbers are `fractions.Fraction` (arrays have dtype object), otherwise float64. The
-recursion is that of 2411.00841 (proofs of Theorems 1 and 3) carried through whole rounds; it is checked
-against `specsim.theory.enumerate_outcomes`.
+Every function takes the pair and the descriptor, ``horizon=None`` (the pair's own) and ``exact=False``. With
+``exact=True`` numbers are `fractions.Fraction` (arrays have dtype object), otherwise float64. All of them are
+methods of `specsim.theory.laws.laws.Laws`, which reads the step law of the descriptor's rule; they are
+checked against `specsim.theory.enumerate_outcomes`.
 """
 
 from __future__ import annotations
 
-from functools import singledispatch
-from typing import Any, Protocol
+import inspect
+from collections.abc import Callable
+from fractions import Fraction
+from functools import wraps
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import Algorithm, BlockVerification
-from specsim.theory.arithmetic.pair_tables import Pair, tables_of
-from specsim.theory.laws.block_laws import BlockLaws
-from specsim.theory.laws.local_laws import LocalLaws
+from specsim.algorithms import Algorithm
+from specsim.theory.arithmetic.pair_tables import Pair
+from specsim.theory.laws.laws import Laws
 
 Array = NDArray[Any]
 
 
-class Laws(Protocol):
-    """What a family of descriptors provides; the functions of this module only pass on."""
+class NumberLaw(Protocol):
+    """A function whose result is a number."""
 
-    def rejections_by_step(self) -> Array:
-        """Shape ``(horizon,)``."""
-
-    def expected_rejections(self) -> Any:
-        """Return a number."""
-
-    def expected_target_calls(self) -> Any:
-        """Return a number."""
-
-    def rejection_law(self) -> Array:
-        """Shape ``(horizon + 1,)``."""
-
-    def target_call_law(self) -> Array:
-        """Shape ``(horizon + 1,)``."""
-
-    def rejection_variance(self) -> Any:
-        """Return a number."""
-
-    def accepted_length_counts(self, first_round: bool = False) -> Array:
-        """Shape ``(horizon + 1,)``."""
-
-    def output_law(self) -> Array:
-        """Shape ``(tokens ** horizon,)``."""
-
-    def output_marginals(self) -> Array:
-        """Shape ``(horizon, tokens)``."""
-
-    def transition_marginals(self) -> Array:
-        """Shape ``(horizon, contexts, tokens)``."""
+    @overload
+    def __call__(
+        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: Literal[False] = False
+    ) -> float: ...
+    @overload
+    def __call__(
+        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: Literal[True]
+    ) -> Fraction: ...
+    @overload
+    def __call__(
+        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool
+    ) -> float | Fraction: ...
 
 
-@singledispatch
-def laws_class(algorithm: Algorithm) -> Any:
-    """Return the class that computes the laws of a descriptor; register other recursions here."""
-    return LocalLaws
+class ArrayLaw(Protocol):
+    """A function whose result is an array: float64, or dtype object with Fractions."""
+
+    @overload
+    def __call__(
+        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: Literal[False] = False
+    ) -> NDArray[np.float64]: ...
+    @overload
+    def __call__(
+        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool
+    ) -> NDArray[Any]: ...
 
 
-@laws_class.register
-def _(algorithm: BlockVerification) -> Any:
-    return BlockLaws
+def _number(law: Callable[[Laws], Any]) -> NumberLaw:
+    return _public(law)
 
 
-def _laws(pair: Pair, algorithm: Algorithm, horizon: int | None, exact: bool) -> Laws:
-    tables = tables_of(pair)
-    laws: Laws = laws_class(algorithm)(tables, algorithm, tables.check_horizon(horizon), exact)
-    return laws
+def _array(law: Callable[[Laws], Any]) -> ArrayLaw:
+    return _public(law)
 
 
-def expected_rejections(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Any:
+def _public(law: Callable[[Laws], Any]) -> Any:
+    """Return the public function of a law, with the common parameters."""
+
+    def function(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False) -> Any:
+        return law(Laws(pair, algorithm, horizon=horizon, exact=exact))
+
+    signature = inspect.signature(function)
+    function = wraps(law)(function)
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    return function
+
+
+@_number
+def expected_rejections(laws: Laws) -> Any:
     """Return the expected number of rejections, E[N_rej].
 
     Parameters
@@ -94,117 +94,167 @@ def expected_rejections(
     Raises
     ------
     UnsupportedError
-        Theory does not know the descriptor.
+        The rule has no step law, or no exact mode.
     TooLargeError
-        The exact numbers would have absurdly many digits.
+        Too many drafts, or exact numbers with absurdly many digits.
 
     Notes
     -----
     2411.00841, Theorems 1 and 3, by the recursion F_n = (mu_{n-1} - F_{n-1}) H_n + F_{n-1} W_n with H the
-    follow and W the root rejection kernel, generalised to finite draft lengths and bonus tokens.
+    follow and W the root rejection kernel, generalised to finite draft lengths, bonus tokens and trees.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from specsim.algorithms import Speculative
+    >>> from specsim.theory import RationalPair
+    >>> half, quarter = Fraction(1, 2), Fraction(1, 4)
+    >>> pair = RationalPair.independent([half, half], [quarter, 3 * quarter], horizon=8)
+    >>> expected_rejections(pair, Speculative(), exact=True)
+    Fraction(2, 1)
     """
-    return _laws(pair, algorithm, horizon, exact).expected_rejections()
+    return laws.expected_rejections()
 
 
-def expected_target_calls(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Any:
+@_number
+def expected_target_calls(laws: Laws) -> Any:
     """Return the expected number of target calls, that is of rounds (2411.00841, Definition 1).
 
     Parameters, errors and the type returned are those of `expected_rejections`.
     """
-    return _laws(pair, algorithm, horizon, exact).expected_target_calls()
+    return laws.expected_target_calls()
 
 
-def rejections_by_step(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+@_array
+def rejections_by_step(laws: Laws) -> Any:
     """Return Pr(R_n = 1) for n = 1..horizon, shape ``(horizon,)``.
 
     Parameters and errors are those of `expected_rejections`.
     """
-    return _laws(pair, algorithm, horizon, exact).rejections_by_step()
+    return laws.rejections_by_step()
 
 
-def rejection_law(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+@_array
+def rejection_law(laws: Laws) -> Any:
     """Return the law of the number of rejections, shape ``(horizon + 1,)``.
 
     Parameters and errors are those of `expected_rejections`. The count is one more coordinate of the state.
     """
-    return _laws(pair, algorithm, horizon, exact).rejection_law()
+    return laws.rejection_law()
 
 
-def target_call_law(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+@_array
+def target_call_law(laws: Laws) -> Any:
     """Return the law of the number of target calls, shape ``(horizon + 1,)``.
 
     Parameters and errors are those of `expected_rejections`. Calls are counted where rounds start; no
     identity between calls and rejections is used.
     """
-    return _laws(pair, algorithm, horizon, exact).target_call_law()
+    return laws.target_call_law()
 
 
-def rejection_variance(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Any:
+@_number
+def rejection_variance(laws: Laws) -> Any:
     """Return the variance of the number of rejections.
 
     Parameters, errors and the type returned are those of `expected_rejections`. The first two moments are
     carried along, which is cheaper than the whole law.
     """
-    return _laws(pair, algorithm, horizon, exact).rejection_variance()
+    return laws.rejection_variance()
 
 
-def block_efficiency(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Any:
+@_number
+def block_efficiency(laws: Laws) -> Any:
     """Return horizon / E[target calls], the tokens per call of many runs (2211.17192).
 
     Parameters, errors and the type returned are those of `expected_rejections`.
     """
-    return tables_of(pair).check_horizon(horizon) / expected_target_calls(
-        pair, algorithm, horizon=horizon, exact=exact
-    )
+    return laws.horizon / laws.expected_target_calls()
 
 
-def accepted_length_counts(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+@_number
+def stationary_block_efficiency(laws: Laws) -> Any:
+    """Return the tokens per target call of very long runs: the limit of `block_efficiency`.
+
+    Parameters and the type returned are those of `expected_rejections`; the horizon has no effect.
+
+    Raises
+    ------
+    InputError
+        The pair is not stationary, or the draft length is not finite.
+
+    Examples
+    --------
+    >>> from specsim.algorithms import Speculative
+    >>> from specsim.theory import RationalPair
+    >>> pair = RationalPair.independent([1, 0], [1, 0], horizon=10)
+    >>> stationary_block_efficiency(pair, Speculative(draft_length=3), exact=True)
+    Fraction(4, 1)
+    """
+    return laws.long_run()[0]
+
+
+@_array
+def stationary_accepted_length_law(laws: Laws) -> Any:
+    """Return the accepted-length law of the rounds of very long runs, shape ``(draft length + 1,)``.
+
+    The limit of `accepted_length_law`; parameters and errors are those of `stationary_block_efficiency`.
+    """
+    return laws.long_run()[1]
+
+
+@_array
+def round_counts(laws: Laws) -> Any:
+    """Return the expected number of rounds by start and accepted length, shape ``(horizon, longest + 1)``.
+
+    Entry ``[start, accepted]`` counts the rounds that start at position `start` (from 0) and accept
+    `accepted` drafted tokens. Costs that are linear in rounds are sums over it. Parameters and errors are
+    those of `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim.algorithms import Speculative
+    >>> from specsim.theory import RationalPair
+    >>> pair = RationalPair.independent([1, 0], [1, 0], horizon=4)
+    >>> round_counts(pair, Speculative(draft_length=2)).tolist()
+    [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    return laws.round_counts()
+
+
+@_array
+def accepted_length_counts(laws: Laws) -> Any:
     """Return the expected number of rounds per run with each accepted length, shape ``(horizon + 1,)``.
 
     The accepted length of a round is its number of accepted drafted tokens, without bonus and residual.
     The sum is the expected number of target calls. Parameters and errors are those of
     `expected_rejections`.
     """
-    return _laws(pair, algorithm, horizon, exact).accepted_length_counts()
+    return laws.accepted_length_counts()
 
 
-def accepted_length_law(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+@_array
+def accepted_length_law(laws: Laws) -> Any:
     """Return the accepted-length law of a round picked uniformly among all rounds of many runs.
 
     `accepted_length_counts` divided by its sum, shape ``(horizon + 1,)``. Parameters and errors are those
     of `expected_rejections`.
     """
-    counts = accepted_length_counts(pair, algorithm, horizon=horizon, exact=exact)
+    counts = laws.accepted_length_counts()
     return counts / counts.sum()
 
 
-def first_accepted_length_law(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+@_array
+def first_accepted_length_law(laws: Laws) -> Any:
     """Return the law of the accepted length of the first round of a run, shape ``(horizon + 1,)``.
 
     Parameters and errors are those of `expected_rejections`.
     """
-    return _laws(pair, algorithm, horizon, exact).accepted_length_counts(first_round=True)
+    return laws.first_accepted_length_law()
 
 
-def output_law(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False) -> Array:
+@_array
+def output_law(laws: Laws) -> Any:
     """Return the law of the emitted sequence, shape ``(tokens ** horizon,)``.
 
     Sequences are numbered in base `tokens`, first token most significant. Parameters are those of
@@ -215,24 +265,22 @@ def output_law(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, 
     TooLargeError
         There are too many sequences; use `output_marginals`.
     """
-    return _laws(pair, algorithm, horizon, exact).output_law()
+    return laws.output_law()
 
 
-def output_marginals(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+@_array
+def output_marginals(laws: Laws) -> Any:
     """Return the law of the token at each position, shape ``(horizon, tokens)``.
 
     Parameters and errors are those of `expected_rejections`.
     """
-    return _laws(pair, algorithm, horizon, exact).output_marginals()
+    return laws.output_marginals()
 
 
-def transition_marginals(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+@_array
+def transition_marginals(laws: Laws) -> Any:
     """Return the law of (context, emitted token) at each step, shape ``(horizon, contexts, tokens)``.
 
     Parameters and errors are those of `expected_rejections`.
     """
-    return np.asarray(_laws(pair, algorithm, horizon, exact).transition_marginals())
+    return laws.transition_marginals()

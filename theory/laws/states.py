@@ -8,19 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
+from specsim.theory.arithmetic.numbers import zeros
 from specsim.theory.arithmetic.pair_tables import PairTables
 
 Array = NDArray[Any]
 
+_MOST_PATHS = {False: 2**20, True: 2**14}
+
 
 class States(Protocol):
-    """The states before each step, each with a context, and the state that every token leads to."""
+    """The states before each step and how mass moves to the next."""
 
-    def start(self, exact: bool) -> Array:
-        """Mass of the states before step 0: floats, or integers over the pair's unit."""
+    def size(self, step: int) -> int:
+        """Return the number of states before a step."""
 
-    def rows(self, step: int, kernel: Array) -> Array:
-        """Expand a kernel ``(contexts, tokens)`` to ``(states, tokens)``."""
+    def start(self, law: Array) -> Array:
+        """Mass of the states before step 0, from the law of the first context."""
 
     def move(self, step: int, mass: Array, kernel: Array) -> Array:
         """Move ``(rows, states)`` by a kernel ``(contexts, tokens)`` to the states of the next step."""
@@ -32,13 +35,13 @@ class ContextStates:
     def __init__(self, pair: PairTables) -> None:
         self._pair = pair
 
-    def start(self, exact: bool) -> Array:
-        """Law of the first context."""
-        return self._pair.initial_weights.astype(object) if exact else self._pair.initial.copy()
+    def size(self, step: int) -> int:
+        """Return the number of contexts."""
+        return self._pair.contexts
 
-    def rows(self, step: int, kernel: Array) -> Array:
-        """Return the kernel itself."""
-        return kernel
+    def start(self, law: Array) -> Array:
+        """Law of the first context."""
+        return law
 
     def move(self, step: int, mass: Array, kernel: Array) -> Array:
         """Move ``(rows, contexts)`` one token on."""
@@ -48,53 +51,65 @@ class ContextStates:
 
 
 class PathStates:
-    """The states are pairs (emitted sequence, context); a sequence alone fixes no prompt.
+    """The states are pairs (first context, emitted sequence), which fix the context.
+
+    Attributes
+    ----------
+    contexts
+        Entry n, ``(first contexts * tokens ** n,)``: the context of each state before step n.
 
     Raises
     ------
     TooLargeError
-        More than `limit` states.
+        There are too many states.
     """
 
-    def __init__(self, pair: PairTables, horizon: int, limit: int) -> None:
-        if pair.tokens**horizon > limit:
+    def __init__(self, pair: PairTables, horizon: int, exact: bool) -> None:
+        limit = _MOST_PATHS[exact]
+        self._first = np.flatnonzero(pair.initial_weights)
+        if pair.tokens**horizon > limit or len(self._first) * pair.tokens**horizon > 16 * limit:
             raise TooLargeError(
                 f"horizon is {horizon} with {pair.tokens} tokens: the law of the whole sequence has "
-                f"{pair.tokens}**{horizon} entries (at most {limit}); use output_marginals"
+                f"{pair.tokens}**{horizon} entries (at most {limit}) for each of {len(self._first)} prompts; "
+                "use output_marginals"
             )
-        self._pair = pair
-        contexts = np.flatnonzero(pair.initial_weights)
-        paths = np.zeros(len(contexts), dtype=np.int64)
-        self._contexts = [contexts]
-        self._next: list[NDArray[np.intp]] = []
+        self.contexts = [self._first]
         for _ in range(horizon):
-            following = pair.next_context[contexts]
-            longer = paths[:, None] * pair.tokens + np.arange(pair.tokens)
-            keys, index = np.unique(longer * pair.contexts + following, return_inverse=True)
-            self._next.append(index.reshape(following.shape))
-            paths, contexts = keys // pair.contexts, keys % pair.contexts
-            self._contexts.append(contexts)
-            if len(contexts) > 4 * limit:
-                raise TooLargeError(
-                    f"the pair has {pair.contexts} contexts: too many pairs of sequence and context; "
-                    "use output_marginals"
-                )
-        #: The sequence of each state after the last step.
-        self.paths = paths
+            self.contexts.append(pair.next_context[self.contexts[-1]].ravel())
 
-    def start(self, exact: bool) -> Array:
+    def size(self, step: int) -> int:
+        """Return the number of states before a step."""
+        return len(self.contexts[step])
+
+    def start(self, law: Array) -> Array:
         """Law of the first context, the empty sequence."""
-        weights = self._pair.initial_weights[self._contexts[0]]
-        return weights.astype(object) if exact else self._pair.initial[self._contexts[0]]
-
-    def rows(self, step: int, kernel: Array) -> Array:
-        """Give every sequence the row of its context."""
-        return kernel[self._contexts[step]]
+        return law[self._first]
 
     def move(self, step: int, mass: Array, kernel: Array) -> Array:
         """Move ``(rows, states)`` one token on."""
-        size = len(self._contexts[step + 1])
-        return _scatter(mass, self.rows(step, kernel), self._next[step], size)
+        return (mass[..., None] * kernel[self.contexts[step]]).reshape(len(mass), self.size(step + 1))
+
+    def sequences(self, mass: Array) -> Array:
+        """Add mass ``(states,)`` over the first contexts."""
+        return mass.reshape(len(self._first), -1).sum(axis=0)
+
+
+def land(pair: PairTables, joint: Array) -> Array:
+    """Mass ``(..., contexts)`` after emitting a token, from mass ``(..., contexts, tokens)``."""
+    if pair.is_markov:
+        return joint.sum(axis=-2)
+    flat = joint.reshape(-1, pair.contexts * pair.tokens)
+    index = np.arange(len(flat))[:, None] * pair.contexts + pair.next_context.ravel()
+    return scatter(index.ravel(), flat.ravel(), len(flat) * pair.contexts).reshape(*joint.shape[:-1])
+
+
+def scatter(index: NDArray[np.integer], values: Array, size: int) -> Array:
+    """Add values up by index, ``(size,)``."""
+    if values.dtype != object:
+        return np.bincount(index, weights=values, minlength=size)
+    found = zeros((size,), values)
+    np.add.at(found, index, values)
+    return found
 
 
 def _rows_dot(mass: Array, kernel: Array) -> Array:

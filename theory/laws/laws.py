@@ -1,0 +1,200 @@
+"""One class for the laws of every rule on every draft structure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specsim.algorithms import Algorithm
+from specsim.errors import InputError, TooLargeError, UnsupportedError
+from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
+from specsim.theory.laws.node_walk import NodeWalk
+from specsim.theory.laws.rounds import PathRounds, Rounds, StateRounds
+from specsim.theory.laws.rule_rows import RuleRows
+from specsim.theory.step_laws import StepLaw, step_law_of
+
+Array = NDArray[Any]
+
+#: How rounds are described, cheapest first.
+Description = Literal["nodes", "states", "paths"]
+
+_MOST_TRANSITIONS = {False: 2**27, True: 2**20}
+#: A draft of this many tokens reaches any horizon.
+_ENDLESS = 4096
+
+
+class Laws:
+    """The laws of one algorithm on one pair; the functions of `specsim.theory` call its methods.
+
+    Keep an object to compute several laws of one algorithm: rounds that are built once serve all of them.
+
+    Parameters
+    ----------
+    pair, algorithm
+        What decodes.
+    horizon
+        Tokens to emit. Defaults to None, the pair's own.
+    exact
+        Whether numbers are `fractions.Fraction`. Defaults to False.
+    description
+        How rounds are described: ``"nodes"`` (a walk from node to node, polynomial), ``"states"`` (one number
+        per drafted path, equal ones merged) or ``"paths"`` (all drafts). Defaults to None, the first of these
+        that the rule's step law has.
+
+    Attributes
+    ----------
+    description
+        The description in use.
+
+    Raises
+    ------
+    UnsupportedError
+        The rule has no step law, no exact mode, or not this description.
+    TooLargeError
+        A law needs too many numbers; also raised by the methods.
+
+    Examples
+    --------
+    >>> from specsim.algorithms import BlockVerification
+    >>> from specsim.theory import RationalPair
+    >>> pair = RationalPair.independent([1, 0], [1, 0], horizon=6)
+    >>> laws = Laws(pair, BlockVerification(draft_length=2), exact=True)
+    >>> laws.description, laws.expected_target_calls()
+    ('states', Fraction(2, 1))
+    """
+
+    def __init__(
+        self,
+        pair: Pair | PairTables,
+        algorithm: Algorithm,
+        *,
+        horizon: int | None = None,
+        exact: bool = False,
+        description: Description | None = None,
+    ) -> None:
+        self.pair = tables_of(pair)
+        self.algorithm = algorithm
+        self.horizon = self.pair.check_horizon(horizon)
+        self.exact = exact
+        if not isinstance(algorithm, Algorithm) or not hasattr(algorithm, "rule"):
+            raise UnsupportedError(
+                f"algorithm is {type(algorithm).__name__}, which states no rule; give a descriptor of "
+                "specsim.algorithms, or a rule called with its options"
+            )
+        rule = algorithm.rule
+        step_law = step_law_of(rule)
+        if exact and rule.inexact:
+            raise UnsupportedError(f"rule {rule.name} has no exact laws: {rule.inexact}; use exact=False")
+        if algorithm.structure(self.horizon).depth == 0 and not algorithm.whole_bonus:
+            raise InputError(
+                f"algorithm is {algorithm.label}: its rounds emit nothing; draft at least a token"
+            )
+        offered = _descriptions(step_law, algorithm, self.horizon)
+        if description is not None and description not in offered:
+            raise UnsupportedError(
+                f"description is {description!r}; for rule {rule.name} give {' or '.join(offered)}"
+            )
+        self.description: Description = next(iter(offered)) if description is None else description
+        self._builder = offered[self.description]
+        self._step_law = step_law
+        self._rounds = self._build(self.horizon)
+
+    def _build(self, horizon: int) -> NodeWalk | Rounds:
+        rows = RuleRows(self.pair, self.algorithm, horizon, self.exact)
+        return self._builder(rows, self.algorithm, self._step_law, horizon)
+
+    def rejections_by_step(self) -> Array:
+        """Probability that each position is rejected, ``(horizon,)``."""
+        found = self._rounds.by_step()
+        return self._rounds.run().rejected if found is None else found
+
+    def expected_rejections(self) -> Any:
+        """Return the expected number of rejections."""
+        found = self._rounds.total()
+        return sum(self.rejections_by_step().tolist()) if found is None else found
+
+    def expected_target_calls(self) -> Any:
+        """Return the expected number of rounds."""
+        return self._rounds.run().calls
+
+    def rejection_law(self) -> Array:
+        """Law of the number of rejections, ``(horizon + 1,)``."""
+        return self._rounds.run("rejections").final
+
+    def target_call_law(self) -> Array:
+        """Law of the number of rounds, ``(horizon + 1,)``."""
+        return self._rounds.run("calls").final
+
+    def rejection_variance(self) -> Any:
+        """Variance of the number of rejections, from two moments carried along."""
+        _, mean, square = self._rounds.run("moments").final.tolist()
+        return square - mean * mean
+
+    def round_counts(self) -> Array:
+        """Return the expected number of rounds by start and accepted length, ``(horizon, longest + 1)``."""
+        return self._rounds.run(depths=True).rounds
+
+    def accepted_length_counts(self) -> Array:
+        """Return the expected number of rounds by accepted length, ``(horizon + 1,)``."""
+        return self._padded(self.round_counts().sum(axis=0))
+
+    def first_accepted_length_law(self) -> Array:
+        """Law of the accepted length of the first round, ``(horizon + 1,)``."""
+        return self._padded(self.round_counts()[0])
+
+    def output_law(self) -> Array:
+        """Law of the whole sequence, ``(tokens ** horizon,)``."""
+        return self._rounds.output_law()
+
+    def output_marginals(self) -> Array:
+        """Law of the token at each position, ``(horizon, tokens)``."""
+        return self._rounds.run(emitted="tokens").emitted
+
+    def transition_marginals(self) -> Array:
+        """Law of context and emitted token at each position, ``(horizon, contexts, tokens)``."""
+        shape = (self.horizon, self.pair.contexts, self.pair.tokens)
+        if math.prod(shape) > _MOST_TRANSITIONS[self.exact]:
+            raise TooLargeError(
+                f"horizon is {shape[0]} with {shape[1]} contexts and {shape[2]} tokens: too many transitions "
+                "for one array; use output_marginals or a smaller horizon"
+            )
+        return self._rounds.run(emitted="transitions").emitted
+
+    def long_run(self) -> tuple[Any, Array]:
+        """Return tokens per round and the law of the accepted length over the rounds of very long runs.
+
+        Raises
+        ------
+        InputError
+            The pair is not stationary, or drafts reach to the horizon.
+        """
+        depth = self.algorithm.structure(_ENDLESS).depth
+        if depth == _ENDLESS:
+            raise InputError(
+                f"algorithm is {self.algorithm.label}, whose drafts reach to the horizon: without one there "
+                "are no rounds; give a draft_length"
+            )
+        if not self._rounds.stationary:
+            raise InputError("the rows or tables change from step to step; give a stationary pair")
+        rounds = self._rounds if self.horizon > depth else self._build(depth + 1)
+        return rounds.regime().averages()
+
+    def _padded(self, counts: Array) -> Array:
+        found = np.full(self.horizon + 1, counts[0] * 0, dtype=counts.dtype)
+        found[: len(counts)] = counts
+        return found
+
+
+def _descriptions(step_law: StepLaw, algorithm: Algorithm, horizon: int) -> dict[Description, Any]:
+    """Return the descriptions that the step law has for this algorithm, cheapest first."""
+    usual = algorithm.drawing == algorithm.rule.drawings[0]
+    found: dict[Description, Any] = {}
+    if step_law.node_step or (usual and (step_law.node or step_law.node_total)):
+        found["nodes"] = NodeWalk
+    if step_law.state and algorithm.structure(horizon).kind == "chain":
+        found["states"] = StateRounds
+    found["paths"] = PathRounds
+    return found
