@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.real_samplers import torch_calls
 from benchmarks.real_samplers.unpacked import Library, load, locate
 from specsim.validation.conformance.adapters import libraries
-from specsim.validation.conformance.rules.trees import RECURSIVE_DISTINCT
+from specsim.validation.conformance.rules.lossless import RECURSIVE_DISTINCT
 from specsim.validation.conformance.subjects import Subject
 
 #: Environment variable that names the folder of the unpacked wheel.

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.real_samplers.unpacked import Library, load, locate
+from specsim.algorithms import Structure
 from specsim.validation.conformance.adapters import libraries
-from specsim.validation.conformance.rules.base import Floats, Integers, TreeRule
+from specsim.validation.conformance.rules.base import Floats, Integers, Rule
 from specsim.validation.conformance.subjects import Subject
 
 #: Environment variable that names the folder of the unpacked wheel.
@@ -76,17 +77,17 @@ def typical_acceptance(parents: Any, target: Any, draft: Any, tokens: Any, seed:
     return out, lengths
 
 
-def _law(parents: Integers, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+def _law(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
     nodes, vocabulary = target.shape[-2:]
     law = np.zeros(target.shape)
     rows = target.reshape(-1, nodes, vocabulary)
     for one, row, drafted in zip(law.reshape(rows.shape), rows, tokens.reshape(-1, nodes), strict=True):
-        stop = _stop(parents, row, drafted)
+        stop = _stop(structure.parents, row, drafted)
         one[stop, row[stop].argmax()] = 1.0
     return law
 
 
-def _stop(parents: Integers, target: Floats, tokens: Integers) -> int:
+def _stop(parents: tuple[int, ...], target: Floats, tokens: Integers) -> int:
     """Return the node that typical acceptance stops at: the deepest, of these the likeliest path."""
     entropy = -(target * np.log(target + 1e-5)).sum(axis=-1)
     threshold = np.minimum(THRESHOLD, ALPHA * np.exp(-entropy))
@@ -100,12 +101,12 @@ def _stop(parents: Integers, target: Floats, tokens: Integers) -> int:
     return -max((*entry, -node) for node, entry in enumerate(reached) if entry is not None)[2]
 
 
-TYPICAL_TREE = TreeRule(
+TYPICAL_TREE = Rule(
     name="medusa-typical-acceptance",
     title="the longest path whose tokens all pass the entropy threshold, then the target's likeliest token",
     source="2401.10774, Section 3.3.1; medusa-llm 0.1, model/utils.py",
     lossless=False,
-    law=_law,
+    tree_law=_law,
     bug_class="13 lossy by option",
 )
 

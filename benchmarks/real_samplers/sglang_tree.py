@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.real_samplers import flashinfer_chain, host_cuda, sglang_chain
 from benchmarks.real_samplers.unpacked import Library
-from specsim.validation.conformance.rules.trees import SUMMED_COIN
+from specsim.validation.conformance.rules.lossless import SUMMED_COIN
 from specsim.validation.conformance.subjects import Subject
 
 _SOURCE = "sglang/kernels/jit/include/sgl_kernel/speculative/sampling.cuh"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         ConformanceReport,
         Verdict,
     )
-    from specsim.validation.conformance.rules import Rule, TreeRule, get_rule, position_rule
+    from specsim.validation.conformance.rules import Rule, get_rule, position_rule
     from specsim.validation.conformance.running import ConformanceError, check_sampler
     from specsim.validation.conformance.subjects import Subject
 
@@ -29,7 +29,6 @@ __all__ = [
     "ConformanceReport",
     "Rule",
     "Subject",
-    "TreeRule",
     "Verdict",
     "check_sampler",
     "checks_for",
@@ -48,7 +47,6 @@ _HOMES = {
     "ConformanceReport": f"{_CONFORMANCE}.results",
     "Verdict": f"{_CONFORMANCE}.results",
     "Rule": f"{_CONFORMANCE}.rules",
-    "TreeRule": f"{_CONFORMANCE}.rules",
     "get_rule": f"{_CONFORMANCE}.rules",
     "position_rule": f"{_CONFORMANCE}.rules",
     "ConformanceError": f"{_CONFORMANCE}.running",

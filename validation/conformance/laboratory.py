@@ -184,12 +184,11 @@ class Laboratory:
 
     @property
     def rule(self) -> Rule | None:
-        """The declared rule of a chain subject; the one-hot rule's law when drafts have no rows."""
-        rule = self.subject.rule
-        return rule if isinstance(rule, Rule) else None
+        """The declared rule of a chain subject."""
+        return None if self.subject.protocol == "tree" else self.subject.rule
 
     def rule_or_none(self, *, one_hot: bool = False) -> Rule | None:
-        """Return the rule to expect; drafts without rows turn a ratio rule into the one-hot rule."""
+        """Return the rule to expect; without draft rows some are the one-hot rule."""
         rule = self.rule
         if rule is None or not one_hot or rule.any_draft:
             return rule

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specsim.errors import InputError
-from specsim.validation.conformance.rules.base import Rule, TreeRule
+from specsim.validation.conformance.rules.base import Rule
 
 #: The protocols, with the parameters that the callable takes besides the options.
 PROTOCOLS = {
@@ -83,7 +83,7 @@ class Subject:
     name: str
     protocol: str
     run: Callable[..., Any]
-    rule: Rule | TreeRule | None = None
+    rule: Rule | None = None
     inputs: str = "probabilities"
     framework: str = "numpy"
     device: str = "cpu"
@@ -121,10 +121,13 @@ class Subject:
             limit = getattr(self, field)
             if limit is not None and (not isinstance(limit, int) or limit < least):
                 raise InputError(f"{field} is {limit!r}; give None or a whole number of at least {least}")
-        wanted = TreeRule if self.protocol == "tree" else Rule
-        if self.rule is not None and not isinstance(self.rule, wanted):
-            kind = f"{wanted.__module__.rsplit('.', 1)[0]}.{wanted.__name__}"
-            raise InputError(f"rule is {self.rule!r}; protocol {self.protocol} wants a {kind}")
+        if self.rule is not None and not (
+            isinstance(self.rule, Rule) and self.rule.serves(tree=self.protocol == "tree")
+        ):
+            kind = "tree_law" if self.protocol == "tree" else "law"
+            raise InputError(
+                f"rule is {self.rule!r}; protocol {self.protocol} wants a specsim.testing.Rule with a {kind}"
+            )
 
     def replace(self, **changes: Any) -> Subject:
         """Return the subject with some fields changed."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from specsim.algorithms import Structure, levels, tree
 from specsim.errors import InputError
 from specsim.validation.conformance.rules.base import Floats, Integers
 
@@ -17,91 +17,12 @@ from specsim.validation.conformance.rules.base import Floats, Integers
 DRAWINGS = ("with", "without", "greedy")
 
 
-@dataclass(frozen=True)
-class TreeShape:
-    """A shape: node 0 is the root, parents come before their children.
-
-    Attributes
-    ----------
-    name
-        For reports.
-    parents
-        The parent of every node; -1 for the root.
-    """
-
-    name: str
-    parents: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse what is no tree."""
-        if not self.parents or self.parents[0] != -1:
-            raise InputError(f"parents is {self.parents}; the first node is the root, whose parent is -1")
-        for node, parent in enumerate(self.parents[1:], start=1):
-            if not 0 <= parent < node:
-                raise InputError(f"parents[{node}] is {parent}; give an earlier node, 0 to {node - 1}")
-        if len(self.parents) < 2:
-            raise InputError("parents has the root alone; give at least one child")
-
-    @property
-    def nodes(self) -> int:
-        """Number of nodes, the root included."""
-        return len(self.parents)
-
-    @cached_property
-    def children(self) -> tuple[tuple[int, ...], ...]:
-        """The children of every node, in the order in which they are drawn."""
-        return tuple(
-            tuple(child for child in range(1, self.nodes) if self.parents[child] == node)
-            for node in range(self.nodes)
-        )
-
-    @cached_property
-    def paths(self) -> tuple[tuple[int, ...], ...]:
-        """The nodes from below the root to every node, the node included; empty for the root."""
-        found: list[tuple[int, ...]] = [()]
-        for node in range(1, self.nodes):
-            found.append((*found[self.parents[node]], node))
-        return tuple(found)
-
-    @property
-    def depth(self) -> int:
-        """Drafted tokens on the longest path."""
-        return max(len(path) for path in self.paths)
-
-    @property
-    def width(self) -> int:
-        """The most children of a node."""
-        return max(len(children) for children in self.children)
-
-
-def regular_tree(*branching: int) -> TreeShape:
-    """Return the tree whose nodes of every level have the given number of children, numbered by level."""
-    parents, level = [-1], [0]
-    for count in branching:
-        below: list[int] = []
-        for node in level:
-            below += range(len(parents), len(parents) + count)
-            parents += [node] * count
-        level = below
-    return TreeShape(",".join(map(str, branching)), tuple(parents))
-
-
 #: Shapes by name: children per level, and one tree whose leaves have depths 1, 2 and 3.
-SHAPES = {
-    shape.name: shape
-    for shape in (
-        regular_tree(1),
-        regular_tree(1, 1),
-        regular_tree(1, 1, 1),
-        regular_tree(2),
-        regular_tree(3),
-        regular_tree(2, 1),
-        regular_tree(1, 2),
-        regular_tree(2, 2),
-        regular_tree(3, 1),
-        TreeShape("unbalanced", (-1, 0, 0, 1, 1, 3)),
-    )
+SHAPES: dict[str, Structure] = {
+    name: levels([int(width) for width in name.split(",")])
+    for name in ("1", "1,1", "1,1,1", "2", "3", "2,1", "1,2", "2,2", "3,1")
 }
+SHAPES["unbalanced"] = tree((-1, 0, 0, 1, 1, 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,18 +126,20 @@ def next_child_law(row: Floats, before: Integers, children: int, drawing: str) -
     return law
 
 
-def tree_rows(shape: TreeShape, rows: PrefixRows, tokens: Integers) -> Floats:
+def tree_rows(shape: Structure, rows: PrefixRows, tokens: Integers) -> Floats:
     """Return the row of every node, ``(..., nodes, vocabulary)``, of trees with tokens ``(..., nodes)``."""
-    return np.stack([rows(tokens[..., list(path)]) for path in shape.paths], axis=-2)
+    paths = [list(shape.path(node)) for node in range(len(shape.parents))]
+    return np.stack([rows(tokens[..., path]) for path in paths], axis=-2)
 
 
 def draw_trees(
-    shape: TreeShape, draft: PrefixRows, batch: int, generator: np.random.Generator, *, drawing: str = "with"
+    shape: Structure, draft: PrefixRows, batch: int, generator: np.random.Generator, *, drawing: str = "with"
 ) -> Integers:
     """Draw the tokens of `batch` trees, shape ``(batch, nodes)``; the root's is -1."""
-    tokens = np.full((batch, shape.nodes), -1, dtype=np.int64)
-    for node, children in enumerate(shape.children):
-        row = draft(tokens[:, list(shape.paths[node])]) if children else np.empty(0)
+    tokens = np.full((batch, len(shape.parents)), -1, dtype=np.int64)
+    for node in range(len(shape.parents)):
+        children = shape.children(node)
+        row = draft(tokens[:, list(shape.path(node))]) if children else np.empty(0)
         for j, child in enumerate(children):
             law = next_child_law(row, tokens[:, list(children[:j])], len(children), drawing)
             edges = np.cumsum(law, axis=-1)
@@ -226,14 +149,15 @@ def draw_trees(
     return tokens
 
 
-def all_trees(shape: TreeShape, draft: PrefixRows, *, drawing: str = "with") -> tuple[Integers, Floats]:
+def all_trees(shape: Structure, draft: PrefixRows, *, drawing: str = "with") -> tuple[Integers, Floats]:
     """Return the tokens ``(trees, nodes)`` of every tree of positive probability, and the probabilities."""
     vocabulary = draft.vocabulary
-    tokens = np.full((1, shape.nodes), -1, dtype=np.int64)
+    tokens = np.full((1, len(shape.parents)), -1, dtype=np.int64)
     mass = np.ones(1)
-    for node, children in enumerate(shape.children):
+    for node in range(len(shape.parents)):
+        children = shape.children(node)
         for j, child in enumerate(children):
-            row = draft(tokens[:, list(shape.paths[node])])
+            row = draft(tokens[:, list(shape.path(node))])
             law = next_child_law(row, tokens[:, list(children[:j])], len(children), drawing)
             tokens = np.repeat(tokens, vocabulary, axis=0)
             tokens[:, child] = np.tile(np.arange(vocabulary), len(mass))
@@ -242,7 +166,7 @@ def all_trees(shape: TreeShape, draft: PrefixRows, *, drawing: str = "with") -> 
     return tokens, mass
 
 
-def emitted_laws(shape: TreeShape, tokens: Integers, tables: Floats, mass: Floats) -> list[Floats]:
+def emitted_laws(shape: Structure, tokens: Integers, tables: Floats, mass: Floats) -> list[Floats]:
     """Return the laws of what is emitted: entry n has the probabilities of emitting exactly n + 1 tokens.
 
     Parameters
@@ -261,7 +185,8 @@ def emitted_laws(shape: TreeShape, tokens: Integers, tables: Floats, mass: Float
     """
     vocabulary = tables.shape[-1]
     laws = [np.zeros((vocabulary**n, vocabulary)) for n in range(shape.depth + 1)]
-    for node, path in enumerate(shape.paths):
+    for node in range(len(shape.parents)):
+        path = shape.path(node)
         numbers = prefix_numbers(tokens[:, list(path)], vocabulary)
         np.add.at(laws[len(path)], numbers, mass[:, None] * tables[:, node])
     return [law.reshape(-1) for law in laws]
@@ -301,7 +226,7 @@ def complete(
     return whole
 
 
-def accepted_mean(shape: TreeShape, tables: Floats, mass: Floats) -> float:
+def accepted_mean(shape: Structure, tables: Floats, mass: Floats) -> float:
     """Return the expected number of accepted drafted tokens."""
-    depths = np.array([len(path) for path in shape.paths])
+    depths = np.array(shape.depths)
     return float(np.einsum("m,mnv,n->", mass, tables, depths))

@@ -11,6 +11,7 @@ RULE = Rule(
     structures=("chain", "paths", "tree"),
     drawings=("independent",),
     absent={
+        "kernel": "the plan is a linear programme over all sets of tokens at every node",
         "program": "a plan of most acceptance is not unique, and none is published as steps",
         "torch_rule": "the plan is a linear programme over the vocabulary at every node",
     },

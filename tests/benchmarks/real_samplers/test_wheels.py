@@ -140,7 +140,7 @@ def test_medusas_law_is_what_the_library_does():
             node = 0
             for token in emitted[0, : lengths[0] - 1]:
                 node = next(i for i in range(len(parents)) if parents[i] == node and tokens[0, i] == token)
-            law = medusa.TYPICAL_TREE.law(parents, target[0], target[0], tokens[0])
+            law = medusa.TYPICAL_TREE.tree_law(SHAPES[name], target[0], target[0], tokens[0])
             assert law[node, emitted[0, lengths[0] - 1]] == 1
 
 

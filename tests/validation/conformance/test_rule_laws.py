@@ -9,11 +9,11 @@ from specsim import ModelPair
 from specsim.algorithms import BlockVerification, OverAcceptance, Speculative
 from specsim.errors import InputError
 from specsim.theory import enumerate_outcomes
+from specsim.theory.step_laws.gumbel import second_draw_law
 from specsim.validation.conformance.rules import (
     all_rules,
     bugs,
     coin_bugs,
-    couplings,
     draft_bugs,
     drafters,
     get_rule,
@@ -286,7 +286,7 @@ def test_accepted_tokens_on_fixture_b():
     assert accepted_tokens(lossless.BLOCK, 3) == pytest.approx(1.516250, abs=1e-12)
     assert accepted_tokens(lossless.ONE_HOT, 1) == pytest.approx(0.2625, abs=1e-12)
     assert accepted_tokens(drafters.ARGMAX_ONE_HOT, 1) == pytest.approx(0.30, abs=1e-12)
-    assert round(accepted_tokens(couplings.GUMBEL_MATCH, 1), 6) == 0.606892
+    assert round(accepted_tokens(lossless.GUMBEL, 1), 6) == 0.606892
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_mentored_law_at_its_ends():
 
 def all_second_draws(first, second):
     rows = np.broadcast_to(first, (len(first), len(first))), np.broadcast_to(second, (len(first), len(first)))
-    return couplings.second_draw_law(*rows, np.arange(len(first)))
+    return second_draw_law(*rows, np.arange(len(first)))
 
 
 def test_second_draw_of_a_race_has_its_own_law_and_the_published_agreement():
@@ -445,6 +445,8 @@ def test_coarse_coins_by_enumeration_of_all_uniforms():
         (lambda: lossy.over_accepting(0.1, "other"), "residual is 'other'"),
         (lambda: lossless.RATIO.law(TARGET[None, :].repeat(2, 0), None, np.array([0])), "needs draft rows"),
         (lambda: get_rule("ratoi"), "did you mean ratio"),
+        (lambda: get_rule("block", tree=True), "is unknown"),
+        (lambda: lossless.K_SEQ.law(TARGET, None, np.array([0])), "for chains or for trees"),
     ],
 )
 def test_bad_input_is_refused(make, words):

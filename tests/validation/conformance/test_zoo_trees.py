@@ -38,7 +38,7 @@ SHARE = ALPHA / (2 * len(TESTED) * len(CASES) + 2)
 
 
 def pair(shape):
-    generator = np.random.default_rng([5, shape.nodes])
+    generator = np.random.default_rng([5, len(shape.parents)])
     return random_rows(TOKENS, shape.depth, generator), random_rows(TOKENS, shape.depth, generator)
 
 
@@ -65,9 +65,7 @@ def test_samplers_have_their_exact_law(name, shape):
     target, draft = pair(shape)
     drawing = drawing_of(subject)
     tokens, mass = all_trees(shape, draft, drawing=drawing)
-    law = rule.law(
-        np.array(shape.parents), tree_rows(shape, target, tokens), tree_rows(shape, draft, tokens), tokens
-    )
+    law = rule.tree_law(shape, tree_rows(shape, target, tokens), tree_rows(shape, draft, tokens), tokens)
     drawn = draw_trees(shape, draft, RUNS, np.random.default_rng(8), drawing=drawing)
     emitted, lengths = run(subject, shape, target, draft, drawn)
     assert emitted.shape == (RUNS, shape.depth + 1)
@@ -119,7 +117,7 @@ def test_samplers_keep_the_contract(name):
     emitted_32, _ = subject.run(parents, *(row.astype(np.float32) for row in rows), tokens, 6)
     assert (emitted_32 == emitted).mean() > 0.98
     # Every output is a path of its own tree, and one token more.
-    paths = {path: node for node, path in enumerate(shape.paths)}
+    paths = {path: node for node, path in enumerate(map(shape.path, range(len(shape.parents))))}
     for row, length, drawn in zip(emitted, lengths, tokens, strict=True):
         assert any(
             len(path) == length - 1 and (drawn[list(path)] == row[: length - 1]).all() for path in paths
@@ -165,8 +163,8 @@ def test_completed_law_of_controls_is_the_target():
     target, draft = pair(shape)
     for control in CONTROLS:
         tokens, mass = all_trees(shape, draft, drawing=drawing_of(control.subject))
-        law = control.subject.rule.law(
-            np.array(shape.parents), tree_rows(shape, target, tokens), tree_rows(shape, draft, tokens), tokens
+        law = control.subject.rule.tree_law(
+            shape, tree_rows(shape, target, tokens), tree_rows(shape, draft, tokens), tokens
         )
         off = np.abs(
             completed_law(target, emitted_laws(shape, tokens, law, mass)) - target.law(shape.depth + 1)

@@ -82,7 +82,7 @@ def _make_batch_rows(lab: Laboratory) -> Statistical:
 
 
 def _rule_applies(subject: Subject) -> bool:
-    return subject.draft != "never" or bool(getattr(subject.rule, "any_draft", False))
+    return subject.draft != "never" or (subject.rule is not None and subject.rule.any_draft)
 
 
 def _make_ragged(lab: Laboratory) -> Statistical:

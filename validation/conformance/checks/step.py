@@ -27,7 +27,7 @@ def needs_rule(subject: Subject) -> str:
     """Say why the rule's laws cannot be checked."""
     if subject.rule is None:
         return "no rule is declared"
-    if subject.draft == "never" and not getattr(subject.rule, "any_draft", False):
+    if subject.draft == "never" and not subject.rule.any_draft:
         return f"rule {subject.rule.name} needs draft rows, and the subject takes none"
     return ""
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.algorithms import Structure
 from specsim.errors import InputError
 from specsim.support.streams import Stream
 from specsim.validation.conformance import tree_instances as trees
@@ -19,7 +20,7 @@ from specsim.validation.conformance.instances import telling_rows
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import ProbeGroup, spelled
 from specsim.validation.conformance.rules import all_tree_rules
-from specsim.validation.conformance.rules.base import TreeRule
+from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
 
 Floats = NDArray[np.float64]
@@ -95,7 +96,7 @@ class TreeProbe:
         self.target, self.draft = tree_models(self.shape.depth, self.vocabulary, SEEDS[self.shape.depth])
         self._rng = lab.rng(f"trees {shape_name}")
         self.texts = np.zeros(self.vocabulary ** (self.shape.depth + 1), dtype=np.int64)
-        self.roots = self.vocabulary ** len(self.shape.children[0])
+        self.roots = self.vocabulary ** len(self.shape.children(0))
         self.stops = np.zeros((self.roots, self.shape.depth + 1), dtype=np.int64)
         self.total = 0
 
@@ -111,15 +112,15 @@ class TreeProbe:
         _check_paths(self.shape, tokens, emitted, lengths)
         whole = trees.complete(self.target, emitted, lengths, self._rng)
         self.texts += np.bincount(trees.prefix_numbers(whole, self.vocabulary), minlength=len(self.texts))
-        roots = trees.prefix_numbers(tokens[:, list(self.shape.children[0])], self.vocabulary)
+        roots = trees.prefix_numbers(tokens[:, list(self.shape.children(0))], self.vocabulary)
         np.add.at(self.stops, (roots, lengths - 1), 1)
         self.total += size
 
 
-def _check_paths(shape: trees.TreeShape, tokens: Integers, emitted: Integers, lengths: Integers) -> None:
+def _check_paths(shape: Structure, tokens: Integers, emitted: Integers, lengths: Integers) -> None:
     """Make sure that accepted tokens are those of a path from the root."""
     fits = lengths == 1
-    for path in shape.paths[1:]:
+    for path in map(shape.path, range(1, len(shape.parents))):
         accepted = len(path)
         same = (lengths == accepted + 1) & (emitted[:, :accepted] == tokens[:, list(path)]).all(axis=1)
         fits |= same
@@ -133,16 +134,15 @@ def _check_paths(shape: trees.TreeShape, tokens: Integers, emitted: Integers, le
 
 
 @lru_cache(maxsize=128)
-def _tables(rule: TreeRule, shape_name: str, drawing: str, vocabulary: int) -> Any:
+def _tables(rule: Rule, shape_name: str, drawing: str, vocabulary: int) -> Any:
     """Return (trees, masses, tables (trees, N, V)) of a rule, or None where it has no law."""
     shape = trees.SHAPES[shape_name]
     target, draft = tree_models(shape.depth, vocabulary, SEEDS[shape.depth])
     tokens, mass = trees.all_trees(shape, draft, drawing=drawing)
-    parents = np.array(shape.parents, dtype=np.int64)
     rows_target, rows_draft = trees.tree_rows(shape, target, tokens), trees.tree_rows(shape, draft, tokens)
     try:
         with np.errstate(all="ignore"):
-            tables = rule.law(parents, rows_target, rows_draft, tokens)
+            tables = rule.tree_law(shape, rows_target, rows_draft, tokens)
     except InputError:
         return None
     if not np.isfinite(tables).all() or np.abs(tables.sum(axis=(1, 2)) - 1).max() > 1e-6:
@@ -158,8 +158,8 @@ def _text_law(probe: TreeProbe, tables: Any) -> Floats:
 def _stop_law(probe: TreeProbe, tables: Any) -> Floats:
     """Return the joint law of the root's children and the accepted length."""
     tokens, mass, laws = tables
-    depths = np.array([len(path) for path in probe.shape.paths])
-    roots = trees.prefix_numbers(tokens[:, list(probe.shape.children[0])], probe.vocabulary)
+    depths = np.array(probe.shape.depths)
+    roots = trees.prefix_numbers(tokens[:, list(probe.shape.children(0))], probe.vocabulary)
     found = np.zeros((probe.roots, probe.shape.depth + 1))
     by_node = laws.sum(axis=2) * mass[:, None]
     for node, depth in enumerate(depths):
@@ -178,7 +178,7 @@ def _text_looks(lab: Laboratory, probe: TreeProbe, *, known: bool) -> list[Any]:
     rule = lab.subject.rule
     drawing = drawing_of(lab.subject)
     law = probe.target.law(probe.shape.depth + 1)
-    if isinstance(rule, TreeRule) and not rule.lossless:
+    if rule is not None and not rule.lossless:
         tables = _tables(rule, probe.shape_name, drawing, probe.vocabulary)
         if tables is None:
             raise InputError(f"rule {rule.name} has no law on trees of shape {probe.shape_name}")
@@ -234,7 +234,7 @@ def _make_shapes(lab: Laboratory) -> Statistical:
 def _make_tree_acceptance(lab: Laboratory) -> Statistical:
     probe = _probe(lab, MAIN_SHAPE)
     rule = lab.subject.rule
-    assert isinstance(rule, TreeRule)
+    assert rule is not None
     drawing = drawing_of(lab.subject)
     tables = _tables(rule, MAIN_SHAPE, drawing, probe.vocabulary)
     if tables is None:
@@ -244,7 +244,7 @@ def _make_tree_acceptance(lab: Laboratory) -> Statistical:
         other = _tables(item, MAIN_SHAPE, drawing, probe.vocabulary)
         if other is not None:
             alternatives[item.name] = _stop_law(probe, other)
-    children = len(probe.shape.children[0])
+    children = len(probe.shape.children(0))
 
     def name_cell(stratum: int, cell: int) -> str:
         return f"children of the root {spelled(stratum, probe.vocabulary, children)}: {cell} accepted"

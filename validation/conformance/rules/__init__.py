@@ -5,17 +5,16 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from importlib import import_module
-from typing import Any
 
+from specsim.algorithms.rule import aliases
 from specsim.errors import InputError
-from specsim.validation.conformance.rules.base import Rule, TreeRule, position_rule
+from specsim.validation.conformance.rules.base import Rule, position_rule
 
-__all__ = ["Rule", "TreeRule", "all_rules", "all_tree_rules", "get_rule", "position_rule"]
+__all__ = ["Rule", "all_rules", "all_tree_rules", "get_rule", "position_rule"]
 
 #: Modules of this package that define rules, as module-level names.
 _MODULES = (
     "lossless",
-    "couplings",
     "drafters",
     "lossy",
     "bugs",
@@ -23,50 +22,49 @@ _MODULES = (
     "draft_bugs",
     "row_bugs",
     "coin_bugs",
-    "trees",
     "tree_bugs",
 )
 
 
 @cache
-def _listed(kind: type) -> tuple[Any, ...]:
-    found: list[Any] = []
+def _listed(tree: bool) -> tuple[Rule, ...]:
+    found: list[Rule] = []
     for module in _MODULES:
         names = vars(import_module(f"{__name__}.{module}"))
+        found += names.get("RULES", {}).values()
         found += [
-            value for key, value in names.items() if isinstance(value, kind) and not key.startswith("_")
+            value for key, value in names.items() if isinstance(value, Rule) and not key.startswith("_")
         ]
-    unique = tuple(dict.fromkeys(found))
+    unique = tuple(rule for rule in dict.fromkeys(found) if rule.serves(tree=tree))
     names_of = [rule.name for rule in unique]
     for name in names_of:
         if names_of.count(name) > 1:
             raise InputError(f"rule {name} is defined twice; names must differ")
-    return unique
+    return tuple(sorted(unique, key=lambda rule: not rule.lossless))
 
 
 def all_rules() -> tuple[Rule, ...]:
     """Return every rule for chains of drafts, lossless ones first."""
-    return tuple(sorted(_listed(Rule), key=lambda rule: not rule.lossless))
+    return _listed(False)
 
 
-def all_tree_rules() -> tuple[TreeRule, ...]:
+def all_tree_rules() -> tuple[Rule, ...]:
     """Return every rule for trees of drafts, lossless ones first."""
-    return tuple(sorted(_listed(TreeRule), key=lambda rule: not rule.lossless))
+    return _listed(True)
 
 
-def get_rule(rule: str | Rule | TreeRule, *, tree: bool = False) -> Rule | TreeRule:
-    """Return the rule of this name.
+def get_rule(rule: str | Rule, *, tree: bool = False) -> Rule:
+    """Return the rule of this name, or of this other name of a rule of the catalogue.
 
     Raises
     ------
     InputError
-        There is none.
+        There is none for chains, or for trees.
     """
-    if isinstance(rule, Rule | TreeRule):
+    if isinstance(rule, Rule):
         return rule
-    rules: dict[str, Rule | TreeRule] = {}
-    for item in all_tree_rules() if tree else all_rules():
-        rules[item.name] = item
+    rules = {item.name: item for item in _listed(tree)}
+    rules |= {alias: rules[name] for alias, name in aliases().items() if name in rules}
     if rule not in rules:
         near = difflib.get_close_matches(str(rule), rules, n=3)
         lossless = ", ".join(name for name, item in rules.items() if item.lossless)

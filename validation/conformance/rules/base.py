@@ -8,19 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.algorithms import Structure
 from specsim.errors import InputError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 #: (target rows, draft rows or None, drafted tokens) -> law of (accepted length, final token).
 StepLaw = Callable[[Floats, Floats | None, Integers], Floats]
+#: (structure, target rows, draft rows, tokens of the nodes) -> law of (node, final token).
+TreeLaw = Callable[[Structure, Floats, Floats, Integers], Floats]
 #: (target row, draft row or None) -> something per token.
 PositionLaw = Callable[[Floats, Floats | None], Floats]
 
 
+def no_law(*rows: object) -> Floats:
+    """Refuse: the law of a rule for the other kind of drafts."""
+    raise InputError("the rule has a law for chains or for trees, not for both; choose another rule")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A verification rule, or a deliberately wrong one, by its exact law.
+    """A verification rule, or a deliberately wrong one, by its exact law for chains, for trees, or for both.
 
     Attributes
     ----------
@@ -36,6 +44,10 @@ class Rule:
         ``law(target, draft, drafted)``: rows of shapes ``(..., K + 1, V)`` and ``(..., K, V)`` (or None),
         drafted tokens ``(..., K)``; returns ``(..., K + 1, V)``, the probability, given the drafted tokens,
         that exactly j of them are accepted and that the token after them is y.
+    tree_law
+        ``tree_law(structure, target, draft, tokens)``: rows ``(..., N, V)`` of target and draft, tokens
+        ``(..., N)``; returns ``(..., N, V)``, the probability, given the tokens, of stopping at the node with
+        the final token.
     draw
         The law that drafted tokens really have, given the draft row; shape ``(..., V)`` to ``(..., V)``.
         Defaults to None: the row itself.
@@ -43,45 +55,28 @@ class Rule:
         For wrong rules, the class of the bug, such as ``"2 recovery law"``.
     any_draft
         Whether it is lossless whatever law the drafts are drawn from.
+    one_hot
+        Whether it is the one-hot rule when draft rows are withheld.
     first_coin
         Whether the first drafted token is accepted if and only if the first coin is below the probability of
         its acceptance. Not so for rules that accept a later token in spite of a failed test.
-    one_hot
-        Whether it is the one-hot rule where drafts have no rows.
     """
 
     name: str
     title: str
     source: str
     lossless: bool
-    law: StepLaw
+    law: StepLaw = no_law
+    tree_law: TreeLaw = no_law
     draw: Callable[[Floats], Floats] | None = None
     bug_class: str = ""
     any_draft: bool = False
-    first_coin: bool = False
     one_hot: bool = False
+    first_coin: bool = False
 
-
-@dataclass(frozen=True, kw_only=True)
-class TreeRule:
-    """A rule for trees of drafts, by its exact law.
-
-    Attributes
-    ----------
-    name, title, source, lossless, bug_class
-        As in `Rule`.
-    law
-        ``law(parents, target, draft, tokens)``: parents ``(N,)``, rows ``(..., N, V)`` of target and draft,
-        tokens ``(..., N)``; returns ``(..., N, V)``, the probability, given the tokens, of stopping at the
-        node with the final token.
-    """
-
-    name: str
-    title: str
-    source: str
-    lossless: bool
-    law: Callable[[Integers, Floats, Floats, Integers], Floats]
-    bug_class: str = ""
+    def serves(self, *, tree: bool) -> bool:
+        """Return whether there is a law for chains, or for trees."""
+        return (self.tree_law if tree else self.law) is not no_law
 
 
 def position_rule(
@@ -96,8 +91,6 @@ def position_rule(
     draw: Callable[[Floats], Floats] | None = None,
     bug_class: str = "",
     any_draft: bool = False,
-    first_coin: bool = True,
-    one_hot: bool = False,
 ) -> Rule:
     """Return the rule that tests the drafted tokens one after the other, each by its own rows.
 
@@ -111,7 +104,7 @@ def position_rule(
         token first. Rows for tokens that are never rejected may be anything finite.
     bonus
         The law of the token after a whole accepted draft, of the last target row. Defaults to None: the row.
-    name, title, source, lossless, draw, bug_class, any_draft, first_coin, one_hot
+    name, title, source, lossless, draw, bug_class, any_draft
         As in `Rule`.
     """
 
@@ -142,8 +135,6 @@ def position_rule(
         draw=draw,
         bug_class=bug_class,
         any_draft=any_draft,
-        first_coin=first_coin,
-        one_hot=one_hot,
     )
 
 
@@ -179,3 +170,28 @@ def need_draft(draft: Floats | None, name: str) -> Floats:
     if draft is None:
         raise InputError(f"rule {name} needs draft rows, and the subject takes none; use rule one-hot")
     return draft
+
+
+def ratio_acceptance(target: Floats, draft: Floats | None) -> Floats:
+    """Return min(1, target / draft); 0 where the target is 0."""
+    accepted: Floats = np.minimum(1.0, ratio(target, need_draft(draft, "ratio")))
+    return accepted
+
+
+def gap_residual(target: Floats, draft: Floats | None) -> Floats:
+    """Return the normalised positive part of target - draft (the target where there is none)."""
+    return positive_part(target - need_draft(draft, "ratio"), target)
+
+
+def without_rejected(target: Floats, draft: Floats | None = None) -> Floats:
+    """Return, for each rejected token, the target's law without it: shape ``(..., V, V)``."""
+    vocabulary = target.shape[-1]
+    kept = np.where(np.eye(vocabulary, dtype=bool), 0.0, target[..., None, :])
+    return positive_part(kept, np.broadcast_to(target[..., None, :], kept.shape))
+
+
+#: The law of the ratio rule for any rows and drafts, which wrong rules are made of: a token that neither row
+#: has is rejected.
+ratio_law: StepLaw = position_rule(
+    name="ratio", title="", source="", lossless=True, acceptance=ratio_acceptance, residual=gap_residual
+).law

@@ -9,11 +9,12 @@ from specsim.validation.conformance.rules.base import (
     Integers,
     Rule,
     at_token,
+    gap_residual,
     need_draft,
     ratio,
     rows_at_token,
+    without_rejected,
 )
-from specsim.validation.conformance.rules.lossless import gap_residual, without_rejected
 
 BLOCK_CLASS = "2 recovery law"
 

@@ -9,19 +9,17 @@ from specsim.validation.conformance.rules.base import (
     Integers,
     Rule,
     at_token,
+    gap_residual,
     need_draft,
     position_rule,
     positive_part,
     ratio,
+    ratio_acceptance,
+    ratio_law,
+    without_rejected,
 )
 from specsim.validation.conformance.rules.draft_bugs import eight_bits
 from specsim.validation.conformance.rules.drafters import likeliest
-from specsim.validation.conformance.rules.lossless import (
-    RATIO,
-    gap_residual,
-    ratio_acceptance,
-    without_rejected,
-)
 
 RECOVERY = "2 recovery law"
 ACCEPTANCE = "3 acceptance"
@@ -200,7 +198,7 @@ MATCH_OR_ONE_HOT = position_rule(
 def _first_unverified(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
     rows = need_draft(draft, "first-unverified")
     table = np.zeros(target.shape)
-    rest = RATIO.law(target[..., 1:, :], rows[..., 1:, :], drafted[..., 1:])
+    rest = ratio_law(target[..., 1:, :], rows[..., 1:, :], drafted[..., 1:])
     table[..., 1:, :] = rest
     return table
 
@@ -280,7 +278,7 @@ def wrong_bonus(name: str, title: str, source: str, bonus: object) -> Rule:
 
     def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
         rows = need_draft(draft, name)
-        table = RATIO.law(target, rows, drafted)
+        table = ratio_law(target, rows, drafted)
         whole = table[..., -1, :].sum(axis=-1, keepdims=True)
         table[..., -1, :] = whole * bonus(target, rows, drafted)
         return table

@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.theory.step_laws.gumbel import second_draw_law
 from specsim.validation.conformance.rules.base import (
     Floats,
     Integers,
     Rule,
     at_token,
+    gap_residual,
     need_draft,
     positive_part,
+    ratio_acceptance,
 )
-from specsim.validation.conformance.rules.couplings import second_draw_law
-from specsim.validation.conformance.rules.lossless import MATCH, gap_residual, ratio_acceptance
+from specsim.validation.conformance.rules.lossless import MATCH
 
 COINS = "4 randomness"
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from specsim.validation.conformance.rules.base import Floats, Integers, Rule, need_draft
+from specsim.validation.conformance.rules.base import Floats, Integers, Rule, need_draft, ratio_law
 from specsim.validation.conformance.rules.drafters import likeliest, top_two
-from specsim.validation.conformance.rules.lossless import RATIO
 
 DRAFT_LAW = "1 draft law differs from the law used"
 VOCABULARY = "12 vocabulary map"
@@ -54,7 +53,7 @@ def _drawn(name: str, title: str, source: str, draw: Callable[[Floats], Floats])
         title=title,
         source=source,
         lossless=False,
-        law=RATIO.law,
+        law=ratio_law,
         draw=draw,
         bug_class=DRAFT_LAW,
     )
@@ -98,7 +97,7 @@ DRAFTS_BFLOAT16 = _drawn(
 
 def _shifted(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
     moved = np.roll(need_draft(draft, "vocabulary-shifted"), 1, axis=-1)
-    return RATIO.law(target, moved, drafted)
+    return ratio_law(target, moved, drafted)
 
 
 VOCABULARY_SHIFTED = Rule(

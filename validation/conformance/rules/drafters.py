@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.validation.conformance.rules.base import Floats, Integers, Rule, need_draft
-from specsim.validation.conformance.rules.lossless import ONE_HOT, RATIO
+from specsim.validation.conformance.rules.base import Floats, Integers, Rule, need_draft, ratio_law
+from specsim.validation.conformance.rules.lossless import ONE_HOT
 
 
 def likeliest(rows: Floats) -> Floats:
@@ -27,11 +27,11 @@ def uniform(rows: Floats) -> Floats:
 
 
 def _filtered_ratio(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-    return RATIO.law(target, top_two(need_draft(draft, "top-2-ratio")), drafted)
+    return ratio_law(target, top_two(need_draft(draft, "top-2-ratio")), drafted)
 
 
 def _one_hot_ratio(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-    return RATIO.law(target, likeliest(need_draft(draft, "argmax-ratio")), drafted)
+    return ratio_law(target, likeliest(need_draft(draft, "argmax-ratio")), drafted)
 
 
 ARGMAX_ONE_HOT = Rule(

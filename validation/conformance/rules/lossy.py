@@ -10,11 +10,12 @@ from specsim.validation.conformance.rules.base import (
     Integers,
     PositionLaw,
     Rule,
+    gap_residual,
     need_draft,
     position_rule,
     ratio,
+    ratio_law,
 )
-from specsim.validation.conformance.rules.lossless import RATIO, gap_residual
 
 OPTION = "13 lossy by option"
 
@@ -153,7 +154,7 @@ def aimed_rule(name: str, title: str, source: str, aim: PositionLaw) -> Rule:
         rows = need_draft(draft, name)
         length = drafted.shape[-1]
         aimed = aim(target[..., :length, :], rows)
-        return RATIO.law(np.concatenate([aimed, target[..., length:, :]], axis=-2), rows, drafted)
+        return ratio_law(np.concatenate([aimed, target[..., length:, :]], axis=-2), rows, drafted)
 
     return Rule(name=name, title=title, source=source, lossless=False, law=law, bug_class=OPTION)
 

@@ -10,8 +10,10 @@ from specsim.validation.conformance.rules.base import (
     Rule,
     need_draft,
     position_rule,
+    ratio_law,
+    without_rejected,
 )
-from specsim.validation.conformance.rules.lossless import MATCH, RATIO, without_rejected
+from specsim.validation.conformance.rules.lossless import MATCH
 
 ROWS = "6 rows, off by one"
 OVERWRITTEN = "1 overwritten rows"
@@ -47,7 +49,7 @@ def reading(
         rows = need_draft(draft, name)
         length = drafted.shape[-1]
         read = np.append(places(target_row, length, length + 1), length)
-        return RATIO.law(target[..., read, :], rows[..., places(draft_row, length, length), :], drafted)
+        return ratio_law(target[..., read, :], rows[..., places(draft_row, length, length), :], drafted)
 
     return Rule(name=name, title=title, source=source, lossless=False, law=law, bug_class=ROWS)
 

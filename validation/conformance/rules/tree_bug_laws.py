@@ -6,17 +6,25 @@ from itertools import pairwise
 
 import numpy as np
 
-from specsim.validation.conformance.rules.base import Floats, Integers, at_token, positive_part, ratio
-from specsim.validation.conformance.rules.tree_steps import TreeLaw, children_of, node_wise, recursive_step
+from specsim.algorithms import Structure
+from specsim.validation.conformance.rules.base import (
+    Floats,
+    Integers,
+    TreeLaw,
+    at_token,
+    positive_part,
+    ratio,
+)
+from specsim.validation.conformance.rules.tree_steps import node_wise, recursive_step
 
 
-def first_unverified(parents: Integers, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+def first_unverified(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
     """Accept the first child of the root whatever it is."""
     table = np.zeros(target.shape)
     reached = np.zeros(tokens.shape)
     reached[..., 0] = 1.0
     step = recursive_step(True)
-    for node, children in enumerate(children_of(parents)):
+    for node, children in enumerate(map(structure.children, range(len(structure.parents)))):
         here = reached[..., node, None]
         if not children:
             table[..., node, :] = here * target[..., node, :]
@@ -29,20 +37,20 @@ def first_unverified(parents: Integers, target: Floats, draft: Floats, tokens: I
     return table
 
 
-def residual_from_root(parents: Integers, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+def residual_from_root(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
     """Take the residual of the root's rows at every node."""
-    table = node_wise(recursive_step(True))(parents, target, draft, tokens)
+    table = node_wise(recursive_step(True))(structure, target, draft, tokens)
     root = positive_part(target[..., 0, :] - draft[..., 0, :], target[..., 0, :])
-    for node, children in enumerate(children_of(parents)):
+    for node, children in enumerate(map(structure.children, range(len(structure.parents)))):
         if node and children:
             table[..., node, :] = table[..., node, :].sum(axis=-1, keepdims=True) * root
     return table
 
 
-def bonus_from_draft(parents: Integers, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+def bonus_from_draft(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
     """Draw the bonus token from the draft row of the leaf."""
-    table = node_wise(recursive_step(True))(parents, target, draft, tokens)
-    for node, children in enumerate(children_of(parents)):
+    table = node_wise(recursive_step(True))(structure, target, draft, tokens)
+    for node, children in enumerate(map(structure.children, range(len(structure.parents)))):
         if not children:
             table[..., node, :] = table[..., node, :].sum(axis=-1, keepdims=True) * draft[..., node, :]
     return table
@@ -51,24 +59,24 @@ def bonus_from_draft(parents: Integers, target: Floats, draft: Floats, tokens: I
 def rows_of(slots: str) -> TreeLaw:
     """Return recursive rejection with target rows of the ``"next"`` slot or of the first ``"sibling"``."""
 
-    def law(parents: Integers, target: Floats, draft: Floats, tokens: Integers) -> Floats:
-        children = children_of(parents)
+    def law(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+        children = [structure.children(node) for node in range(len(structure.parents))]
         nodes = len(children)
         if slots == "next":
             source = [(node + 1) % nodes for node in range(nodes)]
         else:
-            source = [0] + [children[int(parents[node])][0] for node in range(1, nodes)]
-        return node_wise(recursive_step(True))(parents, target[..., source, :], draft, tokens)
+            source = [0] + [children[structure.parents[node]][0] for node in range(1, nodes)]
+        return node_wise(recursive_step(True))(structure, target[..., source, :], draft, tokens)
 
     return law
 
 
-def draft_row_of_child(parents: Integers, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+def draft_row_of_child(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
     """Read the draft row in the slot of the child that is tested."""
     table = np.zeros(target.shape)
     reached = np.zeros(tokens.shape)
     reached[..., 0] = 1.0
-    for node, children in enumerate(children_of(parents)):
+    for node, children in enumerate(map(structure.children, range(len(structure.parents)))):
         left = reached[..., node].copy()
         row = target[..., node, :]
         for child in children:
@@ -82,15 +90,15 @@ def draft_row_of_child(parents: Integers, target: Floats, draft: Floats, tokens:
     return table
 
 
-def longest_chain(parents: Integers, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+def longest_chain(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
     """Verify every path on its own coins and keep the longest accepted one."""
-    children = children_of(parents)
+    children = [structure.children(node) for node in range(len(structure.parents))]
     leaves = [node for node in range(len(children)) if not children[node]]
     chains = []
     for leaf in leaves:
         path = [leaf]
         while path[0]:
-            path.insert(0, int(parents[path[0]]))
+            path.insert(0, structure.parents[path[0]])
         chains.append(path)
     # stops[c][j]: probability that chain c, verified on its own coins, has exactly j accepted tokens.
     stops = []

@@ -5,12 +5,17 @@ Sources marked "derived" name the rule that the slip turns into another one; nob
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
+from specsim.theory.step_laws.traversal import after_failure, traverse
 from specsim.validation.conformance.rules.base import (
     Floats,
     Integers,
-    TreeRule,
+    Rule,
+    TreeLaw,
     at_token,
     positive_part,
     ratio,
@@ -24,11 +29,9 @@ from specsim.validation.conformance.rules.tree_bug_laws import (
     rows_of,
 )
 from specsim.validation.conformance.rules.tree_steps import (
-    TreeLaw,
     node_wise,
     recursive_step,
     summed_coin_step,
-    traversal,
     without_tokens,
 )
 
@@ -131,8 +134,12 @@ def _k_seq_unscaled(target: Floats, draft: Floats, tokens: Integers) -> tuple[Fl
     return taken, failed[..., None] * positive_part(target - np.minimum(target, draft) * times, target)
 
 
-def _bug(name: str, bug_class: str, title: str, source: str, law: TreeLaw) -> TreeRule:
-    return TreeRule(name=name, title=title, source=source, lossless=False, law=law, bug_class=bug_class)
+def _traversal(update: Callable[[Floats, Floats, Floats], tuple[Floats, Floats]]) -> TreeLaw:
+    return partial(traverse, next_row=lambda row, tried: row, update=update)
+
+
+def _bug(name: str, bug_class: str, title: str, source: str, law: TreeLaw) -> Rule:
+    return Rule(name=name, title=title, source=source, lossless=False, tree_law=law, bug_class=bug_class)
 
 
 INDEPENDENT_TESTS = _bug(
@@ -155,7 +162,7 @@ NOT_RENORMALISED = _bug(
     "draft-row-not-renormalised",
     "11 tree",
     "children drawn without replacement, tried tokens zeroed in the draft row, which is not renormalised",
-    "derived: recursive-without-replacement (the same law as verifying them as if with replacement)",
+    "derived: recursive-distinct (the same law as verifying them as if with replacement)",
     node_wise(_not_renormalised),
 )
 
@@ -163,7 +170,7 @@ WITH_AS_DISTINCT = _bug(
     "with-verified-as-without",
     "11 tree",
     "children drawn with replacement, verified as if without replacement",
-    "derived: recursive-without-replacement",
+    "derived: recursive-distinct",
     node_wise(recursive_step(False)),
 )
 
@@ -171,7 +178,7 @@ DUPLICATES_DROPPED = _bug(
     "duplicates-dropped",
     "11 tree",
     "children drawn with replacement, equal ones merged before the test",
-    "derived: recursive-with-replacement on a tree without duplicates",
+    "derived: recursive on a tree without duplicates",
     node_wise(_duplicates_dropped),
 )
 
@@ -275,7 +282,7 @@ BONUS_FROM_DRAFT = _bug(
     "bonus-from-draft",
     "9 bonus",
     "after a whole accepted path the bonus token is drawn from the draft row",
-    "derived: recursive-with-replacement",
+    "derived: recursive",
     bonus_from_draft,
 )
 
@@ -291,16 +298,16 @@ TRAVERSAL_ROW_KEPT = _bug(
     "traversal-row-kept",
     "2 recovery law",
     "traversal verification that does not replace the parent's target row when a leaf is deleted",
-    "derived: traversal-with-replacement; vllm-project/vllm-ascend#7807 for block verification",
-    traversal(True, keep_row=True),
+    "derived: traversal; vllm-project/vllm-ascend#7807 for block verification",
+    _traversal(lambda weight, target, draft: (after_failure(weight, target, draft)[0], target)),
 )
 
 TRAVERSAL_WEIGHT_KEPT = _bug(
     "traversal-weight-kept",
     "3 acceptance",
     "traversal verification that does not update the parent's weight when a leaf is deleted",
-    "derived: traversal-with-replacement",
-    traversal(True, keep_weight=True),
+    "derived: traversal",
+    _traversal(lambda weight, target, draft: (weight, after_failure(weight, target, draft)[1])),
 )
 
 LOWERED_THRESHOLDS = _bug(

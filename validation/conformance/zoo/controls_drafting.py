@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from specsim.validation.conformance.rules import drafters
-from specsim.validation.conformance.rules.couplings import GUMBEL_MATCH
-from specsim.validation.conformance.rules.lossless import BLOCK, RATIO
+from specsim.validation.conformance.rules.lossless import BLOCK, GUMBEL, RATIO
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.zoo.controls_step import block_step, one_hot_step, ratio_step
 from specsim.validation.conformance.zoo.model import Control
@@ -157,7 +156,7 @@ CONTROLS = (
         uniform_one_hot,
         drafters.UNIFORM_ONE_HOT,
     ),
-    _control("gumbel-match", GUMBEL_MATCH.title, GUMBEL_MATCH.source, gumbel_match, GUMBEL_MATCH),
+    _control("gumbel-match", GUMBEL.title, GUMBEL.source, gumbel_match, GUMBEL),
     _control(
         "draft-is-target",
         "the target drafts for itself, and every draft is accepted",

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from specsim.errors import InputError
-from specsim.validation.conformance.rules.base import Rule, TreeRule
+from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
 
 
@@ -43,7 +43,7 @@ class Mutant:
     cite: str
     bug_class: str
     subject: Subject
-    law: Rule | TreeRule | None = None
+    law: Rule | None = None
     killed_by: tuple[str, ...] = ()
 
 

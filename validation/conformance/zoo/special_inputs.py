@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import trees
+from specsim.validation.conformance.rules import lossless
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.zoo.controls_step import ratio_step
@@ -109,7 +109,7 @@ MUTANTS = (
         cite="vllm-project/vllm#44869",
         bug_class="silent fallback",
         subject=Subject(
-            name="tree-silent-fallback", protocol="tree", run=shared_target_draw, rule=trees.RECURSIVE
+            name="tree-silent-fallback", protocol="tree", run=shared_target_draw, rule=lossless.RECURSIVE
         ),
         killed_by=("tree-acceptance",),
     ),
@@ -122,7 +122,7 @@ MUTANTS = (
             name="tree-shallow-leaf-from-draft",
             protocol="tree",
             run=shallow_leaf_from_draft,
-            rule=trees.RECURSIVE,
+            rule=lossless.RECURSIVE,
         ),
         killed_by=("tree-shapes",),
     ),

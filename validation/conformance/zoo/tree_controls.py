@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import tree_bugs, trees
-from specsim.validation.conformance.rules.base import TreeRule
+from specsim.validation.conformance.rules import lossless, tree_bugs
+from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.zoo.model import Control
 from specsim.validation.conformance.zoo.sampling import Integers, Step, at, draw, gap, quotient, without
@@ -160,7 +160,7 @@ def greedy_candidates(parents: Any, target: Any, draft: Any, tokens: Any, seed: 
 
 def _control(
     run: Any,
-    rule: TreeRule,
+    rule: Rule,
     description: str,
     *,
     drawing: str = "with",
@@ -175,41 +175,41 @@ def _control(
 CONTROLS = (
     _control(
         recursive_with_replacement,
-        trees.RECURSIVE,
+        lossless.RECURSIVE,
         "Several children of a node, one after the other, each failure changes the target of the next.",
     ),
     _control(
         recursive_without_replacement,
-        trees.RECURSIVE_DISTINCT,
+        lossless.RECURSIVE_DISTINCT,
         "Both rows change after a failed child: the draft row loses its token.",
         drawing="without",
     ),
     _control(
         recursive_random_order,
-        trees.RECURSIVE_ANY_ORDER,
+        lossless.RECURSIVE_ANY_ORDER,
         "The children are tried in another order than they were drawn in.",
     ),
     _control(
         traversal_with_replacement,
-        trees.TRAVERSAL,
+        lossless.TRAVERSAL,
         "Leaves are tested before their ancestors: a deep path may be accepted whose first test alone fails.",
     ),
     _control(
         traversal_without_replacement,
-        trees.TRAVERSAL_DISTINCT,
+        lossless.TRAVERSAL_DISTINCT,
         "Leaves before ancestors, and the draft rows lose the tokens of deleted leaves.",
         drawing="without",
     ),
-    _control(k_seq, trees.K_SEQ, "All children of a node face the same test, weaker than the ratio test."),
+    _control(k_seq, lossless.K_SEQ, "All children of a node face the same test, weaker than the ratio test."),
     _control(
         shared_target_draw,
-        trees.SHARED_DRAW,
+        lossless.MATCH,
         "Children are compared with one sampled target token, the draft rows are not used.",
         draft="optional",
     ),
     _control(
         shared_target_draw,
-        trees.SHARED_DRAW,
+        lossless.MATCH,
         "The same with distinct children.",
         drawing="without",
         draft="optional",
@@ -217,21 +217,21 @@ CONTROLS = (
     ),
     _control(
         one_hot_children,
-        trees.ONE_HOT_TREE,
+        lossless.ONE_HOT,
         "The draft rows are not used, as if every child had been certain to be drawn.",
         drawing="without",
         draft="optional",
     ),
     _control(
         one_hot_children,
-        trees.ONE_HOT_TREE,
+        lossless.ONE_HOT,
         "The same with children that may be equal.",
         draft="optional",
         suffix="-repeated",
     ),
     _control(
         summed_target_coin,
-        trees.SUMMED_COIN,
+        lossless.SUMMED_COIN,
         "One coin decides over all children of a node.",
         drawing="without",
         draft="optional",
@@ -246,7 +246,7 @@ CONTROLS = (
     ),
     _control(
         greedy_candidates,
-        trees.GREEDY_CANDIDATES,
+        lossless.GREEDY_DRAFTS,
         "All children but the last are fixed and never tested; the residual finds them.",
         drawing="greedy",
     ),

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import tree_bugs, trees
-from specsim.validation.conformance.rules.base import TreeRule
+from specsim.validation.conformance.rules import lossless, tree_bugs
+from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.zoo.model import Mutant
 from specsim.validation.conformance.zoo.sampling import (
@@ -296,7 +296,7 @@ def traversal_weight_kept(parents: Any, target: Any, draft: Any, tokens: Any, se
     return traverse(parents, target, draft, tokens, seed, replacement=True, keep_weight=True)
 
 
-def _mutant(run: Any, law: TreeRule, claims: TreeRule | None) -> Mutant:
+def _mutant(run: Any, law: Rule, claims: Rule | None) -> Mutant:
     name = "tree-" + law.name
     drawing = tree_bugs.BIASED_UNDER.get(law.name, "with")
     return Mutant(
@@ -311,35 +311,35 @@ def _mutant(run: Any, law: TreeRule, claims: TreeRule | None) -> Mutant:
 
 
 MUTANTS = (
-    _mutant(independent_tests, tree_bugs.INDEPENDENT_TESTS, trees.RECURSIVE),
-    _mutant(target_draw_per_branch, tree_bugs.DRAW_PER_BRANCH, trees.SHARED_DRAW),
-    _mutant(draft_row_not_renormalised, tree_bugs.NOT_RENORMALISED, trees.RECURSIVE_DISTINCT),
-    _mutant(with_verified_as_without, tree_bugs.WITH_AS_DISTINCT, trees.RECURSIVE),
-    _mutant(duplicates_dropped, tree_bugs.DUPLICATES_DROPPED, trees.RECURSIVE),
+    _mutant(independent_tests, tree_bugs.INDEPENDENT_TESTS, lossless.RECURSIVE),
+    _mutant(target_draw_per_branch, tree_bugs.DRAW_PER_BRANCH, lossless.MATCH),
+    _mutant(draft_row_not_renormalised, tree_bugs.NOT_RENORMALISED, lossless.RECURSIVE_DISTINCT),
+    _mutant(with_verified_as_without, tree_bugs.WITH_AS_DISTINCT, lossless.RECURSIVE),
+    _mutant(duplicates_dropped, tree_bugs.DUPLICATES_DROPPED, lossless.RECURSIVE),
     _mutant(longest_of_independent_chains, tree_bugs.LONGEST_CHAIN, None),
-    _mutant(zeroed_residual, tree_bugs.ZEROED_RESIDUAL, trees.RECURSIVE),
-    _mutant(recovery_from_target, tree_bugs.RECOVERY_FROM_TARGET, trees.RECURSIVE),
-    _mutant(first_child_unverified, tree_bugs.FIRST_UNVERIFIED, trees.RECURSIVE),
-    _mutant(one_coin_for_siblings, tree_bugs.ONE_COIN, trees.RECURSIVE),
-    _mutant(final_coin_reused, tree_bugs.FINAL_COIN_REUSED, trees.SUMMED_COIN),
-    _mutant(duplicates_summed, tree_bugs.DUPLICATES_SUMMED, trees.SHARED_DRAW),
-    _mutant(residual_from_root_rows, tree_bugs.RESIDUAL_FROM_ROOT, trees.RECURSIVE),
-    _mutant(wrong_logits_slice, tree_bugs.NEXT_SLICE, trees.RECURSIVE),
-    _mutant(first_sibling_rows, tree_bugs.FIRST_SIBLING_ROWS, trees.RECURSIVE),
+    _mutant(zeroed_residual, tree_bugs.ZEROED_RESIDUAL, lossless.RECURSIVE),
+    _mutant(recovery_from_target, tree_bugs.RECOVERY_FROM_TARGET, lossless.RECURSIVE),
+    _mutant(first_child_unverified, tree_bugs.FIRST_UNVERIFIED, lossless.RECURSIVE),
+    _mutant(one_coin_for_siblings, tree_bugs.ONE_COIN, lossless.RECURSIVE),
+    _mutant(final_coin_reused, tree_bugs.FINAL_COIN_REUSED, lossless.SUMMED_COIN),
+    _mutant(duplicates_summed, tree_bugs.DUPLICATES_SUMMED, lossless.MATCH),
+    _mutant(residual_from_root_rows, tree_bugs.RESIDUAL_FROM_ROOT, lossless.RECURSIVE),
+    _mutant(wrong_logits_slice, tree_bugs.NEXT_SLICE, lossless.RECURSIVE),
+    _mutant(first_sibling_rows, tree_bugs.FIRST_SIBLING_ROWS, lossless.RECURSIVE),
     Mutant(
         name="tree-next-request-rows",
         description="The target rows of the next tree of the batch are read.",
         cite="NVIDIA/TensorRT-LLM#17890 (review); 1CatAI/1Cat-vLLM#656",
         bug_class="10 batch",
         subject=Subject(
-            name="tree-next-request-rows", protocol="tree", run=next_request_rows, rule=trees.RECURSIVE
+            name="tree-next-request-rows", protocol="tree", run=next_request_rows, rule=lossless.RECURSIVE
         ),
         killed_by=("tree-law",),
     ),
-    _mutant(draft_row_of_child, tree_bugs.DRAFT_ROW_OF_CHILD, trees.RECURSIVE),
-    _mutant(greedy_acceptance, tree_bugs.GREEDY_CHILD, trees.SHARED_DRAW),
-    _mutant(bonus_from_draft, tree_bugs.BONUS_FROM_DRAFT, trees.RECURSIVE),
-    _mutant(k_seq_factor_one, tree_bugs.K_SEQ_UNSCALED, trees.K_SEQ),
-    _mutant(traversal_row_kept, tree_bugs.TRAVERSAL_ROW_KEPT, trees.TRAVERSAL),
-    _mutant(traversal_weight_kept, tree_bugs.TRAVERSAL_WEIGHT_KEPT, trees.TRAVERSAL),
+    _mutant(draft_row_of_child, tree_bugs.DRAFT_ROW_OF_CHILD, lossless.RECURSIVE),
+    _mutant(greedy_acceptance, tree_bugs.GREEDY_CHILD, lossless.MATCH),
+    _mutant(bonus_from_draft, tree_bugs.BONUS_FROM_DRAFT, lossless.RECURSIVE),
+    _mutant(k_seq_factor_one, tree_bugs.K_SEQ_UNSCALED, lossless.K_SEQ),
+    _mutant(traversal_row_kept, tree_bugs.TRAVERSAL_ROW_KEPT, lossless.TRAVERSAL),
+    _mutant(traversal_weight_kept, tree_bugs.TRAVERSAL_WEIGHT_KEPT, lossless.TRAVERSAL),
 )

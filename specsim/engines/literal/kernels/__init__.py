@@ -1,0 +1,51 @@
+"""The kernels of the rules, one file each, found by the name of the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from specsim.algorithms.rule import Rule
+from specsim.errors import UnsupportedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """The functions of a rule, as Python functions.
+
+    Attributes
+    ----------
+    verify, prepare, propose
+        See `specsim.engines.literal`; the last two may be None.
+    """
+
+    verify: Callable[..., Any]
+    prepare: Callable[..., Any] | None = None
+    propose: Callable[..., Any] | None = None
+
+    def calls(self, name: str) -> bool:
+        """Whether `verify` mentions a name: of a helper, or of a field of the step."""
+        return name in self.verify.__code__.co_names
+
+
+def kernel_of(rule: Rule) -> Kernel:
+    """Return the kernel of a rule: from the file of its name, or the function of a rule of one's own.
+
+    Raises
+    ------
+    UnsupportedError
+        There is none; the reason stands in the facts of the rule.
+    """
+    if rule.own is not None:
+        return Kernel(verify=rule.own)
+    name = f"{__name__}.{rule.module}"
+    if find_spec(name) is None:
+        reason = rule.absent.get("kernel", "none has been written")
+        raise UnsupportedError(f"rule {rule.name} has no kernel ({reason}); ask specsim.theory for its laws")
+    functions = vars(import_module(name))
+    return Kernel(
+        verify=functions["verify"], prepare=functions.get("prepare"), propose=functions.get("propose")
+    )

@@ -1,0 +1,84 @@
+"""Kernels and the loop as machine code: one compiled loop takes every kernel as a typed function pointer.
+
+The loop is compiled once for all rules, and a kernel once for all pairs and structures; both are kept between
+processes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from numba import boolean, float64, int64, types, uint32, uint64
+from numba.core.errors import NumbaError
+
+from specsim.algorithms import Algorithm
+from specsim.engines.literal import loop
+from specsim.engines.literal.compiling import entry
+from specsim.engines.literal.drawing import DRAWINGS
+from specsim.engines.literal.kernels import Kernel
+from specsim.engines.literal.state import Counts, Models, Step, Table
+from specsim.errors import InputError
+
+_ROWS = types.Array(float64, 2, "C", readonly=True)
+_NUMBERS, _FLOATS, _COUNTS = int64[::1], float64[::1], int64[:, ::1]
+_TABLE = types.NamedTuple((uint32[:, ::1], uint32[:, ::1], uint64), Table)
+_STEP = types.NamedTuple(
+    (
+        *[_NUMBERS] * 4, _FLOATS, _ROWS, _ROWS, _ROWS, float64[:, ::1], _FLOATS,
+        uint64[::1], _TABLE, float64[:, :, ::1],
+    ),
+    Step,
+)  # fmt: skip
+_MODELS = types.NamedTuple(
+    (*[_NUMBERS] * 4, types.Array(int64, 2, "C", readonly=True), _TABLE, _TABLE, _COUNTS), Models
+)
+_TALLIES = types.NamedTuple((*[_NUMBERS] * 6, *[_COUNTS] * 3, int64, *[_NUMBERS] * 4), Counts)
+_VERIFY = types.UniTuple(int64, 2)(_STEP, int64)
+_PROPOSE = int64(_STEP, int64)
+_LOOP = int64(
+    types.FunctionType(_VERIFY), types.FunctionType(_PROPOSE), int64, boolean, _STEP, _MODELS, _TALLIES,
+    uint64, int64, _NUMBERS,
+)  # fmt: skip
+
+
+def loop_and_kernel(algorithm: Algorithm, kernel: Kernel) -> tuple[Any, Any, Any, int]:
+    """Return the compiled loop, its `verify` and `propose`, and the number of the way of drawing.
+
+    Raises
+    ------
+    InputError
+        A rule of one's own does not compile.
+    """
+    own = algorithm.rule.own is not None
+    verify = _compiled(kernel.verify, _VERIFY, own, algorithm.rule.name)
+    propose = _compiled(kernel.propose or _nothing, _PROPOSE, False, algorithm.rule.name)
+    return _loop(), verify, propose, DRAWINGS.index(algorithm.drawing)
+
+
+@cache
+def _loop() -> Any:
+    return entry(loop.simulate, _LOOP)
+
+
+def _nothing(step: Any, node: Any) -> int:
+    return -1
+
+
+@cache
+def _compiled(function: Callable[..., Any], signature: Any, own: bool, rule: str) -> Any:
+    if not own:
+        return entry(function, signature, no_cpython_wrapper=True)
+    try:
+        # A stranger's function may make arrays, and its indices are checked.
+        return entry(function, signature, _nrt=True, boundscheck=True)
+    except NumbaError as error:
+        file = function.__code__.co_filename
+        line = (re.findall(r"line (\d+)", str(error)) or [function.__code__.co_firstlineno])[-1]
+        reason = next(text.strip() for text in str(error).splitlines() if text.strip())
+        raise InputError(
+            f"rule {rule} does not compile ({file}, line {line}): {reason}; use loops, numbers, arrays "
+            "of the step and the helpers of specsim.engines.literal"
+        ) from None
