@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from specsim.support.hashes import derived_seed
 
 if TYPE_CHECKING:
     import xarray
@@ -38,12 +39,6 @@ class Rejections:
     first: NDArray[np.int64]
 
 
-def seed_of(seed: int, label: str) -> int:
-    """Return a seed below 2^63 for one simulation, so that no two simulations share random words."""
-    digest = hashlib.sha256(f"{seed}/{label}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
-
-
 def simulate_rejections(
     pair: ModelPair,
     algorithm: Algorithm,
@@ -61,11 +56,11 @@ def simulate_rejections(
     pair, algorithm, runs, threads
         As in `specsim.simulate`.
     seed, label
-        As in `seed_of`.
+        As in `specsim.support.hashes.derived_seed`.
     first
         For how many of the first runs the rejections of each are kept; at most `runs`.
     """
-    own = seed_of(seed, label)
+    own = derived_seed(seed, label)
     total = 0
     kept = np.zeros(0, np.int64)
     first = min(first, runs)

@@ -16,7 +16,8 @@ from specsim.paper_figures.comparison import ALPHA, Row
 from specsim.paper_figures.efforts import FigureEffort
 from specsim.paper_figures.paper_values import FIGURE_4C_EPSILONS
 from specsim.paper_figures.registry import Progress
-from specsim.paper_figures.simulated import provenance, seed_of, total_rejections
+from specsim.paper_figures.simulated import provenance, total_rejections
+from specsim.support.hashes import derived_seed
 
 if TYPE_CHECKING:
     import xarray
@@ -85,7 +86,7 @@ def compute(
                 pair,
                 algorithm,
                 runs=effort.cell_runs,
-                seed=seed_of(seed, f"figure-4/{residual}/{epsilon}"),
+                seed=derived_seed(seed, f"figure-4/{residual}/{epsilon}"),
                 threads=threads,
             )
             rejected[row, column] = total_rejections(result)

@@ -10,8 +10,9 @@ from specsim.paper_figures import style
 from specsim.paper_figures.comparison import Row
 from specsim.paper_figures.efforts import FigureEffort
 from specsim.paper_figures.paper_values import PROMPTS, PaperValue
-from specsim.paper_figures.significance import clopper_pearson, detectable_rate, holm, sign_test, wilson
+from specsim.paper_figures.significance import detectable_rate, wilson
 from specsim.paper_figures.simulated import provenance
+from specsim.support.intervals import clopper_pearson, holm, sign_test
 
 if TYPE_CHECKING:
     import xarray
@@ -40,9 +41,9 @@ def compute(
 
     rates = np.array([paper.value for paper in cells.values()])
     wins = np.rint(rates / 100 * PROMPTS).astype(np.int64)
-    p_values = [sign_test(int(count), PROMPTS) for count in wins]
+    p_values = [sign_test(int(count), PROMPTS - int(count)) for count in wins]
     scores = np.array([wilson(int(count), PROMPTS) for count in wins])
-    exact = np.array([clopper_pearson(int(count), PROMPTS) for count in wins])
+    exact = np.stack(clopper_pearson(wins, PROMPTS), axis=-1)
     return xarray.Dataset(
         {
             "win_rate": ("cell", rates, {"long_name": "win rate as printed", "units": "percent"}),

@@ -68,8 +68,6 @@ class Witnesses:
         The namespace `specsim.theory`: exact laws.
     enumerate_outcomes
         `specsim.theory.enumerate_outcomes`: brute force in rationals.
-    merge
-        `specsim.merge`: adds the tallies of disjoint ranges of runs.
     name
         ``"as built"``, or the mutant's name.
     """
@@ -77,7 +75,6 @@ class Witnesses:
     simulate: Callable[..., Any]
     theory: Any
     enumerate_outcomes: Callable[..., Any]
-    merge: Callable[..., Any]
     name: str = "as built"
 
     def replace(self, **changes: Any) -> Witnesses:
@@ -108,5 +105,4 @@ def as_built() -> Witnesses:
         simulate=specsim.simulate,
         theory=theory,
         enumerate_outcomes=theory.enumerate_outcomes,
-        merge=specsim.merge,
     )

@@ -40,7 +40,7 @@ def scale_options(command: F) -> F:
 
 @contextmanager
 def resumable(resume: Path | None, seed: int | None) -> Iterator[None]:
-    """Check ``--seed``; within the block, say what is damaged in the store and what an interruption leaves.
+    """Check ``--seed``; within the block, report damaged chunks, and what is kept after an interruption.
 
     Raises
     ------
@@ -49,6 +49,18 @@ def resumable(resume: Path | None, seed: int | None) -> Iterator[None]:
     """
     if resume is not None and seed is None:
         raise click.UsageError("--resume needs --seed: chunks of another seed would be of no use")
+    with store_notes():
+        try:
+            yield
+        except KeyboardInterrupt:
+            if resume is not None:
+                _note(f"finished chunks are in {resume}; the same command goes on from there")
+            raise
+
+
+@contextmanager
+def store_notes() -> Iterator[None]:
+    """Print warnings about damaged chunks as notes."""
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, StoreWarning):
@@ -60,12 +72,7 @@ def resumable(resume: Path | None, seed: int | None) -> Iterator[None]:
         warnings.simplefilter("always", StoreWarning)
         usual = warnings.showwarning
         warnings.showwarning = show
-        try:
-            yield
-        except KeyboardInterrupt:
-            if resume is not None:
-                _note(f"finished chunks are in {resume}; the same command goes on from there")
-            raise
+        yield
 
 
 def _note(text: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from specsim.cli.output import show
+from specsim.cli.scaling import store_notes
 from specsim.errors import InputError
 from specsim.support.files import replacing, write_text
 
@@ -98,7 +99,7 @@ def command(
     check_outputs([json_path, junit_path, html_path])
     from specsim.validation.running.runner import DEFAULT_SEED, validate
 
-    with _display() as shown:
+    with store_notes(), _display() as shown:
         report = validate(
             chosen,
             effort=effort,
@@ -108,6 +109,7 @@ def command(
             resume_dir=resume_dir,
             update=update,
             progress=shown.event,
+            second_process=True,
         )
         matrix: KillMatrix | None = None
         figures: list[ReportFigure] = []

@@ -26,13 +26,14 @@ from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
 from specsim.models.measured_lengths import STATISTICS, accepted_lengths, by_prompt, four
 from specsim.models.measured_variables import ATTRIBUTES, VARIABLES
-from specsim.models.opt_uno import derived_seed, provenance
+from specsim.models.opt_uno import provenance
 from specsim.models.paired_test import bet_on_rejections, bet_on_tokens
 from specsim.models.position_numbers import PlaceNumbers, place_numbers, rule_of
 from specsim.models.results import Decoded
 from specsim.models.row_pass import UsedRows, rows_along
 from specsim.models.sampling import Sampling
 from specsim.records.trace_files import OUTCOMES
+from specsim.support.hashes import derived_seed
 from specsim.support.intervals import check_confidence, mean_over
 from specsim.support.labelled import check, label
 

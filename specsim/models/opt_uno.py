@@ -10,7 +10,6 @@ listing).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
 from specsim.models.sampling import Sampling
 from specsim.models.scoring import Scorer
+from specsim.support.hashes import derived_seed
 from specsim.support.intervals import clopper_pearson, holm, mean_over, sign_test
 from specsim.support.labelled import Variable, label, registry
 
@@ -301,12 +301,6 @@ def compare_scores(cells: Sequence[tuple[Floats, Floats]], *, level: float = 0.9
     values["p_holm"] = holm(out["p_value"])
     values["preference_p_holm"] = holm(out["preference_p_value"])
     return values
-
-
-def derived_seed(seed: int, purpose: str) -> int:
-    """Return a seed below 2^63 for one purpose, so that no two parts of a measurement share random words."""
-    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def provenance(models: Any, sampling: Sampling, seed: int) -> dict[str, Any]:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
-#: Definitions that decide what a descriptor or a stream of random words is.
-_DEFINITIONS = ("algorithms", "pairs")
+from specsim.support.hashes import source_digest
+
+#: What decides what a descriptor, a stream of random words and a tally is.
+_PLACES = ("algorithms", "engines", "pairs", "support/hashes.py", "support/streams.py")
 
 
 @cache
-def source_digest() -> str:
+def engine_sources() -> str:
     """Return a SHA-256, in hexadecimal, of the source code that tallies depend on."""
     root = Path(__file__).resolve().parent.parent
-    files = sorted(file for name in (*_DEFINITIONS, "engines") for file in (root / name).rglob("*.py"))
-    state = hashlib.sha256()
-    for file in files:
-        # Line ends differ between checkouts.
-        text = file.read_bytes().replace(b"\r\n", b"\n")
-        state.update(f"{file.relative_to(root).as_posix()} {len(text)}\n".encode() + text)
-    return state.hexdigest()
+    return source_digest(*(root / name for name in _PLACES))
 
 
 def software(engine: str) -> dict[str, str]:
@@ -31,7 +26,7 @@ def software(engine: str) -> dict[str, str]:
     """
     import specsim
 
-    found = {"specsim": specsim.__version__, "source": source_digest()[:16]}
+    found = {"specsim": specsim.__version__, "source": engine_sources()[:16]}
     if engine == "population":
         import numpy
 

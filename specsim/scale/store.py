@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specsim.engines.request import Request
-from specsim.engines.tallies.results import algorithm_identity
 from specsim.engines.tallies.variables import check
 from specsim.errors import InputError, StoreWarning
 from specsim.scale.archive import DamagedError, read_archive, write_archive
@@ -42,7 +41,7 @@ def describe_request(request: Request) -> dict[str, Any]:
     shape = request.shape
     described: dict[str, Any] = {
         "pair": request.pair.identity,
-        "algorithm": algorithm_identity(request.algorithm),
+        "algorithm": request.algorithm.identity,
         "engine": request.engine,
         "seed": request.seed,
         "horizon": shape.horizon,

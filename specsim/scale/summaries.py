@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from specsim.algorithms import Algorithm
 from specsim.engines.request import Request
-from specsim.engines.tallies.results import algorithm_identity
+from specsim.engines.tallies.variables import VARIABLES
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
+from specsim.support.labelled import Variable, registry
 
 if TYPE_CHECKING:
     import xarray
@@ -20,67 +21,43 @@ if TYPE_CHECKING:
 _CELL = ("pair", "algorithm")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A variable of a sweep.
-
-    Attributes
-    ----------
-    dims
-        After ``pair`` and ``algorithm``.
-    dtype
-        int64 or float64.
-    meaning
-        One sentence.
-    rounds
-        Whether it needs ``tallies="all"``.
-    """
-
-    meaning: str
-    dims: tuple[str, ...] = ()
-    dtype: str = "float64"
-    rounds: bool = False
+def _summary(name: str, *dims: str, meaning: str, dtype: str = "float64", rounds: bool = False) -> Variable:
+    # Summaries of rounds need tallies="all".
+    return Variable(name=name, dims=dims, meaning=meaning, dtype=dtype, required=not rounds)
 
 
-#: All variables of a sweep, in order.
-SUMMARIES: dict[str, Summary] = {
-    "mean_rejections": Summary(meaning="Mean number of rejections per run."),
-    "mean_rejections_error": Summary(meaning="Standard error of mean_rejections."),
-    "mean_target_calls": Summary(meaning="Mean number of target calls per run.", rounds=True),
-    "mean_target_calls_error": Summary(meaning="Standard error of mean_target_calls.", rounds=True),
-    "block_efficiency": Summary(
-        meaning="Tokens per target call: the horizon divided by mean_target_calls.", rounds=True
-    ),
-    "block_efficiency_error": Summary(
-        meaning="Standard error of block_efficiency, to first order.", rounds=True
-    ),
-    "rejection_rate": Summary(
-        dims=("step",), meaning="Share of runs in which the position was rejected; NaN beyond the horizon."
-    ),
-    "rejection_law": Summary(dims=("rejections",), meaning="Share of runs with so many rejections."),
-    "target_call_law": Summary(
-        dims=("calls",), meaning="Share of runs with so many target calls.", rounds=True
-    ),
-    "rejections_by_step": Summary(
-        dims=("step",), dtype="int64", meaning="Runs in which the position was rejected."
-    ),
-    "rejection_count": Summary(dims=("rejections",), dtype="int64", meaning="Runs with so many rejections."),
-    "target_call_count": Summary(
-        dims=("calls",), dtype="int64", meaning="Runs with so many target calls.", rounds=True
-    ),
-    "accepted_length_count": Summary(
-        dims=("accepted",),
-        dtype="int64",
-        meaning="Rounds, over all runs, with so many accepted drafted tokens.",
+def _copied(name: str) -> Variable:
+    counts = VARIABLES[name]
+    return _summary(name, *counts.dims, meaning=counts.meaning, dtype="int64", rounds=not counts.required)
+
+
+#: All variables of a sweep, in order; their dims come after ``pair`` and ``algorithm``.
+SUMMARIES = registry((
+    _summary("mean_rejections", meaning="Mean number of rejections per run."),
+    _summary("mean_rejections_error", meaning="Standard error of mean_rejections."),
+    _summary("mean_target_calls", meaning="Mean number of target calls per run.", rounds=True),
+    _summary("mean_target_calls_error", meaning="Standard error of mean_target_calls.", rounds=True),
+    _summary(
+        "block_efficiency",
+        meaning="Tokens per target call: the horizon divided by mean_target_calls.",
         rounds=True,
     ),
-    "first_accepted_length_count": Summary(
-        dims=("accepted",),
-        dtype="int64",
-        meaning="Runs whose first round accepted so many drafted tokens.",
-        rounds=True,
+    _summary(
+        "block_efficiency_error", meaning="Standard error of block_efficiency, to first order.", rounds=True
     ),
-}
+    _summary(
+        "rejection_rate",
+        "step",
+        meaning="Share of runs in which the position was rejected; NaN beyond the horizon.",
+    ),
+    _summary("rejection_law", "rejections", meaning="Share of runs with k rejections."),
+    _summary("target_call_law", "calls", meaning="Share of runs with k target calls.", rounds=True),
+    _copied("rejections_by_step"),
+    _copied("rejection_count"),
+    _copied("target_call_count"),
+    _copied("accepted_length_count"),
+    _copied("first_accepted_length_count"),
+))  # fmt: skip
 
 
 class Summaries:
@@ -101,7 +78,7 @@ class Summaries:
         lengths = {"step": self.longest}
         self.arrays: dict[str, np.ndarray] = {}
         for name, summary in SUMMARIES.items():
-            if summary.rounds and not requests[0].shape.rounds:
+            if not summary.required and not requests[0].shape.rounds:
                 continue
             shape = (len(requests), *(lengths.get(dim, self.longest + 1) for dim in summary.dims))
             scalar_or_rate = summary.dtype == "float64" and summary.dims in ((), ("step",))
@@ -189,7 +166,7 @@ class Summaries:
 
         return {
             "keyword": ("algorithm", [algorithm.label.partition(":")[0] for algorithm in algorithms]),
-            "algorithm_identity": ("algorithm", [algorithm_identity(algorithm) for algorithm in algorithms]),
+            "algorithm_identity": ("algorithm", [algorithm.identity for algorithm in algorithms]),
             "draft_length": parameter(
                 "draft_length", "Drafted tokens per call; NaN to the horizon, or none."
             ),

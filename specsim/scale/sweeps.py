@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from specsim.algorithms import Algorithm
 from specsim.engines.request import Request, whole
 from specsim.engines.simulation import check_request
-from specsim.engines.tallies.results import algorithm_identity
 from specsim.engines.tallies.tally import Tallies
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.scale.running import run_requests
 from specsim.scale.summaries import Summaries
+from specsim.support.hashes import derived_seed
 
 if TYPE_CHECKING:
     import xarray
@@ -142,10 +141,8 @@ def plan_sweep(
 ) -> SweepPlan:
     """Check a sweep and list its requests; parameters and errors are those of `sweep`."""
     seed = whole("seed", seed, 0, 2**64 - 1)
-    models = _named("pairs", pairs, ModelPair, lambda pair: str(pair.name), lambda pair: str(pair.identity))
-    decoders = _named(
-        "algorithms", algorithms, Algorithm, lambda algorithm: str(algorithm.label), algorithm_identity
-    )
+    models = _named("pairs", pairs, ModelPair, lambda pair: str(pair.name))
+    decoders = _named("algorithms", algorithms, Algorithm, lambda algorithm: str(algorithm.label))
     values = {"draft_length": draft_lengths, "drafts": drafts, "epsilon": epsilons}
     decoders = _vary(decoders, {name: list(given) for name, given in values.items() if given is not None})
     requests = [
@@ -191,13 +188,10 @@ def run_sweep(
 
 def cell_seed(seed: int, pair: ModelPair, algorithm: Algorithm, horizon: int) -> int:
     """Return the seed of one combination of a sweep."""
-    text = f"specsim-sweep-1 {seed} {pair.identity} {algorithm_identity(algorithm)} {horizon}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    return derived_seed(seed, f"sweep/{pair.identity}/{algorithm.identity}/{horizon}")
 
 
-def _named(
-    field: str, given: Any, kind: type, name: Callable[[Any], str], identity: Callable[[Any], str]
-) -> dict[str, Any]:
+def _named(field: str, given: Any, kind: type, name: Callable[[Any], str]) -> dict[str, Any]:
     """Return things by name; the same thing twice counts once."""
     if isinstance(given, kind):
         given = [given]
@@ -215,12 +209,12 @@ def _named(
     for label, thing in items:
         if not isinstance(thing, kind):
             raise InputError(f"{field} has {thing!r} in it; give objects of type {kind.__name__}")
-        _put(found, field, label if label is not None else name(thing), thing, identity)
+        _put(found, field, label if label is not None else name(thing), thing)
     return found
 
 
-def _put(found: dict[str, Any], field: str, label: str, thing: Any, identity: Callable[[Any], str]) -> None:
-    if label in found and identity(found[label]) != identity(thing):
+def _put(found: dict[str, Any], field: str, label: str, thing: Any) -> None:
+    if label in found and found[label].identity != thing.identity:
         raise InputError(
             f"{field} has different entries called {label!r}; give a dict of names, {field}={{name: ...}}"
         )
@@ -247,7 +241,7 @@ def _vary(algorithms: dict[str, Algorithm], values: dict[str, list[Any]]) -> dic
             label = changed.label
             if name != algorithm.label:
                 label = ",".join([name, *(f"{key}={value}" for key, value in changes.items())])
-            _put(found, "algorithms", label, changed, algorithm_identity)
+            _put(found, "algorithms", label, changed)
     return found
 
 

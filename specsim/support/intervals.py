@@ -119,7 +119,7 @@ def ratio_over(numerators: ArrayLike, denominators: ArrayLike, level: float = 0.
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Return the two-sided p-value of so many wins and losses when either is as likely; ties are left out."""
+    """Return the two-sided p-value of wins and losses if both are equally likely; ties do not count."""
     from scipy.stats import binomtest
 
     if wins + losses == 0:

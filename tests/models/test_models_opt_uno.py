@@ -10,6 +10,7 @@ import pytest
 
 from specsim import ModelPair, random_pair, random_prefix_pair
 from specsim.errors import InputError
+from specsim.support.hashes import derived_seed
 
 if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
     pytest.importorskip("torch", reason="the extra torch is not installed")
@@ -18,7 +19,7 @@ if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
 import torch
 
 from specsim.models import LoadedPair, table_models, verification
-from specsim.models.opt_uno import VARIABLES, compare_scores, derived_seed, opt_against_uno, responses
+from specsim.models.opt_uno import VARIABLES, compare_scores, opt_against_uno, responses
 from specsim.models.prompt_files import encode, read_prompts
 from specsim.models.scoring import LogLikelihood, RewardModel, TextScorer, parse_scorer
 from specsim.support.labelled import check

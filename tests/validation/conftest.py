@@ -35,10 +35,10 @@ def coin_theory(steps=STEPS):
 def coin_simulate(steps=STEPS, log=None):
     """Simulation of independent rejections; `log` collects the calls."""
 
-    def simulate(pair, algorithm, *, runs, seed, first_run=0, **options):
+    def simulate(pair, algorithm, *, runs, seed, progress=None, **options):
         if log is not None:
-            log.append({"runs": runs, "seed": seed, "first_run": first_run, **options})
-        generator = np.random.Generator(np.random.PCG64([seed, first_run]))
+            log.append({"runs": runs, "seed": seed, **options})
+        generator = np.random.Generator(np.random.PCG64(seed))
         by_step = np.zeros(len(steps), np.int64)
         count = np.zeros(len(steps) + 1, np.int64)
         for start in range(0, runs, 2**16):
@@ -46,6 +46,8 @@ def coin_simulate(steps=STEPS, log=None):
             rejected = generator.random((size, len(steps))) < steps
             by_step += rejected.sum(axis=0)
             count += np.bincount(rejected.sum(axis=1), minlength=len(steps) + 1)
+            if progress:
+                progress(start + size)
         return xarray.Dataset(
             {"rejections_by_step": ("step", by_step), "rejection_count": ("rejections", count)},
             coords={"step": np.arange(1, len(steps) + 1)},
@@ -55,18 +57,11 @@ def coin_simulate(steps=STEPS, log=None):
     return simulate
 
 
-def add(parts):
-    total = parts[0] + parts[1]
-    total.attrs = dict(parts[0].attrs)
-    return total
-
-
 def coin_witnesses(*, truth=STEPS, believed=STEPS, log=None, name="as built"):
     return Witnesses(
         simulate=coin_simulate(truth, log),
         theory=coin_theory(believed),
         enumerate_outcomes=lambda pair, algorithm: None,
-        merge=add,
         name=name,
     )
 
@@ -108,7 +103,6 @@ def coins():
     """Namespace of the helpers of this file."""
     return SimpleNamespace(
         STEPS=STEPS,
-        add=add,
         claim=make_claim,
         exact=exact_check,
         law=coin_law,

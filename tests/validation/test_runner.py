@@ -6,8 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from specsim import Speculative
-from specsim.errors import InputError
+from specsim import Speculative, paper_pair
+from specsim.errors import InputError, StoreWarning
+from specsim.scale import running
 from specsim.validation.builders import mean_check
 from specsim.validation.claims_model import ExactCheck, RegressionCheck, StatisticalCheck, equal
 from specsim.validation.reports.json import report_document
@@ -16,9 +17,7 @@ from specsim.validation.running.effort import QUICK
 from specsim.validation.running.events import CheckFinished, Note, Planned, Simulated
 from specsim.validation.running.outcomes import Status
 from specsim.validation.running.runner import validate
-
-#: Little work, in several parts.
-SMALL = dataclasses.replace(QUICK, chunk_positions=4000)
+from specsim.validation.witnesses import as_built
 
 
 def document(report):
@@ -55,26 +54,16 @@ def test_validate__right_law_is_kept_for_every_seed(coins):
         assert report.status is Status.AGREES
 
 
-def test_validate__same_seed_same_report_whatever_the_threads_and_parts(coins):
+def test_validate__same_seed_same_report_whatever_the_threads(coins):
     claims = [
         coins.claim("a.a", *coins.three(), coins.exact()),
         coins.claim("a.b", *coins.three(coins.pair(1))),
     ]
-    one = validate(claims, effort=SMALL, witnesses=coins.witnesses(), threads=1, seed=5)
-    two = validate(claims, effort=SMALL, witnesses=coins.witnesses(), threads=2, seed=5)
+    one = validate(claims, effort="quick", witnesses=coins.witnesses(), threads=1, seed=5)
+    two = validate(claims, effort="quick", witnesses=coins.witnesses(), threads=2, seed=5)
     assert document(one) == document(two)
-    other = validate(claims, effort=SMALL, witnesses=coins.witnesses(), threads=2, seed=6)
+    other = validate(claims, effort="quick", witnesses=coins.witnesses(), threads=2, seed=6)
     assert document(one) != document(other)
-
-
-def test_validate__simulation_in_parts_covers_the_runs_once(coins):
-    log = []
-    report = validate([coins.claim()], effort=SMALL, witnesses=coins.witnesses(log=log))
-    assert len(log) > 2
-    starts = [call["first_run"] for call in log]
-    assert starts == list(np.cumsum([0] + [call["runs"] for call in log[:-1]]))
-    assert sum(call["runs"] for call in log) == report.runs
-    assert len({call["seed"] for call in log}) == 1
 
 
 def test_validate__undecided_when_the_effort_is_too_small(coins):
@@ -157,7 +146,7 @@ def test_validate__events_are_data_in_order(coins):
     events = []
     report = validate(
         [coins.claim("a.a", *coins.three(), coins.exact())],
-        effort=SMALL,
+        effort="quick",
         witnesses=coins.witnesses(),
         progress=events.append,
         threads=1,
@@ -174,33 +163,48 @@ def test_validate__events_are_data_in_order(coins):
 # Resuming.
 
 
-def test_resume__finished_work_is_not_done_again(coins, tmp_path):
-    claims = [coins.claim("a.a", *coins.three(), coins.exact())]
-    first, second = [], []
-    one = validate(claims, effort=SMALL, witnesses=coins.witnesses(log=first), resume_dir=tmp_path)
-    two = validate(claims, effort=SMALL, witnesses=coins.witnesses(log=second), resume_dir=tmp_path)
-    assert len(first) > 2
-    assert second == []
-    assert document(one) == document(two)
+@pytest.fixture
+def built(coins, monkeypatch):
+    """A claim on a tiny pair for the project's own witnesses, and the simulations that are really run."""
+    computed = []
+
+    def perform(request, **options):
+        computed.append((options["first_run"], options["runs"]))
+        return usual(request, **options)
+
+    usual = running.perform
+    monkeypatch.setattr(running, "perform", perform)
+    return [coins.claim("a.a", *coins.three(paper_pair(4)), coins.exact())], computed
+
+
+def test_resume__finished_work_is_not_done_again(built, tmp_path):
+    claims, computed = built
+    one = validate(claims, effort="quick", resume_dir=tmp_path)
+    first = list(computed)
+    assert first
+    two = validate(claims, effort="quick", resume_dir=tmp_path)
+    assert computed == first
+    assert document(one) == document(two) == document(validate(claims, effort="quick"))
     assert two.notes == ()
-    third = []
-    validate(claims, effort=SMALL, witnesses=coins.witnesses(log=third), resume_dir=tmp_path, seed=9)
-    assert len(third) == len(first)
+    computed.clear()
+    validate(claims, effort="quick", resume_dir=tmp_path, seed=9)
+    assert computed == first
 
 
-def test_resume__mutants_do_not_share_results(coins, tmp_path):
-    validate([coins.claim()], effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path)
-    log = []
-    other = coins.witnesses(log=log, name="a mutant")
-    validate([coins.claim()], effort="quick", witnesses=other, resume_dir=tmp_path)
-    assert log
+def test_resume__mutants_do_not_share_results(built, tmp_path):
+    claims, computed = built
+    validate(claims, effort="quick", resume_dir=tmp_path)
+    computed.clear()
+    validate(claims, effort="quick", witnesses=as_built().replace(name="a mutant"), resume_dir=tmp_path)
+    assert computed
+    assert {path.name for path in tmp_path.iterdir()} == {"as-built", "a-mutant"}
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
-def test_resume__damaged_files_are_computed_again_with_a_note(coins, tmp_path, damage):
-    claims = [coins.claim("a.a", *coins.three(), coins.exact())]
-    one = validate(claims, effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path)
-    files = sorted(tmp_path.iterdir())
+def test_resume__damaged_files_are_computed_again_with_a_note(built, tmp_path, damage):
+    claims, computed = built
+    one = validate(claims, effort="quick", resume_dir=tmp_path)
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     assert {file.suffix for file in files} == {".npz", ".json"}
     for file in files:
         content = bytearray(file.read_bytes())
@@ -208,25 +212,21 @@ def test_resume__damaged_files_are_computed_again_with_a_note(coins, tmp_path, d
             content[len(content) // 2] ^= 0xFF
         file.write_bytes(content[: len(content) // 2] if damage == "truncate" else
                          b"" if damage == "empty" else bytes(content))  # fmt: skip
-    log, events = [], []
-    two = validate(
-        claims,
-        effort="quick",
-        witnesses=coins.witnesses(log=log),
-        resume_dir=tmp_path,
-        progress=events.append,
-    )
-    assert log
+    computed.clear()
+    events = []
+    with pytest.warns(StoreWarning, match="computing it again"):
+        two = validate(claims, effort="quick", resume_dir=tmp_path, progress=events.append)
+    assert computed
     assert document(one) == document(two)
-    assert len([event for event in events if isinstance(event, Note)]) == len(files)
-    assert all("computing it again" in note for note in two.notes)
-    assert validate(claims, effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path).notes == ()
+    assert [event.text for event in events if isinstance(event, Note)] == list(two.notes)
+    assert ["computing it again" in note for note in two.notes] == [True]
+    assert validate(claims, effort="quick", resume_dir=tmp_path).notes == ()
 
 
 def test_resume__tampered_comparisons_are_not_believed(coins, tmp_path):
     claims = [coins.claim("a.a", coins.exact(ok=False))]
     one = validate(claims, effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path)
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.rglob("*.json")
     text = file.read_text()
     file.write_text(text.replace("false", "true"))
     two = validate(claims, effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path)
@@ -236,11 +236,19 @@ def test_resume__tampered_comparisons_are_not_believed(coins, tmp_path):
 
 
 def test_resume__changed_source_is_not_trusted(coins, tmp_path, monkeypatch):
-    validate([coins.claim()], effort="quick", witnesses=coins.witnesses(), resume_dir=tmp_path)
+    counted = []
+
+    def compare(witnesses, effort):
+        counted.append(effort)
+        yield equal("a", 1, 1)
+
+    claims = [coins.claim("a.a", ExactCheck("counted", compare))]
+    for _ in range(2):
+        validate(claims, witnesses=coins.witnesses(), resume_dir=tmp_path)
+    assert len(counted) == 1
     monkeypatch.setattr("specsim.validation.running.store.source_hash", lambda: "other")
-    log = []
-    validate([coins.claim()], effort="quick", witnesses=coins.witnesses(log=log), resume_dir=tmp_path)
-    assert log
+    validate(claims, witnesses=coins.witnesses(), resume_dir=tmp_path)
+    assert len(counted) == 2
 
 
 def test_resume__folder_that_is_a_file(coins, tmp_path):
@@ -265,7 +273,7 @@ def interrupt_at(kind, number):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_interrupt__finished_work_is_kept_and_the_rest_is_marked(coins, tmp_path, threads):
+def test_interrupt__finished_work_is_reported_and_the_rest_is_marked(coins, threads):
     gate = threading.Event()
     good = coins.witnesses()
 
@@ -278,15 +286,14 @@ def test_interrupt__finished_work_is_kept_and_the_rest_is_marked(coins, tmp_path
 
     def progress(event):
         if isinstance(event, CheckFinished) and event.check == "steps":
-            # The simulation at hand ends while the run is being stopped; its next part must not begin.
+            # The simulation goes on while the run is being stopped, and must end at its next progress.
             threading.Timer(0.3, gate.set).start()
             raise KeyboardInterrupt
 
     report = validate(
         claims,
-        effort=SMALL,
+        effort="quick",
         witnesses=good.replace(simulate=simulate),
-        resume_dir=tmp_path,
         threads=threads,
         progress=progress,
     )
@@ -294,11 +301,18 @@ def test_interrupt__finished_work_is_kept_and_the_rest_is_marked(coins, tmp_path
     assert report.exit_code == 130
     assert report.claims[0].status is Status.AGREES
     assert report.claims[1].status is Status.NOT_RUN
-    log = []
-    again = validate(claims, effort=SMALL, witnesses=coins.witnesses(log=log), resume_dir=tmp_path)
-    assert again.exit_code == 0
-    assert len({call["seed"] for call in log}) == 1
-    assert 0 not in {call["first_run"] for call in log}
+
+
+def test_interrupt__finished_chunks_are_kept(built, tmp_path, monkeypatch):
+    claims, computed = built
+    monkeypatch.setattr("specsim.scale.running.chunk_size", lambda request, chunk_runs: 2**10)
+    report = validate(claims, effort="quick", resume_dir=tmp_path, progress=interrupt_at(Simulated, 3))
+    assert report.exit_code == 130
+    assert len(list(tmp_path.rglob("*.npz"))) >= 2
+    computed.clear()
+    again = validate(claims, effort="quick", resume_dir=tmp_path)
+    assert 0 not in {first for first, _ in computed}
+    assert document(again) == document(validate(claims, effort="quick"))
 
 
 def test_interrupt__while_planning(coins):
@@ -318,8 +332,8 @@ def test_interrupt__while_planning(coins):
     assert report.claims[0].checks[1].status is Status.NOT_RUN or report.planned == 0
 
 
-def test_interrupt__patience_is_limited(coins, monkeypatch):
-    monkeypatch.setattr(runner, "PATIENCE", 0.05)
+def test_interrupt__waits_for_a_limited_time(coins, monkeypatch):
+    monkeypatch.setattr(runner, "STOP_SECONDS", 0.05)
     gate = threading.Event()
 
     def endless(witnesses, effort):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.hashes import derived_seed
 from specsim.validation.conformance.calling import SEED_RANGE, Caller
 from specsim.validation.conformance.evidence import samples_for_bound
 from specsim.validation.conformance.instances import Instance, chain_instance, tree_instance
@@ -132,8 +133,7 @@ class Laboratory:
 
     def caller(self, label: str) -> Caller:
         """Return a caller whose seeds are its own."""
-        digest = hashlib.sha256(f"{self.seed} {label}".encode()).digest()
-        caller = Caller(subject=self.subject, seed=int.from_bytes(digest[:8], "big") % SEED_RANGE)
+        caller = Caller(subject=self.subject, seed=derived_seed(self.seed, label) % SEED_RANGE)
         self.callers.append(caller)
         return caller
 

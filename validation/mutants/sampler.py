@@ -65,7 +65,6 @@ def decode(
     runs: int,
     seed: int,
     mistakes: Mistakes,
-    first_run: int = 0,
     horizon: int | None = None,
     outcomes: bool | None = None,
     **ignored: Any,
@@ -73,19 +72,11 @@ def decode(
     """Simulate with mistakes and return tallies, an `xarray.Dataset` like that of `specsim.simulate`."""
     length = pair.check_horizon(horizon)
     tallies = _Tallies(pair, length, outcomes)
-    generator = np.random.Generator(np.random.PCG64DXSM([seed, first_run]))
+    generator = np.random.Generator(np.random.PCG64DXSM(seed))
     for start in range(0, runs, BLOCK):
         size = min(BLOCK, runs - start)
         _Block(pair, algorithm, mistakes, generator, size, length).run(tallies)
     return tallies.dataset(runs)
-
-
-def add_tallies(parts: list[Any]) -> Any:
-    """Add the tallies of disjoint runs."""
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
 
 
 class _Block:
@@ -247,11 +238,7 @@ def replace_decoder(mistakes: Mistakes, *kinds: type[Algorithm]) -> Any:
                 return decode(pair, algorithm, mistakes=mistakes, **options)  # type: ignore[arg-type]
             return witnesses.simulate(pair, algorithm, **options)
 
-        def merge(parts: list[Any]) -> Any:
-            ours = "engine" not in parts[0].attrs
-            return add_tallies(parts) if ours else witnesses.merge(parts)
-
-        return witnesses.replace(simulate=simulate, merge=merge)
+        return witnesses.replace(simulate=simulate)
 
     return apply
 

@@ -23,14 +23,11 @@ class Effort:
         of runs is divided by about its square.
     max_runs
         No simulation is given more runs. An assertion that would need more is reported as undecided.
-    chunk_positions
-        Emitted positions per unit of simulation work that is stored and can be interrupted between.
     """
 
     name: str
     discrepancy_factor: float
     max_runs: int
-    chunk_positions: int = 2**26
 
     def pick(self, *, quick: Value, standard: Value, deep: Value) -> Value:
         """Return the argument that bears this effort's name."""

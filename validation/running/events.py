@@ -1,4 +1,4 @@
-"""What a running validation tells its caller: data, never print."""
+"""What a running validation reports to its caller, as data."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True)
 class Simulated:
-    """A part of a simulation is done; `positions` counts emitted positions over all simulations so far."""
+    """A part of a simulation is done; `positions` is the number of emitted positions in all of them."""
 
     label: str
     positions: int
-    stored: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparing:
-    """An exact check has made so many comparisons."""
+    """An exact check has made one more comparison."""
 
     claim: str
     check: str

@@ -1,102 +1,87 @@
-"""The other end of `specsim.validation.running.exact_worker`: starts it, reads its answers, ends it."""
+"""Exact checks in a second process: they are pure Python and would hold up planning and compilation."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
+import multiprocessing
+import signal
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 
-import specsim
-from specsim.validation.claims_model import Comparison
+from specsim.validation.claims_model import Comparison, ExactCheck
+from specsim.validation.registry import all_claims
+from specsim.validation.running.effort import Effort
+from specsim.validation.running.planning import describe_error
+from specsim.validation.witnesses import as_built
 
 #: A comparison, or the end of a check: (claim, check, error).
 Answer = Comparison | tuple[str, str, str]
 
 
-class WorkerDied(Exception):
-    """The process ended before its work was done."""
-
-
 class ExactProcess:
-    """A process that runs exact checks.
+    """A process that runs exact checks of registered claims with the project's own witnesses.
 
     Parameters
     ----------
     effort
-        Name of the effort.
+        How much to compare.
     checks
-        (claim id, check name) of registered claims, in order.
+        (claim id, check name), in order.
     """
 
-    def __init__(self, effort: str, checks: list[tuple[str, str]]) -> None:
-        self._request = json.dumps({"effort": effort, "checks": checks})
+    def __init__(self, effort: Effort, checks: list[tuple[str, str]]) -> None:
+        context = multiprocessing.get_context("spawn")
         self._remaining = len(checks)
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        root = str(Path(specsim.__file__).resolve().parent.parent)
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._process = subprocess.Popen(
-            # Not the current folder but the package that is running now.
-            [sys.executable, "-P", "-m", "specsim.validation.running.exact_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": path},
-        )
+        self._answers, answers = context.Pipe(duplex=False)
+        self._process = context.Process(target=_work, args=(answers, effort, checks), daemon=True)
+        with _no_interrupts():
+            self._process.start()
+        answers.close()
 
     def answers(self) -> Iterator[Answer]:
         """Yield comparisons, and the end of each check.
 
         Raises
         ------
-        WorkerDied
-            The process ended early, or said something else.
+        EOFError
+            The process ended early.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(self._request)
-            self._process.stdin.close()
-        except OSError as error:
-            raise WorkerDied(str(error)) from None
-        for line in self._process.stdout:
-            try:
-                answer: dict[str, Any] = json.loads(line)
-                if "comparison" in answer:
-                    yield Comparison(**answer["comparison"])
-                else:
-                    claim, check = answer["finished"]
-                    self._remaining -= 1
-                    yield claim, check, answer["error"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise WorkerDied(f"unexpected answer: {error}") from None
-        if self._remaining:
-            raise WorkerDied(self._last_words())
+        while self._remaining:
+            answer: Answer = self._answers.recv()
+            self._remaining -= not isinstance(answer, Comparison)
+            yield answer
 
     def end(self) -> None:
-        """End the process at once, if it still runs. May be called from any thread, more than once."""
+        """End the process at once. May be called from any thread, more than once."""
         self._process.kill()
 
-    def close(self) -> None:
-        """End the process and release what it holds."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                # What the process did not read cannot be flushed to it any more.
-                with suppress(OSError):
-                    stream.close()
-        self._errors.close()
 
-    def _last_words(self) -> str:
-        code = self._process.wait()
-        self._errors.seek(0)
-        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        return f"exit code {code}" + (f", {lines[-1]}" if lines else "")
+def _work(answers: Connection, effort: Effort, checks: list[tuple[str, str]]) -> None:
+    witnesses = as_built()
+    known = {
+        (claim.id, check.name): check
+        for claim in all_claims()
+        for check in claim.checks
+        if isinstance(check, ExactCheck)
+    }
+    for claim, name in checks:
+        error = ""
+        try:
+            for comparison in known[claim, name].run(witnesses, effort):
+                answers.send(comparison)
+        except Exception as problem:
+            error = describe_error(problem)
+        answers.send((claim, name, error))
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Start a process that Ctrl-C, which reaches the whole group, does not end: its parent does."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from specsim.errors import InputError
+from specsim.support.hashes import derived_seed
 from specsim.validation.assertions import Assertion, SimulationRequest
 from specsim.validation.claims_model import Claim, StatisticalCheck
 from specsim.validation.running.effort import Effort
@@ -111,7 +111,9 @@ def make_plan(
             request = assertion.request
             identity = request.identity
             if identity not in simulations:
-                simulations[identity] = PlannedSimulation(request=request, seed=derive_seed(seed, identity))
+                simulations[identity] = PlannedSimulation(
+                    request=request, seed=derived_seed(seed, f"validate/{identity}")
+                )
             simulation = simulations[identity]
             simulation.runs = max(simulation.runs, min(need, effort.max_runs))
             simulation.outcomes = simulation.outcomes or request.outcomes
@@ -123,11 +125,6 @@ def make_plan(
         simulations=simulations,
         alpha_each=alpha_each,
     )
-
-
-def derive_seed(seed: int, identity: str) -> int:
-    """Return the seed, from 0 to 2^64 - 1, of the simulation of this identity in a run with this seed."""
-    return int.from_bytes(hashlib.sha256(f"specsim validate {seed} {identity}".encode()).digest()[:8], "big")
 
 
 def describe_error(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from specsim.validation.registry import all_claims, check_unique
 from specsim.validation.running.effort import Effort, get_effort
 from specsim.validation.running.evaluation import evaluate
 from specsim.validation.running.events import CheckFinished, Comparing, Event, Note, Planned, Simulated
-from specsim.validation.running.exact_process import ExactProcess, WorkerDied
+from specsim.validation.running.exact_process import ExactProcess
 from specsim.validation.running.outcomes import (
     AssertionOutcome,
     CheckOutcome,
@@ -27,7 +27,7 @@ from specsim.validation.running.outcomes import (
 )
 from specsim.validation.running.planning import Place, Plan, PlannedSimulation, describe_error, make_plan
 from specsim.validation.running.regression import run_regression
-from specsim.validation.running.store import Store, provenance
+from specsim.validation.running.store import ComparisonStore, provenance
 from specsim.validation.witnesses import Witnesses, as_built
 
 #: Seed of a run that is given none: the command is deterministic by default.
@@ -36,10 +36,10 @@ DEFAULT_SEED = 2411
 #: False-alarm budget of a whole run.
 DEFAULT_ALPHA = 1e-6
 
-#: How long an interrupted run waits for the step at hand, in seconds.
-PATIENCE = 20.0
+#: Seconds that an interrupted run waits for its threads.
+STOP_SECONDS = 20.0
 
-#: How often the caller's thread looks up from the queue, in seconds, so that Ctrl-C is noticed at once.
+#: Seconds after which the calling thread stops waiting for an event, so that Ctrl-C is noticed at once.
 TICK = 0.2
 
 
@@ -59,6 +59,7 @@ def validate(
     witnesses: Witnesses | None = None,
     progress: Callable[[Event], object] | None = None,
     stop_at_failure: bool = False,
+    second_process: bool = False,
 ) -> RunReport:
     """Check claims and report.
 
@@ -76,11 +77,11 @@ def validate(
         Bound of the probability that correct code is reported as wrong anywhere in the run, in (0, 1). It is
         split evenly over all statistical assertions before anything is simulated.
     threads
-        Threads of a simulation. Defaults to None: one per core. Otherwise than with 1, exact checks run in a
-        process beside them.
+        Threads of a simulation. Defaults to None: one per core. Unless it is 1, exact checks run beside the
+        simulations.
     resume_dir
-        Folder of finished work: what is there is not done again, what gets finished is put there. Defaults to
-        None: nothing is kept.
+        Folder of finished work: what is there is not done again, what gets finished is put there. A damaged
+        simulation is computed again, with a `specsim.errors.StoreWarning`. Defaults to None: nothing is kept.
     update
         Whether to rewrite the stored integers of regression checks. Defaults to False.
     witnesses
@@ -89,6 +90,9 @@ def validate(
         Called in the calling thread with every `Event`.
     stop_at_failure
         Whether to stop at the first check that fails; the rest is then reported as not run.
+    second_process
+        Whether exact checks of registered claims run in a process of their own, which is faster. As always
+        with `multiprocessing`, a script then needs ``if __name__ == "__main__":``. Defaults to False.
 
     Returns
     -------
@@ -117,10 +121,13 @@ def validate(
         witnesses=witnesses or as_built(),
         stop_at_failure=stop_at_failure,
         # Another process knows registered claims and the project's own witnesses only.
-        own_process=witnesses is None and threads != 1 and set(map(id, chosen)) <= set(map(id, all_claims())),
+        second_process=second_process
+        and witnesses is None
+        and threads != 1
+        and set(map(id, chosen)) <= set(map(id, all_claims())),
     )
     if resume_dir is not None:
-        run.store = Store(resume_dir, run.witnesses.name, run.note)
+        run.store = ComparisonStore(resume_dir, run.witnesses.name, run.note)
     return run.execute(progress or (lambda event: None))
 
 
@@ -134,8 +141,8 @@ class _Run:
     update: bool
     witnesses: Witnesses
     stop_at_failure: bool
-    own_process: bool
-    store: Store | None = None
+    second_process: bool
+    store: ComparisonStore | None = None
     process: ExactProcess | None = None
     plan: Plan | None = None
     interrupted: bool = False
@@ -174,7 +181,7 @@ class _Run:
                 self.process.end()
             for worker in workers:
                 if worker.ident is not None:
-                    worker.join(PATIENCE)
+                    worker.join(STOP_SECONDS)
         return self._report()
 
     def note(self, text: str) -> None:
@@ -215,14 +222,12 @@ class _Run:
         for index, claim in enumerate(self.claims):
             for number, check in enumerate(claim.checks):
                 if isinstance(check, ExactCheck):
-                    stored = (
-                        self.store.load_comparisons(self._exact_key(claim, check)) if self.store else None
-                    )
+                    stored = self.store.load(self._exact_key(claim, check)) if self.store else None
                     if stored is None:
                         waiting.append(((index, number), claim, check))
                     else:
                         self._finish_exact((index, number), check, list(stored), "")
-        if waiting and self.own_process:
+        if waiting and self.second_process:
             waiting = self._exact_in_process(waiting)
         for place, claim, check in waiting:
             self._check_stop()
@@ -245,13 +250,7 @@ class _Run:
         todo = deque(waiting)
         comparisons: list[Comparison] = []
         try:
-            self.process = ExactProcess(
-                self.effort.name, [(claim.id, check.name) for _, claim, check in todo]
-            )
-        except OSError as error:
-            self.note(f"exact checks run in this process: none of their own could be started ({error})")
-            return waiting
-        try:
+            self.process = ExactProcess(self.effort, [(claim.id, check.name) for _, claim, check in todo])
             for answer in self.process.answers():
                 self._check_stop()
                 place, claim, check = todo[0]
@@ -261,11 +260,12 @@ class _Run:
                     todo.popleft()
                     self._keep_exact(place, claim, check, comparisons, answer[2])
                     comparisons = []
-        except WorkerDied as error:
+        except (EOFError, OSError) as error:
             self._check_stop()
             self.note(f"the process of the exact checks ended early ({error}); going on in this one")
         finally:
-            self.process.close()
+            if self.process is not None:
+                self.process.end()
         return list(todo)
 
     def _exact_key(self, claim: Claim, check: ExactCheck) -> str:
@@ -281,7 +281,7 @@ class _Run:
         self, place: Place, claim: Claim, check: ExactCheck, comparisons: list[Comparison], error: str
     ) -> None:
         if self.store and not error:
-            self.store.save_comparisons(self._exact_key(claim, check), tuple(comparisons))
+            self.store.save(self._exact_key(claim, check), tuple(comparisons))
         self._finish_exact(place, check, comparisons, error)
 
     def _finish_exact(
@@ -336,34 +336,25 @@ class _Run:
                     self._finish((index, number), self._regression(claim, check))
 
     def _simulate(self, simulation: PlannedSimulation) -> Any:
-        """Run a simulation chunk by chunk; chunks add up to the same integers however they are cut."""
-        request = simulation.request
-        step = max(1, self.effort.chunk_positions // request.length)
-        total: Any = None
-        for first in range(0, simulation.runs, step):
+        request, done = simulation.request, self.positions
+
+        def progress(runs: int) -> None:
             self._check_stop()
-            runs = min(step, simulation.runs - first)
-            key = f"runs {request.identity} {simulation.outcomes} {simulation.seed} {first} {runs}"
-            part = self.store.load_tallies(key) if self.store else None
-            stored = part is not None
-            if part is None:
-                part = self.witnesses.simulate(
-                    request.pair,
-                    request.algorithm,
-                    runs=runs,
-                    seed=simulation.seed,
-                    horizon=request.horizon,
-                    engine=request.engine,
-                    threads=self.threads,
-                    first_run=first,
-                    outcomes=True if simulation.outcomes else None,
-                )
-                if self.store:
-                    self.store.save_tallies(key, part)
-            total = part if total is None else self.witnesses.merge([total, part])
-            self.positions += runs * request.length
-            self.events.put(Simulated(label=request.label, positions=self.positions, stored=stored))
-        return total
+            self.positions = done + runs * request.length
+            self.events.put(Simulated(label=request.label, positions=self.positions))
+
+        return self.witnesses.simulate(
+            request.pair,
+            request.algorithm,
+            runs=simulation.runs,
+            seed=simulation.seed,
+            horizon=request.horizon,
+            engine=request.engine,
+            threads=self.threads,
+            outcomes=True if simulation.outcomes else None,
+            store=self.store.folder if self.store else None,
+            progress=progress,
+        )
 
     def _settle(self, simulation: PlannedSimulation, dataset: Any, error: str) -> None:
         """Evaluate what waits for a simulation, and finish the checks that are complete by it."""

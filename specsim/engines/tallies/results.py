@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specsim.algorithms import Algorithm
 from specsim.engines.tallies.tally import Tally
 from specsim.engines.tallies.variables import ROUND_VARIABLES, VARIABLES, check
 from specsim.errors import InputError
@@ -25,11 +24,6 @@ _SAME = (
 )  # fmt: skip
 
 Range = tuple[int, int]
-
-
-def algorithm_identity(algorithm: Algorithm) -> str:
-    """SHA-256, in hexadecimal, of a descriptor with its tables."""
-    return algorithm.identity
 
 
 def to_dataset(
@@ -60,7 +54,7 @@ def to_dataset(
         "engine": request.engine,
         "seed": request.seed,
         "algorithm": algorithm.label,
-        "algorithm_identity": algorithm_identity(algorithm),
+        "algorithm_identity": algorithm.identity,
         "pair": pair.name,
         "pair_identity": pair.identity,
         "horizon": shape.horizon,

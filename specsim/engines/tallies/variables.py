@@ -2,92 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from specsim.engines.tallies.consistency import contradiction
 from specsim.errors import InputError
+from specsim.support import labelled
+from specsim.support.labelled import Variable, registry
 
 if TYPE_CHECKING:
     import xarray
 
 
-@dataclass(frozen=True, kw_only=True)
-class Variable:
-    """A variable of a result.
-
-    Attributes
-    ----------
-    name, dims
-        As in the Dataset.
-    dtype
-        NumPy name of the dtype.
-    meaning
-        One sentence.
-    required
-        Whether every result has it.
-    """
-
-    name: str
-    dims: tuple[str, ...]
-    meaning: str
-    dtype: str = "int64"
-    required: bool = True
+def _counts(name: str, *dims: str, meaning: str, required: bool = True) -> Variable:
+    return Variable(name=name, dims=dims, meaning=meaning, dtype="int64", required=required)
 
 
 #: All variables of a result, in order.
-VARIABLES: dict[str, Variable] = {
-    variable.name: variable
-    for variable in (
-        Variable(
-            name="rejections_by_step", dims=("step",), meaning="Runs in which the position was rejected."
-        ),
-        Variable(name="rejection_count", dims=("rejections",), meaning="Runs with so many rejections."),
-        Variable(
-            name="target_call_count",
-            dims=("calls",),
-            meaning="Runs with so many target calls.",
-            required=False,
-        ),
-        Variable(
-            name="accepted_length_count",
-            dims=("accepted",),
-            meaning="Rounds, over all runs, with so many accepted drafted tokens.",
-            required=False,
-        ),
-        Variable(
-            name="accepted_length_square_sum",
-            dims=("accepted",),
-            meaning="Sum over runs of the square of the run's number of rounds with so many accepted "
-            "drafted tokens.",
-            required=False,
-        ),
-        Variable(
-            name="first_accepted_length_count",
-            dims=("accepted",),
-            meaning="Runs whose first round accepted so many drafted tokens.",
-            required=False,
-        ),
-        Variable(
-            name="token_count", dims=("step", "token"), meaning="Runs that emitted the token at the step."
-        ),
-        Variable(
-            name="transition_count",
-            dims=("step", "context", "token"),
-            meaning="Runs that emitted the token in the context at the step; kept where steps x contexts x "
-            "tokens is small.",
-            required=False,
-        ),
-        Variable(
-            name="outcome_count",
-            dims=("path", "rejected"),
-            meaning="Runs with this emitted sequence (in base tokens, first token most significant) and this "
-            "set of rejected positions (bit n-1 for position n).",
-            required=False,
-        ),
-        Variable(name="rejections_of_run", dims=("run",), meaning="Rejections of each run.", required=False),
-    )
-}
+VARIABLES = registry((
+    _counts("rejections_by_step", "step", meaning="Number of runs in which the position was rejected."),
+    _counts("rejection_count", "rejections", meaning="Number of runs with k rejections."),
+    _counts("target_call_count", "calls", meaning="Number of runs with k target calls.", required=False),
+    _counts(
+        "accepted_length_count",
+        "accepted",
+        meaning="Number of rounds, over all runs, with k accepted drafted tokens.",
+        required=False,
+    ),
+    _counts(
+        "accepted_length_square_sum",
+        "accepted",
+        meaning="Sum over runs of the squared number of rounds with k accepted drafted tokens.",
+        required=False,
+    ),
+    _counts(
+        "first_accepted_length_count",
+        "accepted",
+        meaning="Number of runs whose first round accepted k drafted tokens.",
+        required=False,
+    ),
+    _counts("token_count", "step", "token", meaning="Number of runs that emitted the token at the step."),
+    _counts(
+        "transition_count",
+        "step", "context", "token",
+        meaning="Number of runs that emitted the token in the context at the step; kept where steps x "
+        "contexts x tokens is small.",
+        required=False,
+    ),
+    _counts(
+        "outcome_count",
+        "path", "rejected",
+        meaning="Number of runs with this emitted sequence (in base tokens, first token most significant) "
+        "and this set of rejected positions (bit n-1 for position n).",
+        required=False,
+    ),
+    _counts("rejections_of_run", "run", meaning="Number of rejections of each run.", required=False),
+))  # fmt: skip
 
 #: Variables of the rounds, kept unless only rejections are tallied.
 ROUND_VARIABLES = (
@@ -121,12 +90,7 @@ def check(dataset: xarray.Dataset) -> None:
     Checked are names, dims, dtypes and sizes, the attributes, that no count is negative, and the sums that
     the number of runs fixes.
     """
-    for name in ATTRIBUTES:
-        if name not in dataset.attrs:
-            raise InputError(f"result has no attribute {name}; give a result of specsim.simulate")
-    for name, variable in VARIABLES.items():
-        if variable.required and name not in dataset:
-            raise InputError(f"result has no variable {name}; give a result of specsim.simulate")
+    labelled.check(dataset, VARIABLES, ATTRIBUTES, "result")
     runs, horizon = int(dataset.attrs["runs"]), int(dataset.attrs["horizon"])
     sizes = {"step": horizon, "run": runs} | dict.fromkeys(("rejections", "calls", "accepted"), horizon + 1)
     sums = {
@@ -138,16 +102,7 @@ def check(dataset: xarray.Dataset) -> None:
         "outcome_count": runs,
     }
     for name in map(str, dataset.data_vars):
-        if name not in VARIABLES:
-            raise InputError(
-                f"result has the unknown variable {name}; register it in specsim.engines.tallies.variables"
-            )
-        variable, array = VARIABLES[name], dataset[name]
-        if array.dims != variable.dims or array.dtype != variable.dtype:
-            raise InputError(
-                f"result variable {name} is {array.dtype} over {array.dims}; "
-                f"it must be {variable.dtype} over {variable.dims}"
-            )
+        array = dataset[name]
         for dim, size in zip(array.dims, array.shape, strict=True):
             if sizes.get(str(dim), size) != size:
                 raise InputError(f"result variable {name} has {size} along {dim}; expected {sizes[str(dim)]}")
@@ -164,11 +119,6 @@ def check(dataset: xarray.Dataset) -> None:
 
 def markdown() -> str:
     """Render the registry as Markdown tables for the documentation."""
-    lines = ["| variable | dims | dtype | meaning |", "|---|---|---|---|"]
-    for variable in VARIABLES.values():
-        kept = "" if variable.required else " Optional."
-        dims = ", ".join(variable.dims)
-        lines.append(f"| `{variable.name}` | `({dims})` | {variable.dtype} | {variable.meaning}{kept} |")
-    lines += ["", "| attribute | meaning |", "|---|---|"]
+    lines = ["", "| attribute | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {meaning} |" for name, meaning in ATTRIBUTES.items()]
-    return "\n".join(lines) + "\n"
+    return labelled.markdown(VARIABLES) + "\n".join(lines) + "\n"

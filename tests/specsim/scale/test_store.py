@@ -168,7 +168,7 @@ def test_foreign_chunk__of_other_runs(pair, filled):
 
 
 def test_foreign_chunk__of_other_software(pair, filled, monkeypatch):
-    monkeypatch.setattr(software, "source_digest", lambda: "0123456789abcdef0")
+    monkeypatch.setattr(software, "engine_sources", lambda: "0123456789abcdef0")
     with pytest.raises(
         InputError, match=r"0-100.npz was computed by source .*specsim .* and this is source 0123"
     ):
@@ -195,15 +195,15 @@ def test_source_digest__sees_every_kernel(monkeypatch, tmp_path):
     assert len(files) > 3
     right = Path.read_bytes
     for name in [*files, "plans.py", "descriptors.py"]:
-        software.source_digest.cache_clear()
-        before = software.source_digest()
+        software.engine_sources.cache_clear()
+        before = software.engine_sources()
         monkeypatch.setattr(
             Path, "read_bytes", lambda path, name=name: right(path) + (b"#" if path.name == name else b"")
         )
-        software.source_digest.cache_clear()
-        assert software.source_digest() != before, name
+        software.engine_sources.cache_clear()
+        assert software.engine_sources() != before, name
         monkeypatch.undo()
-    software.source_digest.cache_clear()
+    software.engine_sources.cache_clear()
 
 
 def test_unwritable_store__is_one_line_before_the_work(pair, tmp_path, monkeypatch):
