@@ -241,7 +241,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
         for line in process.stderr:
             if "planned" in line:
                 break
-        while not list((tmp_path / "kept").glob("*.npz")) and process.poll() is None:
+        while not list((tmp_path / "kept").rglob("*.npz")) and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
@@ -250,6 +250,6 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
         process.communicate()
     assert process.returncode == 130
     assert "Result: interrupted." in out
-    names = [path.name for path in (tmp_path / "kept").iterdir()]
+    names = [path.name for path in (tmp_path / "kept").rglob("*")]
     assert any(name.endswith(".npz") for name in names)
     assert not any(name.startswith(".") for name in names)
