@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from specsim.algorithms import Structure, levels, tree
+from specsim.algorithms.rule import Drawing
 from specsim.errors import InputError
+from specsim.theory.step_laws import greedy_drafts
+from specsim.theory.step_laws.drafts import child_law
 from specsim.validation.conformance.rules.base import Floats, Integers
 
-#: How the children of a node are drawn: ``"with"`` replacement, each from the draft row; ``"without"``, each
-#: from the row less those before it, renormalised (uniform over the untried tokens when nothing is left of
-#: the row); ``"greedy"``, the likeliest tokens of the row (lower token first among equals) and one last child
-#: from the rest.
-DRAWINGS = ("with", "without", "greedy")
-
+#: How the children of a node are drawn, and the catalogue's word for it: ``"with"`` replacement, each from the
+#: draft row; ``"without"``, each from the row less those before it, renormalised (uniform over the untried
+#: tokens when nothing is left of the row); ``"greedy"``, the likeliest tokens of the row (lower token first
+#: among equals) and one last child from the rest.
+DRAWINGS: dict[str, Drawing] = {"with": "independent", "without": "distinct", "greedy": "own"}
 
 #: Shapes by name: children per level, and one tree whose leaves have depths 1, 2 and 3.
 SHAPES: dict[str, Structure] = {
@@ -104,25 +106,9 @@ def next_child_law(row: Floats, before: Integers, children: int, drawing: str) -
     InputError
         Distinct children are asked for, and there are more than tokens.
     """
-    vocabulary = row.shape[-1]
     if drawing not in DRAWINGS:
         raise InputError(f"drawing is {drawing!r}; give one of {', '.join(DRAWINGS)}")
-    if drawing == "with":
-        return row
-    if children > vocabulary:
-        raise InputError(f"children is {children}, more than the {vocabulary} tokens; draw with replacement")
-    if drawing == "greedy" and before.shape[-1] < children - 1:
-        order = np.argsort(-row, axis=-1, kind="stable")
-        chosen = np.zeros(row.shape)
-        np.put_along_axis(chosen, order[..., before.shape[-1], None], 1.0, axis=-1)
-        return chosen
-    untried = np.ones(row.shape, dtype=bool)
-    if before.shape[-1]:
-        np.put_along_axis(untried, before, False, axis=-1)
-    left = np.where(untried, row, 0.0)
-    empty = left.sum(axis=-1, keepdims=True) == 0
-    left = np.where(empty, untried, left)
-    law: Floats = left / left.sum(axis=-1, keepdims=True)
+    law: Floats = child_law(row, before, children, DRAWINGS[drawing], greedy_drafts.next_child)
     return law
 
 

@@ -238,5 +238,5 @@ def test_drawn_trees_have_the_enumerated_law(drawing):
 def test_drawings_refuse_nonsense():
     with pytest.raises(InputError, match="drawing is 'some'"):
         next_child_law(DRAFT, np.zeros(0, int), 2, "some")
-    with pytest.raises(InputError, match="children is 5"):
+    with pytest.raises(InputError, match="5 children, more than the 4 tokens"):
         next_child_law(DRAFT, np.zeros(0, int), 5, "without")
