@@ -13,8 +13,8 @@ from specsim.theory.step_laws import greedy_drafts
 from specsim.theory.step_laws.drafts import child_law
 from specsim.validation.conformance.rules.base import Floats, Integers
 
-#: How the children of a node are drawn, and the catalogue's word for it: ``"with"`` replacement, each from the
-#: draft row; ``"without"``, each from the row less those before it, renormalised (uniform over the untried
+#: How the children of a node are drawn, and the catalogue's word for it: ``"with"`` replacement, from the
+#: draft row; ``"without"``, from the row less those before it, renormalised (uniform over the untried
 #: tokens when nothing is left of the row); ``"greedy"``, the likeliest tokens of the row (lower token first
 #: among equals) and one last child from the rest.
 DRAWINGS: dict[str, Drawing] = {"with": "independent", "without": "distinct", "greedy": "own"}
