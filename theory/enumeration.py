@@ -8,28 +8,24 @@ run.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import partial
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, Rule
-from specsim.algorithms.rule import Drawing
 from specsim.algorithms.structures import Structure
-from specsim.errors import InputError, TooLargeError, UnsupportedError
-from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
+from specsim.errors import TooLargeError
+from specsim.theory.arithmetic.pair_tables import Pair, tables_of
+from specsim.theory.enumerated_rounds import Budget, Rounds, explore
 from specsim.theory.programs import get_program
-from specsim.theory.programs.steps import Law, Program, Row, draw, without
+from specsim.theory.programs.steps import Program, Row, draw
 
 _MAX_PATHS = 2**16
-_MAX_BRANCHES = 300_000
 _MAX_STATES = 300_000
-_FULL_DRAFTS = 300
 
 
 class Outcome(NamedTuple):
@@ -217,7 +213,7 @@ def enumerate_outcomes(
             f"horizon is {horizon} with {pair.tokens} tokens: {paths} sequences to enumerate; "
             f"at most {_MAX_PATHS}, so use the law functions of specsim.theory instead"
         )
-    rounds = _Rounds(tables, algorithm, horizon, full_drafts)
+    rounds = Rounds(tables, algorithm, horizon, full_drafts)
     counts = _zeros(horizon, horizon + 1)
     # One dictionary per position: a round emits at least one token, so positions are met in order.
     states: list[dict[tuple[int, Outcome], Fraction]] = [defaultdict(Fraction) for _ in range(horizon + 1)]
@@ -288,7 +284,7 @@ def round_errors(
     """
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)
-    rounds = _Rounds(tables, algorithm, horizon, None)
+    rounds = Rounds(tables, algorithm, horizon, None)
     error: dict[tuple[int, ...], Fraction] = defaultdict(Fraction)
 
     def complete(tokens: tuple[int, ...], context: int, mass: Fraction) -> None:
@@ -353,265 +349,12 @@ def stop_law(
         found: Program = program(structure, target, draft, tokens, **parameters)
         return found
 
-    for (node, final), _, mass in _explore(start, _nothing_to_draw, _Budget().spend):
+    for (node, final), _, mass in explore(start, Budget()):
         if final is None:
             law[node] += [mass * probability for probability in target[node]]
         else:
             law[node, final] += mass
     return law
-
-
-def child_law(row: Row, before: Sequence[int], children: int, drawing: Drawing, program: ModuleType) -> Row:
-    """Return the law of the next child of a node, given the tokens of those before.
-
-    Parameters
-    ----------
-    row
-        The draft row of the node.
-    before
-        Tokens of the children so far.
-    children
-        How many the node gets.
-    drawing
-        How they are drawn: see `specsim.algorithms.rule.Drawing`. Distinct children are uniform over the
-        untried tokens where the row has no mass left.
-    program
-        The rule's module, whose ``propose`` serves where it draws its own drafts.
-    """
-    if drawing == "independent":
-        return row
-    if children > len(row):
-        raise InputError(
-            f"a node has {children} children, more than the {len(row)} tokens; draw them independently"
-        )
-    if drawing == "distinct":
-        return without(row, before)
-    if drawing == "greedy":
-        likeliest = sorted(range(len(row)), key=lambda y: (-row[y], y))[len(before)]
-        return [Fraction(y == likeliest) for y in range(len(row))]
-    law: Row = program.propose(row, before, children)
-    return law
-
-
-class Round(NamedTuple):
-    """What one round did: the tokens it emitted, whether the last was rejected, the accepted length."""
-
-    tokens: tuple[int, ...]
-    rejected: bool
-    accepted: int
-
-
-class _Undrawn(Exception):
-    """A drafted token was read before it was drawn."""
-
-    def __init__(self, node: int) -> None:
-        self.node = node
-
-
-class _ByNode:
-    """Something for each node, found when it is read."""
-
-    def __init__(self, find: Callable[[int], Any]) -> None:
-        self._find = find
-
-    def __getitem__(self, node: int) -> Any:
-        return self._find(node)
-
-
-class _Rounds:
-    """The law of a round of an algorithm on a pair, by its start."""
-
-    def __init__(
-        self, pair: PairTables, algorithm: Algorithm, horizon: int, full_drafts: bool | None
-    ) -> None:
-        self.algorithm = algorithm
-        self.horizon = horizon
-        self.budget = _Budget()
-        self.program = get_program(algorithm.rule)
-        self._pair = pair
-        self._full = full_drafts
-        self._next = pair.next_context.tolist()
-        self._rows: dict[tuple[str, int, int], Row] = {}
-        self._laws: dict[tuple[int, int], dict[Round, Fraction]] = {}
-        for name, entry in algorithm.rule.parameters.items():
-            shape = (len(self._next), pair.tokens)
-            if entry.kind == "table":
-                table = algorithm.parameters[name]
-                if table.shape[1:] != shape or (1 < table.shape[0] < horizon):
-                    raise InputError(
-                        f"{name} has shape {table.shape}; for this pair give (1 or {horizon} steps, "
-                        f"{shape[0]} contexts, {shape[1]} tokens)"
-                    )
-
-    def after(self, context: int, token: int) -> int:
-        """Context after emitting `token` in `context`."""
-        following: int = self._next[context][token]
-        return following
-
-    def row(self, table: str, position: int, context: int) -> Row:
-        """Row of the target, the draft or a table parameter for the token at `position` (from 0)."""
-        key = (table, position, context)
-        if key not in self._rows:
-            if table in ("target", "draft"):
-                weights = self._pair.target_weights if table == "target" else self._pair.draft_weights
-                integers = weights[self._pair.step_index(position), context].tolist()
-                row = [Fraction(weight, self._pair.unit) for weight in integers]
-            else:
-                values = self.algorithm.parameters[table]
-                row = [Fraction(value) for value in values[position if len(values) > 1 else 0, context]]
-            self._rows[key] = row
-        return self._rows[key]
-
-    def law(self, position: int, context: int) -> dict[Round, Fraction]:
-        """Law of a round that starts at `position` in `context`."""
-        if (position, context) not in self._laws:
-            law: dict[Round, Fraction] = defaultdict(Fraction)
-            for result, probability in self._enumerate(position, context):
-                law[result] += probability
-            self._laws[position, context] = dict(law)
-        return self._laws[position, context]
-
-    def _enumerate(self, position: int, context: int) -> Iterator[tuple[Round, Fraction]]:
-        structure = self.algorithm.structure(self.horizon - position)
-        if structure.size == float("inf"):
-            raise UnsupportedError(
-                f"{self.algorithm.label}: enumeration needs a finite number of drafts, use "
-                "batch_limit_rejections or a law function for the limit"
-            )
-        nodes = len(structure.parents)
-        full = self._full
-        if full is None:
-            full = self._pair.tokens ** (nodes - 1) <= _FULL_DRAFTS
-
-        def place(tokens: dict[int, int], node: int) -> int:
-            if node == 0:
-                return context
-            before = place(tokens, structure.parents[node])
-            if node not in tokens:
-                raise _Undrawn(node)
-            return self.after(before, tokens[node])
-
-        def row(table: str, tokens: dict[int, int], node: int) -> Row:
-            return self.row(table, position + structure.depths[node], place(tokens, node))
-
-        def token(tokens: dict[int, int], node: int) -> int:
-            if node not in tokens:
-                raise _Undrawn(node)
-            return tokens[node]
-
-        def start(tokens: dict[int, int]) -> Program:
-            if full and len(tokens) < nodes - 1:
-                raise _Undrawn(len(tokens) + 1)
-            program: Program = self.program.program(
-                structure,
-                _ByNode(partial(row, "target", tokens)),
-                _ByNode(partial(row, "draft", tokens)),
-                _ByNode(partial(token, tokens)),
-                **parameters(tokens),
-            )
-            return program
-
-        def parameters(tokens: dict[int, int]) -> dict[str, Any]:
-            found: dict[str, Any] = {}
-            for name, entry in self.algorithm.rule.parameters.items():
-                value = self.algorithm.parameters[name]
-                if entry.kind == "table":
-                    value = _ByNode(partial(row, name, tokens))
-                found[name] = Fraction(value) if entry.kind == "number" else value
-            return found
-
-        def law_of(tokens: dict[int, int], node: int) -> Law:
-            parent = structure.parents[node]
-            siblings = structure.children(parent)
-            before: list[int] = []
-            if self.algorithm.drawing != "independent":
-                before = [token(tokens, child) for child in siblings if child < node]
-            law = child_law(
-                row("draft", tokens, parent), before, len(siblings), self.algorithm.drawing, self.program
-            )
-            return draw(law)
-
-        for (node, final), tokens, probability in _explore(start, law_of, self.budget.spend):
-            path = tuple(tokens[step] for step in structure.path(node))
-            end = position + len(path)
-            if final is not None:
-                yield Round((*path, final), True, len(path)), probability
-            elif self.algorithm.whole_bonus and end < self.horizon:
-                for bonus, weight in draw(row("target", tokens, node)):
-                    if weight:
-                        yield Round((*path, bonus), False, len(path)), probability * weight
-            else:
-                yield Round(path, False, len(path)), probability
-
-
-def _nothing_to_draw(tokens: dict[int, int], node: int) -> Law:
-    raise AssertionError("all drafted tokens are given")
-
-
-def _explore(
-    start: Callable[[dict[int, int]], Program],
-    law_of: Callable[[dict[int, int], int], Law],
-    spend: Callable[[], None],
-) -> Iterator[tuple[tuple[int, int | None], dict[int, int], Fraction]]:
-    """Run a program along every sequence of draws of positive probability.
-
-    Parameters
-    ----------
-    start
-        Starts a fresh run with the drafted tokens so far; reading another raises `_Undrawn`.
-    law_of
-        Law of the token of a node, given those drawn before.
-    spend
-        Called once per branch; raises when the budget is used up.
-    """
-    open_branches: list[tuple[dict[int, int], tuple[Any, ...], Fraction]] = [({}, (), Fraction(1))]
-    while open_branches:
-        tokens, script, probability = open_branches.pop()
-        spend()
-        try:
-            law = _resume(start(tokens), script)
-        except StopIteration as stop:
-            yield stop.value, tokens, probability
-        except _Undrawn as undrawn:
-            node, drawn = _first(undrawn.node, tokens, law_of)
-            for value, weight in drawn:
-                if weight:
-                    open_branches.append(({**tokens, node: value}, script, probability * weight))
-        else:
-            for value, weight in law:
-                if weight:
-                    open_branches.append((tokens, (*script, value), probability * weight))
-
-
-def _resume(run: Generator[Law, Any, Any], script: tuple[Any, ...]) -> Law:
-    law = next(run)
-    for value in script:
-        law = run.send(value)
-    return law
-
-
-def _first(
-    node: int, tokens: dict[int, int], law_of: Callable[[dict[int, int], int], Law]
-) -> tuple[int, Law]:
-    """Return the first node whose token has to be drawn for that of `node`, and its law."""
-    while True:
-        try:
-            return node, law_of(tokens, node)
-        except _Undrawn as earlier:
-            node = earlier.node
-
-
-class _Budget:
-    def __init__(self) -> None:
-        self.left = _MAX_BRANCHES
-
-    def spend(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise TooLargeError(
-                f"more than {_MAX_BRANCHES} branches of drafts and coins to enumerate; "
-                "use fewer tokens, drafts or positions, or the law functions of specsim.theory"
-            )
 
 
 def _zeros(*shape: int) -> NDArray[Any]:

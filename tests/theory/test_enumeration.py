@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction as F
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,16 @@ from specsim.algorithms import (
     BlockVerification,
     OverAcceptance,
     Speculative,
+    catalogue,
     get_rule,
+    tree,
 )
+from specsim.algorithms.rule import Drawing, Rule
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
 from specsim.theory import RationalPair, enumerate_outcomes, target_law
 from specsim.theory.enumeration import Outcome
+from specsim.theory.programs import k_seq
 
 
 def small(horizon: int = 2) -> ModelPair:
@@ -108,6 +113,55 @@ def test_which_algorithms_emit_the_target_law(algorithm: Algorithm, lossless: bo
     assert (list(output) == list(target_law(pair, exact=True))) is lossless
 
 
+TREES = [
+    (rule, drawing, shape)
+    for rule in catalogue().values()
+    if rule.lossless and "tree" in rule.structures and "program" not in rule.absent
+    for drawing in rule.drawings
+    for shape in ((2,), (2, 1), tree((-1, 0, 0, 1)))
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "drawing", "shape"), TREES, ids=lambda value: getattr(value, "name", str(value))
+)
+def test_trees_over_whole_runs(
+    rule: Rule, drawing: Drawing, shape: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs have the target's law and the same laws however drafts are drawn; the last rounds are cut."""
+    monkeypatch.setattr(k_seq.program, "__defaults__", (3,))
+    generator = np.random.default_rng(0)
+    rows = [[[F(int(w), 8) for w in (k, 8 - k)] for k in generator.integers(0, 9, 2)] for _ in range(2)]
+    pair = RationalPair(
+        target=(rows[0],),
+        draft=(rows[1],),
+        next_context=[[0, 1], [0, 1]],
+        initial=[F(1, 3), F(2, 3)],
+        horizon=3,
+    )
+    for bonus in (True, False):
+        algorithm = rule(tree=shape, drawn=drawing, bonus=bonus)
+        outcomes = enumerate_outcomes(pair, algorithm, full_drafts=True)
+        assert list(outcomes.output_law()) == list(target_law(pair, exact=True))
+        lazy = enumerate_outcomes(pair, algorithm, full_drafts=False)
+        assert lazy.law == outcomes.law
+        counts = outcomes.round_counts()
+        assert (counts == lazy.round_counts()).all()
+        assert counts.sum() == outcomes.expected_target_calls()
+        assert list(counts.sum(axis=0)) == list(outcomes.accepted_length_counts())
+        assert counts[0].sum() == 1
+
+
+def test_round_counts_by_hand() -> None:
+    """One drafted token of two is accepted with 1/2; the rest of a run of two positions follows."""
+    pair = RationalPair.independent([F(1, 4), F(3, 4)], [F(3, 4), F(1, 4)], horizon=2)
+    assert enumerate_outcomes(pair, Speculative(draft_length=1)).round_counts().tolist() == [
+        # Accepted and a bonus token, or replaced and one more round, which has no position for a bonus.
+        [F(1, 2), F(1, 2), 0],
+        [F(1, 4), F(1, 4), 0],
+    ]
+
+
 def test_refuses_what_would_explode(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TooLargeError, match="sequences to enumerate"):
         enumerate_outcomes(small(40), Speculative())
@@ -117,7 +171,7 @@ def test_refuses_what_would_explode(monkeypatch: pytest.MonkeyPatch) -> None:
         enumerate_outcomes(small(), get_rule("gumbel")(draft_length=1))
     with pytest.raises(InputError, match="4 children, more than the 3 tokens"):
         enumerate_outcomes(small(), get_rule("recursive-distinct")(tree=(4,)))
-    monkeypatch.setattr("specsim.theory.enumeration._MAX_BRANCHES", 100)
+    monkeypatch.setattr("specsim.theory.enumerated_rounds._MAX_BRANCHES", 100)
     with pytest.raises(TooLargeError, match="branches"):
         enumerate_outcomes(small(), BlockVerification())
     monkeypatch.undo()

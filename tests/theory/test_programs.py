@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from specsim.algorithms import Structure, Verification, catalogue, chain, get_rule, levels, paths, tree
 from specsim.algorithms.rule import Drawing, Rule
 from specsim.theory import RationalPair, round_bias, stop_law
-from specsim.theory.enumeration import child_law
+from specsim.theory.enumerated_rounds import child_law
 from specsim.theory.programs import get_program, k_seq
 from specsim.theory.step_laws import drafts, gumbel, step_law_of
 
