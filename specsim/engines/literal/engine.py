@@ -92,10 +92,13 @@ def run(
                 verify, propose, drawing, algorithm.whole_bonus, space, models, counts,
                 np.uint64(first_run + begin), size, wrong,
             )  # fmt: skip
-        except IndexError as error:
+        except Exception as error:
+            if not kernel.own:
+                raise
             raise InputError(
-                f"{_place(request)} reads beyond an array ({error}); check its indices"
-            ) from None
+                f"{_place(request)} fails: {type(error).__name__}: {error}; "
+                "check its indices against step.first, step.row and the number of tokens"
+            ) from error
         if status:
             raise InputError(f"{_place(request)} {_fault(status, *map(int, wrong), tokens=shape.tokens)}")
 
@@ -214,7 +217,7 @@ def _own(
         accepted_length_count=tally.accepted_length_count,
         accepted_length_square_sum=tally.accepted_length_square_sum,
         first_accepted_length_count=tally.first_accepted_length_count,
-        round_count=tally.round_count,
+        round_count=getattr(tally, "round_count", np.zeros((0, 0), np.int64)),
         tokens=tally.tokens,
         outcomes=tally.outcomes,
         width=shape.tokens if shape.transitions else 0,
@@ -232,7 +235,7 @@ def _own(
 
 def _room(kernel: Kernel, depth: int, tokens: int) -> tuple[int, int]:
     """Shape of the working rows, where the rule uses any."""
-    return (depth + 2, tokens) if kernel.calls("room") else (1, 1)
+    return (depth + 2, tokens) if kernel.own or kernel.calls("room") else (1, 1)
 
 
 def _require(request: Request, kernel: Kernel, structure: Structure, workers: int) -> None:

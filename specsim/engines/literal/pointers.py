@@ -52,8 +52,7 @@ def loop_and_kernel(algorithm: Algorithm, kernel: Kernel) -> tuple[Any, Any, Any
     InputError
         A rule of one's own does not compile.
     """
-    own = algorithm.rule.own is not None
-    verify = _compiled(kernel.verify, _VERIFY, own, algorithm.rule.name)
+    verify = _compiled(kernel.verify, _VERIFY, kernel.own, algorithm.rule.name)
     propose = _compiled(kernel.propose or _nothing, _PROPOSE, False, algorithm.rule.name)
     return _loop(), verify, propose, DRAWINGS.index(algorithm.drawing)
 
@@ -77,7 +76,8 @@ def _compiled(function: Callable[..., Any], signature: Any, own: bool, rule: str
     except NumbaError as error:
         file = function.__code__.co_filename
         line = (re.findall(r"line (\d+)", str(error)) or [function.__code__.co_firstlineno])[-1]
-        reason = next(text.strip() for text in str(error).splitlines() if text.strip())
+        texts = [text.strip() for text in str(error).splitlines() if text.strip()]
+        reason = next((text for text in texts if not text.startswith("Failed in nopython mode")), texts[0])
         raise InputError(
             f"rule {rule} does not compile ({file}, line {line}): {reason}; use loops, numbers, arrays "
             "of the step and the helpers of specsim.engines.literal"

@@ -43,7 +43,7 @@ class Step(NamedTuple):
     param
         float64 of shape ``(R, P)``: what `prepare` returned, read only; empty without it.
     room, weight
-        Working space, float64 of shapes ``(2 * depth + 2, V)`` and ``(N,)``; what stands there is left from
+        Working space, float64 of shapes ``(depth + 2, V)`` and ``(N,)``; what stands there is left from
         earlier steps.
     key
         uint64 of shape ``(3,)``: seed, run and slot of the random words; for helpers only.

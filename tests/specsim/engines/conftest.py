@@ -157,3 +157,18 @@ def law_violations(counts, law, alpha=_ALPHA):
 @pytest.fixture(scope="session")
 def violations():
     return law_violations
+
+
+def literal_request(pair, algorithm, horizon=None, seed=1, outcomes=None, tallies="all"):
+    """Make a request of the literal engine."""
+    from types import SimpleNamespace
+
+    from specsim.engines.tallies.tally import Shape
+
+    shape = Shape.of(pair, pair.check_horizon(horizon), outcomes, tallies)
+    return SimpleNamespace(pair=pair, algorithm=algorithm, shape=shape, seed=seed)
+
+
+@pytest.fixture(scope="session")
+def request_of():
+    return literal_request

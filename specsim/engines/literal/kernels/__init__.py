@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from specsim.algorithms.rule import Rule
-from specsim.errors import UnsupportedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +17,14 @@ class Kernel:
     ----------
     verify, prepare, propose
         See `specsim.engines.literal`; the last two may be None.
+    own
+        Whether it is a user's, which is compiled with checks.
     """
 
     verify: Callable[..., Any]
     prepare: Callable[..., Any] | None = None
     propose: Callable[..., Any] | None = None
+    own: bool = False
 
     def calls(self, name: str) -> bool:
         """Whether `verify` mentions a name: of a helper, or of a field of the step."""
@@ -40,12 +40,8 @@ def kernel_of(rule: Rule) -> Kernel:
         There is none; the reason stands in the facts of the rule.
     """
     if rule.own is not None:
-        return Kernel(verify=rule.own)
-    name = f"{__name__}.{rule.module}"
-    if find_spec(name) is None:
-        reason = rule.absent.get("kernel", "none has been written")
-        raise UnsupportedError(f"rule {rule.name} has no kernel ({reason}); ask specsim.theory for its laws")
-    functions = vars(import_module(name))
+        return Kernel(verify=rule.own, prepare=rule.own_prepare, own=True)
+    functions = vars(rule.text("kernel"))
     return Kernel(
         verify=functions["verify"], prepare=functions.get("prepare"), propose=functions.get("propose")
     )
