@@ -272,7 +272,7 @@ def _list(as_json: bool) -> int:
     from specsim.validation.conformance.checks import all_checks
     from specsim.validation.conformance.rules import all_rules, all_tree_rules
 
-    rules: list[Any] = [*all_rules(), *all_tree_rules()]
+    rules = list(dict.fromkeys((*all_rules(), *all_tree_rules())))
     if as_json:
         show_json({
             "checks": [
