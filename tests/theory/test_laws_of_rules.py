@@ -49,10 +49,12 @@ OPTIONS = {
     "batch-as-printed": {"slip": "extra-subtraction"},
 }
 IRREGULAR = tree((-1, 0, 0, 1, 1, 3))
+#: Two nodes with two children each, alike below the one and not below the other.
+HALF_ALIKE = tree((-1, 0, 0, 1, 1))
 SHAPES: dict[str, list[dict[str, Any]]] = {
     "chain": [{"draft_length": 2}, {"draft_length": 3, "bonus": False}, {}],
     "paths": [{"drafts": 2, "draft_length": 2}],
-    "tree": [{"tree": (1, 2)}, {"tree": (2, 2), "bonus": False}, {"tree": IRREGULAR}],
+    "tree": [{"tree": (1, 2)}, {"tree": (2, 2), "bonus": False}, {"tree": IRREGULAR}, {"tree": HALF_ALIKE}],
 }
 
 

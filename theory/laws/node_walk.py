@@ -439,13 +439,8 @@ class NodeWalk:
 
     def _add_emitted(self, tally: Tally, emitted: str, classes: _Classes, flow: _Flow) -> None:
         by_class = flow.before.sum(axis=1)
-        shares = []
-        for (root, children), members in classes.groups.items():
-            kernel = flow.kernels[root, children]
-            for move in classes.moves:
-                if move.kernel[:2] == (root, children):
-                    kernel = kernel + flow.kernels[move.kernel]
-            shares.append((by_class[members].sum(axis=0), kernel))
+        used = [*classes.groups.items(), *((move.kernel, move.sources) for move in classes.moves)]
+        shares = [(by_class[members].sum(axis=0), flow.kernels[kernel]) for kernel, members in used]
         if self._bonus:
             shares.append((by_class[classes.leaves].sum(axis=0), flow.kernels["target"]))
         if emitted == "tokens":
