@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from specsim.algorithms import Algorithm
 from specsim.engines.alias.tables import AliasTables, Layout, build_tables, byte_planes, column_bits, pack
 from specsim.engines.compiled.cpu import permutes_bytes
-from specsim.engines.compiled.native import kernel, space
 from specsim.engines.compiled.sizes import ALIAS_SPACE, LANES, PERMUTE_SPACE, ROUNDS_SPACE
 from specsim.engines.lockstep.plans import Plan, prepare
 from specsim.engines.request import Request
 from specsim.engines.running.memory import available_bytes, require
 from specsim.engines.running.stages import Task, run_stages
-from specsim.engines.tallies.tally import Shape, State, Tally
+from specsim.engines.tallies.tally import Shape, State, Tally, Work
 from specsim.errors import UnsupportedError
 from specsim.pairs import ModelPair
 
@@ -203,36 +202,43 @@ class _Engine:
 
     def advance(self, state: State, tables: AliasTables, tally: Tally) -> None:
         """Advance the runs of a chunk over the steps of `tables`."""
-        shape, layout, plan = self.shape, self.layout, self.plan
-        what = (
-            self.seed, np.uint64(state.first), state.size, tables.begin, tables.end, shape.horizon,
-            self.initial, np.uint32(self.initial_bits), tables.entries, np.uint32(layout.bits),
-            np.uint32(layout.root),
-        )  # fmt: skip
+        from specsim.engines.alias.kernels import rejections
+        from specsim.engines.compiled.jit import space
+
+        shape, layout, plan, runs = self.shape, self.layout, self.plan, state.runs
+        work = Work(self.seed, np.uint64(state.first), state.size, tables.begin, tables.end, shape.horizon)
+        prompt = rejections.Prompt(self.initial, np.uint32(self.initial_bits))
+        rows = rejections.Tables(
+            tables.entries, np.uint32(layout.bits), np.uint32(layout.root), np.uint32(layout.bonus)
+        )
         if self.path == "gather":
-            kernel("alias.kernels.rejections", "advance_rejections")(
-                *what, state.context, state.rejections,
-                tally.tokens, tally.rejections_by_step, tally.rejection_count,
+            rejections.advance_rejections(
+                work, prompt, rows, runs.context, runs.rejections, tally.counts, tally.rejection_count,
                 space(*ALIAS_SPACE), np.empty(LANES, np.uint64),
             )  # fmt: skip
-            return
-        if self.path == "permute":
-            kernel("alias.kernels.permute", "advance_permuted")(
-                *what[:8], byte_planes(tables.entries, layout), layout.root > 0,
-                state.context, state.rejections,
-                tally.tokens, tally.rejections_by_step, tally.rejection_count,
-                space(*PERMUTE_SPACE), np.empty(8, np.int64),
+        elif self.path == "permute":
+            from specsim.engines.alias.kernels.permute import advance_permuted
+
+            advance_permuted(
+                work, prompt, byte_planes(tables.entries, layout), layout.root > 0, runs.context,
+                runs.rejections, tally.counts, tally.rejection_count, space(*PERMUTE_SPACE),
+                np.empty(8, np.int64),
             )  # fmt: skip
-            return
-        kernel("alias.kernels.rounds", "advance_rounds")(
-            *what, np.uint32(layout.bonus), self.next_context, self.pair.is_markov, shape.tokens,
-            plan.draft_length, plan.bonus, shape.rounds, shape.outcomes,
-            shape.tokens if shape.transitions else 0,
-            state.context, state.accepted, state.calls, state.first_length, state.rejections, state.lengths,
-            state.path, state.rejected,
-            tally.tokens, tally.rejections_by_step, tally.accepted_length_count,
-            tally.accepted_length_square_sum, tally.first_accepted_length_count, space(*ROUNDS_SPACE),
-        )  # fmt: skip
+        else:
+            from specsim.engines.alias.kernels.rounds import advance_rounds
+
+            rules = rejections.Rules(
+                plan.draft_length,
+                plan.bonus,
+                self.pair.is_markov,
+                shape.tokens,
+                shape.tokens if shape.transitions else 0,
+                shape.rounds,
+                shape.outcomes,
+            )
+            advance_rounds(
+                work, rules, prompt, rows, self.next_context, runs, tally.counts, space(*ROUNDS_SPACE)
+            )
 
     def finish(self, state: State, tally: Tally) -> None:
         """Count what is known of runs only at their end."""

@@ -51,13 +51,13 @@ def add_lengths(typing_context, table, listed, length, count):
 
     def codegen(context, builder, signature, arguments):
         # Looked at when compiling; the cache tells processors apart.
-        from specsim.engines.compiled.cpu import permutes_words
+        from specsim.engines.compiled.cpu import wide_words
 
         table, listed, length = (
             context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in range(3)
         )
         count = arguments[3]
-        if not permutes_words():
+        if not wide_words():
             with cgutils.for_range(builder, count, intp=_I64) as loop:
                 run = builder.zext(builder.load(builder.gep(listed, [loop.index])), _I64)
                 line = builder.zext(builder.load(builder.gep(length, [run])), _I64)
@@ -103,6 +103,22 @@ def record_round(block, i, run, length, calls, first, lengths):
     # Without a branch, which costs more than all the rest of a round.
     first[run] = np.uint64(first[run]) + np.uint64(length) * np.uint64(calls[run] == 0)
     calls[run] += ONE
+
+
+@lockstep
+def count_rounds(listed, step, length, rejected, whole, counts):
+    """Count the rounds of listed runs, which end at a position, by first position and accepted length.
+
+    A round is as long as its accepted draft, and one longer after a rejection or in plain decoding (`whole`
+    is 0). Does nothing where `counts` is empty.
+    """
+    if counts.shape[0] == 0:
+        return
+    for k in range(listed.size):
+        i = np.uint64(listed[k])
+        accepted = np.int64(length[i])
+        last = np.int64((rejected[i] != ZERO) | (whole == ZERO))
+        counts[step + 1 - accepted - last, accepted] += 1
 
 
 @lockstep

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import boolean, float64, int64, uint32, uint64
 
 from specsim.engines.compiled.jit import inlined, kernel
 from specsim.engines.compiled.philox import word_pairs
@@ -15,12 +14,6 @@ _11 = np.uint64(11)
 _32 = np.uint64(32)
 _FINAL = np.uint64(1 << 31)
 _UNIT = 2.0**-53
-
-_STATE = uint32[::1]
-_COUNT = int64[::1]
-_LASTS = uint32[:, ::1]
-_GUIDE = uint32[:, ::1]
-_ROWS = float64[:, ::1]
 
 
 @inlined
@@ -50,21 +43,13 @@ def draw_excess(scale, target, draft, row, uniform):
     return np.uint64(token), 0
 
 
-@kernel(
-    int64(
-        uint64, uint64, int64, int64, int64, int64, boolean, boolean,
-        _LASTS, _GUIDE, uint64, uint32[:, ::1],
-        _LASTS, _GUIDE, uint64, _LASTS, _GUIDE, _ROWS, _ROWS,
-        _STATE, _STATE, _STATE, uint32[:, :, ::1], uint64[::1], uint64[::1],
-        int64[:, ::1], int64, _COUNT, _COUNT, _COUNT, _COUNT, uint64[:, ::1], float64[::1],
-    )
-)  # fmt: skip
+@kernel()
 def verify_blocks(
     seed, first_run, runs, horizon, stride, draft_length, bonus, outcomes,
     initial_last, initial_guide, initial_shift, next_context,
     draft_last, draft_guide, draft_shift, target_last, target_guide, target, draft,
     calls, first, rejections, lengths, path, rejected,
-    token_count, width, by_step, length_count, length_square, first_length, room, coins,
+    token_count, width, by_step, length_count, length_square, first_length, round_count, room, coins,
 ):  # fmt: skip
     """Decode `runs` runs from the first position to the horizon.
 
@@ -107,6 +92,8 @@ def verify_blocks(
                 if coins[i] < success:
                     kept = i + 1
                     kept_ratio = ratio
+            if round_count.shape[0] > 0:
+                round_count[start, kept] += 1
             record_round(run // BLOCK, run % BLOCK, run, kept, calls, first, lengths)
             emitted = kept
             if start + kept < horizon and (kept < size or bonus):
