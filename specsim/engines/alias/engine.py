@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import Algorithm
 from specsim.engines.alias.tables import AliasTables, Layout, build_tables, byte_planes, column_bits, pack
 from specsim.engines.compiled.cpu import permutes_bytes
 from specsim.engines.compiled.sizes import ALIAS_SPACE, LANES, PERMUTE_SPACE, ROUNDS_SPACE
@@ -31,7 +29,6 @@ from specsim.pairs import ModelPair
 _CHUNK_TOKENS = 2**22
 _STAGED_STATE_BYTES = 2**27
 _NARROW_ENTRIES = 2**31
-_KEPT_BYTES = 2**26
 _PERMUTED_TOKENS = 8
 #: Environment variable that asks for a kernel by name.
 PATH_VARIABLE = "SPECSIM_ALIAS_PATH"
@@ -61,7 +58,6 @@ def run(
     rejections_of_run: NDArray[np.int64] | None = None,
     progress: Callable[[int], object] | None = None,
     table_bytes: int | None = None,
-    path: str | None = None,
 ) -> Tally:
     """Simulate some runs of a request; see `specsim.engines.request.Engine`.
 
@@ -71,15 +67,18 @@ def run(
         Memory for tables. Defaults to None: a quarter of what is available. Steps are processed in stages
         whose tables fit; the result does not depend on it. A step takes ``4 * 2**bits`` bytes per context,
         with ``2**bits`` at least twice the number of tokens, times 1, 2 or 3 kinds of positions.
-    path
-        Kernel to use. Defaults to None, the fastest that serves; see `specsim.engines.compiled.cpu`. The
-        result does not depend on it.
+
+    The variable SPECSIM_ALIAS_PATH asks for a kernel by name instead of the fastest that serves; the result
+    does not depend on it.
 
     Raises
     ------
     UnsupportedError
         The kernel asked for does not serve.
     """
+    from specsim.engines.compiled.jit import require_compiler
+
+    require_compiler()
     pair, shape, plan = request.pair, request.shape, _plan(request)
     horizon = shape.horizon
     layout = Layout.of(pair, plan)
@@ -101,7 +100,7 @@ def run(
     )
 
     return run_stages(
-        _Engine(pair, request.algorithm, plan, layout, shape, request.seed, path),
+        _Engine(pair, plan, layout, shape, request.seed),
         shape,
         first_run=first_run,
         runs=runs,
@@ -114,31 +113,6 @@ def run(
         rejections_of_run=rejections_of_run,
         progress=progress,
     )
-
-
-class _Kept(NamedTuple):
-    pair: ModelPair
-    algorithm: Algorithm
-    horizon: int
-    tables: AliasTables
-
-
-#: The last tables built, if small: a simulation in many parts asks for the same ones each time.
-_kept: _Kept | None = None
-
-
-def _all_tables(
-    pair: ModelPair, algorithm: Algorithm, plan: Plan, layout: Layout, horizon: int
-) -> AliasTables:
-    """Build the tables of all steps, or return those of the last call with the same arguments."""
-    global _kept
-    kept = _kept
-    if kept is not None and kept.pair is pair and kept.algorithm == algorithm and kept.horizon == horizon:
-        return kept.tables
-    tables = build_tables(pair, plan, layout, 0, horizon)
-    if tables.entries.nbytes <= _KEPT_BYTES:
-        _kept = _Kept(pair, algorithm, horizon, tables)
-    return tables
 
 
 def _chunk_runs(horizon: int, run_bytes: int, runs: int, threads: int) -> int:
@@ -154,15 +128,12 @@ class _Engine:
     def __init__(
         self,
         pair: ModelPair,
-        algorithm: Algorithm,
         plan: Plan,
         layout: Layout,
         shape: Shape,
         seed: int,
-        path: str | None,
     ) -> None:
         self.pair = pair
-        self.algorithm = algorithm
         self.plan = plan
         self.layout = layout
         self.shape = shape
@@ -170,10 +141,10 @@ class _Engine:
         self.initial_bits = column_bits(pair.contexts)
         self.initial = pack(pair.initial_weights[None], self.initial_bits)[0]
         paths = self._paths()
-        path = path or os.environ.get(PATH_VARIABLE)
+        path = os.environ.get(PATH_VARIABLE)
         if path is not None and path not in paths:
             raise UnsupportedError(
-                f"path is {path!r}, which does not serve here; give one of {', '.join(paths)}"
+                f"{PATH_VARIABLE} is {path!r}, which does not serve here; give one of {', '.join(paths)}"
             )
         self.path = paths[0] if path is None else path
         self.next_context = pair.next_context.astype(np.uint32).ravel()
@@ -191,9 +162,7 @@ class _Engine:
         return ["rounds"]
 
     def tables(self, begin: int, end: int) -> AliasTables:
-        """Build the tables of some steps; those of all steps may be at hand from the last call."""
-        if (begin, end) == (0, self.shape.horizon):
-            return _all_tables(self.pair, self.algorithm, self.plan, self.layout, end)
+        """Build the tables of some steps."""
         return build_tables(self.pair, self.plan, self.layout, begin, end)
 
     def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:

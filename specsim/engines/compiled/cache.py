@@ -23,7 +23,8 @@ def sources() -> list[Path]:
     """Files whose text decides what the kernels compile to."""
     here = Path(__file__).resolve().parent
     # The file of a function is in Numba's own key; those of its helpers are not.
-    return sorted([*here.parent.glob("*/kernels/*.py"), *here.glob("*.py")])
+    files = [*here.parent.glob("*/kernels/*.py"), *here.parent.glob("literal/*.py"), *here.glob("*.py")]
+    return sorted(file for file in files if file.name != "ahead.py")
 
 
 def compiler() -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
 from specsim.engines.compiled.cache import cache_folder
+from specsim.errors import UnsupportedError
 
 #: Options of every compiled function. Without fastmath, so that floats mean the same on every machine.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
@@ -31,6 +32,15 @@ class Distinct(CompilerBase):  # type: ignore[misc, unused-ignore]
         """Return the usual pipeline."""
         self.state.flags.noalias = True
         return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
+def require_compiler() -> None:
+    """Raise `UnsupportedError` when Numba has been told not to compile."""
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        raise UnsupportedError(
+            "NUMBA_DISABLE_JIT is set; the engines lockstep and alias are compiled, unset it or use "
+            "engine='population'"
+        )
 
 
 @cache

@@ -50,6 +50,9 @@ def run(
         Memory for tables. Defaults to None: half a gibibyte, or a quarter of what is available if that is
         less. Steps are processed in stages whose tables fit; the result does not depend on it.
     """
+    from specsim.engines.compiled.jit import require_compiler
+
+    require_compiler()
     pair, shape = request.pair, request.shape
     horizon = shape.horizon
     plan = prepare(request.algorithm, pair, horizon)
