@@ -13,6 +13,7 @@ import numpy as np
 
 from specsim.algorithms import Algorithm
 from specsim.engines.alias import engine as alias
+from specsim.engines.literal import engine as literal
 from specsim.engines.lockstep import engine as lockstep
 from specsim.engines.lockstep.plans import serves
 from specsim.engines.population import engine as population
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 #: Engines by name.
 ENGINES: dict[str, Engine] = {
-    "literal": lockstep,
+    "literal": literal,
     "lockstep": lockstep,
     "alias": alias,
     "population": population,

@@ -36,17 +36,7 @@ PATH_VARIABLE = "SPECSIM_ALIAS_PATH"
 
 def check(request: Request) -> None:
     """Raise `UnsupportedError` when the algorithm has no collapsed law of one position."""
-    _plan(request)
-
-
-def _plan(request: Request) -> Plan:
-    plan = prepare(request.algorithm, request.pair, request.shape.horizon)
-    if plan.kind != "chain":
-        raise UnsupportedError(
-            f"algorithm is {request.algorithm.label}, whose rounds are verified as a whole; "
-            'the alias engine has no table for it, use engine="auto"'
-        )
-    return plan
+    prepare(request.algorithm, request.pair, request.shape.horizon)
 
 
 def run(
@@ -79,7 +69,8 @@ def run(
     from specsim.engines.compiled.jit import require_compiler
 
     require_compiler()
-    pair, shape, plan = request.pair, request.shape, _plan(request)
+    pair, shape = request.pair, request.shape
+    plan = prepare(request.algorithm, pair, shape.horizon)
     horizon = shape.horizon
     layout = Layout.of(pair, plan)
     step_bytes = layout.step_bytes

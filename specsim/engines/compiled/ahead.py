@@ -11,6 +11,7 @@ from pathlib import Path
 from specsim.engines.compiled.cache import cache_folder
 from specsim.engines.compiled.cpu import permutes_bytes
 from specsim.engines.running.scheduling import available_cores
+from specsim.engines.tallies.tally import Tallies
 from specsim.errors import InputError
 
 
@@ -21,14 +22,14 @@ def compile_kernels(engine: str, path: str | None) -> None:
 
     if path is not None:
         os.environ[PATH_VARIABLE] = path
-    tallies = "all" if path in (None, "rounds") else "rejections"
+    tallies: Tallies = "all" if path in (None, "rounds") else "rejections"
     simulate(paper_pair(3), Speculative(), runs=10, seed=1, engine=engine, tallies=tallies, threads=1)
 
 
 def jobs() -> list[tuple[str, str | None]]:
     """Return engines and paths that together need every kernel, those that take longest first."""
     paths = ["rounds", "gather", *(["permute"] if permutes_bytes() else [])]
-    return [("lockstep", None), *(("alias", path) for path in paths)]
+    return [("lockstep", None), ("literal", None), *(("alias", path) for path in paths)]
 
 
 def compile_all(report: Callable[[str], object] = print, processes: int | None = None) -> Path:

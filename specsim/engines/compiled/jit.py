@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numba
@@ -23,6 +24,7 @@ from specsim.errors import UnsupportedError
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 #: Helpers are called by kernels only.
 _HELPER: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_lock = RLock()
 
 
 class Distinct(CompilerBase):  # type: ignore[misc, unused-ignore]
@@ -70,7 +72,9 @@ def lockstep(function: Callable[..., Any]) -> Any:
     return numba.njit(**_HELPER, pipeline_class=Distinct)(function)
 
 
-def kernel(signature: Any = None, *, distinct: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def kernel(
+    signature: Any = None, *, distinct: bool = False, **options: Any
+) -> Callable[[Callable[..., Any]], Any]:
     """Make a kernel: a function that is called from Python, and cached when it has been compiled.
 
     Parameters
@@ -79,22 +83,31 @@ def kernel(signature: Any = None, *, distinct: bool = False) -> Callable[[Callab
         Compiled for it at once. Defaults to None: for the arguments of the first call.
     distinct
         Whether the caller promises that no two array arguments overlap.
+    options
+        More options of `numba.njit`.
 
     Returns
     -------
     callable
         A decorator.
     """
-    options = OPTIONS | ({"pipeline_class": Distinct} if distinct else {})
+    options |= OPTIONS | ({"pipeline_class": Distinct} if distinct else {})
 
     def decorate(function: Callable[..., Any]) -> Any:
-        folder, users = _folder(), numba.config.CACHE_DIR
-        # Numba reads its setting while it decorates; all other code keeps the user's.
-        numba.config.CACHE_DIR = str(folder or users)
-        try:
-            return numba.njit(signature, cache=folder is not None, **options)(function)
-        finally:
-            numba.config.CACHE_DIR = users
+        folder = _folder()
+        if folder is None:
+            return numba.njit(signature, **options)(function)
+        with _lock:
+            users = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+            # Numba reads its setting while it decorates; all other code keeps the user's.
+            numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+            try:
+                return numba.njit(signature, cache=True, **options)(function)
+            except RuntimeError:
+                # Nothing can be kept for a function that stands in no file.
+                return numba.njit(signature, **options)(function)
+            finally:
+                numba.config.CACHE_DIR = users  # type: ignore[attr-defined]
 
     return decorate
 

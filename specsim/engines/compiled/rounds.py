@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from specsim.engines.compiled.compaction import broadcast
-from specsim.engines.compiled.jit import inlined, lockstep
+from specsim.engines.compiled.jit import lockstep
 from specsim.engines.compiled.sizes import BLOCK, ROOM
 
 ZERO = np.uint32(0)
@@ -94,15 +94,6 @@ def add_lengths(typing_context, table, listed, length, count):
         return context.get_dummy_value()
 
     return types.void(table, listed, length, types.int64), codegen
-
-
-@inlined
-def record_round(block, i, run, length, calls, first, lengths):
-    """Note the end of a round of `run`, the i-th of its block, with `length` accepted drafted tokens."""
-    lengths[block, length, i] += ONE
-    # Without a branch, which costs more than all the rest of a round.
-    first[run] = np.uint64(first[run]) + np.uint64(length) * np.uint64(calls[run] == 0)
-    calls[run] += ONE
 
 
 @lockstep

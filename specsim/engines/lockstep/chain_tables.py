@@ -1,4 +1,4 @@
-"""Tables of the literal engine, and why one word may draft, test and replace.
+"""Tables of the lockstep engine, and why one word may draft, test and replace.
 
 Let P and Q be the draft and the target row as integers with sum 2^32, and u a uniform 32-bit word. With C
 the sums of P over all tokens before, the drafted token is the x with ``C_x <= u < C_x + P_x``: its law is P
@@ -38,17 +38,13 @@ from numpy.typing import NDArray
 from specsim.engines.lockstep.plans import Plan
 from specsim.engines.lockstep.tables import (
     Indices,
-    Segments,
     Words,
     guide_bits,
     of_steps,
     residuals,
-    segments,
 )
 from specsim.errors import TooLargeError
 from specsim.pairs import ModelPair
-
-Floats = NDArray[np.float64]
 
 _SHIFT = np.uint64(31)
 _MOST = np.uint64(2**32 - 1)
@@ -266,45 +262,3 @@ def _rules(
         parts = rules
     draft, accept, residual = (np.ascontiguousarray(part).reshape(-1, pair.tokens) for part in parts)
     return draft, accept, residual
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockTables:
-    """Tables of all steps for block verification, one row per (step, context).
-
-    Attributes
-    ----------
-    stride
-        Rows per step, or 0 when one step serves all.
-    draft_segments, target_segments
-        For drawing.
-    target, draft
-        Probabilities, float64 of shape ``(rows, tokens)``.
-    """
-
-    stride: int
-    draft_segments: Segments
-    target_segments: Segments
-    target: Floats
-    draft: Floats
-
-
-def block_step_bytes(pair: ModelPair) -> int:
-    """Bytes of the tables of one step, scratch of building them included."""
-    return pair.contexts * 12 * (8 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens))
-
-
-def block_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> BlockTables:
-    """Build the tables of all steps."""
-    steps = np.arange(begin, end) if plan.table_steps > 1 else np.zeros(1, np.intp)
-
-    def rows(table: NDArray[Any]) -> NDArray[Any]:
-        return np.array(of_steps(table, steps)).reshape(-1, pair.tokens)
-
-    return BlockTables(
-        stride=pair.contexts if plan.table_steps > 1 else 0,
-        draft_segments=segments(rows(pair.draft_weights)),
-        target_segments=segments(rows(pair.target_weights)),
-        target=rows(pair.target),
-        draft=rows(pair.draft),
-    )

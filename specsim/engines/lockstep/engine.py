@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.engines.compiled.sizes import BLOCK, CHAIN_SPACE, LANES
-from specsim.engines.lockstep.chain_tables import BlockTables, ChainTables, block_tables, chain_tables
+from specsim.engines.lockstep.chain_tables import ChainTables, chain_tables
 from specsim.engines.lockstep.plans import Plan, prepare
 from specsim.engines.lockstep.tables import guide_bits, segments
 from specsim.engines.request import Request
@@ -59,7 +59,7 @@ def run(
     step_bytes = plan.step_bytes(pair)
     if table_bytes is None:
         table_bytes = min(2**29, available_bytes() // 4)
-    staged = plan.table_steps > 1 and plan.kind == "chain"
+    staged = plan.table_steps > 1
     stage_steps = min(horizon, max(1, table_bytes // step_bytes)) if staged else horizon
     kept_steps = min(stage_steps, plan.table_steps)
     chunk = _chunk_runs(plan, horizon, runs, threads)
@@ -82,7 +82,7 @@ def run(
         group=max(chunk, _STAGED_STATE_BYTES // (4 * (horizon + 8)) // chunk * chunk),
         stage_steps=stage_steps,
         workers=workers,
-        blocks=-(-chunk // BLOCK) if shape.rounds or plan.kind == "block" else 0,
+        blocks=-(-chunk // BLOCK) if shape.rounds else 0,
         rejections_of_run=rejections_of_run,
         progress=progress,
     )
@@ -109,69 +109,49 @@ class _Engine:
         self.initial = segments(pair.initial_weights[None])
         self.initial_shift = np.uint64(32 - guide_bits(pair.contexts))
 
-    def tables(self, begin: int, end: int) -> ChainTables | BlockTables:
+    def tables(self, begin: int, end: int) -> ChainTables:
         """Build the tables of some steps."""
-        if self.plan.kind == "block":
-            return block_tables(self.pair, self.plan, begin, end)
         return chain_tables(self.pair, self.plan, begin, end)
 
     def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:
         """Return the state of new runs."""
-        rounds = self.shape.rounds or self.plan.kind == "block"
-        return State(*task, self.shape.horizon, self.shape.outcomes, rounds, lengths)
+        return State(*task, self.shape.horizon, self.shape.outcomes, self.shape.rounds, lengths)
 
     def finish(self, state: State, tally: Tally) -> None:
         """Count what is known of runs only at their end."""
         tally.finish(state)
 
-    def advance(self, state: State, tables: ChainTables | BlockTables, tally: Tally) -> None:
+    def advance(self, state: State, tables: ChainTables, tally: Tally) -> None:
         """Advance the runs of a chunk over the steps of `tables`."""
         from specsim.engines.compiled.jit import space
 
         shape, plan, runs, counts = self.shape, self.plan, state.runs, tally.counts
-        if isinstance(tables, BlockTables):
-            from specsim.engines.lockstep.kernels.block import verify_blocks
+        from specsim.engines.lockstep.kernels.chain import Contexts, Rules, advance
 
-            longest = min(plan.draft_length, shape.horizon) + 1
-            status = verify_blocks(
-                self.seed, np.uint64(state.first), state.size, shape.horizon, tables.stride,
-                plan.draft_length, plan.bonus, shape.outcomes,
-                self.initial.last, self.initial.guide, self.initial_shift, self.next_context,
-                tables.draft_segments.last, tables.draft_segments.guide,
-                np.uint64(32 - guide_bits(shape.tokens)),
-                tables.target_segments.last, tables.target_segments.guide, tables.target, tables.draft,
-                runs.calls, runs.first_length, runs.rejections, runs.lengths, runs.path, runs.rejected,
-                counts.tokens, shape.tokens if shape.transitions else 0, counts.rejections_by_step,
-                counts.lengths, counts.length_squares, counts.first_lengths, counts.rounds,
-                np.empty((2, longest), np.uint64), np.empty(longest),
-            )  # fmt: skip
-        else:
-            from specsim.engines.lockstep.kernels.chain import Contexts, Rules, advance
-
-            status = advance(
-                Work(self.seed, np.uint64(state.first), state.size, tables.begin, tables.end, shape.horizon),
-                Rules(
-                    draft_length=plan.draft_length,
-                    bonus=plan.bonus,
-                    drafts=plan.drafts,
-                    rooted=plan.root is not None,
-                    shared=plan.shared,
-                    rounds=shape.rounds,
-                    outcomes=shape.outcomes,
-                    width=shape.tokens if shape.transitions else 0,
-                ),
-                Contexts(
-                    self.initial.last,
-                    self.initial.guide,
-                    self.initial_shift,
-                    self.next_context.ravel(),
-                    self.pair.is_markov,
-                ),
-                tables.arrays,
-                runs,
-                counts,
-                space(*CHAIN_SPACE),
-                np.empty(LANES, np.uint64),
-            )
+        status = advance(
+            Work(self.seed, np.uint64(state.first), state.size, tables.begin, tables.end, shape.horizon),
+            Rules(
+                draft_length=plan.draft_length,
+                bonus=plan.bonus,
+                drafts=plan.drafts,
+                rooted=plan.root is not None,
+                shared=plan.shared,
+                rounds=shape.rounds,
+                outcomes=shape.outcomes,
+                width=shape.tokens if shape.transitions else 0,
+            ),
+            Contexts(
+                self.initial.last,
+                self.initial.guide,
+                self.initial_shift,
+                self.next_context.ravel(),
+                self.pair.is_markov,
+            ),
+            tables.arrays,
+            runs,
+            counts,
+            space(*CHAIN_SPACE),
+            np.empty(LANES, np.uint64),
+        )
         if status:
             raise RuntimeError(f"lockstep engine: {_STATUS[status]}; please report this with the pair's file")

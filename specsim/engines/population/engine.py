@@ -21,7 +21,7 @@ from specsim.engines.lockstep.tables import Words, of_steps
 from specsim.engines.request import Request
 from specsim.engines.running.memory import require
 from specsim.engines.tallies.tally import Shape, Tally
-from specsim.errors import InputError, TooLargeError, UnsupportedError
+from specsim.errors import InputError, TooLargeError
 from specsim.pairs import UNIT, ModelPair
 
 Counts = NDArray[np.int64]
@@ -71,12 +71,7 @@ def check(request: Request) -> None:
         raise InputError("outcomes is True, but the population engine keeps no sequences; use outcomes=False")
     if request.runs > MOST_RUNS:
         raise InputError(f"runs is {request.runs}; the population engine takes at most 2^53 = {MOST_RUNS}")
-    plan = prepare(request.algorithm, request.pair, request.shape.horizon)
-    if plan.kind != "chain":
-        raise UnsupportedError(
-            f"algorithm is {request.algorithm.label}; the population engine needs a rule that goes token by "
-            "token, use engine='auto'"
-        )
+    prepare(request.algorithm, request.pair, request.shape.horizon)
 
 
 def run(
