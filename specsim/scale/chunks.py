@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from specsim.engines.request import Request, whole
+from specsim.engines.request import Request
 from specsim.errors import InputError
+from specsim.support.checks import whole
 
 #: Numbers of the first run and of the run after the last one.
 Range = tuple[int, int]
