@@ -319,8 +319,9 @@ def parse_algorithm(text: str) -> Algorithm:
     Examples
     --------
     >>> parse_algorithm("batch:drafts=4")
-    Batch(drafts=4, draft_length=None, bonus=True)
+    Batch(drafts=4, draft_length=None, bonus=False)
     """
+    _check_text("algorithm", text)
     own = split_rule(text)
     if own is not None:
         file, name, options = own
@@ -351,6 +352,7 @@ def parse_pair(text: str) -> ModelPair:
     InputError
         As `parse_algorithm`; or the file does not exist or is no pair.
     """
+    _check_text("pair", text)
     text = text.strip()
     keyword, colon, rest = text.partition(":")
     if keyword in PAIRS and (colon or not _exists(text)):
@@ -361,6 +363,11 @@ def parse_pair(text: str) -> ModelPair:
     raise InputError(
         f"no file and no pair is called {text!r}; give a file or a constructor: {_known(keyword, PAIRS)}"
     )
+
+
+def _check_text(what: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise InputError(f"{what} is {text!r}; give a text such as those in 'specsim expect --help'")
 
 
 def _build(what: str, keyword: str, entry: Entry, rest: str | None) -> Any:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from specsim.algorithms import Algorithm
+from specsim.algorithms.descriptors import check_algorithm
 from specsim.algorithms.rule import Drawing
 from specsim.algorithms.structures import Structure
 from specsim.errors import InputError, TooLargeError, UnsupportedError
@@ -42,6 +43,7 @@ class Rounds:
     def __init__(
         self, pair: PairTables, algorithm: Algorithm, horizon: int, full_drafts: bool | None
     ) -> None:
+        check_algorithm(algorithm)
         self.algorithm = algorithm
         self.horizon = horizon
         self.pair = pair

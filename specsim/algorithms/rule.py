@@ -48,6 +48,10 @@ TEXTS: dict[Text, str] = {
 REQUIRED = object()
 
 
+#: Largest number that a parameter may be: every smaller one is a float, too.
+LARGEST = 10**300
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
     """An option of a rule.
@@ -83,13 +87,15 @@ class Parameter:
             The value is not of the parameter's kind.
         """
         if self.kind == "choice":
-            if value not in self.choices:
+            if not isinstance(value, str) or value not in self.choices:
                 raise InputError(f"{name} is {value!r}; give {' or '.join(map(repr, self.choices))}")
             return value
         if self.kind == "table":
             return _table(name, value, law=self.law)
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction | np.number):
             raise InputError(f"{name} is {value!r}; give a number, at least 0")
+        if isinstance(value, int | Fraction) and value > LARGEST:
+            raise InputError(f"{name} is above {float(LARGEST):g}; give a smaller number")
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"{name} is {value}; give a finite number, at least 0")
         return value.item() if isinstance(value, np.number) else value
@@ -256,8 +262,8 @@ def get_rule(name: str) -> Rule:
     True
     """
     rules = catalogue()
-    name = aliases().get(name, name)
-    if name not in rules:
+    name = aliases().get(name, name) if isinstance(name, str) else name
+    if not isinstance(name, str) or name not in rules:
         close = difflib.get_close_matches(str(name), [*rules, *aliases()], n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise InputError(f"unknown rule {name!r}; {hint}known: {', '.join(rules)}")
@@ -266,6 +272,9 @@ def get_rule(name: str) -> Rule:
 
 def _table(field: str, values: ArrayLike, *, law: bool) -> NDArray[Any]:
     array = np.array(values, dtype=object)
+    for index, value in np.ndenumerate(array):
+        if not isinstance(value, int | float | Fraction | np.integer | np.floating):
+            raise InputError(f"{field}{list(index)} is {value!r}; give floats or Fractions")
     exact = any(isinstance(value, Fraction) for value in array.flat)
     if exact:
         for index, value in np.ndenumerate(array):
@@ -275,8 +284,8 @@ def _table(field: str, values: ArrayLike, *, law: bool) -> NDArray[Any]:
     else:
         try:
             array = np.array(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError(f"{field} is not an array of numbers; give floats or Fractions") from None
+        except OverflowError:
+            raise InputError(f"{field} has an entry above 1; give probabilities") from None
         if not np.isfinite(array).all():
             raise InputError(f"{field} has an entry that is not finite; give probabilities")
     if array.ndim == 2:

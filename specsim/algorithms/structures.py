@@ -8,14 +8,16 @@ structure that is cut at a depth is a prefix of its nodes.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from specsim.errors import InputError, TooLargeError
-from specsim.support.checks import whole
 
 #: The kinds of structures; a chain is also a case of paths, and paths are a case of a tree.
 Kind = Literal["chain", "paths", "tree"]
@@ -130,7 +132,8 @@ class Structure:
 
     def cut(self, depth: int) -> Structure:
         """Return the structure without the nodes deeper than `depth`."""
-        whole("depth", depth, 0)
+        if depth < 0:
+            raise InputError(f"depth is {depth}; give a whole number of at least 0")
         if self.widths is not None:
             return self if depth >= len(self.widths) else Structure(self.widths[:depth])
         if depth >= self.depth:
@@ -157,7 +160,7 @@ def chain(length: int) -> Structure:
     >>> chain(2).parents
     (-1, 0, 1)
     """
-    return Structure((1,) * whole("draft_length", length, 0))
+    return Structure((1,) * _length(length))
 
 
 def paths(drafts: int | float, length: int) -> Structure:
@@ -168,9 +171,10 @@ def paths(drafts: int | float, length: int) -> Structure:
     >>> paths(2, 2).parents
     (-1, 0, 0, 1, 2)
     """
-    if drafts != math.inf:
+    if not (isinstance(drafts, float) and drafts == math.inf):
         drafts = whole("drafts", drafts, 1)
-    return Structure((drafts, *(1,) * (length - 1)) if whole("draft_length", length, 0) else ())
+    length = _length(length)
+    return Structure((drafts, *(1,) * (length - 1)) if length else ())
 
 
 def levels(widths: Sequence[int]) -> Structure:
@@ -181,7 +185,8 @@ def levels(widths: Sequence[int]) -> Structure:
     >>> levels((2, 1)).parents
     (-1, 0, 0, 1, 2)
     """
-    return Structure(tuple(whole(f"widths[{index}]", width, 1) for index, width in enumerate(widths)))
+    given = _sequence("widths", widths, "the number of children by depth")
+    return Structure(tuple(whole(f"widths[{index}]", width, 1) for index, width in enumerate(given)))
 
 
 def tree(parents: Sequence[int]) -> Structure:
@@ -197,7 +202,8 @@ def tree(parents: Sequence[int]) -> Structure:
     >>> tree((-1, 0, 0, 1)).first
     (1, 3, 4, 4, 4)
     """
-    given = tuple(int(parent) for parent in parents)
+    listed = _sequence("parents", parents, "the parent of each node")
+    given = tuple(whole(f"parents[{node}]", parent, -1) for node, parent in enumerate(listed))
     if not given or given[0] != -1:
         raise InputError(
             f"parents is {given}; give the parent of each node, -1 for the root, which comes first"
@@ -218,3 +224,33 @@ def tree(parents: Sequence[int]) -> Structure:
         widths = [counts.pop() for _, counts in sorted(by_depth.items())]
         return levels(widths[:-1])
     return found
+
+
+def _length(length: int) -> int:
+    length = whole("draft_length", length, 0)
+    if length > MOST_NODES:
+        raise TooLargeError(f"draft_length is {length}, more than {MOST_NODES}; use a shorter draft")
+    return length
+
+
+def _sequence(field: str, values: object, what: str) -> tuple[object, ...]:
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+        raise InputError(f"{field} is {values!r}; give a list, {what}")
+    return tuple(values)
+
+
+def whole(field: str, value: Any, least: int, otherwise: str = "") -> int:
+    """Return a whole number of at least `least`, NumPy's included, as an int.
+
+    Raises
+    ------
+    InputError
+        It is none; the message ends with `otherwise`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool | np.bool_) or number < least:
+        raise InputError(f"{field} is {value!r}; give a whole number of at least {least}{otherwise}")
+    return number

@@ -12,26 +12,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from specsim.algorithms import Algorithm
+from specsim.algorithms.descriptors import check_algorithm
 from specsim.engines.alias import engine as alias
-from specsim.engines.literal import engine as literal
 from specsim.engines.lockstep import engine as lockstep
 from specsim.engines.lockstep.plans import serves
 from specsim.engines.population import engine as population
-from specsim.engines.request import Engine, Request
+from specsim.engines.request import Engine, Request, whole
 from specsim.engines.running.memory import require
 from specsim.engines.tallies.results import to_dataset
 from specsim.engines.tallies.tally import Shape, Tallies
 from specsim.engines.torch import engine as torch
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
-from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     import xarray
 
 #: Engines by name.
 ENGINES: dict[str, Engine] = {
-    "literal": literal,
+    "literal": lockstep,
     "lockstep": lockstep,
     "alias": alias,
     "population": population,
@@ -58,19 +57,18 @@ def check_request(
     """Check a request; parameters and errors are those of `specsim.simulate`."""
     if not isinstance(pair, ModelPair):
         raise InputError(f"pair is {pair!r}; give a specsim.ModelPair")
-    if not isinstance(algorithm, Algorithm):
-        raise InputError(f"algorithm is {algorithm!r}; give a descriptor such as specsim.Speculative()")
+    check_algorithm(algorithm)
     runs = whole("runs", runs, 1, _MOST_RUNS)
     first_run = whole("first_run", first_run, 0, _MOST_RUNS)
     seed = secrets.randbits(64) if seed is None else whole("seed", seed, 0, 2**64 - 1)
     length = pair.check_horizon(horizon)
-    if engine not in ("auto", *ENGINES):
+    if not isinstance(engine, str) or engine not in ("auto", *ENGINES):
         raise InputError(f"engine is {engine!r}; give one of auto, {', '.join(sorted(ENGINES))}")
     if engine == "auto":
         engine = "lockstep" if serves(algorithm, length) else "literal"
     if device is not None and engine != "torch":
         raise InputError(f"device is {device!r}, but the engine is {engine}; give engine='torch' with it")
-    if tallies not in ("all", "rejections"):
+    if not isinstance(tallies, str) or tallies not in ("all", "rejections"):
         raise InputError(f"tallies is {tallies!r}; give 'all' or 'rejections'")
     single_runs = engine != "population"
     most = (2**63 - 1) // (length**2 if single_runs else length)

@@ -22,7 +22,6 @@ from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
 from specsim.models.sampling import Sampling
 from specsim.models.scoring import Scorer
-from specsim.support.checks import whole
 from specsim.support.hashes import derived_seed
 from specsim.support.intervals import clopper_pearson, holm, mean_over, sign_test
 from specsim.support.labelled import Variable, label, registry
@@ -341,4 +340,5 @@ def _check(prompts: Sequence[Sequence[int]], epsilons: Sequence[float], comparis
     if not epsilons or len(set(epsilons)) != len(epsilons):
         raise InputError(f"epsilons is {list(epsilons)!r}; give at least one, each once")
     for name, value in (("comparisons", comparisons), ("batch", batch)):
-        whole(name, value, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} is {value!r}; give a whole number of at least 1")

@@ -58,6 +58,8 @@ def read_file(path: str | os.PathLike[str], remedy: str, *, most_bytes: int = MO
 
 def check_regular(path: str | os.PathLike[str], remedy: str, *, most_bytes: int | None = None) -> None:
     """Raise `InputError` unless `path` is a regular file of at most `most_bytes`; nothing is opened."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"cannot read {path!r}: it is not the path of a file; {remedy}")
     try:
         found = os.stat(path)
     except (OSError, TypeError, ValueError) as error:

@@ -41,6 +41,9 @@ def batch_improvement_of_rows(target: Sequence[Number], draft: Sequence[Number],
     2411.00841, section 3.3: one term of the batch improvement of Theorem 3. For M -> infinity, B_M tends to
     the target mass outside the draft's support, not to 0.
     """
+    for name, given in (("target", target), ("draft", draft)):
+        if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray) or not len(given):
+            raise InputError(f"{name} is {given!r}; give a row of probabilities")
     if len(target) != len(draft):
         raise InputError(f"target has {len(target)} entries and draft {len(draft)}; give rows of one length")
     rows = [_law(name, row) for name, row in (("target", target), ("draft", draft))]
@@ -89,7 +92,7 @@ def batch_improvement_uniform(ratio: Number, drafts: int | float) -> Any:
     """
     value = _exact("ratio", ratio)
     if not (is_finite(value) and value >= 1):
-        raise InputError(f"ratio is {ratio}; give a finite number, at least 1")
+        raise InputError(f"ratio is {ratio!r}; give a finite number, at least 1")
     _check(drafts)
     rest = 1 - 1 / value
     return rest - _power(rest, drafts)
@@ -145,7 +148,8 @@ def _power(base: Any, exponent: int | float) -> Any:
                 f"drafts is {exponent}, for which the exact number has {bits} bits, more than {_MOST_BITS}; "
                 "give floats, fewer drafts, or inf for the limit"
             )
-    return base ** int(exponent)
+        return base ** int(exponent)
+    return base ** float(min(exponent, 2**1000))
 
 
 def _check(drafts: int | float) -> None:
@@ -177,4 +181,4 @@ def probability(field: str, value: Number) -> Any:
 
 def is_finite(number: Any) -> bool:
     """Say whether a number is finite; Fractions of any size are."""
-    return isinstance(number, Fraction) or math.isfinite(number)
+    return isinstance(number, int | Fraction) or bool(math.isfinite(number))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from specsim.algorithms import Algorithm
+from specsim.algorithms.descriptors import check_algorithm
 from specsim.errors import InputError
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.laws.functions import block_efficiency, expected_rejections, rejections_by_step
@@ -46,6 +47,7 @@ def calls_from_rejections(
     counts rounds and does not use this identity.
     """
     horizon = tables_of(pair).check_horizon(horizon)
+    check_algorithm(algorithm)
     if algorithm.plain:
         raise InputError(f"algorithm is {algorithm.label}, which has no rejections to count calls from")
     length = algorithm.structure(horizon).shortest

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.errors import TooLargeError
+from specsim.errors import InputError, TooLargeError
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.arithmetic.rational_pair import as_rational
 from specsim.theory.arithmetic.rows import Number, as_array, read_number
@@ -173,6 +173,8 @@ def sequence_front(
     tables = tables_of(pair)
     length = tables.check_horizon(horizon)
     check_outputs(int(np.count_nonzero(tables.initial_weights)), tables.tokens, length)
+    if isinstance(max_corners, bool) or not isinstance(max_corners, int | np.integer) or max_corners < 1:
+        raise InputError(f"max_corners is {max_corners!r}; give a whole number of at least 1")
     rational = as_rational(pair, length)
     tree = PrefixTree.unroll(rational)
     points, lines = _explore(tree, Fraction(read_number("resolution", resolution, exact=True)), max_corners)

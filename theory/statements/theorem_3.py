@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.errors import TooLargeError
-from specsim.support.checks import whole
+from specsim.errors import InputError, TooLargeError
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.target import emit, initial_law, rows_of, target_context_laws
 from specsim.theory.statements.theorem_1 import total_variation
@@ -34,7 +33,11 @@ class RootRows(NamedTuple):
 
 def check_drafts(drafts: int) -> int:
     """Return `drafts`, or raise `InputError` unless it is a whole number of at least 1."""
-    return whole("drafts", drafts, 1, otherwise=" (batch_limit_rejections has the limit)")
+    if isinstance(drafts, bool) or not isinstance(drafts, int) or drafts < 1:
+        raise InputError(
+            f"drafts is {drafts!r}; give a whole number of at least 1 (batch_limit_rejections has the limit)"
+        )
+    return drafts
 
 
 def root_rows(target: Array, draft: Array, drafts: int) -> RootRows:
@@ -110,6 +113,7 @@ def batch_rejection_masses(
     # One row per prompt: everything is linear, so the prompt's probability is a common factor.
     contexts = prompts[:, None]
     law = initial[prompts][:, None]
+    _check_base_case(base_case)
     masses = law * base_case
     result = []
     for step in range(horizon):
@@ -158,6 +162,7 @@ def _steps(
     pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     check_drafts(drafts)
+    _check_base_case(base_case)
     rejected = initial_law(pair, exact) * base_case
     roots = _roots(pair, drafts, horizon, exact)
     for step, law in enumerate(target_context_laws(pair, horizon, exact)):
@@ -265,3 +270,8 @@ def batch_rejections_by_recursion(
         rejected = emit(pair, law - rejected, plain) + emit(pair, rejected, root)
         terms.append(rejected.sum())
     return np.array(terms, dtype=object if exact else np.float64)
+
+
+def _check_base_case(base_case: int | Fraction) -> None:
+    if isinstance(base_case, bool) or not isinstance(base_case, int | Fraction) or not 0 <= base_case <= 1:
+        raise InputError(f"base_case is {base_case!r}; give an int or a Fraction from 0 to 1")

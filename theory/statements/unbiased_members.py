@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from numbers import Rational
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from specsim.algorithms import RejectionBased
 from specsim.errors import InputError
-from specsim.support.checks import whole
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.laws.target import rows_of, target_context_laws
+from specsim.theory.statements.batch_improvement import is_finite
 
 Array = NDArray[Any]
 
@@ -38,8 +39,8 @@ def acceptance_from_epsilon(target: ArrayLike, draft: ArrayLike, epsilon: ArrayL
     InputError
         `epsilon` is below -T somewhere.
     """
-    upper, lower = np.asarray(target), np.asarray(draft)
-    raised = upper + np.asarray(epsilon)
+    upper, lower, shift = _arrays(target=target, draft=draft, epsilon=epsilon)
+    raised = upper + shift
     if (raised < 0).any():
         raise InputError(
             "epsilon is below minus the target probability somewhere; acceptance would be negative"
@@ -57,8 +58,14 @@ def epsilon_from_acceptance(target: ArrayLike, draft: ArrayLike, acceptance: Arr
     ----------
     target, draft, acceptance
         Arrays of one shape.
+
+    Raises
+    ------
+    InputError
+        The shapes differ, or entries are not real numbers.
     """
-    return np.asarray(acceptance) * np.asarray(draft) - np.asarray(target)
+    upper, lower, kept = _arrays(target=target, draft=draft, acceptance=acceptance)
+    return kept * lower - upper
 
 
 def member_from_acceptance(
@@ -91,11 +98,7 @@ def member_from_acceptance(
     """
     tables = tables_of(pair)
     target, draft = tables.fractions(tables.target_weights), tables.fractions(tables.draft_weights)
-    table = np.array(acceptance, dtype=object)
-    if table.shape != target.shape:
-        raise InputError(f"acceptance has shape {table.shape}; give {target.shape}, the pair's rows")
-    for index, value in np.ndenumerate(table):
-        table[index] = Fraction(value)
+    table = _fractions(acceptance, target.shape)
     kept = table * draft
     if (kept > target).any() or (table > 1).any() or (table < 0).any():
         raise InputError("acceptance is above min(1, target / draft) or negative somewhere; lower it")
@@ -130,8 +133,11 @@ def random_unbiased_member(
     InputError
         `resolution` below 1.
     """
-    whole("resolution", resolution, 1)
-    generator = random.Random(seed)
+    if isinstance(resolution, bool) or not isinstance(resolution, int) or resolution < 1:
+        raise InputError(f"resolution is {resolution!r}; give a whole number of at least 1")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise InputError(f"seed is {seed!r}; give a whole number")
+    generator = random.Random(int(seed))
     tables = tables_of(pair)
     target, draft = tables.fractions(tables.target_weights), tables.fractions(tables.draft_weights)
     largest = acceptance_from_epsilon(target, draft, 0)
@@ -158,10 +164,49 @@ def member_rejections(pair: Pair, acceptance: ArrayLike, *, horizon: int | None 
     """
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)
-    table = np.array(acceptance, dtype=object)
+    table = _fractions(acceptance, tables.target_weights.shape)
     total = Fraction(0)
     for step, law in enumerate(target_context_laws(tables, horizon, True)):
         draft = rows_of(tables, step, True)[1]
         refused = (draft * (1 - table[tables.step_index(step)])).sum(axis=-1)
         total += law @ refused
     return total
+
+
+def _arrays(**values: ArrayLike) -> list[Array]:
+    """Return the arguments as arrays of one shape (a number fits any), of Fractions if any has one."""
+    found = {name: np.asarray(value) for name, value in values.items()}
+    for name, array in found.items():
+        real = array.dtype.kind in "iuf" or (
+            array.dtype.kind == "O" and all(isinstance(value, Rational | float) for value in array.flat)
+        )
+        if not real or array.size == 0 or not all(map(is_finite, array.flat)):
+            raise InputError(f"{name} is {_short(values[name])}; give an array of finite floats or Fractions")
+    try:
+        arrays = np.broadcast_arrays(*found.values())
+    except ValueError:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in found.items())
+        raise InputError(f"the shapes differ ({shapes}); give arrays of one shape") from None
+    if any(array.dtype.kind == "O" for array in arrays):
+        return [_exact(array) for array in arrays]
+    return [array.astype(np.float64) for array in arrays]
+
+
+def _exact(array: Array) -> Array:
+    exact = np.empty(array.shape, dtype=object)
+    for index, value in np.ndenumerate(array):
+        exact[index] = Fraction(value.item() if isinstance(value, np.generic) else value)
+    return exact
+
+
+def _fractions(acceptance: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return a table as Fractions, each float read as the exact number it is."""
+    (table,) = _arrays(acceptance=acceptance)
+    if table.shape != shape:
+        raise InputError(f"acceptance has shape {table.shape}; give {shape}, the pair's rows")
+    return _exact(table)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

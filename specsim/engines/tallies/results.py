@@ -35,8 +35,7 @@ def to_dataset(
         name: getattr(tally, name)
         for name in ("rejections_by_step", "rejection_count", *(ROUND_VARIABLES if shape.rounds else ()))
         # No single runs, hence no sum over runs of a square.
-        if (request.engine != "population" or name != "accepted_length_square_sum")
-        and (name != "round_count" or tally.round_count.size)
+        if request.engine != "population" or name != "accepted_length_square_sum"
     }
     if shape.transitions:
         transitions = tally.tokens.reshape(shape.horizon, shape.contexts, shape.tokens)
@@ -87,6 +86,8 @@ def merge(datasets: Iterable[xarray.Dataset]) -> xarray.Dataset:
         No result, damaged results, results of different pairs, algorithms, seeds, engines, horizons or
         versions, or run ranges that overlap.
     """
+    if not isinstance(datasets, Iterable):
+        raise InputError(f"datasets is {datasets!r}; give a list of results of specsim.simulate")
     parts = list(datasets)
     if not parts:
         raise InputError("datasets is empty; give at least one result of specsim.simulate")

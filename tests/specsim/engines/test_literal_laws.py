@@ -20,7 +20,7 @@ from specsim import (
     simulate,
 )
 from specsim.engines.lockstep import chain_tables, plans, tables
-from specsim.engines.lockstep import engine as lockstep
+from specsim.engines.lockstep import engine as literal
 
 RUNS = 60_000
 NAMES = [
@@ -350,7 +350,7 @@ def excess(pair, steps):
 def test_mutants__are_seen(mutant, pairs, naive, violations, monkeypatch):
     pair = pairs["two atoms"]
     right = plans.prepare
-    monkeypatch.setattr(lockstep, "prepare", lambda *args: MUTANTS[mutant](right(*args), pair))
+    monkeypatch.setattr(literal, "prepare", lambda *args: MUTANTS[mutant](right(*args), pair))
     assert check(pair, Speculative(), 2, naive, violations) != []
 
 
@@ -358,7 +358,7 @@ def test_shared_words__need_residuals_that_sum_to_the_rejected_weights(pairs, mo
     pair = pairs["two atoms"]
     right = plans.prepare
     monkeypatch.setattr(
-        lockstep,
+        literal,
         "prepare",
         lambda *args: replace(right(*args), residual=lambda steps: pair.target_weights[steps]),
     )
@@ -366,7 +366,8 @@ def test_shared_words__need_residuals_that_sum_to_the_rejected_weights(pairs, mo
         simulate(pair, Speculative(), runs=1, seed=1)
 
 
-def test_positions__without_the_slide_are_seen(pairs, naive, violations, monkeypatch):
+@pytest.mark.parametrize("path", literal.PATHS)
+def test_positions__without_the_slide_are_seen(path, pairs, naive, violations, monkeypatch):
     """The offset beyond the cut alone favours the first tokens of the residual."""
     pair = pairs["two atoms"]
     right = chain_tables.chain_tables
@@ -375,9 +376,14 @@ def test_positions__without_the_slide_are_seen(pairs, naive, violations, monkeyp
         found = right(*args)
         lost = (pair.draft_weights - np.minimum(pair.draft_weights, pair.target_weights)).astype(np.uint64)
         earlier = (np.cumsum(lost, axis=2) - lost).astype(np.uint32)
-        slides = found.arrays.slides.reshape(earlier.shape)
+        slides = found.slides.reshape(earlier.shape)
         slides -= earlier
+        reverse = [0, 4, 2, 6, 1, 5, 3, 7]
+        for token in range(4):
+            leaf = 128 + 8 * reverse[token]
+            found.trees[:, leaf : leaf + 4] -= earlier[:, :, token]
         return found
 
-    monkeypatch.setattr(lockstep, "chain_tables", wrong)
+    monkeypatch.setattr(literal, "chain_tables", wrong)
+    monkeypatch.setenv(literal.PATH_VARIABLE, path)
     assert check(pair, Speculative(), 2, naive, violations) != []
