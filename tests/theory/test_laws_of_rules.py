@@ -286,7 +286,9 @@ class TestRefusals:
     pair = make_pair(3, 4)
 
     def test_all_drafts_of_a_large_structure(self) -> None:
-        with pytest.raises(TooLargeError, match=r"14 drafted tokens with 3 tokens .* numbers \(at most"):
+        with pytest.raises(
+            TooLargeError, match=r"14 drafted tokens with 3 tokens .* numbers in each of 4 rounds \(at most"
+        ):
             theory.expected_target_calls(self.pair, get_rule("traversal")(tree=(2, 2, 2)))
 
     def test_more_distinct_children_than_tokens(self) -> None:

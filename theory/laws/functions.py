@@ -66,12 +66,28 @@ def _public(law: Callable[[Laws], Any]) -> Any:
     """Return the public function of a law, with the common parameters."""
 
     def function(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False) -> Any:
-        return law(Laws(pair, algorithm, horizon=horizon, exact=exact))
+        return law(_laws(pair, algorithm, horizon, exact))
 
     signature = inspect.signature(function)
     function = wraps(law)(function)
     function.__signature__ = signature  # type: ignore[attr-defined]
     return function
+
+
+#: The last pair and laws whose rounds took long to build.
+_last: list[tuple[Pair, Laws]] = []
+
+
+def _laws(pair: Pair, algorithm: Algorithm, horizon: int | None, exact: bool) -> Laws:
+    """Return laws, those of the last call where they are the same: rounds once built serve all functions."""
+    laws = Laws(pair, algorithm, horizon=horizon, exact=exact)
+    if laws.description == "nodes":
+        return laws
+    for known, last in _last:
+        if known is pair and last.same(laws):
+            return last
+    _last[:] = [(pair, laws)]
+    return laws
 
 
 @_number

@@ -102,6 +102,15 @@ class Laws:
         self._step_law = step_law
         self._rounds = self._build(self.horizon)
 
+    def same(self, other: Laws) -> bool:
+        """Whether two objects with one pair have the same laws."""
+        return (self.horizon, self.exact, self.algorithm, self._step_law) == (
+            other.horizon,
+            other.exact,
+            other.algorithm,
+            other._step_law,
+        )
+
     def _build(self, horizon: int) -> NodeWalk | Rounds:
         rows = RuleRows(self.pair, self.algorithm, horizon, self.exact)
         return self._builder(rows, self.algorithm, self._step_law, horizon)

@@ -34,7 +34,7 @@ Array = NDArray[Any]
 
 _MOST_EXACT_WORK = 1e12
 _MOST_KERNEL_BITS = 1e11
-_MOST_NUMBERS = 2**28
+_MOST_NUMBERS = 2**26
 #: Entries of kernels that are computed at once.
 _CHUNK = 2**17
 
@@ -244,6 +244,11 @@ class NodeWalk:
         """Return one uncut round of a stationary pair from every context; see `Regime`."""
         classes = self._classes(False)
         contexts = self.pair.contexts
+        if len(classes.depth) * contexts**2 > _MOST_NUMBERS:
+            raise TooLargeError(
+                f"moves between {contexts} contexts in {len(classes.depth)} kinds of nodes are too many "
+                "numbers; use a shorter draft or a pair with fewer contexts"
+            )
         # The count axis is used for the first context of the round.
         flows = self._flows(classes, FullCount(contexts - 1), "origin", ContextStates(self.pair))
         zero = rational(zeros((contexts,), self._rows.initial))

@@ -195,13 +195,15 @@ class Rounds(ABC):
         following = here.landed.sum(axis=0) + ended.sum(axis=0)
         return Regime(*map(rational, (self._rows.initial, following, lengths, tokens)))
 
-    def _refuse_contexts(self, rounds: int) -> None:
-        contexts, depth = self.pair.contexts, self.structure.depth
-        numbers = 2 * rounds * (depth + 1) * contexts**2 * (self.pair.tokens + 1)
-        if numbers > _MOST_NUMBERS[self.exact]:
+    def _numbers(self, rounds: int) -> int:
+        """Return how many numbers the matrices of so many rounds have."""
+        return 2 * rounds * (self.structure.depth + 1) * self.pair.contexts**2 * (self.pair.tokens + 1)
+
+    def _refuse_contexts(self) -> None:
+        if self._numbers(1) > _MOST_NUMBERS[self.exact]:
             raise TooLargeError(
-                f"rounds of {depth} drafted tokens between {contexts} contexts have matrices of {numbers} "
-                "numbers; use a shorter draft or a pair with fewer contexts"
+                f"rounds of {self.structure.depth} drafted tokens between {self.pair.contexts} contexts have "
+                f"matrices of {self._numbers(1)} numbers; use a shorter draft or a pair with fewer contexts"
             )
 
 
@@ -239,7 +241,7 @@ class StateRounds(Rounds):
                 f"{self.structure.depth} tokens per round are too many for this rule; give a draft_length of "
                 f"at most {_LONGEST}"
             )
-        self._refuse_contexts(1)
+        self._refuse_contexts()
 
     def round(self, start: int, depth: int) -> Round:
         """Return the round that starts at a position."""
@@ -247,8 +249,8 @@ class StateRounds(Rounds):
         if index not in self._built:
             size = 1
             if not self._rows.stationary:
-                each = 2 * (self.structure.depth + 1) * self.pair.contexts**2 * (self.pair.tokens + 1)
-                size = max(1, min(self.horizon - start, _MOST_NUMBERS[self.exact] // (16 * each)))
+                most = _MOST_NUMBERS[self.exact] // (16 * self._numbers(1))
+                size = max(1, min(self.horizon - start, most))
             self._built = dict(enumerate(self._build(np.arange(index, index + size)), start=index))
         whole = self._built[index]
         # A path that is cut ends where it would have gone on.
@@ -335,8 +337,8 @@ class PathRounds(Rounds):
         """Return the round that starts at a position, with a structure cut at `depth`."""
         key = (self._rows.index(start), depth)
         if key not in self._built:
-            self._refuse_contexts(1)
-            if not self._rows.stationary:
+            self._refuse_contexts()
+            if self._numbers(len(self._built) + 1) > _MOST_NUMBERS[self.exact]:
                 self._built.clear()
             self._built[key] = self._build(start, self.structure.cut(depth))
         return self._built[key]
@@ -432,12 +434,15 @@ class PathRounds(Rounds):
 
     def _refuse_drafts(self, structure: Structure) -> None:
         contexts, tokens, nodes = self.pair.contexts, self.pair.tokens, structure.size
-        numbers = contexts * float(tokens) ** (nodes - 1) * nodes * tokens if nodes < 400 else np.inf
-        if numbers > _MOST_DRAFTS[self.exact]:
+        numbers = contexts * tokens**nodes * nodes if nodes < 400 else np.inf
+        rounds = 1 if self._rows.stationary else self.horizon
+        most = _MOST_DRAFTS[self.exact]
+        if numbers > most or numbers * rounds > 20 * most:
             raise TooLargeError(
                 f"rule {self._algorithm.rule.name} is described by all drafts: {nodes - 1} drafted tokens "
-                f"with {tokens} tokens and {contexts} contexts are {numbers:.0e} numbers (at most "
-                f"{_MOST_DRAFTS[self.exact]:.0e}); use a smaller structure or pair, or simulate"
+                f"with {tokens} tokens and {contexts} contexts are {numbers:.0e} numbers in each of {rounds} "
+                f"rounds (at most {most:.0e}, {20 * most:.0e} in all); use a smaller structure or pair, or "
+                "simulate"
             )
 
 

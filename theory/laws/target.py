@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
+from specsim.theory.laws.states import land
 
 Array = NDArray[Any]
 
@@ -32,10 +33,7 @@ def initial_law(pair: PairTables, exact: bool) -> Array:
 
 def emit(pair: PairTables, mass: Array, kernel: Array) -> Array:
     """Mass on the contexts after emitting a token: ``(contexts,)`` by ``(contexts, tokens)``."""
-    joint = mass[:, None] * kernel
-    moved = np.zeros_like(mass)
-    np.add.at(moved, pair.next_context.ravel(), joint.ravel())
-    return moved
+    return land(pair, mass[:, None] * kernel)
 
 
 def target_context_laws(pair: PairTables, horizon: int, exact: bool) -> Iterator[Array]:
