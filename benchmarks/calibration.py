@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.zoo.model import Control
 from specsim.errors import InputError
 from specsim.validation.conformance.laboratory import Effort
 from specsim.validation.conformance.results import CheckStatus
 from specsim.validation.conformance.running import DEFAULT_ALPHA, check_sampler
-from specsim.validation.conformance.zoo.model import Control
 
 #: Little work for each seed: about a thousand observations of every experiment.
 LIGHT = Effort(name="calibration", eps=0.2, seconds=600.0, widest=256, least_side=500, wide_samples=1000)

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
+from benchmarks.kill_matrix_report import chosen, progress_bar
 from benchmarks.peers.table import OURS, Comparison, compare_with_peers, oracle
 from benchmarks.peers.tests_of_others import PEERS
-from specsim.cli.conform_mutants import chosen, progress_bar
 from specsim.cli.output import JSON_HELP, show_json
 
 

@@ -99,15 +99,15 @@ def command(
         sys.exit(1)
 
 
-def load(name: str) -> Any:
+def load(name: str, what: str = "bench") -> Any:
     """Import a module of the folder ``benchmarks`` that lies beside the package in a checkout."""
     import specsim
 
     root = Path(specsim.__file__).resolve().parents[1]
     if not (root / "benchmarks" / "runner.py").is_file():
-        raise InputError(f"bench needs the folder {root / 'benchmarks'}; run it in a checkout")
+        raise InputError(f"{what} needs the folder {root / 'benchmarks'}; run it in a checkout")
     if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
+        sys.path.append(str(root))
     return import_module(name)
 
 

@@ -69,7 +69,9 @@ input, 3 undecided within the budget, 130 interrupted.
     "--plan", is_flag=True, help="Say what would be checked and what it would catch; sample nothing."
 )
 @click.option("--list", "listing", is_flag=True, help="List checks, rules and built-in adapters.")
-@click.option("--mutants", is_flag=True, help="Run wrong samplers and unusual right ones: the kill matrix.")
+@click.option(
+    "--mutants", is_flag=True, help="In a checkout: the kill matrix, wrong samplers and right ones."
+)
 @click.option("--every-check", is_flag=True, help="With --mutants: also the checks that need not reject.")
 @click.option(
     "--markdown",
@@ -309,6 +311,7 @@ def _list(as_json: bool) -> int:
 
 
 def _mutants(target: str | None, options: dict[str, Any]) -> int:
-    from specsim.cli.conform_mutants import run_mutants
+    from specsim.cli.bench import load
 
-    return run_mutants(target, options)
+    code: int = load("benchmarks.kill_matrix_report", "conform --mutants").run_mutants(target, options)
+    return code

@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import binom
 
 from benchmarks import calibration
+from benchmarks.zoo import get_controls
+from benchmarks.zoo.model import Control
 from specsim.errors import InputError
 from specsim.validation.conformance.laboratory import Effort
 from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo import get_controls
-from specsim.validation.conformance.zoo.model import Control
 
 #: A few hundred observations of every experiment.
 LIGHTER = Effort(name="lighter", eps=0.5, seconds=600.0, widest=256, least_side=300, wide_samples=300)
@@ -120,7 +120,7 @@ def test_many_seeds__raise_no_alarm_and_keep_the_bounds():
 
 
 def _one_of_each_other_protocol() -> list[Control]:
-    from specsim.validation.conformance.zoo import all_controls
+    from benchmarks.zoo import all_controls
 
     found = {}
     for control in all_controls():

@@ -9,9 +9,9 @@ from benchmarks.peers.bench import PeerOutcome
 from benchmarks.peers.table import OURS, compare_with_peers, oracle
 from benchmarks.peers.tests_of_others import PEERS
 from benchmarks.peers.vllm import vllm_v2_wide
+from benchmarks.zoo import get_controls, get_mutants
 from specsim.errors import InputError
 from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo import get_controls, get_mutants
 
 # Seeds are fixed. With other seeds a right sampler fails the smell tester with probability 5e-6 (46 tests at
 # 1e-7), DeepSpec's 4e-9, vLLM's second tests far below that, and vLLM's first with one that nobody states:

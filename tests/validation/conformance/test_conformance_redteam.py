@@ -1,7 +1,7 @@
 """Wrong samplers that look right to most tests, and right ones that look wrong: attacks on the oracle.
 
 Every wrong one is right in most of what it does: only rows of distant requests, or several options at once,
-show it; those of `specsim.validation.conformance.zoo.rare_cases` need long drafts or texts, or rare tokens.
+show it; those of `benchmarks.zoo.rare_cases` need long drafts or texts, or rare tokens.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import random
 import numpy as np
 import pytest
 
+from benchmarks.zoo.rare_cases import MUTANTS
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.results import CheckStatus, Verdict
 from specsim.validation.conformance.running import check_sampler
 from specsim.validation.conformance.subjects import Subject, load_subjects
-from specsim.validation.conformance.zoo.rare_cases import MUTANTS
 
 
 def verify(target, draft, drafted, seed, *, coins=None):

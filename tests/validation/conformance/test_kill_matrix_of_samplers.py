@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from benchmarks.kill_matrix import judge_control, judge_mutant
+from benchmarks.zoo.model import all_controls, all_mutants
 from specsim.validation.conformance.checks import all_checks
-from specsim.validation.conformance.kill_matrix import judge_control, judge_mutant
-from specsim.validation.conformance.zoo.model import all_controls, all_mutants
 
 
 @pytest.mark.parametrize("mutant", all_mutants(), ids=lambda mutant: mutant.name)

@@ -17,9 +17,9 @@ from specsim_tests_zoo import (
     verify,
 )
 
+from benchmarks.zoo.sampling import draw
 from specsim.validation.conformance.instances import tree_instance
 from specsim.validation.conformance.rules import lossless
-from specsim.validation.conformance.zoo.sampling import draw
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,12 @@ from specsim_tests_zoo import (
     texts,
 )
 
+from benchmarks.zoo import get_controls, get_mutants
+from benchmarks.zoo import model as zoo_model
 from specsim.errors import InputError
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.instances import tree_instance
 from specsim.validation.conformance.rules import lossless
-from specsim.validation.conformance.zoo import get_controls, get_mutants
-from specsim.validation.conformance.zoo import model as zoo_model
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_unknown_names_are_refused():
 
 
 def test_names_that_repeat_are_refused(monkeypatch):
-    from specsim.validation.conformance.zoo import step_rows
+    from benchmarks.zoo import step_rows
 
     monkeypatch.setattr(step_rows, "MUTANTS", (*step_rows.MUTANTS, step_rows.MUTANTS[0]))
     with pytest.raises(InputError, match="mutant target-row-after is defined twice"):

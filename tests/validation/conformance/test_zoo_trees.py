@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.zoo.tree_controls import CONTROLS
+from benchmarks.zoo.tree_mutants import MUTANTS
 from specsim.validation.conformance.tree_instances import (
     SHAPES,
     all_trees,
@@ -15,8 +17,6 @@ from specsim.validation.conformance.tree_instances import (
     random_rows,
     tree_rows,
 )
-from specsim.validation.conformance.zoo.tree_controls import CONTROLS
-from specsim.validation.conformance.zoo.tree_mutants import MUTANTS
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
 
 RUNS = 20_000

@@ -10,9 +10,9 @@ import os
 import numpy as np
 import pytest
 
+from benchmarks.zoo import all_controls, all_mutants
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.instances import number
-from specsim.validation.conformance.zoo import all_controls, all_mutants
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
 
 #: Samples of most tests.

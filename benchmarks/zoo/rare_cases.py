@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import lossless
-from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.controls_step import ratio_step
-from specsim.validation.conformance.zoo.decoding import Mistakes, decode
-from specsim.validation.conformance.zoo.model import Mutant
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.controls_step import ratio_step
+from benchmarks.zoo.decoding import Mistakes, decode
+from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     Step,
@@ -25,7 +22,10 @@ from specsim.validation.conformance.zoo.sampling import (
     gap,
     quotient,
 )
-from specsim.validation.conformance.zoo.tree_walk import Visit, walk
+from benchmarks.zoo.tree_walk import Visit, walk
+from specsim.validation.conformance.rules import lossless
+from specsim.validation.conformance.rules.lossless import RATIO
+from specsim.validation.conformance.subjects import Subject
 
 #: Drafted tokens that there is room for, and tokens that a cache has room for.
 DRAFTS, ROOM = 3, 16

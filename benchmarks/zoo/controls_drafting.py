@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import drafters
-from specsim.validation.conformance.rules.lossless import BLOCK, GUMBEL, RATIO
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.controls_step import block_step, one_hot_step, ratio_step
-from specsim.validation.conformance.zoo.model import Control
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.controls_step import block_step, one_hot_step, ratio_step
+from benchmarks.zoo.model import Control
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     draft_tokens,
@@ -20,6 +17,9 @@ from specsim.validation.conformance.zoo.sampling import (
     filtered,
     floats,
 )
+from specsim.validation.conformance.rules import drafters
+from specsim.validation.conformance.rules.lossless import BLOCK, GUMBEL, RATIO
+from specsim.validation.conformance.subjects import Subject
 
 Result = tuple[Integers, Integers, Integers]
 

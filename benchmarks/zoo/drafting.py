@@ -6,13 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import bugs, coin_bugs, draft_bugs
-from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.rules.drafters import ARGMAX_ONE_HOT
-from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.model import Mutant
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     at,
@@ -27,6 +22,11 @@ from specsim.validation.conformance.zoo.sampling import (
     to_bfloat16,
     without,
 )
+from specsim.validation.conformance.rules import bugs, coin_bugs, draft_bugs
+from specsim.validation.conformance.rules.base import Rule
+from specsim.validation.conformance.rules.drafters import ARGMAX_ONE_HOT
+from specsim.validation.conformance.rules.lossless import RATIO
+from specsim.validation.conformance.subjects import Subject
 
 Result = tuple[Integers, Integers, Integers]
 

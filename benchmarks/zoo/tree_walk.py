@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     Step,

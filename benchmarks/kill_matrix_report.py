@@ -18,7 +18,7 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
     Returns 0 when every mutant is rejected and every control passes, 1 otherwise, 3 when all that is wrong is
     that time was over.
     """
-    from specsim.validation.conformance.kill_matrix import kill_matrix
+    from benchmarks.kill_matrix import kill_matrix
 
     mutants, controls = chosen(names)
     with output_file(options["markdown"]) as page, progress_bar() as progress:
@@ -53,8 +53,8 @@ def _only_late(outcome: Any) -> bool:
 
 def chosen(names: str | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return the mutants and controls with these names (separated by commas); all if None."""
+    from benchmarks.zoo.model import all_controls, all_mutants
     from specsim.errors import InputError
-    from specsim.validation.conformance.zoo.model import all_controls, all_mutants
 
     if not names:
         return all_mutants(), _available(all_controls())

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from benchmarks.zoo.model import Control, Mutant
 from specsim.validation.conformance.laboratory import EFFORTS, Effort, get_effort
 from specsim.validation.conformance.results import CheckResult, CheckStatus, Verdict
 from specsim.validation.conformance.running import DEFAULT_ALPHA, DEFAULT_SEED, Session, check_sampler
-from specsim.validation.conformance.zoo.model import Control, Mutant
 
 #: Observations that the main experiment of a mutant makes at most, by effort.
 MOST_OBSERVATIONS = {"quick": 150_000, "standard": 400_000, "deep": 4_000_000}

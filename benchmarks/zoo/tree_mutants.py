@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import lossless, tree_bugs
-from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.model import Mutant
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     Step,
@@ -21,12 +18,12 @@ from specsim.validation.conformance.zoo.sampling import (
     quotient,
     without,
 )
-from specsim.validation.conformance.zoo.tree_controls import (
+from benchmarks.zoo.tree_controls import (
     recursive_without_replacement,
     summed_coin,
     summed_target_coin,
 )
-from specsim.validation.conformance.zoo.tree_walk import (
+from benchmarks.zoo.tree_walk import (
     Visit,
     children,
     depths,
@@ -35,6 +32,9 @@ from specsim.validation.conformance.zoo.tree_walk import (
     traverse,
     walk,
 )
+from specsim.validation.conformance.rules import lossless, tree_bugs
+from specsim.validation.conformance.rules.base import Rule
+from specsim.validation.conformance.subjects import Subject
 
 
 def first_pass(passed: Any) -> Integers:

@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import bugs, row_bugs
-from specsim.validation.conformance.rules.lossless import ONE_HOT, RATIO
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.model import Mutant
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     Step,
@@ -24,6 +21,9 @@ from specsim.validation.conformance.zoo.sampling import (
     quotient,
     without,
 )
+from specsim.validation.conformance.rules import bugs, row_bugs
+from specsim.validation.conformance.rules.lossless import ONE_HOT, RATIO
+from specsim.validation.conformance.subjects import Subject
 
 
 def _coins(drafted: Integers, seed: int, coins: Any) -> Floats:

@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import lossless, tree_bugs
-from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.model import Control
-from specsim.validation.conformance.zoo.sampling import Integers, Step, at, draw, gap, quotient, without
-from specsim.validation.conformance.zoo.tree_walk import (
+from benchmarks.zoo.model import Control
+from benchmarks.zoo.sampling import Integers, Step, at, draw, gap, quotient, without
+from benchmarks.zoo.tree_walk import (
     Visit,
     less_tried,
     normal,
@@ -19,6 +16,9 @@ from specsim.validation.conformance.zoo.tree_walk import (
     traverse,
     walk,
 )
+from specsim.validation.conformance.rules import lossless, tree_bugs
+from specsim.validation.conformance.rules.base import Rule
+from specsim.validation.conformance.subjects import Subject
 
 
 def recursive_with_replacement(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:

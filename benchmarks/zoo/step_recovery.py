@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import block_bugs, bugs
-from specsim.validation.conformance.rules.lossless import BLOCK, ONE_HOT, RATIO
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.model import Mutant
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     Step,
@@ -25,6 +22,9 @@ from specsim.validation.conformance.zoo.sampling import (
     to_bfloat16,
     without,
 )
+from specsim.validation.conformance.rules import block_bugs, bugs
+from specsim.validation.conformance.rules.lossless import BLOCK, ONE_HOT, RATIO
+from specsim.validation.conformance.subjects import Subject
 
 SEEN = ("residual", "joint-law")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.zoo.model import Control
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.model import Control
 
 
 def torch_ratio(target: Any, draft: Any, drafted: Any, seed: int) -> tuple[Any, Any]:

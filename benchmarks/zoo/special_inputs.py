@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import lossless
-from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.controls_step import ratio_step
-from specsim.validation.conformance.zoo.model import Mutant
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.controls_step import ratio_step
+from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.sampling import (
     Step,
     at,
     draw,
@@ -21,8 +18,11 @@ from specsim.validation.conformance.zoo.sampling import (
     gap,
     quotient,
 )
-from specsim.validation.conformance.zoo.tree_controls import shared_target_draw
-from specsim.validation.conformance.zoo.tree_walk import Visit, depths, recursive, walk
+from benchmarks.zoo.tree_controls import shared_target_draw
+from benchmarks.zoo.tree_walk import Visit, depths, recursive, walk
+from specsim.validation.conformance.rules import lossless
+from specsim.validation.conformance.rules.lossless import RATIO
+from specsim.validation.conformance.subjects import Subject
 
 #: Added to the rows of short types, against division by zero.
 SHORT_EPSILON = 2.0**-5

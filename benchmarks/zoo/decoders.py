@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from benchmarks.zoo.controls_step import block_step, no_bonus_step, one_hot_step
+from benchmarks.zoo.decoding import Mistakes, VerificationStep, decode
+from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.step_acceptance import first_unverified
+from benchmarks.zoo.step_recovery import recovery_from_target
+from benchmarks.zoo.step_rows import bonus_row_before
 from specsim.validation.conformance.rules import bugs
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.rules.lossless import BLOCK, ONE_HOT, RATIO
 from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.controls_step import block_step, no_bonus_step, one_hot_step
-from specsim.validation.conformance.zoo.decoding import Mistakes, VerificationStep, decode
-from specsim.validation.conformance.zoo.model import Control, Mutant
-from specsim.validation.conformance.zoo.step_acceptance import first_unverified
-from specsim.validation.conformance.zoo.step_recovery import recovery_from_target
-from specsim.validation.conformance.zoo.step_rows import bonus_row_before
 
 CACHES = "9 bonus, caches"
 PROMPTS = "5 parameters, history"

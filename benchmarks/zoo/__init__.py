@@ -1,6 +1,6 @@
 """Deliberately wrong samplers that the oracle must reject, and unusual right ones that it must pass."""
 
-from specsim.validation.conformance.zoo.model import (
+from benchmarks.zoo.model import (
     Control,
     Mutant,
     all_controls,

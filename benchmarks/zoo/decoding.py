@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.zoo.controls_step import ratio_step
-from specsim.validation.conformance.zoo.sampling import Floats, Integers, Step, draw, filtered, floats
+from benchmarks.zoo.controls_step import ratio_step
+from benchmarks.zoo.sampling import Floats, Integers, Step, draw, filtered, floats
 
 VerificationStep = Callable[[Any, Any, Any, int], Step]
 Written = tuple[Integers, list[list[int]]]

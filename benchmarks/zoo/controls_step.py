@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules.lossless import BLOCK, MATCH, ONE_HOT, RATIO
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.model import Control
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.model import Control
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     Step,
@@ -24,6 +22,8 @@ from specsim.validation.conformance.zoo.sampling import (
     quotient,
     without,
 )
+from specsim.validation.conformance.rules.lossless import BLOCK, MATCH, ONE_HOT, RATIO
+from specsim.validation.conformance.subjects import Subject
 
 
 def _finite(rows: Floats, name: str) -> Floats:

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.model import Mutant
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     Step,
@@ -22,6 +20,8 @@ from specsim.validation.conformance.zoo.sampling import (
     gap,
     quotient,
 )
+from specsim.validation.conformance.rules.lossless import RATIO
+from specsim.validation.conformance.subjects import Subject
 
 PARAMETERS = "5 parameters, history"
 

@@ -6,12 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.rules import bugs, lossy
-from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.rules.lossless import MATCH, RATIO
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.zoo.model import Control, Mutant
-from specsim.validation.conformance.zoo.sampling import (
+from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.sampling import (
     Floats,
     Integers,
     Step,
@@ -24,6 +20,10 @@ from specsim.validation.conformance.zoo.sampling import (
     gap,
     quotient,
 )
+from specsim.validation.conformance.rules import bugs, lossy
+from specsim.validation.conformance.rules.base import Rule
+from specsim.validation.conformance.rules.lossless import MATCH, RATIO
+from specsim.validation.conformance.subjects import Subject
 
 SEEN = ("acceptance", "joint-law")
 
