@@ -39,7 +39,7 @@ def data(
     from specsim import theory
 
     front = theory.pareto_front(TARGET, DRAFT, exact=True)
-    tv = front.total_variation
+    tv = Fraction(front.total_variation)
     rejections = [Fraction(step, 200) for step in range(201)]
     bands = [front.band(value) for value in rejections]
     points = [_member(value, front) for value in (Fraction(0), tv / 4, tv / 2, 3 * tv / 4, tv)]

@@ -28,9 +28,14 @@ if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
 
 import torch
 
-from specsim.models import LoadedPair, Sampling, decode, table_models
-from specsim.models import coins as coins_module
-from specsim.models import rounds as rounds_module
+from specsim.models import (
+    LoadedPair,
+    Sampling,
+    coins as coins_module,
+    decode,
+    rounds as rounds_module,
+    table_models,
+)
 from specsim.models.caches import CachedModel, RaggedCache
 from specsim.models.rounds import Rounds
 from specsim.models.rules import one_hot, ratio

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from specsim.errors import InputError, TooLargeError
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair

@@ -16,8 +16,7 @@ from specsim.pairs import ModelPair
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
 from specsim.theory import enumerate_outcomes, random_unbiased_member
 from specsim.theory.arithmetic.rational_pair import RationalPair
-from specsim.theory.certificates import checker as certificates
-from specsim.theory.certificates import formats as certificate_formats
+from specsim.theory.certificates import checker as certificates, formats as certificate_formats
 from specsim.theory.certificates.checker import CertificateError, certificate_from_json, check_certificate
 from specsim.theory.statements.lower_bounds import lower_bound
 

@@ -9,8 +9,7 @@ from typing import Any
 import flint
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from specsim.algorithms import Structure, Verification, catalogue, chain, get_rule, levels, paths, tree
 from specsim.algorithms.rule import Drawing, Rule

@@ -11,8 +11,7 @@ import numba
 import numpy as np
 import pytest
 from flint import fmpq
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from specsim.algorithms import chain, levels
 from specsim.errors import InputError

@@ -20,8 +20,7 @@ from specsim import (
 from specsim.validation.builders import agreement_check
 from specsim.validation.claims_model import ExactCheck, RegressionCheck, equal
 from specsim.validation.mutants import Mutant, get_mutants
-from specsim.validation.mutants.sampler import MUTANTS as DECODERS
-from specsim.validation.mutants.sampler import Mistakes, replace_decoder
+from specsim.validation.mutants.sampler import MUTANTS as DECODERS, Mistakes, replace_decoder
 from specsim.validation.mutants.substitutions import MUTANTS as SUBSTITUTIONS
 from specsim.validation.mutants.tallies import MUTANTS as TALLIES
 from specsim.validation.mutants.theories import MUTANTS as THEORIES

@@ -68,10 +68,10 @@ def random_twelfths(tokens: int, horizon: int, count: int, seed: int) -> Iterato
             "use fewer tokens or a shallower structure"
         )
     # Prefixes in order of length: that of number c is followed by those of numbers tokens c + 1, ...
-    following = [
-        [child if (child := tokens * context + token + 1) < contexts else 0 for token in range(tokens)]
+    following = tuple(
+        tuple(child if (child := tokens * context + token + 1) < contexts else 0 for token in range(tokens))
         for context in range(contexts)
-    ]
+    )
     generator = np.random.default_rng(seed)
     for number in range(count):
         least = 1 - number % 2
@@ -79,13 +79,13 @@ def random_twelfths(tokens: int, horizon: int, count: int, seed: int) -> Iterato
         cuts = np.sort(generator.integers(0, rest + 1, size=(2, contexts, tokens - 1)), axis=-1)
         parts = np.diff(cuts, prepend=0, append=rest) + least
         target, draft = (
-            [[[Fraction(part, 12) for part in row] for row in table]] for table in parts.tolist()
+            (tuple(tuple(Fraction(part, 12) for part in row) for row in table),) for table in parts.tolist()
         )
         yield RationalPair(
             target=target,
             draft=draft,
             next_context=following,
-            initial=[Fraction(context == 0) for context in range(contexts)],
+            initial=tuple(Fraction(context == 0) for context in range(contexts)),
             horizon=horizon,
         )
 
@@ -100,7 +100,7 @@ def worst_bias(pairs: Iterable[ModelPair | RationalPair], algorithm: Algorithm) 
     """
     worst: Bias | None = None
     for pair in pairs:
-        for first in np.flatnonzero(pair.initial):
+        for first in np.flatnonzero(np.asarray(pair.initial)):
             for horizon in range(1, algorithm.structure(pair.horizon).depth + 1):
                 cut = _from(as_rational(pair, horizon), int(first))
                 errors = round_errors(cut, algorithm)

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from specsim.engines.alias.kernels import build as alias_build
-from specsim.engines.compiled import cache as kernel_cache
-from specsim.engines.compiled import jit, native, sizes
-from specsim.engines.compiled import words as alias_words
+from specsim.engines.compiled import cache as kernel_cache, jit, native, sizes, words as alias_words
 
 ROOT = Path(__file__).resolve().parents[3]
 

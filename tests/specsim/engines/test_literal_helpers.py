@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from specsim.engines.literal import drawing, engine, helpers
 from specsim.engines.literal.drawing import draw_row, draw_untried, words

@@ -19,8 +19,7 @@ from specsim import (
     Speculative,
     simulate,
 )
-from specsim.engines.lockstep import chain_tables, plans, tables
-from specsim.engines.lockstep import engine as literal
+from specsim.engines.lockstep import chain_tables, engine as literal, plans, tables
 
 RUNS = 60_000
 NAMES = [

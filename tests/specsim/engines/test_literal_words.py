@@ -21,10 +21,8 @@ from specsim import (
     Speculative,
     simulate,
 )
-from specsim.engines.compiled import compaction, cpu, sizes
-from specsim.engines.compiled import philox as words_of_counters
-from specsim.engines.lockstep import chain_tables, plans
-from specsim.engines.lockstep import engine as literal
+from specsim.engines.compiled import compaction, cpu, philox as words_of_counters, sizes
+from specsim.engines.lockstep import chain_tables, engine as literal, plans
 from specsim.engines.lockstep.kernels import chain_lists, chain_permute, chain_steps
 
 ROOT = Path(__file__).resolve().parents[3]

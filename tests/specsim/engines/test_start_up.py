@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from specsim import BlockVerification, Speculative, paper_pair, simulate
-from specsim.engines.compiled import ahead
-from specsim.engines.compiled import cache as kernel_cache
+from specsim.engines.compiled import ahead, cache as kernel_cache
 from specsim.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -2,8 +2,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from specsim.engines.compiled.sampling import below, draw, draw_residuals, passes
 from specsim.engines.lockstep import tables

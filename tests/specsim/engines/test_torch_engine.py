@@ -34,8 +34,7 @@ from specsim.engines.compiled.philox import philox
 from specsim.engines.lockstep import engine as lockstep
 from specsim.engines.simulation import check_request
 from specsim.engines.tallies.tally import Shape
-from specsim.engines.torch import engine as torch_engine
-from specsim.engines.torch import positions as torch_positions
+from specsim.engines.torch import engine as torch_engine, positions as torch_positions
 from specsim.engines.torch.tables import StepTables
 from specsim.errors import TooLargeError, UnsupportedError
 

@@ -10,8 +10,7 @@ import pytest
 
 from specsim.errors import InputError
 from specsim.support.streams import Stream
-from specsim.validation.conformance import filters
-from specsim.validation.conformance import instances as made
+from specsim.validation.conformance import filters, instances as made
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.options import TOGETHER, VALUES, clear_instance
 from specsim.validation.conformance.laboratory import TOLERANCES, Effort, Laboratory

@@ -19,8 +19,7 @@ from specsim_tests_zoo import (
     texts,
 )
 
-from benchmarks.zoo import get_controls, get_mutants
-from benchmarks.zoo import model as zoo_model
+from benchmarks.zoo import get_controls, get_mutants, model as zoo_model
 from specsim.errors import InputError
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.instances import tree_instance

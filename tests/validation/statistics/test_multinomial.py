@@ -5,8 +5,7 @@ from math import lgamma
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from specsim.errors import InputError
 from specsim.validation.statistics import (

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specsim.algorithms import Rule as Facts
-from specsim.algorithms import catalogue, chain
+from specsim.algorithms import Rule as Facts, catalogue, chain
 from specsim.theory.step_laws import step_law_of
 from specsim.validation.conformance.rules.base import (
     Floats,

@@ -6,8 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from specsim.theory.step_laws import NodeStep
-from specsim.theory.step_laws import node_wise as node_wise_law
+from specsim.theory.step_laws import NodeStep, node_wise as node_wise_law
 from specsim.validation.conformance.rules.base import (
     Floats,
     Integers,

@@ -16,8 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from specsim.engines.compiled.jit import kernel, lockstep
-from specsim.engines.compiled.sizes import ALIAS_BLOCK as BLOCK
-from specsim.engines.compiled.sizes import PACK
+from specsim.engines.compiled.sizes import ALIAS_BLOCK as BLOCK, PACK
 from specsim.engines.compiled.words import fill, start, until_carry
 
 _GROUP = 64

@@ -15,8 +15,7 @@ import numpy as np
 from numba import int64, uint32, uint64, void
 
 from specsim.engines.compiled.jit import kernel, lockstep
-from specsim.engines.compiled.sizes import ALIAS_BLOCK as BLOCK
-from specsim.engines.compiled.sizes import PACK
+from specsim.engines.compiled.sizes import ALIAS_BLOCK as BLOCK, PACK
 from specsim.engines.compiled.words import ONE, count, count_packed, fill, start, until_carry
 
 #: Vocabularies up to this size are counted in packed bytes.

@@ -1,0 +1,43 @@
+from specsim import (
+    models as models,
+    paper_figures as paper_figures,
+    testing as testing,
+    theory as theory,
+    validation as validation,
+)
+from specsim.algorithms import (
+    Autoregressive as Autoregressive,
+    Batch as Batch,
+    BatchAsPrinted as BatchAsPrinted,
+    BlockVerification as BlockVerification,
+    OverAcceptance as OverAcceptance,
+    RejectionBased as RejectionBased,
+    Rule as Rule,
+    Speculative as Speculative,
+    Structure as Structure,
+    catalogue as catalogue,
+    chain as chain,
+    get_rule as get_rule,
+    levels as levels,
+    paths as paths,
+    tree as tree,
+)
+from specsim.engines import merge as merge
+from specsim.errors import InputError as InputError
+from specsim.grammar import (
+    parse_algorithm as parse_algorithm,
+    parse_pair as parse_pair,
+)
+from specsim.own_rules import rule as rule
+from specsim.pairs import ModelPair as ModelPair
+from specsim.pairs.families import (
+    paper_pair as paper_pair,
+    random_pair as random_pair,
+    random_prefix_pair as random_prefix_pair,
+)
+from specsim.scale import (
+    simulate as simulate,
+    sweep as sweep,
+)
+
+__version__: str
