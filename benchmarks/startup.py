@@ -33,7 +33,7 @@ WARM: list[tuple[str, list[str], float | None]] = [
     ("command simulate, with theory beside it", ["-m", "specsim", *_COMMAND], None),
 ]
 #: Compiles all kernels that are not in the cache, in this process, so that its CPU time is theirs.
-_ALL_KERNELS = "from specsim.engines.compiled.ahead import compile_all; compile_all(jobs=1)"
+_ALL_KERNELS = "from specsim.engines.compiled.ahead import compile_all; compile_all(processes=1)"
 _COLD_LIMIT = 10.0
 _REPETITIONS = 5
 

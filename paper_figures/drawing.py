@@ -21,6 +21,7 @@ from specsim.paper_figures.efforts import FigureEffort, get_effort
 from specsim.paper_figures.registry import Progress
 from specsim.paper_figures.style import render
 from specsim.paper_figures.tabulate import as_markdown
+from specsim.support.checks import whole
 from specsim.support.files import replacing, write_text
 
 if TYPE_CHECKING:
@@ -103,10 +104,9 @@ def draw(
     """
     module = registry.load(name)
     chosen = get_effort(effort)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
-        raise InputError(f"seed is {seed!r}; give a whole number from 0 to {2**64 - 1}")
+    seed = whole("seed", seed, 0, 2**64 - 1)
     folder = None if out is None else check_folder(out)
-    dataset = module.data(chosen, int(seed), threads, progress)
+    dataset = module.data(chosen, seed, threads, progress)
     heading = registry.title(name)
     dataset.attrs.update(title=heading, caption=module.caption)
     figure = module.plot(dataset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from specsim.errors import InputError
+from specsim.support.checks import whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,7 @@ class FigureEffort:
 
     def __post_init__(self) -> None:
         for field, least in (("main_runs", 100), ("point_runs", 1), ("cell_runs", 1), ("curve_runs", 100)):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"{field} is {value!r}; give a whole number of at least {least}")
+            whole(field, getattr(self, field), least)
 
 
 QUICK = FigureEffort(name="quick", main_runs=500_000, point_runs=100_000, cell_runs=40_000)

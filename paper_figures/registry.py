@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from specsim.errors import InputError
+from specsim.support.checks import unknown
 
 if TYPE_CHECKING:
     import xarray
@@ -103,13 +103,9 @@ def check_name(name: str) -> str:
     InputError
         It is not. The message names the nearest ones.
     """
-    if name in _TITLES:
-        return name
-    from difflib import get_close_matches
-
-    simple = str(name).strip().lower().replace("_", "-").replace(" ", "-")
-    simple = simple.replace("fig-", "figure-", 1) if simple.startswith("fig-") else simple
-    near = [known for known in _TITLES if simple and (known.startswith(simple) or known.endswith(simple))]
-    near = near or get_close_matches(simple, _TITLES, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near[:3])}?" if near else f"give one of {', '.join(_TITLES)}"
-    raise InputError(f"figure is {name!r}, which is unknown; {hint}")
+    if name not in _TITLES:
+        simple = str(name).strip().lower().replace("_", "-").replace(" ", "-")
+        simple = simple.replace("fig-", "figure-", 1) if simple.startswith("fig-") else simple
+        near = [known for known in _TITLES if simple and (known.startswith(simple) or known.endswith(simple))]
+        unknown("figure", name, _TITLES, near=near)
+    return name

@@ -319,7 +319,7 @@ def parse_algorithm(text: str) -> Algorithm:
     Examples
     --------
     >>> parse_algorithm("batch:drafts=4")
-    Batch(drafts=4, draft_length=None, bonus=False)
+    Batch(drafts=4, draft_length=None, bonus=True)
     """
     _check_text("algorithm", text)
     own = split_rule(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -10,6 +9,7 @@ from functools import cache
 from importlib import import_module
 
 from specsim.errors import InputError
+from specsim.support.checks import unknown
 from specsim.validation.claims_model import Claim
 
 
@@ -70,10 +70,6 @@ def select_claims(patterns: Iterable[str] = (), claims: Iterable[Claim] | None =
     ids = [claim.id for claim in listed]
     for pattern in chosen:
         if not any(fnmatchcase(claim_id, pattern) for claim_id in ids):
-            near = difflib.get_close_matches(pattern, ids, n=3, cutoff=0.4)
-            near += [claim_id for claim_id in ids if pattern.strip("*") in claim_id and claim_id not in near][
-                :3
-            ]
-            hint = f"did you mean {' or '.join(near[:3])}?" if near else "see specsim validate --list"
-            raise InputError(f"claim {pattern!r} is unknown; {hint}")
+            near = [claim_id for claim_id in ids if pattern.strip("*") in claim_id]
+            unknown("claim", pattern, ids, near=near, remedy="see specsim validate --list")
     return tuple(claim for claim in listed if any(fnmatchcase(claim.id, pattern) for pattern in chosen))

@@ -10,12 +10,3 @@ from benchmarks.zoo.model import (
 )
 
 __all__ = ["Control", "Mutant", "all_controls", "all_mutants", "get_controls", "get_mutants"]
-
-
-def __getattr__(name: str) -> object:
-    """Collect ``MUTANTS`` and ``CONTROLS`` when they are first asked for."""
-    if name == "MUTANTS":
-        return all_mutants()
-    if name == "CONTROLS":
-        return all_controls()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
-from typing import Any
 
-from specsim.errors import InputError
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
+from specsim.validation.named import choose, collect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,68 +71,21 @@ class Control:
 
 @cache
 def all_mutants() -> tuple[Mutant, ...]:
-    """Return every mutant: ``MUTANTS`` of each module of this package, by module name.
-
-    Raises
-    ------
-    InputError
-        Two mutants have the same name.
-    """
-    return _collect("MUTANTS", "mutant")
+    """Return every mutant: ``MUTANTS`` of each module of this package, by module name."""
+    return collect(__package__ or "", "MUTANTS", "mutant")
 
 
 @cache
 def all_controls() -> tuple[Control, ...]:
-    """Return every control: ``CONTROLS`` of each module of this package, by module name.
-
-    Raises
-    ------
-    InputError
-        Two controls have the same name.
-    """
-    return _collect("CONTROLS", "control")
+    """Return every control: ``CONTROLS`` of each module of this package, by module name."""
+    return collect(__package__ or "", "CONTROLS", "control")
 
 
 def get_mutants(names: Iterable[str]) -> tuple[Mutant, ...]:
-    """Return the mutants of these names.
-
-    Raises
-    ------
-    InputError
-        One of them does not exist.
-    """
-    return _choose("mutant", all_mutants(), names)
+    """Return the mutants of these names; `InputError` where one does not exist."""
+    return choose("mutant", all_mutants(), names)
 
 
 def get_controls(names: Iterable[str]) -> tuple[Control, ...]:
-    """Return the controls of these names.
-
-    Raises
-    ------
-    InputError
-        One of them does not exist.
-    """
-    return _choose("control", all_controls(), names)
-
-
-def _collect(attribute: str, kind: str) -> tuple[Any, ...]:
-    package = import_module(__name__.rpartition(".")[0])
-    found: list[Any] = []
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda item: item.name):
-        found.extend(getattr(import_module(f"{package.__name__}.{module.name}"), attribute, ()))
-    names = [item.name for item in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{kind} {name} is defined twice; names must differ")
-    return tuple(found)
-
-
-def _choose(kind: str, known: tuple[Any, ...], names: Iterable[str]) -> tuple[Any, ...]:
-    by_name = {item.name: item for item in known}
-    chosen = tuple(names)
-    for name in chosen:
-        if name not in by_name:
-            near = difflib.get_close_matches(name, by_name, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"give one of {', '.join(by_name)}"
-            raise InputError(f"{kind} {name!r} is unknown; {hint}")
-    return tuple(by_name[name] for name in chosen)
+    """Return the controls of these names; `InputError` where one does not exist."""
+    return choose("control", all_controls(), names)

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms.rule import REQUIRED, Drawing, Rule, get_rule
-from specsim.algorithms.structures import Structure, chain, levels, paths, whole
+from specsim.algorithms.structures import Structure, chain, levels, paths
 from specsim.errors import InputError
+from specsim.support.checks import whole
 
 #: How a rejected token is replaced by `OverAcceptance`.
 Residual = Literal["optimal", "target", "draft"]
@@ -462,7 +463,7 @@ class Verification(Algorithm):
 def _check_round(algorithm: Any) -> None:
     """Check the fields that say how long a round is; whole numbers of NumPy become those of Python."""
     if algorithm.draft_length is not None:
-        length = whole("draft_length", algorithm.draft_length, 1, ", or None for the horizon")
+        length = whole("draft_length", algorithm.draft_length, 1, otherwise=", or None for the horizon")
         object.__setattr__(algorithm, "draft_length", length)
     if not isinstance(algorithm.bonus, bool):
         raise InputError(f"bonus is {algorithm.bonus!r}; give True or False")
@@ -471,7 +472,7 @@ def _check_round(algorithm: Any) -> None:
 def _check_drafts(algorithm: Any, *, infinite: bool) -> None:
     if infinite and isinstance(algorithm.drafts, float) and algorithm.drafts == math.inf:
         return
-    drafts = whole("drafts", algorithm.drafts, 1, ", or inf for the limit" if infinite else "")
+    drafts = whole("drafts", algorithm.drafts, 1, otherwise=", or inf for the limit" if infinite else "")
     object.__setattr__(algorithm, "drafts", drafts)
 
 

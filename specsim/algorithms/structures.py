@@ -8,16 +8,16 @@ structure that is cut at a depth is a prefix of its nodes.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from specsim.errors import InputError, TooLargeError
+from specsim.support.checks import whole
 
 #: The kinds of structures; a chain is also a case of paths, and paths are a case of a tree.
 Kind = Literal["chain", "paths", "tree"]
@@ -132,8 +132,7 @@ class Structure:
 
     def cut(self, depth: int) -> Structure:
         """Return the structure without the nodes deeper than `depth`."""
-        if depth < 0:
-            raise InputError(f"depth is {depth}; give a whole number of at least 0")
+        whole("depth", depth, 0)
         if self.widths is not None:
             return self if depth >= len(self.widths) else Structure(self.widths[:depth])
         if depth >= self.depth:
@@ -237,20 +236,3 @@ def _sequence(field: str, values: object, what: str) -> tuple[object, ...]:
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
         raise InputError(f"{field} is {values!r}; give a list, {what}")
     return tuple(values)
-
-
-def whole(field: str, value: Any, least: int, otherwise: str = "") -> int:
-    """Return a whole number of at least `least`, NumPy's included, as an int.
-
-    Raises
-    ------
-    InputError
-        It is none; the message ends with `otherwise`.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool | np.bool_) or number < least:
-        raise InputError(f"{field} is {value!r}; give a whole number of at least {least}{otherwise}")
-    return number

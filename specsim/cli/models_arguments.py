@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from specsim.errors import InputError
+from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     from specsim.models import LoadedPair, Sampling
@@ -105,8 +106,8 @@ def loaded(
 
     from specsim.models import load_pair
 
-    if threads is not None and threads < 1:
-        raise InputError(f"threads is {threads}; give a whole number of at least 1")
+    if threads is not None:
+        whole("threads", threads, 1)
     before = torch.get_num_threads()
     loggers = (transformers.utils.logging, huggingface_hub.utils.logging)
     shown = [logger.get_verbosity() for logger in loggers]

@@ -18,7 +18,7 @@ from specsim.cli.models_arguments import (
 )
 from specsim.cli.models_results import as_document, check_figure, p_value, write_figure
 from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
-from specsim.errors import InputError
+from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     import xarray
@@ -122,8 +122,8 @@ def command(
     from specsim.models.scoring import parse_scorer
 
     sampling = chosen_sampling(temperature, top_k, top_p)
-    if limit is not None and limit < 1:
-        raise InputError(f"limit is {limit}; give a whole number of at least 1")
+    if limit is not None:
+        whole("limit", limit, 1)
     texts = chosen_prompts(prompt, prompts)[:limit]
     check_figure(figure)
     with (

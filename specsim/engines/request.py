@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.engines.tallies.tally import Shape, Tally
-from specsim.errors import InputError
 from specsim.pairs import ModelPair
 
 
@@ -90,17 +88,3 @@ class Engine(Protocol):
             The tables of a single step, or the tallies, do not fit in memory.
         """
         ...
-
-
-def whole(field: str, value: object, low: int, high: int) -> int:
-    """Return `value` as an int in [low, high]."""
-    limits = f"give a whole number from {low} to {high}"
-    if isinstance(value, bool | np.bool_):
-        raise InputError(f"{field} is {value!r}; {limits}")
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InputError(f"{field} is {value!r}; {limits}") from None
-    if not low <= number <= high:
-        raise InputError(f"{field} is {number}; {limits}")
-    return number

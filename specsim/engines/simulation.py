@@ -14,23 +14,25 @@ import numpy as np
 from specsim.algorithms import Algorithm
 from specsim.algorithms.descriptors import check_algorithm
 from specsim.engines.alias import engine as alias
+from specsim.engines.literal import engine as literal
 from specsim.engines.lockstep import engine as lockstep
 from specsim.engines.lockstep.plans import serves
 from specsim.engines.population import engine as population
-from specsim.engines.request import Engine, Request, whole
+from specsim.engines.request import Engine, Request
 from specsim.engines.running.memory import require
 from specsim.engines.tallies.results import to_dataset
 from specsim.engines.tallies.tally import Shape, Tallies
 from specsim.engines.torch import engine as torch
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
+from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     import xarray
 
 #: Engines by name.
 ENGINES: dict[str, Engine] = {
-    "literal": lockstep,
+    "literal": literal,
     "lockstep": lockstep,
     "alias": alias,
     "population": population,

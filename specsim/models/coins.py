@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 
-from specsim.errors import InputError
+from specsim.support.checks import whole
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -150,6 +150,4 @@ def check_seed(seed: int) -> int:
     InputError
         It is not a whole number from 0 to 2^64 - 1.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise InputError(f"seed is {seed!r}; give a whole number from 0 to 2^64 - 1")
-    return seed
+    return whole("seed", seed, 0, 2**64 - 1)

@@ -18,6 +18,7 @@ from specsim.models.results import Clock, Decoded, Memory, RoundRecord
 from specsim.models.rounds import Rounds, capacity
 from specsim.models.sampling import Sampling
 from specsim.models.verification import Verifier, verifier
+from specsim.support.checks import whole
 
 _MOST_TOKENS = 2**24 - 1
 
@@ -81,7 +82,7 @@ def decode(
     UnsupportedError
         As `specsim.models.verification.verifier`.
     """
-    new_tokens = _whole("new_tokens", new_tokens, 1, _MOST_TOKENS)
+    new_tokens = whole("new_tokens", new_tokens, 1, _MOST_TOKENS)
     rule = verifier(algorithm, new_tokens)
     if rule.greedy and rule.drafts > models.vocabulary:
         raise UnsupportedError(
@@ -92,8 +93,8 @@ def decode(
         raise InputError(f"sampling is {sampling!r}; give a specsim.models.Sampling")
     check_seed(seed)
     ids = _token_ids(models, prompts)
-    size = len(ids) if batch is None else min(_whole("batch", batch, 1, 2**31), len(ids))
-    _whole("first_sequence", first_sequence, 0, 2**63 - len(ids))
+    size = len(ids) if batch is None else min(whole("batch", batch, 1, 2**31), len(ids))
+    whole("first_sequence", first_sequence, 0, 2**63 - len(ids))
     ends = _ends(models, eos)
     limit = _check_context(models, ids, new_tokens)
     memory = _check_memory(models, rule, max(map(len, ids)), new_tokens, size)
@@ -175,7 +176,7 @@ def _ends(models: LoadedPair, eos: int | Sequence[int] | None) -> list[int]:
         return []
     tokens = [eos] if isinstance(eos, int) else list(eos)
     for token in tokens:
-        _whole("eos", token, 0, models.vocabulary - 1)
+        whole("eos", token, 0, models.vocabulary - 1)
     return tokens
 
 
@@ -241,9 +242,3 @@ def bytes_per_slot(model: Any) -> int:
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     width = torch.empty(0, dtype=model.dtype).element_size()
     return int(2 * config.num_hidden_layers * heads * size * width)
-
-
-def _whole(field: str, value: Any, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InputError(f"{field} is {value!r}; give a whole number from {least} to {most}")
-    return value

@@ -33,6 +33,7 @@ from specsim.models.results import Decoded
 from specsim.models.row_pass import UsedRows, rows_along
 from specsim.models.sampling import Sampling
 from specsim.records.trace_files import OUTCOMES
+from specsim.support.checks import whole
 from specsim.support.hashes import derived_seed
 from specsim.support.intervals import check_confidence, mean_over
 from specsim.support.labelled import check, label
@@ -363,8 +364,7 @@ def _check_request(
     for name, value in (("new_tokens", new_tokens), ("repeats", repeats), ("batch", batch)):
         if value is None and name == "batch":
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} is {value!r}; give a whole number of at least 1")
+        whole(name, value, 1)
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha!r}; give a number between 0 and 1, such as 1e-6")
     check_confidence(level)

@@ -22,6 +22,7 @@ from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
 from specsim.models.sampling import Sampling
 from specsim.models.scoring import Scorer
+from specsim.support.checks import whole
 from specsim.support.hashes import derived_seed
 from specsim.support.intervals import clopper_pearson, holm, mean_over, sign_test
 from specsim.support.labelled import Variable, label, registry
@@ -340,5 +341,4 @@ def _check(prompts: Sequence[Sequence[int]], epsilons: Sequence[float], comparis
     if not epsilons or len(set(epsilons)) != len(epsilons):
         raise InputError(f"epsilons is {list(epsilons)!r}; give at least one, each once")
     for name, value in (("comparisons", comparisons), ("batch", batch)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} is {value!r}; give a whole number of at least 1")
+        whole(name, value, 1)

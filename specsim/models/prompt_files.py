@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specsim.errors import InputError
+from specsim.support.checks import whole
 from specsim.support.files import read_file
 
 #: Where the text of a prompt stands in a JSON object; the first that is there.
@@ -33,8 +34,8 @@ def read_prompts(path: str | os.PathLike[str], *, limit: int | None = None) -> l
         The file cannot be read, has no prompts, or a value is of no known kind.
     """
     place = Path(path)
-    if limit is not None and (isinstance(limit, bool) or limit < 1):
-        raise InputError(f"limit is {limit!r}; give a whole number of at least 1")
+    if limit is not None:
+        whole("limit", limit, 1)
     try:
         text = read_file(place, "give a file of prompts").decode("utf-8-sig")
     except UnicodeDecodeError as error:

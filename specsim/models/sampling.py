@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from specsim.errors import InputError
+from specsim.support.checks import whole
 
 # Where the nucleus is looked for first, on a CPU: sorting a whole vocabulary takes longer than a small model.
 _FIRST_LOOK = (256, 4096)
@@ -39,10 +40,8 @@ class Sampling:
         number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
         if not (number and math.isfinite(self.temperature) and self.temperature >= 0):
             raise InputError(f"temperature is {self.temperature!r}; give a finite number, at least 0")
-        if self.top_k is not None and (
-            isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 1
-        ):
-            raise InputError(f"top_k is {self.top_k!r}; give a whole number of at least 1, or None for all")
+        if self.top_k is not None:
+            whole("top_k", self.top_k, 1, otherwise=", or None for all")
         number = isinstance(self.top_p, int | float) and not isinstance(self.top_p, bool)
         if not (number and 0 < self.top_p <= 1):
             raise InputError(f"top_p is {self.top_p!r}; give a number above 0 and at most 1")

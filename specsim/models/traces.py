@@ -14,6 +14,7 @@ from specsim.models.opt_uno import provenance
 from specsim.models.row_pass import PathRows, UsedRows, rows_along
 from specsim.models.sampling import Sampling
 from specsim.records.trace_files import OUTCOMES, make_trace, top_rows
+from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     import xarray
@@ -174,8 +175,8 @@ def _rounds(algorithm: Algorithm, decoded: Decoded) -> dict[str, Any]:
 
 def _check_size(models: Any, places: int, top: int | None, check_rows: bool) -> None:
     vocabulary = int(models.vocabulary)
-    if top is not None and (isinstance(top, bool) or not isinstance(top, int) or not 0 <= top < vocabulary):
-        raise InputError(f"top is {top!r}; give a whole number from 0 to {vocabulary - 1}, or leave it out")
+    if top is not None:
+        whole("top", top, 0, vocabulary - 1, otherwise=", or leave it out")
     stored = 8 * places * vocabulary if top is None else 0
     kept = 16 * places * vocabulary if check_rows else 0
     if stored + kept > MOST_BYTES:

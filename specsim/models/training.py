@@ -34,13 +34,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.engines.request import whole
 from specsim.errors import InputError
 from specsim.models.byte_tokenizer import END_OF_TEXT, byte_tokenizer
 from specsim.models.folders import new_folder
 from specsim.models.training_checkpoints import Checkpoint
 from specsim.models.training_sizes import SIZES, Size
 from specsim.models.training_state import WARM_UP, Learner
+from specsim.support.checks import whole
 from specsim.support.files import write_text
 
 if TYPE_CHECKING:

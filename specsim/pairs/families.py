@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from specsim.errors import InputError, TooLargeError
 from specsim.pairs import ModelPair
 from specsim.pairs.row_families import ROW_FAMILIES, Family, Tables
+from specsim.support.checks import whole
 from specsim.support.streams import Floats, Stream, normalised
 
 #: How `random_pair` chooses the law of the first context, unless an array is given.
@@ -200,13 +201,6 @@ def random_prefix_pair(
         horizon=horizon,
         name=_name("prefix", named),
     )
-
-
-def whole(field: str, value: object, least: int) -> int:
-    """Return `value` as an int, or raise `InputError` unless it is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{field} is {value!r}; give a whole number of at least {least}")
-    return int(value)
 
 
 def check_size(steps: int, contexts: int, tokens: int) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
-from specsim.pairs.families import check_size, whole
+from specsim.pairs.families import check_size
+from specsim.support.checks import whole
 from specsim.support.files import read_file
 from specsim.support.streams import Floats
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from specsim.errors import InputError
+from specsim.support.checks import whole
 
 #: Every probability of a `ModelPair` is an integer divided by this.
 UNIT = 2**32
@@ -431,13 +432,10 @@ def _horizon(horizon: int | None, steps: int) -> int:
         if steps == 1:
             raise InputError("horizon is missing; a stationary pair needs horizon=, the tokens to emit")
         return steps
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer):
-        raise InputError(f"horizon is {horizon!r}; give a whole number of tokens, at least 1")
-    if not 1 <= horizon <= _MAX_HORIZON:
-        raise InputError(f"horizon is {horizon}; give a number of tokens from 1 to {_MAX_HORIZON}")
+    horizon = whole("horizon", horizon, 1, _MAX_HORIZON)
     if steps > 1 and horizon > steps:
         raise InputError(f"horizon is {horizon} but the pair has rows for {steps} steps; give at most that")
-    return int(horizon)
+    return horizon
 
 
 def _next_context(values: ArrayLike | None, contexts: int, tokens: int) -> NDArray[np.int64]:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
-from specsim.pairs.families import check_size, whole
+from specsim.pairs.families import check_size
 from specsim.records.trace_files import check_trace, read_trace, rows_of
+from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     import xarray

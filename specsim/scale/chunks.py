@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from specsim.engines.request import Request, whole
+from specsim.engines.request import Request
 from specsim.errors import InputError
+from specsim.support.checks import whole
 
 #: Numbers of the first run and of the run after the last one.
 Range = tuple[int, int]
 
 #: Emitted tokens per chunk, about half a second of one core; of the torch engine some seconds of one core, or
 #: a small part of one of a graphics processor.
-_POSITIONS = {"literal": 2**27, "lockstep": 2**27, "alias": 2**29, "torch": 2**25}
+_POSITIONS = {"literal": 2**22, "lockstep": 2**27, "alias": 2**29, "torch": 2**25}
 #: Every chunk builds its tables and writes its tallies; so many emitted tokens per cell make up for it.
 _POSITIONS_PER_CELL = 64
 _MOST_CHUNKS = 1024

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from specsim.engines.request import Request, whole
+from specsim.engines.request import Request
 from specsim.engines.running.scheduling import available_cores
 from specsim.engines.simulation import perform
 from specsim.engines.tallies.results import merge
 from specsim.errors import InputError
 from specsim.scale.chunks import Range, chunk_size, gaps, usable
 from specsim.scale.store import ChunkStore
+from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     import xarray

@@ -25,12 +25,14 @@ from specsim.errors import InputError, StoreWarning
 from specsim.scale.archive import DamagedError, read_archive, write_archive
 from specsim.scale.chunks import Range
 from specsim.scale.software import software, spell
-from specsim.support.files import check_writable_folder
+from specsim.support.files import check_writable_folder, replacing
 
 if TYPE_CHECKING:
     import xarray
 
-_FORMAT = "specsim-chunk 1"
+_FORMAT = "specsim-chunk 2"
+#: File in a store that says what its chunks are.
+_LABEL = "FORMAT"
 _NAME = re.compile(r"([0-9]+)-([0-9]+)\.npz")
 #: Beginnings of files whose writer was killed are removed when they are so many seconds old.
 _ABANDONED = 3600.0
@@ -77,6 +79,7 @@ class ChunkStore:
         self._software = software(request.engine)
         self.folder = Path(folder) / self.identity[:20]
         check_writable_folder(folder)
+        _label(Path(folder))
         check_writable_folder(self.folder)
         self._tidy()
 
@@ -177,3 +180,17 @@ class ChunkStore:
             for path in self.folder.glob(".*.npz"):
                 if path.stat().st_mtime < limit:
                     path.unlink()
+
+
+def _label(folder: Path) -> None:
+    """Label a new store; refuse one with chunks from before stores were labelled."""
+    label = folder / _LABEL
+    if label.exists():
+        return
+    if any(_NAME.fullmatch(path.name) for path in folder.glob("*/*.npz")):
+        raise InputError(
+            f"{folder} was filled by an earlier specsim, whose engine 'literal' is called 'lockstep' now; "
+            "give another folder, or delete this one"
+        )
+    with replacing(label) as temporary:
+        temporary.write_text(_FORMAT + "\n")

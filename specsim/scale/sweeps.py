@@ -10,13 +10,14 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from specsim.algorithms import Algorithm
-from specsim.engines.request import Request, whole
+from specsim.engines.request import Request
 from specsim.engines.simulation import check_request
 from specsim.engines.tallies.tally import Tallies
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.scale.running import run_requests
 from specsim.scale.summaries import Summaries
+from specsim.support.checks import whole
 from specsim.support.hashes import derived_seed
 
 if TYPE_CHECKING:

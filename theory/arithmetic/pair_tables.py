@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.pairs import UNIT, ModelPair
+from specsim.support.checks import whole
 from specsim.theory.arithmetic.rational_pair import RationalPair
 
 Array = NDArray[Any]
@@ -93,8 +94,7 @@ class PairTables:
             return self._pair.check_horizon(horizon)
         if horizon is None:
             return self.horizon
-        if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
-            raise InputError(f"horizon is {horizon!r}; give a whole number of tokens, at least 1")
+        horizon = whole("horizon", horizon, 1)
         if not self.stationary and horizon > self.steps:
             raise InputError(
                 f"horizon is {horizon} but the pair has rows for {self.steps} steps; give at most that"

@@ -13,6 +13,7 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.pairs import UNIT, ModelPair
+from specsim.support.checks import whole
 
 _Rows = tuple[tuple[tuple[Fraction, ...], ...], ...]
 
@@ -65,8 +66,7 @@ class RationalPair:
             raise InputError(
                 f"next_context has an entry out of range; give contexts from 0 to {contexts - 1}"
             )
-        if isinstance(self.horizon, bool) or not isinstance(self.horizon, int) or self.horizon < 1:
-            raise InputError(f"horizon is {self.horizon!r}; give a whole number of tokens, at least 1")
+        whole("horizon", self.horizon, 1)
         if steps != 1 and self.horizon > steps:
             raise InputError(
                 f"horizon is {self.horizon} but there are rows for {steps} steps; give at most {steps}"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError, TooLargeError
+from specsim.support.checks import whole
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.target import emit, initial_law, rows_of, target_context_laws
 from specsim.theory.statements.theorem_1 import total_variation
@@ -33,11 +34,7 @@ class RootRows(NamedTuple):
 
 def check_drafts(drafts: int) -> int:
     """Return `drafts`, or raise `InputError` unless it is a whole number of at least 1."""
-    if isinstance(drafts, bool) or not isinstance(drafts, int) or drafts < 1:
-        raise InputError(
-            f"drafts is {drafts!r}; give a whole number of at least 1 (batch_limit_rejections has the limit)"
-        )
-    return drafts
+    return whole("drafts", drafts, 1, otherwise=" (batch_limit_rejections has the limit)")
 
 
 def root_rows(target: Array, draft: Array, drafts: int) -> RootRows:

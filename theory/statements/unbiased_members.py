@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from specsim.algorithms import RejectionBased
 from specsim.errors import InputError
+from specsim.support.checks import whole
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.laws.target import rows_of, target_context_laws
 from specsim.theory.statements.batch_improvement import is_finite
@@ -133,8 +134,7 @@ def random_unbiased_member(
     InputError
         `resolution` below 1.
     """
-    if isinstance(resolution, bool) or not isinstance(resolution, int) or resolution < 1:
-        raise InputError(f"resolution is {resolution!r}; give a whole number of at least 1")
+    whole("resolution", resolution, 1)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise InputError(f"seed is {seed!r}; give a whole number")
     generator = random.Random(int(seed))

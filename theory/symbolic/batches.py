@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from specsim.errors import InputError
+from specsim.support.checks import whole
 from specsim.theory.symbolic.derivation import Derivation, is_zero, positive_part
 
 
@@ -35,7 +35,7 @@ def root_masses(
     """
     import sympy
 
-    check_count("drafts", drafts)
+    whole("drafts", drafts, 1)
     found = []
     scale = sympy.Integer(1)
     for _ in range(drafts):
@@ -168,12 +168,6 @@ def two_token_coordinates(one: Any, other: Any, *, first_larger: bool) -> dict[A
     total = low + gap + rest
     small, large = low / total, (low + gap) / total
     return {one: large, other: small} if first_larger else {one: small, other: large}
-
-
-def check_count(field: str, value: object) -> None:
-    """Raise `InputError` unless `value` is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{field} is {value!r}; give a whole number of at least 1")
 
 
 def _induction(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from specsim.errors import InputError
-from specsim.theory.symbolic.batches import check_count, root_masses, two_token_coordinates
+from specsim.support.checks import whole
+from specsim.theory.symbolic.batches import root_masses, two_token_coordinates
 from specsim.theory.symbolic.derivation import Derivation, is_zero
 
 
@@ -40,7 +41,7 @@ def independent_rejections(horizon: int, *, batch: bool = True) -> Derivation:
     """
     import sympy
 
-    check_count("horizon", horizon)
+    whole("horizon", horizon, 1)
     d = sympy.Symbol("d", real=True)
     b = sympy.Symbol("b", real=True) if batch else d
     steps = []
@@ -122,8 +123,8 @@ def two_state_rejections(
     """
     import sympy
 
-    check_count("horizon", horizon)
-    check_count("drafts", drafts)
+    whole("horizon", horizon, 1)
+    whole("drafts", drafts, 1)
     if len(draft_larger) != 2 or not all(isinstance(flag, bool) for flag in draft_larger):
         raise InputError(f"draft_larger is {draft_larger!r}; give two flags, one per previous token")
     u = sympy.symbols("u_0 u_1", real=True)

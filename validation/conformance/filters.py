@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.checks import whole
 
 Floats = NDArray[np.float64]
 
@@ -33,8 +34,7 @@ def tempered(rows: Floats, temperature: float) -> Floats:
 
 def top_k(rows: Floats, count: int) -> Floats:
     """Keep the `count` likeliest tokens of each row, and all that tie with the last of them."""
-    if not count >= 1:
-        raise InputError(f"top_k is {count}; give a whole number of at least 1")
+    whole("top_k", count, 1)
     if count >= rows.shape[-1]:
         return rows
     least = np.sort(rows, axis=-1)[..., -count, None]

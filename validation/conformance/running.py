@@ -9,9 +9,8 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from specsim.errors import InputError
+from specsim.support.checks import unknown, whole
 from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError
 from specsim.validation.conformance.checks import all_checks
 from specsim.validation.conformance.checks.base import Check, Exact, Statistical
@@ -79,8 +78,7 @@ class Session:
         for name, value in (("alpha", alpha), ("delta", delta), ("eps", eps)):
             if value is not None and not 0 < value < 1:
                 raise InputError(f"{name} is {value}; give a number strictly between 0 and 1")
-        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-            raise InputError(f"seed is {seed!r}; give a whole number from 0 to 2^63 - 1")
+        seed = whole("seed", seed, 0, 2**63 - 1)
         if budget is not None and not budget > 0:
             raise InputError(f"budget is {budget}; give a positive number of seconds")
         self.subject = subject
@@ -360,11 +358,7 @@ def _chosen(only: Iterable[str] | None) -> list[Check]:
     names = list(only)
     for name in names:
         if name not in known:
-            import difflib
-
-            near = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"give some of {', '.join(known)}"
-            raise InputError(f"check {name!r} is unknown; {hint}")
+            unknown("check", name, known)
     return [check for check in checks if check.name in names]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specsim.errors import InputError
+from specsim.support.checks import whole
 from specsim.validation.conformance.rules.base import Rule
 
 #: The protocols, with the parameters that the callable takes besides the options.
@@ -118,9 +119,8 @@ class Subject:
         if "bfloat16" in self.dtypes and self.framework == "numpy":
             raise InputError("dtypes has 'bfloat16', which NumPy lacks; give framework='torch'")
         for field, least in (("max_batch", 1), ("max_vocabulary", 2), ("max_draft_length", 1)):
-            limit = getattr(self, field)
-            if limit is not None and (not isinstance(limit, int) or limit < least):
-                raise InputError(f"{field} is {limit!r}; give None or a whole number of at least {least}")
+            if getattr(self, field) is not None:
+                whole(field, getattr(self, field), least, otherwise=", or None")
         if self.rule is not None and not (
             isinstance(self.rule, Rule) and self.rule.serves(tree=self.protocol == "tree")
         ):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specsim.errors import InputError
+from specsim.support.checks import whole
 from specsim.validation.claims_model import Claim, Comparison, ExactCheck, RegressionCheck, StatisticalCheck
 from specsim.validation.registry import all_claims, check_unique
 from specsim.validation.running.effort import Effort, get_effort
@@ -107,10 +108,9 @@ def validate(
     chosen = check_unique(all_claims() if claims is None else claims)
     if not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha}; give a probability strictly between 0 and 1")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise InputError(f"seed is {seed!r}; give a whole number from 0 to 2^64 - 1")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads is {threads}; give a whole number of at least 1")
+    seed = whole("seed", seed, 0, 2**64 - 1)
+    if threads is not None:
+        whole("threads", threads, 1)
     run = _Run(
         claims=chosen,
         effort=get_effort(effort),

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.engines.compiled.native import kernel
 from specsim.engines.lockstep.plans import Plan
 from specsim.engines.lockstep.tables import Indices, Words, of_steps
 from specsim.pairs import UNIT, ModelPair, round_to_units
@@ -198,7 +197,8 @@ def pack(masses: Words, bits: int) -> Indices:
     bits
         Binary logarithm of the number of columns.
     """
-    build = kernel("alias.kernels.build", "build")
+    from specsim.engines.alias.kernels.build import build
+
     full = np.zeros((len(masses), 2**bits), np.uint64)
     full[:, : masses.shape[1]] = masses
     entries = np.empty(full.shape, np.uint32)

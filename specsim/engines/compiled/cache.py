@@ -1,15 +1,10 @@
-"""Where compiled kernels are kept, and what they depend on; nothing here needs Numba.
-
-The folder is named after a hash of all kernel sources, of the compiler's versions and settings and of the
-processor, so that whatever could change the machine code leads to another folder.
-"""
+"""Where Numba keeps the compiled kernels: a folder named by a digest of all kernel sources."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -17,28 +12,25 @@ import time
 from functools import cache
 from pathlib import Path
 
-from specsim.engines.compiled.cpu import compiled_for
-
 _STALE_SECONDS = 30 * 24 * 3600.0
 #: Variables of Numba that do not change what a kernel compiles to.
 _HARMLESS = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER")
+#: All kernels together take about a tenth of this.
+_ROOM = 2**26
 
 
 def sources() -> list[Path]:
     """Files whose text decides what the kernels compile to."""
     here = Path(__file__).resolve().parent
-    kernels = [*here.parent.glob("*/kernels/*.py"), *here.glob("*.py")]
-    return sorted(file for file in kernels if file.name not in ("native.py", "ahead.py", "cache.py"))
+    # The file of a function is in Numba's own key; those of its helpers are not.
+    files = [*here.parent.glob("*/kernels/*.py"), *here.parent.glob("literal/*.py"), *here.glob("*.py")]
+    return sorted(file for file in files if file.name != "ahead.py")
 
 
 def compiler() -> str:
-    """Spell the versions and settings that machine code depends on, and the processor it is for."""
-    from importlib.metadata import version
-
+    """Spell what machine code depends on and Numba's own cache does not look at: settings and Python."""
     settings = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith("NUMBA_"))
-    parts = [sys.version, platform.machine(), *(f"{name} {version(name)}" for name in ("numba", "llvmlite"))]
-    parts += [setting for setting in settings if not setting.startswith(_HARMLESS)]
-    return "|".join([*parts, *compiled_for()])
+    return "|".join([sys.version, *(setting for setting in settings if not setting.startswith(_HARMLESS))])
 
 
 def digest(files: list[Path], made_by: str) -> str:
@@ -51,10 +43,13 @@ def digest(files: list[Path], made_by: str) -> str:
 
 
 def cache_root() -> Path:
-    """Folder for all versions of the compiled kernels; the variable SPECSIM_CACHE_DIR overrides it."""
-    chosen = os.environ.get("SPECSIM_CACHE_DIR")
+    """Folder for all versions of the compiled kernels.
+
+    The variable SPECSIM_CACHE_DIR overrides it, then NUMBA_CACHE_DIR.
+    """
+    chosen = os.environ.get("SPECSIM_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
     if chosen:
-        return Path(chosen) / "kernels"
+        return Path(chosen) / "specsim-kernels"
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
@@ -66,13 +61,15 @@ def cache_root() -> Path:
 
 @cache
 def cache_folder() -> Path | None:
-    """Return the cache folder for the present sources, or None when it cannot be written."""
+    """Return the cache folder for the present sources, or None when nothing can be kept there."""
     try:
         root = cache_root()
         folder = root / digest(sources(), compiler())
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        if shutil.disk_usage(folder).free < _ROOM:
+            return None
         os.utime(folder)
     except (OSError, RuntimeError):
         return None

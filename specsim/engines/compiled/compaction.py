@@ -33,14 +33,14 @@ def _compress(builder, marks, source, target, size, kept=1, among=None):
     With `among`, an array and a boolean, only those whose place there holds a zero, or only the others.
     """
     # Looked at when compiling; the cache tells processors apart.
-    from specsim.engines.compiled.cpu import permutes_words
+    from specsim.engines.compiled.cpu import wide_words
 
     found = cgutils.alloca_once_value(builder, _I64(0))
 
     def place(pointer, index, kind):
         return builder.bitcast(builder.gep(pointer, [index]), kind.as_pointer())
 
-    if not permutes_words():
+    if not wide_words():
         with cgutils.for_range(builder, size, intp=_I64) as loop:
             mark = builder.and_(builder.load(builder.gep(marks, [loop.index])), _I32(1))
             mark = builder.xor(mark, _I32(1 - kept))

@@ -12,7 +12,6 @@ Bits of an entry, from the lowest: atom, last word within the cell, leap - 1, ma
 from __future__ import annotations
 
 import numpy as np
-from numba import boolean, uint32, uint64, void
 
 from specsim.engines.compiled.jit import inlined, kernel, lockstep
 
@@ -24,9 +23,6 @@ MARK = np.uint32(0x80000000)
 
 _31 = np.uint32(31)
 _LEAP = np.uint32(0x7FFFFFFF)
-
-_ROWS = uint64[:, ::1]
-_TABLE = uint32[:, ::1]
 
 
 @lockstep
@@ -73,12 +69,7 @@ def fill_guide(weights, row, atom_bits, bits, last, entries):
     return np.uint32(shift)
 
 
-@kernel(
-    void(
-        _ROWS, _ROWS, _ROWS, boolean, uint32, uint32,
-        _TABLE, _TABLE, _TABLE, _TABLE, _TABLE, uint32[::1], uint64[::1],
-    )
-)  # fmt: skip
+@kernel()
 def build_rows(
     draft, accepted, residual, shared, token_bits, bits,
     last, entries, slides, residual_last, residual_entries, residual_shifts, weights,

@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from specsim.engines.compiled.compaction import broadcast
-from specsim.engines.compiled.jit import inlined, lockstep
+from specsim.engines.compiled.jit import lockstep
 from specsim.engines.compiled.sizes import BLOCK, ROOM
 
 ZERO = np.uint32(0)
@@ -51,13 +51,13 @@ def add_lengths(typing_context, table, listed, length, count):
 
     def codegen(context, builder, signature, arguments):
         # Looked at when compiling; the cache tells processors apart.
-        from specsim.engines.compiled.cpu import permutes_words
+        from specsim.engines.compiled.cpu import wide_words
 
         table, listed, length = (
             context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in range(3)
         )
         count = arguments[3]
-        if not permutes_words():
+        if not wide_words():
             with cgutils.for_range(builder, count, intp=_I64) as loop:
                 run = builder.zext(builder.load(builder.gep(listed, [loop.index])), _I64)
                 line = builder.zext(builder.load(builder.gep(length, [run])), _I64)
@@ -96,13 +96,20 @@ def add_lengths(typing_context, table, listed, length, count):
     return types.void(table, listed, length, types.int64), codegen
 
 
-@inlined
-def record_round(block, i, run, length, calls, first, lengths):
-    """Note the end of a round of `run`, the i-th of its block, with `length` accepted drafted tokens."""
-    lengths[block, length, i] += ONE
-    # Without a branch, which costs more than all the rest of a round.
-    first[run] = np.uint64(first[run]) + np.uint64(length) * np.uint64(calls[run] == 0)
-    calls[run] += ONE
+@lockstep
+def count_rounds(listed, step, length, rejected, whole, counts):
+    """Count the rounds of listed runs, which end at a position, by first position and accepted length.
+
+    A round is as long as its accepted draft, and one longer after a rejection or in plain decoding (`whole`
+    is 0). Does nothing where `counts` is empty.
+    """
+    if counts.shape[0] == 0:
+        return
+    for k in range(listed.size):
+        i = np.uint64(listed[k])
+        accepted = np.int64(length[i])
+        last = np.int64((rejected[i] != ZERO) | (whole == ZERO))
+        counts[step + 1 - accepted - last, accepted] += 1
 
 
 @lockstep

@@ -8,7 +8,7 @@ PACK = 4
 BLOCK = 2048
 #: Runs per block of the alias engine's fast kernels.
 ALIAS_BLOCK = 2048
-#: Runs of the literal engine that walk through four positions together.
+#: Runs of the lockstep engine that walk through four positions together.
 TILE = BLOCK
 #: Lists are written in whole registers: room that they need beyond the runs they could hold.
 ROOM = 16

@@ -1,4 +1,4 @@
-"""Tables of the literal engine, and why one word may draft, test and replace.
+"""Tables of the lockstep engine, and why one word may draft, test and replace.
 
 Let P and Q be the draft and the target row as integers with sum 2^32, and u a uniform 32-bit word. With C
 the sums of P over all tokens before, the drafted token is the x with ``C_x <= u < C_x + P_x``: its law is P
@@ -29,29 +29,22 @@ threshold, a second word. Every candidate of a batch has a word of its own.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.engines.compiled.native import kernel
-from specsim.engines.lockstep.chain_trees import LEAF_WORDS, MOST, TREE_WORDS, leaf_tables, tree_tables
 from specsim.engines.lockstep.plans import Plan
 from specsim.engines.lockstep.tables import (
     Indices,
-    Segments,
     Words,
     guide_bits,
     of_steps,
     residuals,
-    segments,
 )
 from specsim.errors import TooLargeError
 from specsim.pairs import ModelPair
-
-Floats = NDArray[np.float64]
 
 _SHIFT = np.uint64(31)
 _MOST = np.uint64(2**32 - 1)
@@ -83,11 +76,6 @@ class Layout:
     rows: int
     bonus: int
     step_bytes: int
-
-    @property
-    def permutes(self) -> bool:
-        """Whether the tables of a step are small enough to be held in registers."""
-        return self.rows <= MOST and self.token_bits <= 3
 
     @property
     def steps_at_once(self) -> int:
@@ -131,16 +119,11 @@ class Layout:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChainTables:
-    """Tables of the steps ``begin .. end - 1``; the first axis is the step, or has length 1 to serve all.
+class Arrays(NamedTuple):
+    """Tables of some steps; the first axis is the step, or has length 1 to serve all.
 
     Attributes
     ----------
-    layout
-        Sizes.
-    begin, end
-        Range of steps, counted from 0.
     last, entries
         Guides of (token, accepted or rejected); see `specsim.engines.compiled.guides.build_rows`.
     slides, residual_last, residual_entries, residual_shifts
@@ -149,13 +132,10 @@ class ChainTables:
         Thresholds times 2^63 and residuals with words of their own, where it is not.
     root_cuts, root_accept, root_end, root_guide
         The same for the later candidates of a root, and its residual.
-    trees, root_trees, permuting
-        Tables of `specsim.engines.lockstep.kernels.chain_permute`, and whether they serve.
+    token_bits, bits, bonus, separate_bits
+        Sizes, as in `Layout`; binary logarithm of the guide cells of residuals with words of their own.
     """
 
-    layout: Layout
-    begin: int
-    end: int
     last: Indices
     entries: Indices
     slides: Indices
@@ -169,14 +149,24 @@ class ChainTables:
     root_accept: Words
     root_end: Words
     root_guide: Indices
-    trees: Indices
-    root_trees: Indices
-    permuting: bool = False
+    token_bits: np.uint32
+    bits: np.uint32
+    bonus: np.uint32
+    separate_bits: np.uint64
+
+
+class ChainTables(NamedTuple):
+    """Tables of the steps ``begin .. end - 1``, counted from 0."""
+
+    begin: int
+    end: int
+    arrays: Arrays
 
 
 def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTables:
     """Build the tables of the steps ``begin .. end - 1``, step by step to bound the scratch memory."""
-    build_rows = kernel("compiled.guides", "build_rows")
+    from specsim.engines.compiled.guides import build_rows
+
     layout = Layout.of(pair, plan)
     steps = np.arange(begin, end) if plan.table_steps > 1 else np.zeros(1, np.intp)
     places = 2**layout.token_bits
@@ -188,11 +178,7 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
     rows, tokens = layout.rows, pair.tokens
     later = rows * (plan.drafts - 1)
     wide = 2 ** guide_bits(tokens)
-    permuting = plan.shared and layout.permutes
-    tables = ChainTables(
-        layout=layout,
-        begin=begin,
-        end=end,
+    tables = Arrays(
         last=table(True, rows, 2 * tokens + 1),
         entries=table(True, rows << layout.bits),
         slides=table(plan.shared, rows * places),
@@ -206,14 +192,15 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
         root_accept=table(rooted and later > 0, later, tokens, kind=np.uint64),
         root_end=table(rooted, rows, tokens, kind=np.uint64),
         root_guide=table(rooted, rows, wide),
-        trees=table(permuting, TREE_WORDS),
-        root_trees=table(permuting and later > 0, LEAF_WORDS * (plan.drafts - 1)),
+        token_bits=np.uint32(layout.token_bits),
+        bits=np.uint32(layout.bits),
+        bonus=np.uint32(layout.bonus),
+        separate_bits=np.uint64(guide_bits(tokens)),
     )
     for low in range(0, len(steps), layout.steps_at_once):
         part = slice(low, low + layout.steps_at_once)
         draft, accept, residual = _rules(pair, plan, layout, steps[part])
         accepted = accept >> _SHIFT
-        token_bits, bits = np.uint32(layout.token_bits), np.uint32(layout.bits)
 
         def flat(table: NDArray[Any], *row: int, part: slice = part) -> NDArray[Any]:
             # A table that is not used has one place only.
@@ -225,18 +212,13 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
                 "the plan must have shared=False"
             )
         build_rows(
-            draft, accepted, residual, plan.shared, token_bits, bits,
+            draft, accepted, residual, plan.shared, tables.token_bits, tables.bits,
             flat(tables.last, 2 * tokens + 1), flat(tables.entries, 2**layout.bits),
             flat(tables.slides, places), flat(tables.residual_last, tokens + 1),
             flat(tables.residual_entries, 2**layout.bits), flat(tables.residual_shifts),
             np.empty(2 * tokens, np.uint64),
         )  # fmt: skip
-        if plan.shared:
-            permuting = permuting and bool((accepted[:, 0] > 0).all())
-            if permuting:
-                shape = (-1, rows, tokens)
-                tables.trees[part] = tree_tables(*(w.reshape(shape) for w in (draft, accepted, residual)))
-        else:
+        if not plan.shared:
             tables.accept[part] = accept.reshape(-1, rows, tokens)
             separate = residuals(residual)
             tables.separate_end[part] = separate.end.reshape(-1, rows, tokens)
@@ -261,11 +243,7 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
                 by_row[:] = root_accept.reshape(-1, size, candidates, tokens)
                 padded = tables.root_cuts[part].reshape(-1, later, places)
                 padded[:, :first, :tokens] = cuts.reshape(-1, first, tokens)
-                if permuting:
-                    by_candidate = cuts.reshape(-1, size, candidates, tokens).swapaxes(1, 2)
-                    leaves = leaf_tables(by_candidate.reshape(-1, size, tokens))
-                    tables.root_trees[part] = leaves.reshape(-1, LEAF_WORDS * candidates)
-    return dataclasses.replace(tables, permuting=permuting)
+    return ChainTables(begin, end, tables)
 
 
 def _rules(
@@ -284,45 +262,3 @@ def _rules(
         parts = rules
     draft, accept, residual = (np.ascontiguousarray(part).reshape(-1, pair.tokens) for part in parts)
     return draft, accept, residual
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockTables:
-    """Tables of all steps for block verification, one row per (step, context).
-
-    Attributes
-    ----------
-    stride
-        Rows per step, or 0 when one step serves all.
-    draft_segments, target_segments
-        For drawing.
-    target, draft
-        Probabilities, float64 of shape ``(rows, tokens)``.
-    """
-
-    stride: int
-    draft_segments: Segments
-    target_segments: Segments
-    target: Floats
-    draft: Floats
-
-
-def block_step_bytes(pair: ModelPair) -> int:
-    """Bytes of the tables of one step, scratch of building them included."""
-    return pair.contexts * 12 * (8 * pair.tokens + 4 * 2 ** guide_bits(pair.tokens))
-
-
-def block_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> BlockTables:
-    """Build the tables of all steps."""
-    steps = np.arange(begin, end) if plan.table_steps > 1 else np.zeros(1, np.intp)
-
-    def rows(table: NDArray[Any]) -> NDArray[Any]:
-        return np.array(of_steps(table, steps)).reshape(-1, pair.tokens)
-
-    return BlockTables(
-        stride=pair.contexts if plan.table_steps > 1 else 0,
-        draft_segments=segments(rows(pair.draft_weights)),
-        target_segments=segments(rows(pair.target_weights)),
-        target=rows(pair.target),
-        draft=rows(pair.draft),
-    )

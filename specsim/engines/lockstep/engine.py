@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.engines.compiled.cpu import permutes_words
-from specsim.engines.compiled.native import kernel, space
 from specsim.engines.compiled.sizes import BLOCK, CHAIN_SPACE, LANES
-from specsim.engines.lockstep.chain_tables import BlockTables, ChainTables, block_tables, chain_tables
+from specsim.engines.lockstep.chain_tables import ChainTables, chain_tables
 from specsim.engines.lockstep.plans import Plan, prepare
 from specsim.engines.lockstep.tables import guide_bits, segments
 from specsim.engines.request import Request
 from specsim.engines.running.memory import available_bytes, require
 from specsim.engines.running.stages import Task, run_stages
-from specsim.engines.tallies.tally import Shape, State, Tally
-from specsim.errors import InputError
+from specsim.engines.tallies.tally import Shape, State, Tally, Work
 from specsim.pairs import ModelPair
 
 _CHUNK = 64 * 1024
 _CHUNK_WORK = 2**25
 _NEAR_BYTES = 2**21
 _STAGED_STATE_BYTES = 2**27
-#: Environment variable that asks for a path by name, and the names.
-PATH_VARIABLE = "SPECSIM_LITERAL_PATH"
-PATHS = ("permute", "gather")
 _STATUS = {
     1: "an empty residual was reached, which the construction excludes",
     2: "255 retries of a residual draw failed, which has probability below 2^-255",
@@ -48,7 +41,6 @@ def run(
     rejections_of_run: NDArray[np.int64] | None = None,
     progress: Callable[[int], object] | None = None,
     table_bytes: int | None = None,
-    path: str | None = None,
 ) -> Tally:
     """Simulate some runs of a request; see `specsim.engines.request.Engine`.
 
@@ -57,18 +49,17 @@ def run(
     table_bytes
         Memory for tables. Defaults to None: half a gibibyte, or a quarter of what is available if that is
         less. Steps are processed in stages whose tables fit; the result does not depend on it.
-    path
-        ``"gather"`` reads tables from memory even where registers can hold them (``"permute"``). Defaults to
-        None: what the environment variable SPECSIM_LITERAL_PATH says, or the faster one that serves. The
-        result does not depend on it.
     """
+    from specsim.engines.compiled.jit import require_compiler
+
+    require_compiler()
     pair, shape = request.pair, request.shape
     horizon = shape.horizon
     plan = prepare(request.algorithm, pair, horizon)
     step_bytes = plan.step_bytes(pair)
     if table_bytes is None:
         table_bytes = min(2**29, available_bytes() // 4)
-    staged = plan.table_steps > 1 and plan.kind == "chain"
+    staged = plan.table_steps > 1
     stage_steps = min(horizon, max(1, table_bytes // step_bytes)) if staged else horizon
     kept_steps = min(stage_steps, plan.table_steps)
     chunk = _chunk_runs(plan, horizon, runs, threads)
@@ -83,7 +74,7 @@ def run(
     )
 
     return run_stages(
-        _Engine(pair, plan, shape, request.seed, path),
+        _Engine(pair, plan, shape, request.seed),
         shape,
         first_run=first_run,
         runs=runs,
@@ -91,7 +82,7 @@ def run(
         group=max(chunk, _STAGED_STATE_BYTES // (4 * (horizon + 8)) // chunk * chunk),
         stage_steps=stage_steps,
         workers=workers,
-        blocks=-(-chunk // BLOCK) if shape.rounds or plan.kind == "block" else 0,
+        blocks=-(-chunk // BLOCK) if shape.rounds else 0,
         rejections_of_run=rejections_of_run,
         progress=progress,
     )
@@ -109,11 +100,7 @@ def _chunk_runs(plan: Plan, horizon: int, runs: int, threads: int) -> int:
 class _Engine:
     """The kernel calls of one simulation."""
 
-    def __init__(self, pair: ModelPair, plan: Plan, shape: Shape, seed: int, path: str | None = None) -> None:
-        path = path or os.environ.get(PATH_VARIABLE)
-        if path not in (None, *PATHS):
-            raise InputError(f"{PATH_VARIABLE} is {path!r}; give one of {', '.join(PATHS)}")
-        self.path = path if permutes_words() else "gather"
+    def __init__(self, pair: ModelPair, plan: Plan, shape: Shape, seed: int) -> None:
         self.pair = pair
         self.plan = plan
         self.shape = shape
@@ -122,64 +109,49 @@ class _Engine:
         self.initial = segments(pair.initial_weights[None])
         self.initial_shift = np.uint64(32 - guide_bits(pair.contexts))
 
-    def tables(self, begin: int, end: int) -> ChainTables | BlockTables:
+    def tables(self, begin: int, end: int) -> ChainTables:
         """Build the tables of some steps."""
-        if self.plan.kind == "block":
-            return block_tables(self.pair, self.plan, begin, end)
         return chain_tables(self.pair, self.plan, begin, end)
 
     def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:
         """Return the state of new runs."""
-        rounds = self.shape.rounds or self.plan.kind == "block"
-        return State(*task, self.shape.horizon, self.shape.outcomes, rounds, lengths)
+        return State(*task, self.shape.horizon, self.shape.outcomes, self.shape.rounds, lengths)
 
     def finish(self, state: State, tally: Tally) -> None:
         """Count what is known of runs only at their end."""
         tally.finish(state)
 
-    def advance(self, state: State, tables: ChainTables | BlockTables, tally: Tally) -> None:
+    def advance(self, state: State, tables: ChainTables, tally: Tally) -> None:
         """Advance the runs of a chunk over the steps of `tables`."""
-        shape, plan = self.shape, self.plan
-        prompt = (self.initial.last, self.initial.guide, self.initial_shift)
-        counts = (
-            tally.tokens, shape.tokens if shape.transitions else 0, tally.rejections_by_step,
-            tally.accepted_length_count, tally.accepted_length_square_sum, tally.first_accepted_length_count,
-        )  # fmt: skip
-        rounds = (
-            state.calls,
-            state.first_length,
-            state.rejections,
-            state.lengths,
-            state.path,
-            state.rejected,
+        from specsim.engines.compiled.jit import space
+
+        shape, plan, runs, counts = self.shape, self.plan, state.runs, tally.counts
+        from specsim.engines.lockstep.kernels.chain import Contexts, Rules, advance
+
+        status = advance(
+            Work(self.seed, np.uint64(state.first), state.size, tables.begin, tables.end, shape.horizon),
+            Rules(
+                draft_length=plan.draft_length,
+                bonus=plan.bonus,
+                drafts=plan.drafts,
+                rooted=plan.root is not None,
+                shared=plan.shared,
+                rounds=shape.rounds,
+                outcomes=shape.outcomes,
+                width=shape.tokens if shape.transitions else 0,
+            ),
+            Contexts(
+                self.initial.last,
+                self.initial.guide,
+                self.initial_shift,
+                self.next_context.ravel(),
+                self.pair.is_markov,
+            ),
+            tables.arrays,
+            runs,
+            counts,
+            space(*CHAIN_SPACE),
+            np.empty(LANES, np.uint64),
         )
-        if isinstance(tables, BlockTables):
-            longest = min(plan.draft_length, shape.horizon) + 1
-            status = kernel("lockstep.kernels.block", "verify_blocks")(
-                self.seed, np.uint64(state.first), state.size, shape.horizon, tables.stride,
-                plan.draft_length, plan.bonus, shape.outcomes,
-                *prompt, self.next_context,
-                tables.draft_segments.last, tables.draft_segments.guide,
-                np.uint64(32 - guide_bits(shape.tokens)),
-                tables.target_segments.last, tables.target_segments.guide, tables.target, tables.draft,
-                *rounds, *counts, np.empty((2, longest), np.uint64), np.empty(longest),
-            )  # fmt: skip
-        else:
-            layout = tables.layout
-            status = kernel("lockstep.kernels.chain", "advance")(
-                self.seed, np.uint64(state.first), state.size, tables.begin, tables.end, shape.horizon,
-                plan.draft_length, plan.bonus, plan.drafts, plan.root is not None, plan.shared,
-                shape.rounds, shape.outcomes, self.pair.is_markov,
-                tables.permuting and self.path != "gather",
-                *prompt, self.next_context.ravel(),
-                np.uint32(layout.token_bits), np.uint32(layout.bits), np.uint32(layout.bonus),
-                tables.last, tables.entries, tables.slides,
-                tables.residual_last, tables.residual_entries, tables.residual_shifts,
-                tables.trees, tables.accept, tables.separate_end, tables.separate_guide,
-                tables.root_cuts, tables.root_accept, tables.root_end, tables.root_guide,
-                np.uint64(guide_bits(shape.tokens)), tables.root_trees,
-                state.context, state.accepted, *rounds, *counts,
-                space(*CHAIN_SPACE), np.empty(LANES, np.uint64),
-            )  # fmt: skip
         if status:
             raise RuntimeError(f"lockstep engine: {_STATUS[status]}; please report this with the pair's file")

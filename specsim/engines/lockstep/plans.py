@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,6 @@ class Plan:
 
     Attributes
     ----------
-    kind
-        The kernel: ``"chain"`` goes position by position, ``"block"`` verifies whole drafts.
     draft_length
         0 for plain decoding, ``horizon + 1`` when a draft reaches to the horizon.
     bonus
@@ -57,7 +55,6 @@ class Plan:
         Length of the recursion behind `root`.
     """
 
-    kind: Literal["chain", "block"] = "chain"
     draft_length: int
     bonus: bool
     table_steps: int
@@ -70,10 +67,8 @@ class Plan:
 
     def step_bytes(self, pair: ModelPair) -> int:
         """Bytes of the tables of one step, scratch of building them included."""
-        from specsim.engines.lockstep.chain_tables import Layout, block_step_bytes
+        from specsim.engines.lockstep.chain_tables import Layout
 
-        if self.kind == "block":
-            return block_step_bytes(pair)
         return Layout.of(pair, self).step_bytes
 
 
@@ -107,8 +102,8 @@ def prepare(algorithm: Algorithm, pair: ModelPair, horizon: int) -> Plan:
     """
     if not serves(algorithm, horizon):
         raise UnsupportedError(
-            f"algorithm is {algorithm.label}, whose rounds are verified as a whole; engine 'lockstep', and "
-            "those built on it, run rules that go position by position, use engine='literal'"
+            f"algorithm is {algorithm.label}; lockstep, and the engines built on it, run rules that decide "
+            "position by position, on a chain or on independent paths, use engine='literal'"
         )
     # One more than the horizon stands for drafts that reach to it.
     structure = algorithm.structure(horizon + 1)
@@ -178,7 +173,6 @@ def _as_printed(algorithm: Algorithm, pair: ModelPair, drafts: int, horizon: int
 #: What differs from Algorithm 1, by the name of the rule.
 _CHANGES: dict[str, Callable[[Algorithm, ModelPair, int, int], dict[str, Any]]] = {
     "ratio": lambda *_: {},
-    "block": lambda *_: {"kind": "block"},
     "over-acceptance": _over_acceptance,
     "rejection-based": _rejection_based,
     "recursive": _recursive,

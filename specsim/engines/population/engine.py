@@ -21,7 +21,7 @@ from specsim.engines.lockstep.tables import Words, of_steps
 from specsim.engines.request import Request
 from specsim.engines.running.memory import require
 from specsim.engines.tallies.tally import Shape, Tally
-from specsim.errors import InputError, TooLargeError, UnsupportedError
+from specsim.errors import InputError, TooLargeError
 from specsim.pairs import UNIT, ModelPair
 
 Counts = NDArray[np.int64]
@@ -71,12 +71,7 @@ def check(request: Request) -> None:
         raise InputError("outcomes is True, but the population engine keeps no sequences; use outcomes=False")
     if request.runs > MOST_RUNS:
         raise InputError(f"runs is {request.runs}; the population engine takes at most 2^53 = {MOST_RUNS}")
-    plan = prepare(request.algorithm, request.pair, request.shape.horizon)
-    if plan.kind != "chain":
-        raise UnsupportedError(
-            f"algorithm is {request.algorithm.label}; the population engine needs a rule that goes token by "
-            "token, use engine='auto'"
-        )
+    prepare(request.algorithm, request.pair, request.shape.horizon)
 
 
 def run(
@@ -242,23 +237,25 @@ class _Population:
         after = accepted + 1
         if self.finite:
             full = after == self.plan.draft_length
-            self._count_lengths(step, kept.sum(axis=1)[full], after[full], calls[full])
+            self._count_rounds(step + 1, kept.sum(axis=1)[full], after[full], calls[full])
             if not self.plan.bonus:
                 after = np.where(full, 0, after)
         after = np.minimum(after, self.states.accepted - 1)
         self._emit(moved, step, context, kept, after, rejections, calls)
 
         self.tally.rejections_by_step[step] += left.sum()
-        self._count_lengths(step, left, accepted, calls)
+        self._count_rounds(step, left, accepted, calls)
         if self.shape.rounds and not self.finite:
             self.tally.first_accepted_length_count[step] += left[rejections == 0].sum()
         self._emit(moved, step, context, replaced, accepted * 0, rejections + 1, calls)
 
-    def _count_lengths(self, step: int, number: Counts, accepted: Counts, calls: Counts) -> None:
-        """Count rounds that have ended."""
+    def _count_rounds(self, end: int, number: Counts, accepted: Counts, calls: Counts) -> None:
+        """Count rounds whose accepted tokens end before position `end`."""
         if not self.shape.rounds:
             return
         np.add.at(self.tally.accepted_length_count, accepted, number)
+        if self.tally.round_count.size:
+            np.add.at(self.tally.round_count, (end - accepted, accepted), number)
         if self.finite:
             first = calls == 1
             np.add.at(self.tally.first_accepted_length_count, accepted[first], number[first])
@@ -304,6 +301,7 @@ class _Population:
             tally.target_call_count[self.horizon] = runs
             tally.accepted_length_count[0] = runs * self.horizon
             tally.first_accepted_length_count[0] = runs
+            tally.round_count[:, :1] = runs
             return
         rounds = counts.sum(axis=0)
         # Runs in a round that the horizon cut short; a full round and a rejection have been counted.
@@ -311,6 +309,8 @@ class _Population:
             if self.finite and accepted == self.plan.draft_length:
                 continue
             tally.accepted_length_count[accepted] += rounds[accepted].sum()
+            if tally.round_count.size:
+                tally.round_count[self.horizon - accepted, accepted] += rounds[accepted].sum()
             if self.finite:
                 tally.first_accepted_length_count[accepted] += rounds[accepted, :, 1].sum()
         if self.finite:

@@ -84,7 +84,7 @@ def run_stages(
         engine.finish(state, tallies[worker])
         if rejections_of_run is not None:
             start = state.first - first_run
-            rejections_of_run[start : start + state.size] = state.rejections
+            rejections_of_run[start : start + state.size] = state.runs.rejections
 
     def report(task: Any) -> None:
         nonlocal finished

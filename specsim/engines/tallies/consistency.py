@@ -43,6 +43,16 @@ def _comparisons(tallies: Mapping[str, Counts]) -> Iterator[tuple[str, Any, Any]
         yield "target_call_count and accepted_length_count", rounds, tallies["accepted_length_count"].sum()
         first, every = tallies["first_accepted_length_count"], tallies["accepted_length_count"]
         yield "first_accepted_length_count and accepted_length_count", np.minimum(first, every), first
+        # A round emits what it accepts, and at most one token more.
+        least = (numbers * every).sum() + by_step.sum()
+        most = (numbers * every).sum() + every.sum()
+        yield "accepted_length_count and token_count", np.clip(tokens.sum(), least, most), tokens.sum()
+    if "round_count" in tallies:
+        starts = tallies["round_count"]
+        yield "round_count and accepted_length_count", starts.sum(axis=0), tallies["accepted_length_count"]
+        yield "round_count and first_accepted_length_count", starts[0], first
+        begin, accepted = np.nonzero(starts)
+        yield "round_count and the horizon", (begin + accepted).max(initial=0) <= len(by_step), True
     if "outcome_count" in tallies:
         sets = tallies["outcome_count"].sum(axis=0)
         rejected = (np.arange(len(sets))[:, None] >> np.arange(len(by_step))) & 1

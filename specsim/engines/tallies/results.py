@@ -35,7 +35,8 @@ def to_dataset(
         name: getattr(tally, name)
         for name in ("rejections_by_step", "rejection_count", *(ROUND_VARIABLES if shape.rounds else ()))
         # No single runs, hence no sum over runs of a square.
-        if request.engine != "population" or name != "accepted_length_square_sum"
+        if (request.engine != "population" or name != "accepted_length_square_sum")
+        and (name != "round_count" or tally.round_count.size)
     }
     if shape.transitions:
         transitions = tally.tokens.reshape(shape.horizon, shape.contexts, shape.tokens)

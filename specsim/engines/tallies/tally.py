@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,65 @@ from specsim.engines.compiled.sizes import BLOCK, ROOM
 from specsim.errors import TooLargeError
 from specsim.pairs import ModelPair
 
-Counts = NDArray[np.int64]
+Integers = NDArray[np.int64]
+Words = NDArray[np.uint32]
 #: How much is tallied: everything, or only rejections and tokens (and outcomes on request).
 Tallies = Literal["all", "rejections"]
 
 _AUTOMATIC_TRANSITIONS = 2**20
 _AUTOMATIC_OUTCOMES = 2**12
 _MOST_OUTCOMES = 2**24
+_MOST_ROUND_COUNTS = 2**20
+
+
+class Work(NamedTuple):
+    """Which runs and positions a kernel does.
+
+    `seed` and `first_run` name the random words; positions ``begin .. end - 1`` are counted from 0.
+    """
+
+    seed: Any
+    first_run: Any
+    runs: Any
+    begin: Any
+    end: Any
+    horizon: Any
+
+
+class Runs(NamedTuple):
+    """State of runs between positions; uint32, one number per run where nothing else is said.
+
+    Attributes
+    ----------
+    context, accepted, rejections
+        Context, accepted drafted tokens of the present round, rejections so far.
+    calls, first_length
+        Rounds that have ended, and the accepted length of the first one; empty unless rounds are counted.
+    lengths
+        Rounds of each run by accepted length, shape ``(blocks, horizon + 1, BLOCK)``.
+    path, rejected
+        Emitted sequence and set of rejected positions, uint64; empty unless outcomes are counted.
+    """
+
+    context: Words
+    accepted: Words
+    rejections: Words
+    calls: Words
+    first_length: Words
+    lengths: Words
+    path: NDArray[np.uint64]
+    rejected: NDArray[np.uint64]
+
+
+class Counts(NamedTuple):
+    """The arrays of a `Tally` to which kernels add."""
+
+    tokens: Integers
+    rejections_by_step: Integers
+    lengths: Integers
+    length_squares: Integers
+    first_lengths: Integers
+    rounds: Integers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +135,16 @@ class Shape:
         return (self.tokens**self.horizon, 2**self.horizon) if self.outcomes else (0, 0)
 
     @property
+    def round_shape(self) -> tuple[int, int]:
+        """Shape of the counts of rounds by first position and accepted length; (0, 0) when not kept."""
+        size = (self.horizon, self.horizon + 1)
+        return size if self.rounds and size[0] * size[1] <= _MOST_ROUND_COUNTS else (0, 0)
+
+    @property
     def bytes(self) -> int:
         """Size of one `Tally`."""
-        outcomes = self.outcome_shape[0] * self.outcome_shape[1]
-        return 8 * (self.horizon * self.token_shape[1] + 6 * (self.horizon + 1) + outcomes)
+        tables = (self.token_shape, self.outcome_shape, self.round_shape)
+        return 8 * (sum(rows * columns for rows, columns in tables) + 6 * (self.horizon + 1))
 
 
 class Tally:
@@ -95,24 +153,37 @@ class Tally:
     def __init__(self, shape: Shape) -> None:
         length = shape.horizon + 1
         self.shape = shape
-        self.rejections_by_step: Counts = np.zeros(shape.horizon, np.int64)
-        self.rejection_count: Counts = np.zeros(length, np.int64)
-        self.target_call_count: Counts = np.zeros(length, np.int64)
-        self.accepted_length_count: Counts = np.zeros(length, np.int64)
-        self.accepted_length_square_sum: Counts = np.zeros(length, np.int64)
-        self.first_accepted_length_count: Counts = np.zeros(length, np.int64)
-        self.tokens: Counts = np.zeros(shape.token_shape, np.int64)
-        self.outcomes: Counts = np.zeros(shape.outcome_shape, np.int64)
+        self.rejections_by_step: Integers = np.zeros(shape.horizon, np.int64)
+        self.rejection_count: Integers = np.zeros(length, np.int64)
+        self.target_call_count: Integers = np.zeros(length, np.int64)
+        self.accepted_length_count: Integers = np.zeros(length, np.int64)
+        self.accepted_length_square_sum: Integers = np.zeros(length, np.int64)
+        self.first_accepted_length_count: Integers = np.zeros(length, np.int64)
+        self.tokens: Integers = np.zeros(shape.token_shape, np.int64)
+        self.outcomes: Integers = np.zeros(shape.outcome_shape, np.int64)
+        self.round_count: Integers = np.zeros(shape.round_shape, np.int64)
+
+    @property
+    def counts(self) -> Counts:
+        """Return what kernels add to."""
+        return Counts(
+            self.tokens,
+            self.rejections_by_step,
+            self.accepted_length_count,
+            self.accepted_length_square_sum,
+            self.first_accepted_length_count,
+            self.round_count,
+        )
 
     def finish(self, state: State) -> None:
         """Count what is known of runs only at their end."""
         length = self.shape.horizon + 1
-        self.rejection_count += np.bincount(state.rejections, minlength=length)
+        self.rejection_count += np.bincount(state.runs.rejections, minlength=length)
         if self.shape.rounds:
-            self.target_call_count += np.bincount(state.calls, minlength=length)
+            self.target_call_count += np.bincount(state.runs.calls, minlength=length)
         if self.shape.outcomes:
             sets = np.uint64(self.outcomes.shape[1])
-            outcome = (state.path * sets + state.rejected).astype(np.int64)
+            outcome = (state.runs.path * sets + state.runs.rejected).astype(np.int64)
             self.outcomes += np.bincount(outcome, minlength=self.outcomes.size).reshape(self.outcomes.shape)
 
     def add(self, other: Tally) -> None:
@@ -140,13 +211,15 @@ class State:
     ) -> None:
         self.first = first
         self.size = size
-        self.context = np.zeros(size, np.uint32)
-        # With room behind it, because kernels read whole registers.
-        self.accepted = np.zeros(size + ROOM, np.uint32)[:size]
-        self.calls = np.zeros(size if rounds else 0, np.uint32)
-        self.first_length = np.zeros(size if rounds else 0, np.uint32)
-        self.rejections = np.zeros(size, np.uint32)
         blocks = -(-size // BLOCK) if rounds else 0
-        self.lengths = np.zeros((blocks, horizon + 1, BLOCK), np.uint32) if lengths is None else lengths
-        self.path = np.zeros(size if outcomes else 0, np.uint64)
-        self.rejected = np.zeros(size if outcomes else 0, np.uint64)
+        self.runs = Runs(
+            context=np.zeros(size, np.uint32),
+            # With room behind it, because kernels read whole registers.
+            accepted=np.zeros(size + ROOM, np.uint32)[:size],
+            rejections=np.zeros(size, np.uint32),
+            calls=np.zeros(size if rounds else 0, np.uint32),
+            first_length=np.zeros(size if rounds else 0, np.uint32),
+            lengths=np.zeros((blocks, horizon + 1, BLOCK), np.uint32) if lengths is None else lengths,
+            path=np.zeros(size if outcomes else 0, np.uint64),
+            rejected=np.zeros(size if outcomes else 0, np.uint64),
+        )

@@ -40,12 +40,19 @@ VARIABLES = registry((
         meaning="Number of runs whose first round accepted k drafted tokens.",
         required=False,
     ),
+    _counts(
+        "round_count",
+        "start", "accepted",
+        meaning="Number of rounds, over all runs, that begin at the position (from 0) and accept k drafted "
+        "tokens; kept where horizon x (horizon + 1) is at most 2^20.",
+        required=False,
+    ),
     _counts("token_count", "step", "token", meaning="Number of runs that emitted the token at the step."),
     _counts(
         "transition_count",
         "step", "context", "token",
         meaning="Number of runs that emitted the token in the context at the step; kept where steps x "
-        "contexts x tokens is small.",
+        "contexts x tokens is at most 2^20.",
         required=False,
     ),
     _counts(
@@ -64,6 +71,7 @@ ROUND_VARIABLES = (
     "accepted_length_count",
     "accepted_length_square_sum",
     "first_accepted_length_count",
+    "round_count",
 )
 
 #: Attributes that every result carries.
@@ -87,8 +95,8 @@ ATTRIBUTES: dict[str, str] = {
 def check(dataset: xarray.Dataset) -> None:
     """Raise `InputError` unless `dataset` is a result as the registry describes it.
 
-    Checked are names, dims, dtypes and sizes, the attributes, that no count is negative, and the sums that
-    the number of runs fixes.
+    Checked are names, dims, dtypes and sizes, the attributes, that no count is negative, the sums that the
+    number of runs fixes, and that the counts of rounds agree with one another.
     """
     import xarray
 
@@ -96,7 +104,9 @@ def check(dataset: xarray.Dataset) -> None:
         raise InputError(f"result is {dataset!r}; give a result of specsim.simulate")
     labelled.check(dataset, VARIABLES, ATTRIBUTES, "result")
     runs, horizon = int(dataset.attrs["runs"]), int(dataset.attrs["horizon"])
-    sizes = {"step": horizon, "run": runs} | dict.fromkeys(("rejections", "calls", "accepted"), horizon + 1)
+    sizes = {"step": horizon, "start": horizon, "run": runs} | dict.fromkeys(
+        ("rejections", "calls", "accepted"), horizon + 1
+    )
     sums = {
         "rejection_count": runs,
         "target_call_count": runs,

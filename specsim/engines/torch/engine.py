@@ -19,7 +19,7 @@ from specsim.engines.running.memory import require
 from specsim.engines.tallies.tally import Tally
 from specsim.engines.torch.positions import TEMPORARIES, WORDS_AT_ONCE, Positions
 from specsim.engines.torch.state import DeviceTally
-from specsim.errors import InputError, TooLargeError, UnsupportedError
+from specsim.errors import InputError, TooLargeError
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +32,7 @@ _WORD_BYTES = 64
 
 def check(request: Request) -> None:
     """Raise `InputError` when the engine cannot serve the request."""
-    plan = prepare(request.algorithm, request.pair, request.shape.horizon)
-    if plan.kind != "chain":
-        raise UnsupportedError(
-            f"algorithm is {request.algorithm.label}, which the torch engine does not know; it runs rules "
-            "that go token by token, use engine='auto'"
-        )
+    prepare(request.algorithm, request.pair, request.shape.horizon)
 
 
 def run(

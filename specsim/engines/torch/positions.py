@@ -163,7 +163,10 @@ class Positions:
                 state, tables, rows, words[lane][block - first_block], step + 1, level, flags
             )
             tally.count(state, step, token, failed, weights, sign)
-            state.move(step, token, failed, whole, self.plan.bonus)
+            rounds = state.move(step, token, failed, whole, self.plan.bonus)
+            if rounds is not None:
+                # The last token of a round of plain decoding, or after a rejection, is not an accepted one.
+                tally.count_rounds(step + (0 if whole == 0 else ~failed), *rounds, sign)
             state.context = (
                 token
                 if self._next_context is None

@@ -72,8 +72,12 @@ class DeviceState:
         """Take over the state of a copy."""
         vars(self).update(vars(other))
 
-    def move(self, step: int, token: Tensor, failed: Tensor, whole: int, keep: bool) -> None:
+    def move(
+        self, step: int, token: Tensor, failed: Tensor, whole: int, keep: bool
+    ) -> tuple[Tensor, Tensor] | None:
         """Note what happened at a position, except for the context.
+
+        Returns the accepted lengths of the rounds, and which ended there; None unless rounds are counted.
 
         Parameters
         ----------
@@ -91,18 +95,21 @@ class DeviceState:
         self.rejections += failed
         now = torch.where(failed | (self.phase == whole), 0, self.phase + 1)
         reached = now == whole
+        rounds = None
         if self.rounds:
-            ended = failed | reached
-            self._record(torch.where(failed, self.phase, now), ended)
+            rounds = torch.where(failed, self.phase, now), failed | reached
+            self._record(*rounds)
         self.phase = now if keep else torch.where(reached, 0, now)
         if self.outcomes:
             self.path = self.path * self.tokens + token
             self.rejected |= failed.long() << step
+        return rounds
 
-    def close(self, whole: int) -> None:
-        """End the rounds that the horizon cut short."""
-        if self.rounds:
-            self._record(self.phase, (self.phase > 0) & (self.phase != whole))
+    def close(self, whole: int) -> tuple[Tensor, Tensor]:
+        """End the rounds that the horizon cut short; returns what `move` returns."""
+        rounds = self.phase, (self.phase > 0) & (self.phase != whole)
+        self._record(*rounds)
+        return rounds
 
     def _record(self, length: Tensor, ended: Tensor) -> None:
         """Note the end of rounds with some accepted lengths, where they ended."""
@@ -130,6 +137,7 @@ class DeviceTally:
         self.accepted_length_square_sum = zeros(length)
         self.first_accepted_length_count = zeros(length)
         self.outcomes = zeros(*shape.outcome_shape)
+        self.round_count = zeros(*shape.round_shape)
 
     def count(
         self, state: DeviceState, step: int, token: Tensor, failed: Tensor, weights: Tensor, sign: int
@@ -139,11 +147,17 @@ class DeviceTally:
         self.tokens[step].scatter_add_(0, cell, weights)
         self.rejections_by_step[step] += sign * failed.sum()
 
+    def count_rounds(self, end: Tensor | int, length: Tensor, ended: Tensor, sign: int) -> None:
+        """Count rounds that have ended and whose accepted tokens end before position `end`."""
+        if self.round_count.numel():
+            place = (end - length) * (self.shape.horizon + 1) + length
+            self.round_count.view(-1).scatter_add_(0, place * ended, sign * ended.long())
+
     def finish(self, state: DeviceState, whole: int) -> Tensor:
         """Count what is known of runs only at their end; returns their rejections."""
-        state.close(whole)
         _add(self.rejection_count, state.rejections)
         if self.shape.rounds:
+            self.count_rounds(self.shape.horizon, *state.close(whole), 1)
             _add(self.target_call_count, state.calls)
             _add(self.first_accepted_length_count, state.first_length)
             lengths = state.lengths.reshape(-1, state.size).long()

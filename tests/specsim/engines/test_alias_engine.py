@@ -141,7 +141,6 @@ def test_mutants__are_seen(mutant, pairs, violations, monkeypatch):
     from specsim.engines.alias import tables as alias_tables
 
     name, change = MUTANTS[mutant]
-    monkeypatch.setattr(alias, "_kept", None)
     right = getattr(alias_tables, name)
     if change is None:
         monkeypatch.setattr(alias_tables, name, lambda t, d, m, s: right(t, d, m - 1, s - 1))
@@ -319,36 +318,6 @@ def test_tables__that_do_not_fit_are_refused_before_they_are_built(pair, monkeyp
     monkeypatch.setattr("specsim.engines.running.memory.available_bytes", lambda: 10**6)
     with pytest.raises(TooLargeError, match=r"alias tables of \d+ steps .* would take \d+ bytes"):
         fast(random_pair(contexts=600, horizon=2, seed=1), Speculative())
-
-
-def test_tables__of_the_last_call_are_kept_unless_something_differs(pair, general, monkeypatch):
-    built = []
-    right = alias.build_tables
-    monkeypatch.setattr(alias, "_kept", None)
-    monkeypatch.setattr(alias, "build_tables", lambda *parts: built.append(parts) or right(*parts))
-    acceptance, residual = np.full((1, 5, 5), 0.5), np.full((1, 5, 5), 0.2)
-    rule = RejectionBased(acceptance=acceptance, residual=residual)
-    other = RejectionBased(acceptance=acceptance / 2, residual=residual)
-    calls = [
-        (pair, Speculative(), {}, 1),
-        (pair, Speculative(), {"first_run": 5000, "tallies": "rejections"}, 0),
-        (pair, Speculative(draft_length=2), {}, 1),
-        (pair, Speculative(draft_length=2), {"horizon": 4}, 1),
-        (general, Speculative(draft_length=2), {"horizon": 4}, 1),
-        (pair, rule, {}, 1),
-        (pair, rule, {}, 0),
-        (pair, other, {}, 1),
-    ]
-    for asked, algorithm, options, expected in calls:
-        before = len(built)
-        kept = fast(asked, algorithm, **options)
-        assert len(built) - before == expected
-        monkeypatch.setattr(alias, "_KEPT_BYTES", 0)
-        with monkeypatch.context() as patch:
-            patch.setattr(alias, "_kept", None)
-            assert equal(kept, fast(asked, algorithm, **options))
-            assert alias._kept is None
-        monkeypatch.setattr(alias, "_KEPT_BYTES", 2**26)
 
 
 def test_large_vocabulary__and_many_contexts():

@@ -124,7 +124,7 @@ def test_permute__compares_every_bit_of_the_threshold(compiled, rooted):
 
 def served(pair, algorithm, monkeypatch, **options):
     """Names of the kernels that serve, as the message lists them."""
-    with pytest.raises(UnsupportedError, match="path is 'none'") as caught:
+    with pytest.raises(UnsupportedError, match="SPECSIM_ALIAS_PATH is 'none'") as caught:
         run("none", pair, algorithm, monkeypatch, **options)
     return str(caught.value).rpartition("give one of ")[2]
 

@@ -31,10 +31,38 @@ def damage(name):
     return change
 
 
+def moved(result):
+    """A round of two accepted tokens that begins at the last position."""
+    values = result.round_count.values.copy()
+    start, accepted = np.argwhere(values[1:, 1:])[0] + 1
+    values[start, accepted] -= 1
+    values[-1, accepted] += 1
+    values[-1, 2] += values[1:-1, 2].sum()
+    values[1:-1, 2] = 0
+    return result.assign(round_count=(result.round_count.dims, values))
+
+
+def longer(result):
+    """Every round accepts as many tokens as there are."""
+    rounds = int(result.accepted_length_count.sum())
+    return result.assign(
+        accepted_length_count=("accepted", np.array([0, 0, 0, rounds])),
+        first_accepted_length_count=("accepted", np.array([0, 0, 0, 50])),
+    )
+
+
 DAMAGED = {
     "sums to": damage("rejection_count"),
     "token_count sums to": damage("token_count"),
     "outcome_count sums to": damage("outcome_count"),
+    "rejections_by_step and rejection_count": damage("rejections_by_step"),
+    "target_call_count and accepted_length_count": damage("accepted_length_count"),
+    "round_count and accepted_length_count": damage("round_count"),
+    "round_count and first_accepted": lambda result: result.assign(
+        round_count=(("start", "accepted"), result.round_count.values[::-1])
+    ),
+    "round_count and the horizon": moved,
+    "accepted_length_count and token_count": longer,
     "no variable": lambda result: result.drop_vars("token_count"),
     "unknown variable": lambda result: result.assign(other=("step", np.zeros(3, int))),
     "it must be int64": lambda result: result.assign(rejection_count=result.rejection_count.astype(float)),

@@ -91,8 +91,9 @@ def damage_nothing_left(data):
 
 
 def damage_flip(data):
-    # In the middle lies compressed data of some variable.
-    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 4]) + data[len(data) // 2 + 1 :]
+    # Beyond the name lies compressed data of the variable.
+    place = data.index(b"variable token_count") + 60
+    return data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
 
 
 def damage_text(data):
@@ -187,6 +188,12 @@ def test_foreign_file__is_refused_but_others_are_ignored(pair, filled, whole, id
     assert identical(run(pair, filled), whole)
     write_archive(place / "0-1000.npz", whole, {"format": "something else"})
     with pytest.raises(InputError, match=r"0-1000.npz is not a chunk"):
+        run(pair, filled)
+
+
+def test_store_of_an_earlier_version__is_refused(pair, filled):
+    (filled / "FORMAT").unlink()
+    with pytest.raises(InputError, match="earlier specsim, whose engine 'literal' is called 'lockstep' now"):
         run(pair, filled)
 
 

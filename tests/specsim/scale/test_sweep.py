@@ -191,7 +191,7 @@ BAD = [
     (
         {"algorithms": [Speculative(), BlockVerification()], "engine": "alias"},
         UnsupportedError,
-        "block-verification on four: algorithm is block-verification, whose rounds are verified as a whole",
+        "block-verification on four: algorithm is block-verification; lockstep",
     ),
 ]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from importlib import import_module
 
 from specsim.algorithms.rule import aliases
 from specsim.errors import InputError
+from specsim.support.checks import unknown
 from specsim.validation.conformance.rules.base import Rule, position_rule
 
 __all__ = ["Rule", "all_rules", "all_tree_rules", "get_rule", "position_rule"]
@@ -66,8 +66,6 @@ def get_rule(rule: str | Rule, *, tree: bool = False) -> Rule:
     rules = {item.name: item for item in _listed(tree)}
     rules |= {alias: rules[name] for alias, name in aliases().items() if name in rules}
     if rule not in rules:
-        near = difflib.get_close_matches(str(rule), rules, n=3)
         lossless = ", ".join(name for name, item in rules.items() if item.lossless)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"give one of {lossless}"
-        raise InputError(f"rule {rule!r} is unknown; {hint}")
+        unknown("rule", rule, rules, remedy=f"give one of {lossless}")
     return rules[rule]

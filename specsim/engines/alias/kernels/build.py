@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import int64, uint32, uint64
 
 from specsim.engines.compiled.jit import kernel
 
 ONE = np.uint64(1)
 
 
-@kernel(int64(uint64[:, ::1], uint64, uint32[:, ::1], uint32[:, ::1]))
+@kernel()
 def build(masses, bits, entries, room):
     """Fill alias tables of ``2**bits`` columns; destroys `masses`.
 

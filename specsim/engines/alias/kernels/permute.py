@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import boolean, int64, types, uint8, uint32, uint64, void
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -24,8 +24,6 @@ _GROUP = 64
 _FLUSH = 252
 _COUNTED = 7
 
-_STATE = uint32[::1]
-_COUNT = int64[::1]
 
 _I1 = ir.IntType(1)
 _I8 = ir.IntType(8)
@@ -225,44 +223,35 @@ def tail_lanes(runs):
     return bits
 
 
-@kernel(
-    void(
-        uint64, uint64, int64, int64, int64, int64,
-        _STATE, uint32, uint8[:, ::1], boolean,
-        _STATE, _STATE, int64[:, ::1], _COUNT, _COUNT, uint32[:, ::1], _COUNT,
-    ),
-    distinct=True,
-)  # fmt: skip
-def advance_permuted(
-    seed, first_run, runs, begin, end, horizon,
-    initial, initial_bits, planes, rooted,
-    row, rejections, token_count, by_step, rejection_count, room, met,
-):  # fmt: skip
+@kernel(distinct=True)
+def advance_permuted(work, prompt, planes, rooted, row, rejections, counts, rejection_count, room, met):
     """Do what `specsim.engines.alias.kernels.rejections.advance_rejections` does, with equal results.
 
     Rows are numbered ``token``, and with `rooted` ``token + 8`` for first positions of a round. Planes hold,
     per step, the lowest bytes of all entries, then the next, to the highest. `room` (`PERMUTE_SPACE`) and
     `met` (8) are working space.
     """
+    seed, runs, begin, end = work.seed, work.runs, work.begin, work.end
+    token_count, by_step = counts.tokens, counts.rejections_by_step
     words = room[:PACK]
     rows = room[PACK]
-    counts = room[PACK + 1]
+    seen = room[PACK + 1]
     base = room[PACK + 2, : BLOCK // 4]
     marks = room[PACK + 2, BLOCK // 4 : BLOCK // 2]
     tokens = token_count.shape[1]
     first_row = np.uint32(8 if rooted else 0)
     low = 0
     while low < runs:
-        run = first_run + np.uint64(low)
+        run = work.first_run + np.uint64(low)
         size = until_carry(run, min(BLOCK, runs - low))
         groups = size // _GROUP
         tail = tail_lanes(size - groups * _GROUP)
         padded = (size + _GROUP - 1) // _GROUP * _GROUP
         marks[:] = 0
-        counts[:] = 0
+        seen[:] = 0
         if begin == 0:
             fill(words, 0, size, seed, run, np.uint64(0))
-            start(words[0], initial, initial_bits, rows[:size])
+            start(words[0], prompt.entries, prompt.bits, rows[:size])
             for i in range(size):
                 rows[i] = np.uint32(rows[i] + first_row)
         else:
@@ -287,17 +276,17 @@ def advance_permuted(
             if tokens > _COUNTED:
                 token_count[step, _COUNTED] += rest
             if (step - begin) % _FLUSH == _FLUSH - 1:
-                from_lanes(marks, np.uint32(0), counts[:padded])
+                from_lanes(marks, np.uint32(0), seen[:padded])
                 marks[:] = 0
-        from_lanes(marks, np.uint32(0), counts[:padded])
-        if end < horizon:
+        from_lanes(marks, np.uint32(0), seen[:padded])
+        if end < work.horizon:
             rows[:padded] = 0
             from_lanes(base, np.uint32(4), rows[:padded])
             for i in range(size):
                 row[low + i] = rows[i]
         for i in range(size):
-            rejections[low + i] += counts[i]
-        if end == horizon:
+            rejections[low + i] += seen[i]
+        if end == work.horizon:
             for i in range(size):
                 rejection_count[np.uint64(rejections[low + i])] += 1
         low += size

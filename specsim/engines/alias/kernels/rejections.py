@@ -11,21 +11,56 @@ gather half as many entries at a time.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
-from numba import int64, uint32, uint64, void
 
 from specsim.engines.compiled.jit import kernel, lockstep
 from specsim.engines.compiled.sizes import ALIAS_BLOCK as BLOCK, PACK
 from specsim.engines.compiled.words import ONE, count, count_packed, fill, start, until_carry
+
+
+class Rules(NamedTuple):
+    """What an algorithm does and what is tallied.
+
+    A round drafts `draft_length` tokens, followed by a target token with `bonus`; with `markov`, contexts are
+    last tokens; `width` is the number of tokens where they are counted per context, else 0.
+    """
+
+    draft_length: Any
+    bonus: Any
+    markov: Any
+    tokens: Any
+    width: Any
+    rounds: Any
+    outcomes: Any
+
+
+class Prompt(NamedTuple):
+    """Alias table of the initial law."""
+
+    entries: Any
+    bits: Any
+
+
+class Tables(NamedTuple):
+    """Alias tables, one per step or one that serves all.
+
+    The entries of a step hold one row per context for positions inside a round, then from row `root` on for
+    first positions and from row `bonus` on for bonus tokens.
+    """
+
+    entries: Any
+    bits: Any
+    root: Any
+    bonus: Any
+
 
 #: Vocabularies up to this size are counted in packed bytes.
 PACKED_TOKENS = 8
 
 _31 = np.uint32(31)
 _MOST = np.uint32(0x7FFFFFFF)
-
-_STATE = uint32[::1]
-_COUNT = int64[::1]
 
 
 @lockstep
@@ -51,38 +86,29 @@ def step_plain(words, entries, bits, root, row, token, rejections):
     return np.int64(total)
 
 
-@kernel(
-    void(
-        uint64, uint64, int64, int64, int64, int64,
-        _STATE, uint32, uint32[:, ::1], uint32, uint32,
-        _STATE, _STATE, int64[:, ::1], _COUNT, _COUNT, uint32[:, ::1], uint64[::1],
-    ),
-    distinct=True,
-)  # fmt: skip
-def advance_rejections(
-    seed, first_run, runs, begin, end, horizon,
-    initial, initial_bits, entries, bits, root,
-    row, rejections, token_count, by_step, rejection_count, room, sums,
-):  # fmt: skip
-    """Advance runs over the positions ``begin .. end - 1`` (counted from 0), counting rejections and tokens.
+@kernel(distinct=True)
+def advance_rejections(work, prompt, tables, row, rejections, counts, rejection_count, room, sums):
+    """Advance runs over some positions, counting rejections and tokens.
 
-    For algorithms and pairs in which the next row is the last token, plus `root` after a rejection. Entries
-    have one row per step from `begin` on, or one that serves all. `room` (`ALIAS_SPACE`) and `sums` (`LANES`)
-    are working space.
+    For algorithms and pairs in which the next row is the last token, plus ``tables.root`` after a rejection.
+    `work` and `counts` are those of `specsim.engines.tallies.tally`; `room` (`ALIAS_SPACE`) and `sums`
+    (`LANES`) are working space.
     """
+    seed, runs, begin, end = work.seed, work.runs, work.begin, work.end
+    bits, root = tables.bits, tables.root
     words = room[:PACK]
     token = room[PACK]
-    packed = token_count.shape[1] <= PACKED_TOKENS
+    packed = counts.tokens.shape[1] <= PACKED_TOKENS
     low = 0
     while low < runs:
-        run = first_run + np.uint64(low)
+        run = work.first_run + np.uint64(low)
         size = until_carry(run, min(BLOCK, runs - low))
         rows = row[low : low + size]
         tokens = token[:size]
-        counts = rejections[low : low + size]
+        rejected = rejections[low : low + size]
         if begin == 0:
             fill(words, 0, size, seed, run, np.uint64(0))
-            start(words[0], initial, initial_bits, rows)
+            start(words[0], prompt.entries, prompt.bits, rows)
             for i in range(size):
                 rows[i] = np.uint32(rows[i] + root)
         elif (begin + 1) % PACK:
@@ -91,13 +117,15 @@ def advance_rejections(
             position = step + 1
             if position % PACK == 0:
                 fill(words, 0, size, seed, run, np.uint64(position // PACK))
-            table = entries[0 if entries.shape[0] == 1 else step - begin]
-            by_step[step] += step_plain(words[position % PACK], table, bits, root, rows, tokens, counts)
+            table = tables.entries[0 if tables.entries.shape[0] == 1 else step - begin]
+            counts.rejections_by_step[step] += step_plain(
+                words[position % PACK], table, bits, root, rows, tokens, rejected
+            )
             if packed:
-                count_packed(tokens, sums, token_count[step])
+                count_packed(tokens, sums, counts.tokens[step])
             else:
-                count(tokens, token_count[step])
-        if end == horizon:
+                count(tokens, counts.tokens[step])
+        if end == work.horizon:
             for i in range(size):
-                rejection_count[np.uint64(counts[i])] += 1
+                rejection_count[np.uint64(rejected[i])] += 1
         low += size

@@ -6,19 +6,15 @@ Atoms and entries are as in `specsim.engines.alias.kernels.rejections`.
 from __future__ import annotations
 
 import numpy as np
-from numba import boolean, int64, uint32, uint64, void
 
 from specsim.engines.compiled.compaction import list_marked
 from specsim.engines.compiled.jit import kernel, lockstep
-from specsim.engines.compiled.rounds import add_lengths, mark_open, note_rounds, sum_rounds
+from specsim.engines.compiled.rounds import add_lengths, count_rounds, mark_open, note_rounds, sum_rounds
 from specsim.engines.compiled.sizes import BLOCK, PACK
 from specsim.engines.compiled.words import ONE, count, fill_block, start
 from specsim.engines.lockstep.kernels.chain_steps import follow, move_on
 
 _31 = np.uint32(31)
-
-_STATE = uint32[::1]
-_COUNT = int64[::1]
 
 
 @lockstep
@@ -63,77 +59,67 @@ def step_phased(
     return np.int64(total)
 
 
-@kernel(
-    void(
-        uint64, uint64, int64, int64, int64, int64,
-        _STATE, uint32, uint32[:, ::1], uint32, uint32, uint32,
-        _STATE, boolean, int64, int64, boolean, boolean, boolean, int64,
-        _STATE, _STATE, _STATE, _STATE, _STATE, uint32[:, :, ::1], uint64[::1], uint64[::1],
-        int64[:, ::1], _COUNT, _COUNT, _COUNT, _COUNT, uint32[:, ::1],
-    ),
-    distinct=True,
-)  # fmt: skip
-def advance_rounds(
-    seed, first_run, runs, begin, end, horizon,
-    initial, initial_bits, entries, bits, root, bonus,
-    next_context, markov, vocabulary, draft_length, keep, rounds, outcomes, width,
-    context, phase, calls, first, rejections, lengths, path, rejected,
-    token_count, by_step, length_count, length_square, first_length, room,
-):  # fmt: skip
-    """Advance runs over the positions ``begin .. end - 1`` (counted from 0) of any algorithm and any pair.
+@kernel(distinct=True)
+def advance_rounds(work, rules, prompt, tables, next_context, runs, counts, room):
+    """Advance runs over some positions of any algorithm and any pair.
 
-    With `rounds` target calls and accepted lengths are noted, with `outcomes` whole outcomes. The entries of
-    a step hold one row per context for positions inside a round, then from row `root` on for first positions
-    and from row `bonus` on for bonus tokens. `room` (`ROUNDS_SPACE`) is working space.
+    `work`, `rules` and `tables` are those of `specsim.engines.alias.kernels.rejections`; `room`
+    (`ROUNDS_SPACE`) is working space.
     """
     words = room[:PACK]
     notes = room[PACK : PACK + 5]
     listed = room[PACK + 5]
-    whole = np.uint32(draft_length)
-    tokens = np.uint64(vocabulary)
-    for block in range((runs + BLOCK - 1) // BLOCK):
+    whole = np.uint32(rules.draft_length)
+    tokens = np.uint64(rules.tokens)
+    rounds = rules.rounds
+    for block in range((work.runs + BLOCK - 1) // BLOCK):
         low = block * BLOCK
-        size = min(BLOCK, runs - low)
-        run = first_run + np.uint64(low)
-        contexts = context[low : low + size]
-        phases = phase[low : low + size]
-        counts = rejections[low : low + size]
-        firsts = first[low : low + size]
+        size = min(BLOCK, work.runs - low)
+        run = work.first_run + np.uint64(low)
+        context = runs.context[low : low + size]
+        phase = runs.accepted[low : low + size]
+        rejections = runs.rejections[low : low + size]
+        firsts = runs.first_length[low : low + size]
         # One table serves all blocks when each is done from beginning to end.
-        table_of = block if lengths.shape[0] > 1 else 0
+        lengths = runs.lengths[(block if runs.lengths.shape[0] > 1 else 0) if rounds else 0]
         token = notes[0, :size]
         cell = notes[1, :size]
         now = notes[2, :size]
         ended = notes[3, :size]
         length = notes[4, :size]
-        if begin == 0:
-            fill_block(words, size, seed, run, np.uint64(0))
-            start(words[0], initial, initial_bits, contexts)
-        elif (begin + 1) % PACK:
-            fill_block(words, size, seed, run, np.uint64((begin + 1) // PACK))
-        for step in range(begin, end):
+        if work.begin == 0:
+            fill_block(words, size, work.seed, run, np.uint64(0))
+            start(words[0], prompt.entries, prompt.bits, context)
+        elif (work.begin + 1) % PACK:
+            fill_block(words, size, work.seed, run, np.uint64((work.begin + 1) // PACK))
+        for step in range(work.begin, work.end):
             position = step + 1
             if position % PACK == 0:
-                fill_block(words, size, seed, run, np.uint64(position // PACK))
-            table = entries[0 if entries.shape[0] == 1 else step - begin]
-            by_step[step] += step_phased(
-                words[position % PACK], table, bits, root, bonus, whole, keep,
-                np.uint32(width), contexts, phases, counts, token, cell, now, ended, length,
+                fill_block(words, size, work.seed, run, np.uint64(position // PACK))
+            table = tables.entries[0 if tables.entries.shape[0] == 1 else step - work.begin]
+            counts.rejections_by_step[step] += step_phased(
+                words[position % PACK], table, tables.bits, tables.root, tables.bonus, whole, rules.bonus,
+                np.uint32(rules.width), context, phase, rejections, token, cell, now, ended, length,
             )  # fmt: skip
-            if markov:
-                follow(contexts, token)
+            if rules.markov:
+                follow(context, token)
             else:
-                move_on(contexts, token, next_context, tokens)
-            count(cell, token_count[step])
+                move_on(context, token, next_context, tokens)
+            count(cell, counts.tokens[step])
             if rounds:
-                note_rounds(ended, length, calls[low : low + size], firsts)
-                add_lengths(lengths[table_of], listed, length, list_marked(ended, listed, size))
-            if outcomes:
+                note_rounds(ended, length, runs.calls[low : low + size], firsts)
+                finished = list_marked(ended, listed, size)
+                add_lengths(lengths, listed, length, finished)
+                count_rounds(listed[:finished], step, length, now, whole, counts.rounds)
+            if rules.outcomes:
                 for i in range(size):
-                    path[low + i] = path[low + i] * tokens + np.uint64(token[i])
-                    rejected[low + i] |= np.uint64(now[i]) << np.uint64(step)
-        if end == horizon and rounds:
-            mark_open(phases, whole, ended)
-            note_rounds(ended, phases, calls[low : low + size], firsts)
-            add_lengths(lengths[table_of], listed, phases, list_marked(ended, listed, size))
-            sum_rounds(lengths[table_of], firsts, length_count, length_square, first_length)
+                    runs.path[low + i] = runs.path[low + i] * tokens + np.uint64(token[i])
+                    runs.rejected[low + i] |= np.uint64(now[i]) << np.uint64(step)
+        if work.end == work.horizon and rounds:
+            mark_open(phase, whole, ended)
+            note_rounds(ended, phase, runs.calls[low : low + size], firsts)
+            finished = list_marked(ended, listed, size)
+            add_lengths(lengths, listed, phase, finished)
+            now[:] = np.uint32(0)
+            count_rounds(listed[:finished], work.horizon - 1, phase, now, whole, counts.rounds)
+            sum_rounds(lengths, firsts, counts.lengths, counts.length_squares, counts.first_lengths)

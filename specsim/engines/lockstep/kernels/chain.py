@@ -12,22 +12,26 @@ later candidate m = 0, 1, .. of a root reads word ``m % 4`` of ``(n, 2 + m // 4)
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
-from numba import boolean, int64, uint32, uint64
 
 from specsim.engines.compiled.compaction import list_marked, list_marked_among
 from specsim.engines.compiled.jit import kernel
-from specsim.engines.compiled.rounds import add_lengths, mark_open, note_rounds, sum_rounds
+from specsim.engines.compiled.rounds import add_lengths, count_rounds, mark_open, note_rounds, sum_rounds
 from specsim.engines.compiled.sampling import ZERO, draw
 from specsim.engines.compiled.sizes import PACK, TILE
 from specsim.engines.compiled.words import count, count_packed
 from specsim.engines.lockstep.kernels.chain_lists import (
+    Drafts,
+    Draw,
+    Separate,
+    Shared,
     replace_separately,
     replace_shared,
     test_again,
     try_candidates,
 )
-from specsim.engines.lockstep.kernels.chain_permute import LANES, step_permuted
 from specsim.engines.lockstep.kernels.chain_steps import (
     choose_rows,
     count_and_begin,
@@ -43,48 +47,43 @@ from specsim.engines.lockstep.kernels.chain_steps import (
 #: Vocabularies up to this size are counted in packed bytes.
 _PACKED_TOKENS = 8
 
-_WORDS = uint64[::1]
-_STATE = uint32[::1]
-_COUNT = int64[::1]
-_TABLE = uint32[:, ::1]
-_TABLES = uint32[:, :, ::1]
-_ENDS = uint64[:, ::1]
+
+class Rules(NamedTuple):
+    """What an algorithm does.
+
+    A round drafts `draft_length` tokens, followed by a target token with `bonus`. With `shared`, one word
+    drafts, tests and finds the residual token. With `rooted`, first positions of a round try `drafts`
+    candidates and have a residual of their own. With `rounds` and `outcomes` these are tallied; `width` is
+    the number of tokens where they are counted per context, else 0.
+    """
+
+    draft_length: Any
+    bonus: Any
+    drafts: Any
+    rooted: Any
+    shared: Any
+    rounds: Any
+    outcomes: Any
+    width: Any
 
 
-@kernel(
-    int64(
-        uint64, uint64, int64, int64, int64, int64,  # seed .. horizon
-        int64, boolean, int64, boolean, boolean, boolean, boolean, boolean, boolean,  # draft length ..
-        _TABLE, _TABLE, uint64, _STATE,  # initial law, transitions
-        uint32, uint32, uint32, _TABLES, _TABLE, _TABLE,  # draft and test
-        _TABLES, _TABLE, _TABLE,  # residual positions
-        _TABLE, uint64[:, :, ::1], uint64[:, :, ::1], _TABLES,  # trees, separate acceptance, residual
-        _TABLE, uint64[:, :, ::1], uint64[:, :, ::1], _TABLES, uint64, _TABLE,  # roots
-        _STATE, _STATE, _STATE, _STATE, _STATE, _TABLES, _WORDS, _WORDS,  # state
-        int64[:, ::1], int64, _COUNT, _COUNT, _COUNT, _COUNT,  # tallies
-        _TABLE, _WORDS,  # working space
-    ),
-    distinct=True,
-)  # fmt: skip
-def advance(
-    seed, first_run, runs, begin, end, horizon,
-    draft_length, keep, drafts, rooted, shared, rounds, outcomes, markov, permuting,
-    initial_last, initial_guide, initial_shift, next_context,
-    token_bits, bits, bonus, last, entries, slides,
-    residual_last, residual_entries, residual_shifts,
-    trees, accept, separate_end, separate_guide,
-    root_cuts, root_accept, root_end, root_guide, separate_bits, root_trees,
-    context, phase, calls, first, rejections, lengths, path, rejected,
-    token_count, width, by_step, length_count, length_square, first_length,
-    room, sums,
-):  # fmt: skip
-    """Advance `runs` runs over the positions ``begin .. end - 1`` (counted from 0).
+class Contexts(NamedTuple):
+    """Initial law and transitions; with `markov`, the context is the last token."""
 
-    Tables have one entry per step from `begin` on, or one that serves all. With `shared`, one word drafts,
-    tests and finds the residual token; otherwise `accept` and the separate residual are used. With `rooted`,
-    first positions of a round try `drafts` candidates and have a residual of their own. With `permuting`, the
-    tables in `trees` are used where words are shared, with equal results. `room` (`CHAIN_SPACE`) and `sums`
-    (`LANES`) are working space.
+    last: Any
+    guide: Any
+    shift: Any
+    following: Any
+    markov: Any
+
+
+@kernel(distinct=True)
+def advance(work, rules, contexts, tables, runs, counts, room, sums):
+    """Advance runs over some positions.
+
+    `tables` are `specsim.engines.lockstep.chain_tables.Arrays`, one entry per step from ``work.begin`` on, or
+    one that serves all; `runs` and `counts` are those of `specsim.engines.tallies.tally`; `room`
+    (`CHAIN_SPACE`) and `sums` (`LANES`) are working space.
 
     Returns 0, or the status of `draw_residuals` that stopped the work.
     """
@@ -96,22 +95,24 @@ def advance(
     every = room[2 * PACK + 11]
     for i in range(TILE):
         every[i] = i
-    whole = np.uint32(draft_length)
-    endless = draft_length > horizon
-    tokens = np.uint64((last.shape[2] - 1) // 2)
+    whole = np.uint32(rules.draft_length)
+    endless = rules.draft_length > work.horizon
+    rooted, shared, rounds = rules.rooted, rules.shared, rules.rounds
+    tokens = np.uint64((tables.last.shape[2] - 1) // 2)
+    token_bits, bits = tables.token_bits, tables.bits
     atom_bits = np.uint32(token_bits + np.uint32(1))
-    packed = token_count.shape[1] <= _PACKED_TOKENS
-    lead = begin
-    while lead < end:
+    packed = counts.tokens.shape[1] <= _PACKED_TOKENS
+    lead = work.begin
+    while lead < work.end:
         # Four positions share a Philox block; their tables stay in a near cache while all runs pass.
-        until = min(end, (lead + 1) // PACK * PACK + PACK - 1)
+        until = min(work.end, (lead + 1) // PACK * PACK + PACK - 1)
         block = np.uint64((lead + 1) // PACK)
-        for low in range(0, runs, TILE):
-            size = min(TILE, runs - low)
-            run = first_run + np.uint64(low)
-            contexts = context[low : low + size]
-            phases = phase[low : low + size]
-            counts = rejections[low : low + size]
+        for low in range(0, work.runs, TILE):
+            size = min(TILE, work.runs - low)
+            run = work.first_run + np.uint64(low)
+            context = runs.context[low : low + size]
+            phase = runs.accepted[low : low + size]
+            rejections = runs.rejections[low : low + size]
             chosen = buffers[0, :size]
             token = buffers[1, :size]
             failed = buffers[2, :size]
@@ -121,107 +122,103 @@ def advance(
             length = buffers[6, :size]
             picked = buffers[7]
             extra = buffers[8]
-            fill_words(words, every, size, seed, run, block, ZERO)
+            fill_words(words, every, size, work.seed, run, block, ZERO)
             for step in range(lead, until):
-                position = np.uint64(step + 1)
+                source = Draw(work.seed, run, np.uint64(step + 1))
                 if step == 0:
                     for i in range(size):
                         start, _ = draw(
-                            initial_last, initial_guide, initial_shift, ZERO, np.uint64(words[0, i])
+                            contexts.last, contexts.guide, contexts.shift, ZERO, np.uint64(words[0, i])
                         )
-                        contexts[i] = start
+                        context[i] = start
                 word = words[(step + 1) % PACK]
-                at = 0 if last.shape[0] == 1 else step - begin
+                at = 0 if tables.last.shape[0] == 1 else step - work.begin
                 if endless:
-                    rows = contexts
+                    rows = context
                 else:
-                    choose_rows(contexts, phases, whole, bonus, chosen)
+                    choose_rows(context, phase, whole, tables.bonus, chosen)
                     rows = chosen
-                step_last = last[at]
-                step_entries = entries[at]
-                if permuting:
-                    if size % LANES:
-                        # The last lanes have no runs; they work on what is there.
-                        follow(chosen, rows)
-                        rows = chosen
-                    step_permuted(word, trees[at], rows, token, failed, (size + LANES - 1) // LANES)
-                else:
-                    draft_tokens(word, rows, step_entries, atom_bits, bits, token, failed)
-                    if rooted:
-                        failures = list_marked_among(failed, phases, False, listed, size)
-                    else:
-                        failures = list_marked(failed, listed, size)
-                    if shared:
-                        replace_shared(
-                            listed[:failures], word, rows, token, failed, token_bits, bits, step_last,
-                            step_entries, slides[at], residual_last[at], residual_entries[at],
-                            residual_shifts[at], found, doubt,
-                        )  # fmt: skip
-                    else:
-                        failures = test_again(
-                            listed[:failures], word, rows, token, failed, shared, token_bits, bits, step_last,
-                            step_entries, accept[at], seed, run, position,
-                        )  # fmt: skip
-                        status = replace_separately(
-                            listed[:failures], fresh, rows, token, separate_end[at], separate_guide[at],
-                            separate_bits, seed, run, position,
-                        )  # fmt: skip
-                        if status != 0:
-                            return status
+                drafts = Drafts(tables.last[at], tables.entries[at], token_bits, bits)
+                accept = tables.accept[0 if shared else at]
+                draft_tokens(word, rows, drafts.entries, atom_bits, bits, token, failed)
                 if rooted:
-                    candidates = list_marked_among(failed, phases, True, roots, size)
-                    if not permuting:
-                        candidates = test_again(
-                            roots[:candidates], word, rows, token, failed, shared, token_bits, bits,
-                            step_last, step_entries, accept[0 if shared else at], seed, run, position,
-                        )  # fmt: skip
-                    if drafts > 1:
-                        candidates = try_candidates(
-                            roots, candidates, picked, fresh, rows, token, failed, drafts, permuting,
-                            token_bits, bits, step_last, step_entries, root_cuts[at], root_accept[at],
-                            trees[at if permuting else 0], root_trees[at if permuting else 0],
-                            seed, run, position, found, doubt, listed, extra,
-                        )  # fmt: skip
-                    status = replace_separately(
-                        roots[:candidates], fresh, rows, token, root_end[at], root_guide[at],
-                        separate_bits, seed, run, position,
+                    failures = list_marked_among(failed, phase, False, listed, size)
+                else:
+                    failures = list_marked(failed, listed, size)
+                if shared:
+                    residuals = Shared(
+                        tables.slides[at], tables.residual_last[at], tables.residual_entries[at],
+                        tables.residual_shifts[at],
                     )  # fmt: skip
+                    replace_shared(
+                        listed[:failures], word, rows, token, failed, drafts, residuals, found, doubt
+                    )
+                else:
+                    failures = test_again(
+                        listed[:failures], word, rows, token, failed, shared, drafts, accept, source
+                    )
+                    separate = Separate(
+                        tables.separate_end[at], tables.separate_guide[at], tables.separate_bits
+                    )
+                    status = replace_separately(listed[:failures], fresh, rows, token, separate, source)
+                    if status != 0:
+                        return status
+                if rooted:
+                    candidates = list_marked_among(failed, phase, True, roots, size)
+                    candidates = test_again(
+                        roots[:candidates], word, rows, token, failed, shared, drafts, accept, source
+                    )
+                    if rules.drafts > 1:
+                        candidates = try_candidates(
+                            roots, candidates, picked, fresh, rows, token, failed, rules.drafts - 1, drafts,
+                            tables.root_cuts[at], tables.root_accept[at], source, found, doubt, listed, extra,
+                        )  # fmt: skip
+                    separate = Separate(tables.root_end[at], tables.root_guide[at], tables.separate_bits)
+                    status = replace_separately(roots[:candidates], fresh, rows, token, separate, source)
                     if status != 0:
                         return status
                 if rooted and endless and not rounds:
-                    by_step[step] += count_and_begin(failed, counts, phases)
+                    counts.rejections_by_step[step] += count_and_begin(failed, rejections, phase)
                 else:
-                    by_step[step] += count_rejections(failed, counts)
+                    counts.rejections_by_step[step] += count_rejections(failed, rejections)
                 if rounds or not endless:
-                    end_rounds(failed, phases, whole, keep, ended, length)
+                    end_rounds(failed, phase, whole, rules.bonus, ended, length)
                 if rounds:
-                    note_rounds(ended, length, calls[low : low + size], first[low : low + size])
-                    add_lengths(lengths[low // TILE], listed, length, list_marked(ended, listed, size))
-                if width > 0:
-                    count_cells(contexts, token, np.uint32(width), chosen)
-                    count(chosen, token_count[step])
+                    note_rounds(
+                        ended, length, runs.calls[low : low + size], runs.first_length[low : low + size]
+                    )
+                    finished = list_marked(ended, listed, size)
+                    add_lengths(runs.lengths[low // TILE], listed, length, finished)
+                    count_rounds(listed[:finished], step, length, failed, whole, counts.rounds)
+                if rules.width > 0:
+                    count_cells(context, token, np.uint32(rules.width), chosen)
+                    count(chosen, counts.tokens[step])
                 elif packed:
-                    count_packed(token, sums, token_count[step])
+                    count_packed(token, sums, counts.tokens[step])
                 else:
-                    count(token, token_count[step])
-                if outcomes:
+                    count(token, counts.tokens[step])
+                if rules.outcomes:
                     for i in range(size):
-                        path[low + i] = path[low + i] * tokens + np.uint64(token[i])
-                        rejected[low + i] |= np.uint64(failed[i]) << np.uint64(step)
-                if markov:
-                    follow(contexts, token)
+                        runs.path[low + i] = runs.path[low + i] * tokens + np.uint64(token[i])
+                        runs.rejected[low + i] |= np.uint64(failed[i]) << np.uint64(step)
+                if contexts.markov:
+                    follow(context, token)
                 else:
-                    move_on(contexts, token, next_context, tokens)
+                    move_on(context, token, contexts.following, tokens)
         lead = until
-    if end == horizon and rounds:
-        for low in range(0, runs, TILE):
-            size = min(TILE, runs - low)
-            table = lengths[low // TILE]
-            firsts = first[low : low + size]
+    if work.end == work.horizon and rounds:
+        for low in range(0, work.runs, TILE):
+            size = min(TILE, work.runs - low)
+            table = runs.lengths[low // TILE]
+            firsts = runs.first_length[low : low + size]
             ended = buffers[5, :size]
-            length = phase[low : low + size]
+            failed = buffers[2, :size]
+            length = runs.accepted[low : low + size]
             mark_open(length, whole, ended)
-            note_rounds(ended, length, calls[low : low + size], firsts)
-            add_lengths(table, listed, length, list_marked(ended, listed, size))
-            sum_rounds(table, firsts, length_count, length_square, first_length)
+            note_rounds(ended, length, runs.calls[low : low + size], firsts)
+            finished = list_marked(ended, listed, size)
+            add_lengths(table, listed, length, finished)
+            failed[:] = np.uint32(0)
+            count_rounds(listed[:finished], work.horizon - 1, length, failed, whole, counts.rounds)
+            sum_rounds(table, firsts, counts.lengths, counts.length_squares, counts.first_lengths)
     return 0

@@ -5,6 +5,8 @@ Vector loops have done most of the work before; what they could not tell is sett
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from specsim.engines.compiled.compaction import append_others, keep_marked
@@ -13,7 +15,6 @@ from specsim.engines.compiled.jit import inlined, lockstep
 from specsim.engines.compiled.philox import word_pairs
 from specsim.engines.compiled.sampling import draw_residuals, passes
 from specsim.engines.compiled.sizes import PACK, ROOM
-from specsim.engines.lockstep.kernels.chain_permute import LANES, draft_permuted
 from specsim.engines.lockstep.kernels.chain_steps import (
     THREE,
     ZERO,
@@ -35,6 +36,40 @@ _31 = np.uint64(31)
 _32 = np.uint64(32)
 
 
+class Drafts(NamedTuple):
+    """Guide of (token, accepted or rejected) at one step; see `compiled.guides.build_rows`."""
+
+    last: Any
+    entries: Any
+    token_bits: Any
+    bits: Any
+
+
+class Shared(NamedTuple):
+    """Residuals of one step that are found by the word that drafted."""
+
+    slides: Any
+    last: Any
+    entries: Any
+    shifts: Any
+
+
+class Separate(NamedTuple):
+    """Residuals of one step that are drawn by words of their own."""
+
+    end: Any
+    guide: Any
+    bits: Any
+
+
+class Draw(NamedTuple):
+    """Names the random words of a position: the seed, the first run of the tile, the position from 1."""
+
+    seed: Any
+    run: Any
+    position: Any
+
+
 @inlined
 def whole_registers(size):
     """Round up to the room that lists have: a loop over whole registers has no slow rest."""
@@ -42,36 +77,36 @@ def whole_registers(size):
 
 
 @inlined
-def walk_atom(word, row, token_bits, bits, last, entries):
+def walk_atom(word, row, drafts):
     """Return the atom of a draft word by an exact walk: twice the token, plus 1 if it is rejected."""
-    width = np.uint32(np.uint32(32) - bits)
-    return find(last, entries, width, np.uint32(token_bits + ONE), bits, row, word)
+    width = np.uint32(np.uint32(32) - drafts.bits)
+    return find(
+        drafts.last, drafts.entries, width, np.uint32(drafts.token_bits + ONE), drafts.bits, row, word
+    )
 
 
 @inlined
-def accepts(word, row, line, token_bits, bits, last, entries, accept, seed, run, position, slot):
+def accepts(word, row, line, drafts, accept, draw, offset_of_run, slot):
     """Draft and test by 63 bits, the offset of the word continued by a second one where it matters.
 
     Returns the token and whether it is accepted.
     """
-    token = walk_atom(word, row, token_bits, bits, last, entries) >> _1
-    offset = np.uint64(np.uint32(word - np.uint32(last[row, token + token] + ONE)))
+    token = walk_atom(word, row, drafts) >> _1
+    offset = np.uint64(np.uint32(word - np.uint32(drafts.last[row, token + token] + ONE)))
     threshold = accept[line, token]
     continuation = _0
     if offset == threshold >> _31:
-        _, tail = word_pairs(seed, run, position, slot)
+        _, tail = word_pairs(draw.seed, draw.run + offset_of_run, draw.position, slot)
         continuation = tail >> _32
     return token, passes(offset, continuation, threshold)
 
 
 @lockstep
-def replace_shared(
-    listed, word, rows, token, failed, token_bits, bits, last, entries,
-    slides, residual_last, residual_entries, residual_shifts, found, doubt,
-):  # fmt: skip
-    """Replace the tokens of listed runs by their own words."""
+def replace_shared(listed, word, rows, token, failed, drafts, residuals, found, doubt):
+    """Replace the tokens of listed runs by their own words; the last two arrays are working space."""
+    token_bits, bits = drafts.token_bits, drafts.bits
     replace_tokens(
-        listed, word, rows, token, failed, slides, residual_entries, residual_shifts,
+        listed, word, rows, token, failed, residuals.slides, residuals.entries, residuals.shifts,
         token_bits, bits, found, doubt,
     )  # fmt: skip
     for k in range(listed.size):
@@ -81,34 +116,19 @@ def replace_shared(
             continue
         row = np.uint64(rows[i])
         if failed[i] == THREE:
-            atom = walk_atom(word[i], row, token_bits, bits, last, entries)
+            atom = walk_atom(word[i], row, drafts)
             token[i] = atom >> _1
             failed[i] = atom & _1
         if failed[i] != ZERO:
             place = (row << np.uint64(token_bits)) | np.uint64(token[i])
-            moved = np.uint32(word[i] + slides[place])
+            moved = np.uint32(word[i] + residuals.slides[place])
             token[i] = find(
-                residual_last, residual_entries, residual_shifts[row], token_bits, bits, row, moved
+                residuals.last, residuals.entries, residuals.shifts[row], token_bits, bits, row, moved
             )
 
 
 @lockstep
-def test_again(
-    listed,
-    word,
-    rows,
-    token,
-    failed,
-    shared,
-    token_bits,
-    bits,
-    last,
-    entries,
-    accept,
-    seed,
-    first_run,
-    position,
-):
+def test_again(listed, word, rows, token, failed, shared, drafts, accept, draw):
     """Settle the open tests of listed runs; keeps and counts those who have failed."""
     left = 0
     for k in range(listed.size):
@@ -116,17 +136,14 @@ def test_again(
         row = np.uint64(rows[i])
         if shared:
             if failed[i] == THREE:
-                atom = walk_atom(word[i], row, token_bits, bits, last, entries)
+                atom = walk_atom(word[i], row, drafts)
                 token[i] = atom >> _1
                 failed[i] = atom & _1
         else:
             # The first rejected word of a token may be continued by a second one.
-            border = np.uint32(last[row, np.uint64(token[i]) * np.uint64(2) + _1] + ONE)
+            border = np.uint32(drafts.last[row, np.uint64(token[i]) * np.uint64(2) + _1] + ONE)
             if failed[i] == THREE or word[i] == border:
-                drafted, success = accepts(
-                    word[i], row, row, token_bits, bits, last, entries, accept,
-                    seed, first_run + i, position, SEPARATE,
-                )  # fmt: skip
+                drafted, success = accepts(word[i], row, row, drafts, accept, draw, i, SEPARATE)
                 token[i] = drafted
                 failed[i] = np.uint32(not success)
         listed[left] = i
@@ -135,56 +152,44 @@ def test_again(
 
 
 @lockstep
-def replace_separately(listed, fresh, rows, token, end, guide, guide_bits, seed, first_run, position):
+def replace_separately(listed, fresh, rows, token, residuals, draw):
     """Replace the tokens of listed runs by words of their own; returns the status of `draw_residuals`."""
-    fill_words(fresh, listed, whole_registers(listed.size), seed, first_run, position, SEPARATE)
+    fill_words(fresh, listed, whole_registers(listed.size), draw.seed, draw.run, draw.position, SEPARATE)
     return draw_residuals(
-        end, guide, guide_bits, rows, fresh[0], fresh[1], seed, first_run, listed, position, SEPARATE, token
-    )
+        residuals.end, residuals.guide, residuals.bits, rows, fresh[0], fresh[1], draw.seed, draw.run,
+        listed, draw.position, SEPARATE, token,
+    )  # fmt: skip
 
 
 @lockstep
 def try_candidates(
-    roots, left, chosen, fresh, rows, token, failed, drafts, permuting, token_bits, bits, last, entries,
-    cuts, accept, trees, root_trees, seed, first_run, position,
+    roots, left, chosen, fresh, rows, token, failed, later, drafts, cuts, accept, draw,
     found, doubt, listed, drafted,
 ):  # fmt: skip
     """Try the later candidates of listed runs; keeps and counts the runs that all of them failed.
 
     The last four arrays are working space.
     """
-    later = drafts - 1
     choose_listed(roots, left, rows, chosen)
     passed = 0
     for slot in range(0, later, PACK):
         if left == 0:
             break
         count = min(PACK, later - slot)
-        fill_words(
-            fresh,
-            roots,
-            whole_registers(left),
-            seed,
-            first_run,
-            position,
-            CANDIDATES + np.uint64(slot // PACK),
-        )
-        if permuting:
-            groups = (left + LANES - 1) // LANES
-            open_tests = draft_permuted(fresh, trees, root_trees, chosen, found, doubt, slot, count, groups)
-        else:
-            open_tests = draft_candidates(
-                fresh, left, chosen, entries, cuts, slot, count, later, token_bits, bits, found, doubt
-            )
+        block = CANDIDATES + np.uint64(slot // PACK)
+        fill_words(fresh, roots, whole_registers(left), draw.seed, draw.run, draw.position, block)
+        open_tests = draft_candidates(
+            fresh, left, chosen, drafts.entries, cuts, slot, count, later, drafts.token_bits, drafts.bits,
+            found, doubt,
+        )  # fmt: skip
         for k in range(left if open_tests else 0):
             if doubt[k] == THREE:
                 row = np.uint64(chosen[k])
                 for lane in range(count):
                     number = np.uint64(slot + lane)
                     again, success = accepts(
-                        fresh[lane, k], row, row * np.uint64(later) + number, token_bits, bits, last,
-                        entries, accept, seed, first_run + np.uint64(roots[k]), position,
-                        CONTINUED + number,
+                        fresh[lane, k], row, row * np.uint64(later) + number, drafts, accept, draw,
+                        np.uint64(roots[k]), CONTINUED + number,
                     )  # fmt: skip
                     found[k] = again
                     doubt[k] = np.uint32(not success)

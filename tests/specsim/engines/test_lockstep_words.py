@@ -1,4 +1,4 @@
-"""What every random word of the literal engine does: an exact sweep, and a plain replica run by run."""
+"""What every random word of the lockstep engine does: an exact sweep, and a plain replica run by run."""
 
 import math
 import os
@@ -21,12 +21,11 @@ from specsim import (
     Speculative,
     simulate,
 )
-from specsim.engines.compiled import compaction, cpu, philox as words_of_counters, sizes
-from specsim.engines.lockstep import chain_tables, engine as literal, plans
-from specsim.engines.lockstep.kernels import chain_lists, chain_permute, chain_steps
+from specsim.engines.compiled import compaction, philox as words_of_counters, sizes
+from specsim.engines.lockstep import chain_tables, plans
+from specsim.engines.lockstep.kernels import chain_lists, chain_steps
 
 ROOT = Path(__file__).resolve().parents[3]
-PATHS = literal.PATHS if cpu.permutes_words() else ("gather",)
 
 
 def random_pair(tokens, horizon, seed, zeros=0.0, stationary=False, contexts=None):
@@ -53,17 +52,13 @@ def coarse_rows(generator, tokens, zeros):
     return np.bincount(picks, minlength=tokens) / 256
 
 
-@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("tokens", "zeros"), [(2, 0.0), (5, 0.0), (7, 0.3), (8, 0.0), (8, 0.5), (40, 0.4)])
-def test_one_word__has_the_joint_law_of_draft_test_and_replacement(compiled, path, tokens, zeros):
+def test_one_word__has_the_joint_law_of_draft_test_and_replacement(compiled, tokens, zeros):
     """Rows change at multiples of 2^24 only, so that 256 cells of words tell the whole law.
 
     Accepted tokens must have weights min(P, Q), rejected ones (P - Q)_+, their replacements (Q - P)_+.
     """
-    if path == "permute" and tokens > 8:
-        pytest.skip("too many tokens for registers")
     generator = np.random.default_rng(tokens)
-    found = 0
     for trial in range(12):
         target, draft = (coarse_rows(generator, tokens, zeros) for _ in range(2))
         if trial == 0:
@@ -77,17 +72,11 @@ def test_one_word__has_the_joint_law_of_draft_test_and_replacement(compiled, pat
         )
         plan = plans.prepare(Speculative(), pair, 1)
         tables = chain_tables.chain_tables(pair, plan, 0, 1)
-        if path == "permute" and not tables.permuting:
-            continue
-        found += 1
         cells = np.arange(256, dtype=np.uint64) << np.uint64(24)
         words = np.concatenate([cells, cells + 12345, cells + 2**24 - 1]).astype(np.uint32)
         rows = generator.integers(0, tokens, len(words)).astype(np.uint32)
         token, rejected = (np.zeros(len(words) + sizes.ROOM, np.uint32) for _ in range(2))
-        if path == "permute":
-            permute_step(words, tables.trees[0], rows, token, rejected)
-        else:
-            gather_step(compiled, words, tables, rows, token, rejected)
+        gather_step(compiled, words, tables.arrays, rows, token, rejected)
         token, rejected = token[: len(words)].reshape(3, 256), rejected[: len(words)].reshape(3, 256)
         drafted = np.repeat(np.arange(tokens), (draft * 256).astype(int))
         for part in range(3):
@@ -99,30 +88,28 @@ def test_one_word__has_the_joint_law_of_draft_test_and_replacement(compiled, pat
             assert np.array_equal(accepted, np.minimum(target, draft) * 256)
             assert np.array_equal(replaced, np.maximum(target - draft, 0) * 256)
             assert np.array_equal(lost, np.maximum(draft - target, 0) * 256)
-    assert found >= 2
 
 
 def gather_step(compiled, words, tables, rows, token, failed):
     size = len(words)
-    bits, token_bits = np.uint32(tables.layout.bits), np.uint32(tables.layout.token_bits)
+    drafts = chain_lists.Drafts(tables.last[0], tables.entries[0], tables.token_bits, tables.bits)
     compiled(chain_steps.draft_tokens)(
-        words, rows, tables.entries[0], np.uint32(token_bits + 1), bits, token[:size], failed[:size]
+        words,
+        rows,
+        drafts.entries,
+        np.uint32(tables.token_bits + 1),
+        tables.bits,
+        token[:size],
+        failed[:size],
+    )
+    residuals = chain_lists.Shared(
+        tables.slides[0], tables.residual_last[0], tables.residual_entries[0], tables.residual_shifts[0]
     )
     listed = np.flatnonzero(failed[:size] & 1).astype(np.uint32)
     space = [np.zeros(size, np.uint32) for _ in range(2)]
     compiled(chain_lists.replace_shared)(
-        listed, words, rows, token[:size], failed[:size], token_bits, bits, tables.last[0], tables.entries[0],
-        tables.slides[0], tables.residual_last[0], tables.residual_entries[0], tables.residual_shifts[0],
-        *space,
-    )  # fmt: skip
-
-
-def permute_step(words, trees, rows, token, failed):
-    @numba.njit
-    def run(words, trees, rows, token, failed):
-        chain_permute.step_permuted(words, trees, rows, token, failed, words.size // 16)
-
-    run(words, trees, rows, token, failed)
+        listed, words, rows, token[:size], failed[:size], drafts, residuals, *space
+    )
 
 
 @numba.njit
@@ -236,10 +223,8 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", CASES)
-def test_replica__has_the_same_tallies(name, path, monkeypatch):
-    monkeypatch.setenv(literal.PATH_VARIABLE, path)
+def test_replica__has_the_same_tallies(name):
     pair = CASES[name]
     algorithms = [
         Autoregressive(),
@@ -276,17 +261,6 @@ def test_replica__has_the_same_tallies(name, path, monkeypatch):
         assert np.array_equal(dataset.rejections_of_run.values, rejected.sum(axis=1)), algorithm.label
 
 
-@pytest.mark.parametrize("algorithm", [Speculative(), Speculative(draft_length=3), Batch(drafts=7)])
-def test_paths__give_equal_results_over_many_tiles(algorithm, monkeypatch):
-    pair = random_pair(7, 9, 8)
-    results = []
-    for path in literal.PATHS:
-        monkeypatch.setenv(literal.PATH_VARIABLE, path)
-        results.append(simulate(pair, algorithm, runs=20_001, seed=3, threads=1, per_run=True))
-    for name in results[0].data_vars:
-        assert np.array_equal(results[0][name].values, results[1][name].values), name
-
-
 def test_tallies__rejections_are_those_of_all():
     pair = random_pair(7, 9, 9)
     for algorithm in (Speculative(), Batch(drafts=5), Speculative(draft_length=2)):
@@ -303,20 +277,20 @@ def test_tallies__rejections_are_those_of_all():
 def test_border_word__is_continued_by_a_second_word(compiled):
     pair = random_pair(4, 1, 10)
     plan = plans.prepare(rule(pair), pair, 1)
-    tables = chain_tables.chain_tables(pair, plan, 0, 1)
+    tables = chain_tables.chain_tables(pair, plan, 0, 1).arrays
     draft = pair.draft_weights[0, 0].tolist()
     accept = tables.accept[0].copy()
     token = 2
     begin = sum(draft[:token])
     high = draft[token] // 3
     accept[0, token] = (high << 31) + 2**30
+    drafts = chain_lists.Drafts(tables.last[0], tables.entries[0], tables.token_bits, tables.bits)
     outcomes = {}
     for offset in (high - 1, high, high + 1):
         got = [
             compiled(chain_lists.accepts)(
-                np.uint32(begin + offset), np.uint64(0), np.uint64(0), np.uint32(tables.layout.token_bits),
-                np.uint32(tables.layout.bits), tables.last[0], tables.entries[0], accept,
-                *map(np.uint64, (9, run, 1, 1)),
+                np.uint32(begin + offset), np.uint64(0), np.uint64(0), drafts, accept,
+                chain_lists.Draw(np.uint64(9), np.uint64(run), np.uint64(1)), np.uint64(0), np.uint64(1),
             )
             for run in range(4000)
         ]  # fmt: skip

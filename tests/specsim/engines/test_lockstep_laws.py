@@ -19,7 +19,7 @@ from specsim import (
     Speculative,
     simulate,
 )
-from specsim.engines.lockstep import chain_tables, engine as literal, plans, tables
+from specsim.engines.lockstep import chain_tables, engine as lockstep, plans, tables
 
 RUNS = 60_000
 NAMES = [
@@ -349,7 +349,7 @@ def excess(pair, steps):
 def test_mutants__are_seen(mutant, pairs, naive, violations, monkeypatch):
     pair = pairs["two atoms"]
     right = plans.prepare
-    monkeypatch.setattr(literal, "prepare", lambda *args: MUTANTS[mutant](right(*args), pair))
+    monkeypatch.setattr(lockstep, "prepare", lambda *args: MUTANTS[mutant](right(*args), pair))
     assert check(pair, Speculative(), 2, naive, violations) != []
 
 
@@ -357,7 +357,7 @@ def test_shared_words__need_residuals_that_sum_to_the_rejected_weights(pairs, mo
     pair = pairs["two atoms"]
     right = plans.prepare
     monkeypatch.setattr(
-        literal,
+        lockstep,
         "prepare",
         lambda *args: replace(right(*args), residual=lambda steps: pair.target_weights[steps]),
     )
@@ -365,8 +365,7 @@ def test_shared_words__need_residuals_that_sum_to_the_rejected_weights(pairs, mo
         simulate(pair, Speculative(), runs=1, seed=1)
 
 
-@pytest.mark.parametrize("path", literal.PATHS)
-def test_positions__without_the_slide_are_seen(path, pairs, naive, violations, monkeypatch):
+def test_positions__without_the_slide_are_seen(pairs, naive, violations, monkeypatch):
     """The offset beyond the cut alone favours the first tokens of the residual."""
     pair = pairs["two atoms"]
     right = chain_tables.chain_tables
@@ -375,14 +374,9 @@ def test_positions__without_the_slide_are_seen(path, pairs, naive, violations, m
         found = right(*args)
         lost = (pair.draft_weights - np.minimum(pair.draft_weights, pair.target_weights)).astype(np.uint64)
         earlier = (np.cumsum(lost, axis=2) - lost).astype(np.uint32)
-        slides = found.slides.reshape(earlier.shape)
+        slides = found.arrays.slides.reshape(earlier.shape)
         slides -= earlier
-        reverse = [0, 4, 2, 6, 1, 5, 3, 7]
-        for token in range(4):
-            leaf = 128 + 8 * reverse[token]
-            found.trees[:, leaf : leaf + 4] -= earlier[:, :, token]
         return found
 
-    monkeypatch.setattr(literal, "chain_tables", wrong)
-    monkeypatch.setenv(literal.PATH_VARIABLE, path)
+    monkeypatch.setattr(lockstep, "chain_tables", wrong)
     assert check(pair, Speculative(), 2, naive, violations) != []

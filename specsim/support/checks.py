@@ -1,0 +1,86 @@
+"""Checks of arguments that say what is wrong in one line: field, value, remedy."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Collection
+from contextlib import suppress
+from typing import NoReturn
+
+import numpy as np
+
+from specsim.errors import InputError
+
+
+def whole(
+    field: str,
+    value: object,
+    low: int,
+    high: int | None = None,
+    *,
+    floats: bool = False,
+    otherwise: str = "",
+) -> int:
+    """Return a whole number as an int.
+
+    Parameters
+    ----------
+    field
+        Name of the argument.
+    value
+        An int or an integer of NumPy; never a bool.
+    low, high
+        Smallest and largest number allowed. `high` defaults to None: no limit.
+    floats
+        Whether whole floats such as 1e5 are taken too. Defaults to False.
+    otherwise
+        What else the argument may be, for the message, such as ``", or None for the horizon"``.
+
+    Raises
+    ------
+    InputError
+        It is something else.
+
+    Examples
+    --------
+    >>> whole("runs", 1e5, 1, floats=True)
+    100000
+    """
+    if floats and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, bool | np.bool_):
+        with suppress(TypeError):
+            number = operator.index(value)  # type: ignore[arg-type]
+            if low <= number and (high is None or number <= high):
+                return number
+    limits = f"of at least {low}" if high is None else f"from {low} to {high}"
+    raise InputError(f"{field} is {value!r}; give a whole number {limits}{otherwise}")
+
+
+def unknown(
+    kind: str, name: object, known: Collection[str], *, near: Collection[str] = (), remedy: str = ""
+) -> NoReturn:
+    """Raise `InputError` for a name that is not known, with the nearest ones that are.
+
+    Parameters
+    ----------
+    kind
+        What has the name, such as ``"mutant"``.
+    name
+        The name given.
+    known
+        The names that exist.
+    near
+        Better suggestions than the names spelled alike. Defaults to none.
+    remedy
+        What to do where nothing is near. Defaults to ``""``: the known names are listed.
+
+    Raises
+    ------
+    InputError
+        Always.
+    """
+    close = list(near)[:3] or difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else remedy or f"give one of {', '.join(known)}"
+    raise InputError(f"{kind} {name!r} is unknown; {hint}")
