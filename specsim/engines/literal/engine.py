@@ -74,10 +74,10 @@ def run(
     workers = min(threads, -(-runs // chunk))
     kernel = kernel_of(algorithm.rule)
     _require(request, kernel, structure, workers)
-    step, models = _tables(request, kernel, structure)
+    step, models = shared_tables(request, kernel, structure)
     loop, verify, propose, drawing = loop_and_kernel(algorithm, kernel)
     tallies = [Tally(shape) for _ in range(workers)]
-    own = [_own(step, models, tally, structure, kernel) for tally in tallies]
+    own = [own_space(step, models, tally, structure, kernel) for tally in tallies]
     finished = 0
 
     def decode(worker: int, task: tuple[int, int]) -> None:
@@ -148,7 +148,7 @@ def profile(target: NDArray[np.float64], draft: NDArray[np.float64]) -> NDArray[
     return found
 
 
-def _tables(request: Request, kernel: Kernel, structure: Structure) -> tuple[Step, Models]:
+def shared_tables(request: Request, kernel: Kernel, structure: Structure) -> tuple[Step, Models]:
     """Build what all workers share; their working space is empty here."""
     from specsim.engines.literal.helpers import WIDE
     from specsim.engines.literal.state import Models, Step
@@ -194,7 +194,7 @@ def _tables(request: Request, kernel: Kernel, structure: Structure) -> tuple[Ste
     return step, models
 
 
-def _own(
+def own_space(
     step: Step, models: Models, tally: Tally, structure: Structure, kernel: Kernel
 ) -> tuple[Step, Models, Counts]:
     """Return the working space and the counts of one worker."""

@@ -17,7 +17,7 @@ from specsim.engines.literal.drawing import coin_of, draw_row, words
 WIDE = 256
 #: Proposals of a thinned draw before the row is scanned instead, which changes no law.
 _PROPOSALS = 1000
-#: Below this, the difference of two sums has lost too many digits, and the row is scanned.
+#: Below this, a difference of two sums has lost too many digits, and the tokens are added one by one.
 _SMALL = 2.0**-20
 #: Block of the second coin of a node.
 _SECOND = 2**18 - 1
@@ -72,14 +72,19 @@ def draw_scanned_excess(step: Any, row: Any, scale: Any) -> Any:
 def excess(step: Any, row: Any, scale: Any) -> Any:
     """Return the sum of ``(scale * target - draft)_+`` of a row.
 
-    In wide rows it is the difference of two sums over the tokens with a draft / target below `scale`.
+    In wide rows it is the difference of two sums, of the tokens with a draft / target below `scale`.
     """
-    if step.profile.shape[0] > 0:
-        count = np.searchsorted(step.profile[row, 0], scale)
-        mass = scale * step.profile[row, 1, count] - step.profile[row, 2, count]
-        if mass > _SMALL:
-            return mass
-    return scanned_excess(step, row, scale)
+    if step.profile.shape[0] == 0:
+        return scanned_excess(step, row, scale)
+    quotients, targets, drafts = step.profile[row, 0], step.profile[row, 1], step.profile[row, 2]
+    count = np.searchsorted(quotients, scale)
+    total = scale * targets[count] - drafts[count]
+    if total < _SMALL:
+        total = 0.0
+        for k in range(count):
+            weight = scale * (targets[k + 1] - targets[k]) - (drafts[k + 1] - drafts[k])
+            total += max(weight, 0.0)
+    return total
 
 
 @helper

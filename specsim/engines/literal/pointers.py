@@ -36,10 +36,10 @@ _MODELS = types.NamedTuple(
     (*[_NUMBERS] * 4, types.Array(int64, 2, "C", readonly=True), _TABLE, _TABLE, _COUNTS), Models
 )
 _TALLIES = types.NamedTuple((*[_NUMBERS] * 6, *[_COUNTS] * 3, int64, *[_NUMBERS] * 4), Counts)
-_VERIFY = types.UniTuple(int64, 2)(_STEP, int64)
+VERIFY = types.UniTuple(int64, 2)(_STEP, int64)
 _PROPOSE = int64(_STEP, int64)
 _LOOP = int64(
-    types.FunctionType(_VERIFY), types.FunctionType(_PROPOSE), int64, boolean, _STEP, _MODELS, _TALLIES,
+    types.FunctionType(VERIFY), types.FunctionType(_PROPOSE), int64, boolean, _STEP, _MODELS, _TALLIES,
     uint64, int64, _NUMBERS,
 )  # fmt: skip
 
@@ -52,13 +52,13 @@ def loop_and_kernel(algorithm: Algorithm, kernel: Kernel) -> tuple[Any, Any, Any
     InputError
         A rule of one's own does not compile.
     """
-    verify = _compiled(kernel.verify, _VERIFY, kernel.own, algorithm.rule.name)
-    propose = _compiled(kernel.propose or _nothing, _PROPOSE, False, algorithm.rule.name)
-    return _loop(), verify, propose, DRAWINGS.index(algorithm.drawing)
+    verify = compiled(kernel.verify, VERIFY, kernel.own, algorithm.rule.name)
+    propose = compiled(kernel.propose or _nothing, _PROPOSE, False, algorithm.rule.name)
+    return compiled_loop(), verify, propose, DRAWINGS.index(algorithm.drawing)
 
 
 @cache
-def _loop() -> Any:
+def compiled_loop() -> Any:
     return entry(loop.simulate, _LOOP)
 
 
@@ -67,7 +67,7 @@ def _nothing(step: Any, node: Any) -> int:
 
 
 @cache
-def _compiled(function: Callable[..., Any], signature: Any, own: bool, rule: str) -> Any:
+def compiled(function: Callable[..., Any], signature: Any, own: bool, rule: str) -> Any:
     if not own:
         return entry(function, signature, no_cpython_wrapper=True)
     try:

@@ -256,12 +256,12 @@ def test_mutants_of_drawing__are_seen(mutant, violations, request_of, monkeypatc
 
 
 def test_mutant_of_tables__rows_of_the_next_step_are_seen(violations, request_of, monkeypatch):
-    right = engine._tables
+    right = engine.shared_tables
 
     def wrong(*arguments):
         step, models = right(*arguments)
         return step, models._replace(offset=np.roll(models.offset, 1))
 
-    monkeypatch.setattr(engine, "_tables", wrong)
+    monkeypatch.setattr(engine, "shared_tables", wrong)
     algorithm = get_rule("ratio")(draft_length=2)
     assert check(PAIRS["changing"], algorithm, violations, request_of) != []
