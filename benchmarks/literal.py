@@ -1,8 +1,9 @@
-"""The readable loop of the literal engine against the same loop in C, and what its kernels cost to compile."""
+"""The literal engine's loop against the same loop in C, and what its kernels cost to compile."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import numpy as np
 
 from benchmarks.contenders.c_reference import load
 from benchmarks.startup import ROOT
-from benchmarks.timing import calibrate, clock
+from benchmarks.timing import clock
 from specsim import ModelPair
 from specsim.algorithms import get_rule
 from specsim.engines.literal import engine, helpers
@@ -27,7 +28,7 @@ from specsim.engines.literal.pointers import VERIFY, loop_and_kernel
 from specsim.engines.request import Request
 from specsim.engines.tallies.tally import Shape, Tally
 
-#: Rule, tokens, whether the engine scans rows as C does, quotient asked for, whether a quick benchmark has it.
+#: Rule, tokens, whether the engine scans rows as C does, quotient asked for, whether it is quick.
 CASES = [
     *((rule, tokens, True, 2.2, tokens == 7) for rule in ("ratio", "block") for tokens in (7, 64)),
     *((rule, 1024, True, 1.3, False) for rule in ("ratio", "block")),
@@ -36,7 +37,6 @@ CASES = [
 _HORIZON, _LENGTH = 50, 4
 _SCANS = {"excess": helpers.scanned_excess, "draw_excess": helpers.draw_scanned_excess}
 _COMPILE = """
-import resource, sys
 from specsim.engines.literal import pointers
 from specsim.engines.literal.kernels import kernel_of
 from specsim.algorithms import get_rule
@@ -60,12 +60,9 @@ def measure(
     *, repetitions: int, seconds: float, quick: bool, report: Callable[[str], object]
 ) -> list[dict[str, Any]]:
     """Return a row per case: quotients of interleaved CPU times, after equal tallies were seen."""
-    rows = [] if load() is None else [
-        _case(*case[:4], repetitions=repetitions, seconds=seconds, report=report)
-        for case in CASES
-        if case[4] or not quick
-    ]  # fmt: skip
-    return rows + compiling(report=report)
+    chosen = [case for case in CASES if load() is not None and (case[4] or not quick)]
+    rows = [_case(*case[:4], repetitions=repetitions, seconds=seconds, report=report) for case in chosen]
+    return rows + ([] if quick else compiling(report=report))
 
 
 def _case(
@@ -76,17 +73,13 @@ def _case(
     problem = None
     if scans and not all(np.array_equal(a, b) for a, b in zip(ours(500, 3), theirs(500, 3), strict=True)):
         problem = "tallies differ from those of C"
-    runs = [calibrate(call, seconds, _HORIZON) for call in (ours, theirs)] if tokens < 1024 else [0, 0]
-    if tokens >= 1024:
-        runs = [max(1, int(seconds / max(clock(call, 20, 1), 1e-4) * 20)) for call in (ours, theirs)]
-    times = [
-        [clock(call, count, repetition) / count / _HORIZON * 1e9 for call, count in zip((ours, theirs), runs, strict=True)]
-        for repetition in range(0 if problem else repetitions)
-    ]  # fmt: skip
+    turns = range(0 if problem else repetitions)
+    runs = [max(1, int(20 * seconds / max(clock(call, 20, 1), 1e-5))) for call in (ours, theirs)]
+    times = [[clock(ours, runs[0], turn) / runs[0], clock(theirs, runs[1], turn) / runs[1]] for turn in turns]
     quotients = [one / other for one, other in times]
     return {
         "what": f"{rule}, {tokens} tokens, {'rows scanned' if scans else 'by thinning'}, against C",
-        "nanoseconds": times,
+        "nanoseconds": [[1e9 * spent / _HORIZON for spent in both] for both in times],
         "values": quotients,
         "limit": limit,
         "met": bool(quotients) and median(quotients) <= limit,
@@ -106,7 +99,8 @@ def calls(rule: str, tokens: int, scans: bool) -> tuple[Call, Call]:
     algorithm = get_rule(rule)(draft_length=_LENGTH)
     shape = Shape.of(pair, _HORIZON, False)
     request = Request(
-        pair=pair, algorithm=algorithm, shape=shape, engine="literal", seed=0, first_run=0, runs=1, per_run=False
+        pair=pair, algorithm=algorithm, shape=shape, engine="literal", seed=0, first_run=0, runs=1,
+        per_run=False,
     )  # fmt: skip
     kernel = kernel_of(algorithm.rule)
     structure = algorithm.structure(_HORIZON)
@@ -122,17 +116,15 @@ def calls(rule: str, tokens: int, scans: bool) -> tuple[Call, Call]:
         tally = Tally(shape)
         space, own_models, counts = engine.own_space(step, models, tally, structure, kernel)
         space.key[0] = seed
-        loop(
-            verify, propose, drawing, True, space, own_models, counts, np.uint64(0), runs, np.zeros(3, np.int64)
-        )  # fmt: skip
+        wrong = np.zeros(3, np.int64)
+        loop(verify, propose, drawing, True, space, own_models, counts, np.uint64(0), runs, wrong)
         return _arrays(tally)
 
     def theirs(runs: int, seed: int) -> list[np.ndarray]:
         tally = Tally(shape)
         arrays = _arrays(tally)
         pointers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-        tables = (models.prompt, models.draft, step.table)
-        prompt, drafts, targets = tables
+        prompt, drafts, targets = models.prompt, models.draft, step.table
 
         def at(array: np.ndarray) -> ctypes.c_void_p:
             return ctypes.c_void_p(array.ctypes.data)
@@ -140,8 +132,8 @@ def calls(rule: str, tokens: int, scans: bool) -> tuple[Call, Call]:
         library, whole = load(), ctypes.c_int64
         assert library is not None
         library.simulate_literal(
-            ctypes.c_int(rule == "block"), ctypes.c_uint64(seed), whole(runs), whole(_HORIZON), whole(_LENGTH),
-            whole(tokens), at(step.target), at(step.draft), at(prompt.last), at(prompt.guide),
+            ctypes.c_int(rule == "block"), ctypes.c_uint64(seed), whole(runs), whole(_HORIZON),
+            whole(_LENGTH), whole(tokens), at(step.target), at(step.draft), at(prompt.last), at(prompt.guide),
             ctypes.c_int(32 - int(prompt.shift)), whole(contexts), at(drafts.last), at(drafts.guide),
             at(targets.last), at(targets.guide), ctypes.c_int(32 - int(drafts.shift)),
             at(models.next_context), whole(0), whole(tokens if shape.transitions else 0), pointers,
@@ -166,8 +158,6 @@ def _arrays(tally: Tally) -> list[np.ndarray]:
 
 def compiling(*, report: Callable[[str], object]) -> list[dict[str, Any]]:
     """Return CPU seconds to compile kernels, and to read them in a new process."""
-    import os
-
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"SPECSIM_CACHE_DIR": folder, "PYTHONPATH": str(ROOT)}
@@ -189,11 +179,3 @@ def compiling(*, report: Callable[[str], object]) -> list[dict[str, Any]]:
                     }
                 )
     return rows
-
-
-if __name__ == "__main__":
-    for row in measure(repetitions=5, seconds=0.2, quick=False, report=lambda line: None):
-        values = row["values"]
-        spread = f"{min(values):.3g}-{max(values):.3g}" if values else row["problem"]
-        middle = f"{median(values):.3g}" if values else ""
-        print(f"{row['what']:60} {middle:>8} ({spread}), asked {row['limit']}, met {row['met']}")

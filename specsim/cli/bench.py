@@ -15,7 +15,7 @@ from specsim.errors import InputError
 from specsim.support.files import write_text
 
 #: Those of `benchmarks.runner.PARTS`, named here too so that help needs no checkout.
-PARTS = ("engines", "ceilings", "batch", "exact", "scaling", "startup")
+PARTS = ("engines", "ceilings", "batch", "literal", "exact", "scaling", "startup")
 
 _HELP = """Time specsim's engines beside hand-written C, NumPy and JAX, in CPU time per emitted token.
 
@@ -27,6 +27,7 @@ PART is any of these; all by default:
   engines   Algorithm 1 by every contender
   ceilings  random words and random gathers alone, and each contender's fraction of them
   batch     Algorithm 4 with 1, 4 and 16 candidates
+  literal   the literal engine's loop against the same loop in C; compiling its kernels
   exact     exact expected rejections
   scaling   measured exponents of runs, horizon, vocabulary, candidates, threads
   startup   process start to first result; cold compilation
@@ -94,7 +95,10 @@ def command(
         keep=lambda result: None if json_file is None else write(json_file, result),
     )
     _print(result)
-    rows = [*result["timings"], *result.get("exact", []), *result.get("scaling", [])]
+    rows = [
+        *result["timings"],
+        *(row for part in ("literal", "exact", "scaling") for row in result.get(part, ())),
+    ]
     if any(row["problem"] for row in rows):
         sys.exit(1)
 

@@ -48,6 +48,17 @@ def tables(result: Row) -> list[Any]:
             ),
         ),
         _table(
+            "Literal engine, quotients of interleaved CPU times, or seconds",
+            ("what", "median", "low", "high", "asked", "met"),
+            result.get("literal", ()),
+            lambda row: (
+                row["what"],
+                *(f"{pick(row['values'] or [float('nan')]):.3g}" for pick in (median, min, max)),
+                "" if row["limit"] is None else f"at most {row['limit']:g}",
+                row["problem"] or _met(row["met"]),
+            ),
+        ),
+        _table(
             "Exact expected rejections, CPU milliseconds",
             ("contexts", "horizon", "pair", "median", "low", "high", "asked", "met"),
             result.get("exact", ()),

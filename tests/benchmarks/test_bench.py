@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import ceilings, checks, exact, runner, scaling, startup, timing
+from benchmarks import ceilings, checks, exact, literal, runner, scaling, startup, timing
 from benchmarks.contenders import all_contenders, batches, c_reference
 from benchmarks.contenders.base import Contender
 from benchmarks.workloads import WORKLOADS, Workload
@@ -46,6 +46,15 @@ def test_c__has_the_bits_of_the_alias_engine(pair, runs):
             answer = run(runs, 2**64 - 5)
             for field in ("by_step", "rejection_count", "token_count"):
                 assert np.array_equal(getattr(answer, field), getattr(expected, field)), (name, field)
+
+
+@compiled
+@pytest.mark.parametrize("rule", ["ratio", "block"])
+@pytest.mark.parametrize("tokens", [7, 300])
+def test_c__has_the_bits_of_the_literal_engine_where_both_scan_rows(rule, tokens):
+    ours, theirs = literal.calls(rule, tokens, True)
+    for expected, found in zip(ours(200, 5), theirs(200, 5), strict=True):
+        assert np.array_equal(expected, found)
 
 
 def shifted(field):
@@ -188,6 +197,7 @@ def test_scaling__row_is_checked_first(monkeypatch):
 
 
 def test_exact__times_nothing_when_methods_disagree(monkeypatch):
+    monkeypatch.setattr(literal, "CASES", [("ratio", 7, True, 1e9, True)])
     monkeypatch.setattr(exact, "SIZES", [(7, 5, False, 1.0, False), (9, 5, True, None, True)])
     (row,) = exact.measure(repetitions=2, quick=True, report=lambda line: None)
     assert len(row["seconds"]) == 2
@@ -212,13 +222,16 @@ def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
 
     small = Workload(name="tiny", pair=lambda: PAIRS["small"], least_tokens_per_second=1.0)
     monkeypatch.setattr(runner, "WORKLOADS", [small])
+    monkeypatch.setattr(literal, "CASES", [("ratio", 7, True, 1e9, True)])
     monkeypatch.setattr(exact, "SIZES", [(7, 5, False, 1.0, False)])
     monkeypatch.setattr(scaling, "SWEEPS", [])
     monkeypatch.setattr(scaling, "ENGINES", ())
     monkeypatch.setattr(startup, "WARM", [("nothing", ["-c", ""], 60.0)])
     file = tmp_path / "bench.json"
     arguments = ["--quick", "--repetitions", "1", "--seconds", "0.001", "--json", str(file)]
-    done = CliRunner().invoke(main, ["bench", "ceilings", "batch", "exact", "scaling", "startup", *arguments])
+    done = CliRunner().invoke(
+        main, ["bench", "ceilings", "batch", "literal", "exact", "scaling", "startup", *arguments]
+    )
     assert done.exit_code == 0, done.output
     document = json.loads(file.read_text())
     names = [row["contender"] for row in document["timings"]]
@@ -226,6 +239,7 @@ def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
     assert "lockstep M=16" in names
     assert document["exact"][0]["methods"]
     assert document["startup"][0]["met"]
+    assert all(row["met"] for row in document["literal"])
     assert "Start-up" in done.output
     assert CliRunner().invoke(main, ["bench", "fast"]).exit_code == 2
     assert cli_bench.PARTS == runner.PARTS

@@ -59,6 +59,7 @@ def loop_and_kernel(algorithm: Algorithm, kernel: Kernel) -> tuple[Any, Any, Any
 
 @cache
 def compiled_loop() -> Any:
+    """Return the loop."""
     return entry(loop.simulate, _LOOP)
 
 
@@ -68,6 +69,7 @@ def _nothing(step: Any, node: Any) -> int:
 
 @cache
 def compiled(function: Callable[..., Any], signature: Any, own: bool, rule: str) -> Any:
+    """Return a function of a rule; `own` tells whether a user wrote it."""
     if not own:
         return entry(function, signature, no_cpython_wrapper=True)
     try:
