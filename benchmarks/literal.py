@@ -21,8 +21,8 @@ from benchmarks.startup import ROOT
 from benchmarks.timing import clock
 from specsim import ModelPair
 from specsim.algorithms import get_rule
+from specsim.engines.compiled.jit import OPTIONS
 from specsim.engines.literal import engine, helpers
-from specsim.engines.literal.compiling import OPTIONS
 from specsim.engines.literal.kernels import Kernel, kernel_of
 from specsim.engines.literal.pointers import VERIFY, loop_and_kernel
 from specsim.engines.request import Request
@@ -109,7 +109,7 @@ def calls(rule: str, tokens: int, scans: bool) -> tuple[Call, Call]:
     if scans:
         kernel = scanning(kernel)
         # Not kept on disk: Numba would take it for the kernel whose text it has.
-        verify = numba.njit(VERIFY, **OPTIONS)(kernel.verify)
+        verify = numba.njit(VERIFY, _nrt=False, **OPTIONS)(kernel.verify)
         step = step._replace(profile=np.zeros((0, 3, 1)))
 
     def ours(runs: int, seed: int) -> list[np.ndarray]:

@@ -13,10 +13,12 @@ seed. No other engine uses these counters.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 
+from specsim.engines.compiled.philox import philox as compiled_philox
 from specsim.engines.literal.compiling import helper
 
 _LOW = np.uint64(0xFFFFFFFF)
@@ -31,19 +33,8 @@ _UNIT = 2.0**-53
 DRAWINGS = ("independent", "distinct", "greedy", "own")
 
 
-@helper
-def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
-    """Return the four words of a counter by Philox4x32-10 (Salmon et al., SC 2011), uint64 below 2^32."""
-    for _ in range(10):
-        first = np.uint64(0xD2511F53) * c0
-        second = np.uint64(0xCD9E8D57) * c2
-        c0 = (second >> _32) ^ c1 ^ k0
-        c1 = second & _LOW
-        c2 = (first >> _32) ^ c3 ^ k1
-        c3 = first & _LOW
-        k0 = (k0 + np.uint64(0x9E3779B9)) & _LOW
-        k1 = (k1 + np.uint64(0xBB67AE85)) & _LOW
-    return c0, c1, c2, c3
+#: Four words of a counter; as a Python function, too.
+philox = helper(inspect.unwrap(compiled_philox))
 
 
 @helper

@@ -217,7 +217,7 @@ def own_space(
         accepted_length_count=tally.accepted_length_count,
         accepted_length_square_sum=tally.accepted_length_square_sum,
         first_accepted_length_count=tally.first_accepted_length_count,
-        round_count=getattr(tally, "round_count", np.zeros((0, 0), np.int64)),
+        round_count=tally.round_count,
         tokens=tally.tokens,
         outcomes=tally.outcomes,
         width=shape.tokens if shape.transitions else 0,

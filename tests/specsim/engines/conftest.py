@@ -160,13 +160,15 @@ def violations():
 
 
 def literal_request(pair, algorithm, horizon=None, seed=1, outcomes=None, tallies="all"):
-    """Make a request of the literal engine."""
-    from types import SimpleNamespace
-
+    """Make a request of the literal engine, not yet checked by it."""
+    from specsim.engines.request import Request
     from specsim.engines.tallies.tally import Shape
 
     shape = Shape.of(pair, pair.check_horizon(horizon), outcomes, tallies)
-    return SimpleNamespace(pair=pair, algorithm=algorithm, shape=shape, seed=seed)
+    return Request(
+        pair=pair, algorithm=algorithm, shape=shape, engine="literal", seed=seed, first_run=0, runs=1,
+        per_run=False,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
