@@ -37,7 +37,7 @@ SIZES = [
 ]
 LARGE = (4096, 64, 4096, True)
 #: Longer than this (contexts x tokens x horizon) Python integers and FLINT are left out, a minute or more.
-PATIENCE = {"plain": 5e6, "flint": 7e7}
+LARGEST_SIZE = {"plain": 5e6, "flint": 7e7}
 
 
 def by_method(pair: ModelPair, method: str) -> Fraction:
@@ -56,7 +56,7 @@ def calls_of(pair: ModelPair) -> dict[str, Callable[[], Fraction]]:
     size = pair.contexts * pair.tokens * pair.horizon
     calls: dict[str, Callable[[], Fraction]] = {}
     for method in ("plain", "flint", "limbs"):
-        if size <= PATIENCE.get(method, np.inf) and (method != "flint" or pair.stationary):
+        if size <= LARGEST_SIZE.get(method, np.inf) and (method != "flint" or pair.stationary):
             calls[method] = lambda method=method: by_method(pair, method)  # type: ignore[misc]
     calls["expected_rejections"] = lambda: theory.expected_rejections(pair, Speculative(), exact=True)
     calls["theorem_1"] = lambda: theory.theorem_1_rejections(pair, exact=True)

@@ -1,6 +1,6 @@
 """The figures and tables of arXiv 2411.00841, drawn again from simulation and exact theory.
 
-``draw(name)`` computes one of `names()`, draws it, and holds it against what the paper plots or prints. Names
+``draw(name)`` computes one of `names()`, draws it, and compares it with what the paper plots or prints. Names
 are loaded on first use, so that importing the package stays light.
 """
 

@@ -70,7 +70,7 @@ def against_paper(
     required: bool = True,
     slack: float = 0.0,
 ) -> Row:
-    """Return the row that holds an exact number of ours against the paper's, to its precision.
+    """Return the row that compares an exact number of ours with the paper's, to its precision.
 
     Parameters
     ----------

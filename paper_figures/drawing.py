@@ -75,7 +75,7 @@ def draw(
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Drawn:
-    """Compute a figure or table of 2411.00841, draw it and hold it against the paper.
+    """Compute a figure or table of 2411.00841, draw it and compare it with the paper.
 
     Parameters
     ----------

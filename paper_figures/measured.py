@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Places are drawn in at most so many groups.
+#: Largest number of groups in which places are drawn.
 _MOST_GROUPS = 32
 _PART_COLOURS = {
     "prefill": style.MUTED,

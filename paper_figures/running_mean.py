@@ -118,7 +118,7 @@ def compute(
 
 
 def simulation_rows(dataset: xarray.Dataset) -> list[Row]:
-    """Return the rows that hold the simulation against the exact expectation."""
+    """Return the rows that compare the simulation with the exact expectation."""
     rows = []
     for number in dataset["drafts"].values:
         one = dataset.sel(drafts=number)

@@ -16,7 +16,7 @@ _here = os.path.dirname(os.path.realpath(__file__))
 if not os.path.isdir(os.path.join(_here, "theory")):
     _around = os.path.dirname(_here)
     if os.path.isdir(os.path.join(_around, "theory")):
-        # A checkout without symbolic links: theory/, validation/ and paper_figures/ lie beside this folder.
+        # A checkout without symbolic links: theory/, validation/ and paper_figures/ are next to this folder.
         __path__.append(_around)
 
 __getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -296,7 +296,7 @@ class Assertion:
         number of runs is derived from it. None: no demand; the assertion uses the runs that others ask for,
         or `runs`.
     runs
-        At least so many runs, whatever the discrepancy.
+        Smallest number of runs, for any discrepancy.
     exact
         The expected value as an exact number in text, where there is one that is short.
     name_entry

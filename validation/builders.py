@@ -22,7 +22,7 @@ Case = tuple[ModelPair, Algorithm]
 Cases = Iterable[Case] | Callable[[Effort], Iterable[Case]]
 Excluded = Callable[[Witnesses, ModelPair, Algorithm], float]
 
-#: Discrepancies demanded by `agreement_check` at standard effort, unless it is told otherwise.
+#: Discrepancies demanded by `agreement_check` at standard effort by default.
 DEMANDS: dict[str, float] = {
     "expected_rejections": 0.1,
     "rejection_law": 0.03,
@@ -63,7 +63,7 @@ def assert_quantity(
     engine
         Passed on to `specsim.simulate`.
     runs
-        At least so many runs.
+        Smallest number of runs.
     label
         Put in front of the assertion's label.
     """

@@ -104,7 +104,7 @@ def command(
 
 
 def load(name: str, what: str = "bench") -> Any:
-    """Import a module of the folder ``benchmarks`` that lies beside the package in a checkout."""
+    """Import a module of the folder ``benchmarks`` of a checkout."""
     import specsim
 
     root = Path(specsim.__file__).resolve().parents[1]
@@ -127,7 +127,7 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError:
         result = None
     if not isinstance(result, dict) or not isinstance(result.get("pieces"), list):
-        raise InputError(f"{path} is no benchmark that was cut short; give another file")
+        raise InputError(f"{path} is not an interrupted benchmark; give another file")
     return result
 
 

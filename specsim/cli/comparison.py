@@ -60,7 +60,7 @@ class Extreme:
     sigma
         The largest absolute deviation, in standard errors.
     typical
-        What the largest of so many independent normal deviations is on average, for orientation.
+        Expected largest deviation of that number of independent normal variables, for orientation.
     """
 
     quantity: str

@@ -111,7 +111,7 @@ def _conform(target: str, options: dict[str, Any]) -> int:
     reports = []
     with output_file(options["html"]) as page, output_file(options["junit"]) as xml:
         for subject in subjects:
-            # The lines are the progress: each check is told as soon as it is there.
+            # The lines are the progress: each check is printed when it ends.
             report = check_sampler(
                 subject,
                 effort=options["effort"],

@@ -1,4 +1,4 @@
-"""``specsim figures``: the paper's figures and tables, drawn again and held against the print."""
+"""``specsim figures``: the paper's figures and tables, redrawn and compared with the print."""
 
 from __future__ import annotations
 

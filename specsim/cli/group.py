@@ -68,7 +68,7 @@ specsim, 74 standard output is closed, 130 interrupted.
 
 
 class _ReaderGone(Exception):
-    """Standard output is a pipe that nobody reads any more."""
+    """The reader of standard output, a pipe, is gone."""
 
 
 class LazyGroup(click.Group):
@@ -191,7 +191,7 @@ def _fault(error: Exception) -> str:
 
 def _complain(message: str, code: int, *, kind: str = "error: ") -> int:
     line = " ".join(message.split())
-    # Perhaps nobody reads standard error either; the exit code still tells.
+    # The reader of standard error may be gone too; the exit code remains.
     with suppress(OSError):
         print(f"specsim: {kind}{line}", file=sys.stderr, flush=True)
     return code
@@ -223,4 +223,4 @@ def _drop_output() -> None:
 @click.version_option(__version__, prog_name="specsim")
 @click.option("--debug", is_flag=True, help="Show the traceback of a fault of specsim.")
 def main(debug: bool) -> None:
-    """Simulate speculative decoding, compute its exact laws, and hold the two against each other."""
+    """Simulate speculative decoding, compute its exact laws, and compare the two."""

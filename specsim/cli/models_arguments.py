@@ -99,7 +99,7 @@ def chosen_prompts(prompt: tuple[str, ...], prompts: Path | None) -> list[str | 
 def loaded(
     target: str, draft: str, *, device: str | None, dtype: str | None, threads: int | None
 ) -> Iterator[LoadedPair]:
-    """Load the pair of `target_and_draft`, quietly; torch keeps to so many threads while the block runs."""
+    """Load the pair of `target_and_draft`, quietly; torch uses that number of threads in the block."""
     import huggingface_hub
     import torch
     import transformers

@@ -30,7 +30,7 @@ from specsim.grammar import parse_algorithm
 if TYPE_CHECKING:
     import xarray
 
-_HELP = """Decode prompts with TARGET and DRAFT by ALGORITHM and hold what happens against theory.
+_HELP = """Decode prompts with TARGET and DRAFT by ALGORITHM and compare what happens with theory.
 
 Along plain continuations the rows of both models give Theorem 1's prediction of the expected rejections;
 along the algorithm's own ones they say of every place how likely a rejection was. Printed are prediction and

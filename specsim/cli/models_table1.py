@@ -57,13 +57,13 @@ class _Epsilons(click.ParamType):
         try:
             return tuple(float(part) for part in str(value).split(","))
         except ValueError:
-            return self.fail(f"{value!r} is no list of numbers; write 0.1,0.2", param, ctx)
+            return self.fail(f"{value!r} is not a list of numbers; write 0.1,0.2", param, ctx)
 
 
 @click.command("table1", help=_HELP)
 @target_and_draft
 @prompt_options
-@click.option("--limit", type=int, metavar="N", help="Take so many of the prompts. Default: all.")
+@click.option("--limit", type=int, metavar="N", help="Number of prompts to take. Default: all.")
 @click.option(
     "--epsilons", type=_Epsilons(), default="0.1,0.2,0.4,0.8", show_default=True, metavar="E,E,...",
     help="Of the over-acceptance.",

@@ -104,8 +104,8 @@ class PathLaw:
         Probability that a place is tested as the first of its round, or as a later one, given the
         continuation before it. Shape ``(sequences, places)``.
     accepted_length_counts
-        Expected rounds with so many accepted tokens, shape ``(sequences, longest + 1)``; their sum over the
-        lengths is the expected number of target calls.
+        Expected number of rounds with k accepted tokens, shape ``(sequences, longest + 1)``; the sum over
+        k is the expected number of target calls.
     """
 
     root: Floats

@@ -13,7 +13,7 @@ from specsim.support.intervals import Estimate, ratio_over
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-#: The four numbers of an estimate.
+#: The entries_of numbers of an estimate.
 STATISTICS = ("value", "standard_error", "low", "high")
 
 
@@ -52,17 +52,18 @@ def accepted_lengths(
     def law(rounds: Floats) -> list[list[float]]:
         total = by_prompt(rounds.sum(axis=2))
         return [
-            four(ratio_over(by_prompt(rounds[:, :, length]), total, level)) for length in range(longest + 1)
+            entries_of(ratio_over(by_prompt(rounds[:, :, length]), total, level))
+            for length in range(longest + 1)
         ]
 
     values: dict[str, Any] = {
         "accepted_length_count": observed.sum(axis=(0, 1)),
         "accepted_length_law": law(observed.astype(np.float64)),
-        "block_efficiency_estimate": four(ratio_over(by_prompt(emitted), by_prompt(calls), level)),
+        "block_efficiency_estimate": entries_of(ratio_over(by_prompt(emitted), by_prompt(calls), level)),
     }
     if counts is not None:
         values["predicted_accepted_length_law"] = law(counts)
-        values["predicted_block_efficiency_estimate"] = four(
+        values["predicted_block_efficiency_estimate"] = entries_of(
             ratio_over(by_prompt(emitted), by_prompt(counts.sum(axis=2)), level)
         )
     return values
@@ -74,6 +75,6 @@ def by_prompt(values: NDArray[Any]) -> Floats:
     return array[:, 0] if array.shape[1] == 1 else array.mean(axis=0)
 
 
-def four(estimate: Estimate) -> list[float]:
+def entries_of(estimate: Estimate) -> list[float]:
     """Return the numbers of an estimate in the order of `STATISTICS`."""
     return [getattr(estimate, name) for name in STATISTICS]

@@ -56,12 +56,12 @@ VARIABLES = registry(
             name="accepted_length_count",
             dims=("accepted",),
             dtype="int64",
-            meaning="Rounds with so many accepted drafted tokens.",
+            meaning="Number of rounds with k accepted drafted tokens.",
         ),
         Variable(
             name="accepted_length_law",
             dims=("accepted", "statistic"),
-            meaning="Share of the rounds with so many accepted drafted tokens, as observed.",
+            meaning="Observed share of the rounds with k accepted drafted tokens.",
         ),
         Variable(
             name="predicted_accepted_length_law",

@@ -24,7 +24,7 @@ from specsim.errors import InputError, UnsupportedError
 from specsim.models.along_path import Run, outcomes_of_rounds, path_law
 from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
-from specsim.models.measured_lengths import STATISTICS, accepted_lengths, by_prompt, four
+from specsim.models.measured_lengths import STATISTICS, accepted_lengths, by_prompt, entries_of
 from specsim.models.measured_variables import ATTRIBUTES, VARIABLES
 from specsim.models.opt_uno import provenance
 from specsim.models.paired_test import bet_on_rejections, bet_on_tokens
@@ -72,7 +72,7 @@ def measure(
     level: float = 0.95,
     progress: Callable[[int], None] | None = None,
 ) -> xarray.Dataset:
-    """Measure a decoder on real models and hold it against theory.
+    """Measure a decoder on real models and compare it with theory.
 
     Every continuation has exactly `new_tokens` tokens; nothing ends one early.
 
@@ -110,7 +110,7 @@ def measure(
     Raises
     ------
     InputError
-        A number out of range, an algorithm that cannot be held against theory, or as `decode`.
+        A number out of range, an algorithm that cannot be compared with theory, or as `decode`.
     """
     algorithm = Speculative(draft_length=4) if algorithm is None else algorithm
     sampling = Sampling() if sampling is None else sampling
@@ -319,7 +319,7 @@ def _values(
         ("rejections", rejections),
         ("difference", rejections - predicted),
     ):
-        values[f"{name}_estimate"] = four(mean_over(by_prompt(array), level))
+        values[f"{name}_estimate"] = entries_of(mean_over(by_prompt(array), level))
     paired = float((rejections - expected).mean())
     error = math.sqrt(float(spread)) / rejections.size
     width = _normal_quantile(level) * error

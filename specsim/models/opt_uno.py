@@ -3,7 +3,7 @@
 Protocol of the paper (section 4.2): for every prompt 500 comparisons; in each, both decoders write one
 response and a scorer prefers one; Decoding-OPT wins the prompt with more than half of the preferences; the
 win rate is the share of the prompts won. Here a comparison of equal scores is half a preference for each, a
-prompt with exactly half is a tie, and ties count for nobody. Decoding-UNO has two readings: a rejected
+prompt with exactly half is a tie, and ties do not count. Decoding-UNO has two readings: a rejected
 token is replaced by a draw from the target row (the paper's text) or from the draft row (its printed
 listing).
 """

@@ -22,7 +22,7 @@ from specsim.models.position_numbers import PlaceNumbers
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-#: Alternatives of rejections: the odds of a rejection are so many times what they should be.
+#: Alternatives of rejections: factors on the odds of a rejection.
 ODDS = (0.25, 0.5, 0.75, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0)
 #: Shares of the stake put on an alternative of tokens; the rest is kept.
 SHARES = (0.05, 0.2, 1.0)

@@ -91,7 +91,7 @@ def rule_of(algorithm: Algorithm, target: Floats, draft: Floats, root: bool) -> 
         The descriptor has no rule that looks at one place alone.
     """
     raise UnsupportedError(
-        f"algorithm {algorithm.label!r} cannot be held against theory place by place; "
+        f"algorithm {algorithm.label!r} cannot be compared with theory place by place; "
         "give speculative, batch or over-acceptance"
     )
 

@@ -26,7 +26,7 @@ def read_prompts(path: str | os.PathLike[str], *, limit: int | None = None) -> l
     path
         The file, UTF-8.
     limit
-        Take so many of the first prompts. Defaults to None (all).
+        Number of prompts to take, from the first. Defaults to None (all).
 
     Raises
     ------
@@ -116,4 +116,4 @@ def _prompt(place: Path, number: int, value: Any) -> str | list[int]:
         raise InputError(f"{place}, prompt {number} is empty; give at least one token")
     if isinstance(value, list) and all(type(token) is int for token in value):
         return list(value)
-    raise InputError(f"{place}, prompt {number}: {str(value)[:40]!r} is no text and no list of token ids")
+    raise InputError(f"{place}, prompt {number}: {str(value)[:40]!r} is not a text or token ids")

@@ -26,7 +26,7 @@ class Sampling:
     temperature
         Logits are divided by it. 0 puts all mass on the (first) most likely token.
     top_k
-        Keep the so many most likely tokens. Defaults to None, all.
+        Number of likeliest tokens to keep. Defaults to None, all.
     top_p
         Keep the smallest set of most likely tokens with at least this mass, after `top_k`. Defaults to 1,
         all. Tokens exactly as likely as the least likely one kept stay too, here and for `top_k`.

@@ -79,7 +79,7 @@ class Source:
         ) as error:  # fmt: skip
             if self.unreachable and isinstance(error, OSError):
                 raise InputError(
-                    f"{self.role} {self.name} is no folder here, the hub's cache has no {what} of it, and "
+                    f"{self.role} {self.name} is not a folder here, the hub's cache has no {what} of it, and "
                     f"the hub cannot be reached ({self.unreachable}); give a folder, or try with a network"
                 ) from None
             remedy = "check the folder's files" if self.is_local else "check the id, or give a local folder"
@@ -112,7 +112,7 @@ def source(name: str, role: str) -> Source:
     if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         if not folder.is_dir():
             raise InputError(
-                f"{role} is {name!r}, which is no folder here; give a folder or an id on the hub"
+                f"{role} is {name!r}, which is not a folder here; give a folder or an id on the hub"
             )
         if not (folder / "config.json").is_file():
             raise InputError(f"{role} folder {name} has no config.json; give the folder of a checkpoint")

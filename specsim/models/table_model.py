@@ -197,7 +197,7 @@ class TableCausalLM(PreTrainedModel, GenerationMixin):
         """Walk through the slots; a query's context moves at the slots that it sees."""
         contexts = torch.full(visible.shape[:2], self.config.start, dtype=torch.int64, device=ids.device)
         tokens = self.config.vocab_size
-        # Slots that nobody sees may hold anything.
+        # Slots that are never read may hold anything.
         safe = ids.clamp(0, tokens - 1)
         table = self.next_context.reshape(-1)
         moves = visible if not self.config.skip else visible & (visible.cumsum(dim=-1) > self.config.skip)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from specsim.models.results import Decoded
 
-#: Full rows take at most so many bytes, and all else has to be asked for.
+#: Largest number of bytes of full rows; more has to be requested.
 MOST_BYTES = 2 * 2**30
 
 
@@ -63,7 +63,7 @@ def record_trace(
     eos
         Token or tokens that end a continuation. Defaults to None.
     top
-        Keep so many tokens of each row and two sums of the rest, which keep the total variation exactly.
+        Number of tokens of each row to keep, with two sums of the rest for the exact total variation.
         Defaults to None, full rows.
     batch
         Sequences decoded side by side. Defaults to None, all.

@@ -1,7 +1,7 @@
 """Acceptance logs of inference servers, read from plain CSV and JSON.
 
 A log is a CSV file with a header, a JSON file (one object, or a list of objects), or JSON Lines. Every
-record has one of four forms, told by the names it has; other names are ignored, and objects inside a JSON
+record has one of four forms, recognised by its names; other names are ignored, and objects inside a JSON
 record are searched too.
 
 ==============  ===========================================================================================
@@ -19,7 +19,7 @@ counters        ``rounds``: number of rounds; ``accepted_per_position``: in how 
 
 In CSV a list stands in one cell: numbers with spaces, semicolons or commas between them, in brackets or not.
 ``drafted`` may be missing where ``draft_length`` is given, in the record or by the caller. `ALIASES` holds
-the names that servers use. Totals alone (so many tokens accepted in so many rounds) have no law and are
+the names that servers use. Totals alone (tokens accepted in a number of rounds) have no law and are
 refused.
 """
 
@@ -288,7 +288,7 @@ def _records(place: Path) -> list[Record]:
     names = [name.strip() for name in reader.fieldnames or []]
     if not any(name in _NAMES for name in names):
         raise InputError(
-            f"{place} is no acceptance log: its first line is {text.splitlines()[0][:60]!r}; "
+            f"{place} is not an acceptance log: its first line is {text.splitlines()[0][:60]!r}; "
             "give CSV with a header or JSON"
         )
     reader.fieldnames = names
@@ -322,7 +322,7 @@ def _json_records(place: Path, text: str) -> list[Record]:
     records = document if isinstance(document, list) else [document]
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
-            raise InputError(f"{place}, record {number}: {str(record)[:40]} is no object; give objects")
+            raise InputError(f"{place}, record {number}: {str(record)[:40]} is not an object; give objects")
     return records
 
 

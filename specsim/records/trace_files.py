@@ -290,7 +290,7 @@ def check_trace(trace: xarray.Dataset, what: str) -> None:
     target, draft = rows_of(trace)
     for name, rows in (("target", target), ("draft", draft)):
         if not (np.isfinite(rows).all() and rows.min() >= 0):
-            raise InputError(f"{what}: a {name} row has an entry that is no probability")
+            raise InputError(f"{what}: a {name} row has an entry that is not a probability")
         off = np.abs(rows.sum(axis=1) - 1)
         if off.max() > TOLERANCE:
             raise InputError(f"{what}: the {name} row of position {int(off.argmax())} does not sum to 1")

@@ -15,7 +15,7 @@ Range = tuple[int, int]
 #: Emitted tokens per chunk, about half a second of one core; of the torch engine some seconds of one core, or
 #: a small part of one of a graphics processor.
 _POSITIONS = {"literal": 2**22, "lockstep": 2**27, "alias": 2**29, "torch": 2**25}
-#: Every chunk builds its tables and writes its tallies; so many emitted tokens per cell make up for it.
+#: Emitted tokens per cell that make the building of tables and writing of tallies negligible.
 _POSITIONS_PER_CELL = 64
 _MOST_CHUNKS = 1024
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import xarray
 
 #: How long a scheduler and its first worker may take to answer, in seconds.
-PATIENCE = 5.0
-WORKER_PATIENCE = 30.0
+TIMEOUT = 5.0
+WORKER_TIMEOUT = 30.0
 
 _LEAST_IN_FLIGHT = 64
 _IN_FLIGHT_PER_THREAD = 4
@@ -102,13 +102,13 @@ def connected(cluster: Any) -> Iterator[Any]:
         )
     _check_scheduler(cluster)
     try:
-        client = distributed.Client(cluster, timeout=PATIENCE, set_as_default=False)
+        client = distributed.Client(cluster, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise _unreachable(cluster, error) from None
     try:
         yield client
     finally:
-        client.close(timeout=PATIENCE)
+        client.close(timeout=TIMEOUT)
 
 
 def _unreachable(address: str, error: BaseException) -> InputError:
@@ -120,21 +120,21 @@ def _unreachable(address: str, error: BaseException) -> InputError:
 
 
 def _check_scheduler(address: str) -> None:
-    """Ask who is there. A `Client` would wait without end for something that is no scheduler."""
+    """Ask what answers there. A `Client` would wait for ever for something that is not a scheduler."""
     import distributed
 
     found: list[Any] = []
 
     async def ask() -> None:
         arguments = distributed.Security().get_connection_args("client")
-        async with distributed.rpc(address, timeout=PATIENCE, connection_args=arguments) as peer:
+        async with distributed.rpc(address, timeout=TIMEOUT, connection_args=arguments) as peer:
             found.append(await peer.identity())
 
     def wait() -> None:
         try:
-            asyncio.run(asyncio.wait_for(ask(), PATIENCE))
+            asyncio.run(asyncio.wait_for(ask(), TIMEOUT))
         except TimeoutError:
-            found.append(TimeoutError(f"nothing within {PATIENCE:.0f} s"))
+            found.append(TimeoutError(f"nothing within {TIMEOUT:.0f} s"))
         # What does not speak Dask's language can cause any error in its decoder.
         except Exception as error:
             found.append(error)
@@ -142,8 +142,8 @@ def _check_scheduler(address: str) -> None:
     # In a thread of its own, because a notebook's thread already runs a loop.
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
-    thread.join(2 * PATIENCE)
-    answer = found[0] if found else TimeoutError(f"nothing within {2 * PATIENCE:.0f} s")
+    thread.join(2 * TIMEOUT)
+    answer = found[0] if found else TimeoutError(f"nothing within {2 * TIMEOUT:.0f} s")
     if isinstance(answer, BaseException):
         raise _unreachable(address, answer)
     if answer.get("type") != "Scheduler":
@@ -153,7 +153,7 @@ def _check_scheduler(address: str) -> None:
 def _check_workers(client: Any, engines: list[str]) -> int:
     """Return the number of threads of all workers, which must run the same software as this process."""
     try:
-        client.wait_for_workers(1, timeout=WORKER_PATIENCE)
+        client.wait_for_workers(1, timeout=WORKER_TIMEOUT)
     except TimeoutError:
         raise InputError(
             f"cluster {client.scheduler.address} has no workers; start some with "
@@ -199,7 +199,7 @@ class _Flight:
         self.client = client
         self.requests = requests
         self.most = most
-        # Keys are new in each flight: another client's failed or cancelled chunks are no business of ours.
+        # Keys are new in each flight: chunks that another client failed on or cancelled are not seen here.
         self.name = f"specsim-{uuid.uuid4().hex[:12]}"
         self.subjects: dict[int, Any] = {}
         self.pending: dict[Any, tuple[int, Range]] = {}

@@ -115,19 +115,19 @@ def _here(
 
 
 class _Report:
-    """Finished runs, told to the caller."""
+    """Reports finished runs to the caller."""
 
     def __init__(self, progress: Callable[[int], object] | None) -> None:
         self._progress = progress
         self._finished = 0
 
     def within_chunk(self, runs: int) -> None:
-        """Tell of runs in a chunk that is not finished."""
+        """Report runs of a chunk that is not finished."""
         if self._progress is not None:
             self._progress(self._finished + runs)
 
     def add(self, chunk: Range) -> None:
-        """Tell of a finished chunk."""
+        """Report a finished chunk."""
         self._finished += chunk[1] - chunk[0]
         self.within_chunk(0)
 
@@ -141,7 +141,7 @@ class _Job:
         self.request = request
         self._wanted: Range = (request.first_run, request.first_run + request.runs)
         self._size = chunk_size(request, chunk_runs)
-        self._shelf = None if store is None else ChunkStore(store, request)
+        self._store = None if store is None else ChunkStore(store, request)
         self._seen: set[Range] = set()
         self._done: list[Range] = []
         self._left = request.runs
@@ -161,24 +161,24 @@ class _Job:
 
     def stored(self) -> Iterator[tuple[Range, xarray.Dataset]]:
         """Read the chunks that are in the store."""
-        if self._shelf is None:
+        if self._store is None:
             return
-        self._seen = set(self._shelf.ranges())
+        self._seen = set(self._store.ranges())
         for chunk in usable(self._wanted, self._seen):
-            dataset = self._shelf.load(chunk)
+            dataset = self._store.load(chunk)
             if dataset is not None:
                 yield chunk, dataset
 
     def look_up(self, chunk: Range) -> xarray.Dataset | None:
         """Return a chunk's tallies if they have come into the store since `stored` looked."""
-        if self._shelf is None or chunk in self._seen or not self._shelf.path(chunk).exists():
+        if self._store is None or chunk in self._seen or not self._store.path(chunk).exists():
             return None
-        return self._shelf.load(chunk)
+        return self._store.load(chunk)
 
     def add(self, chunk: Range, dataset: xarray.Dataset, *, new: bool) -> None:
         """Store a chunk that is new, and add it up."""
-        if new and self._shelf is not None:
-            self._shelf.save(chunk, dataset)
+        if new and self._store is not None:
+            self._store.save(chunk, dataset)
         self._done.append(chunk)
         self._left -= chunk[1] - chunk[0]
         # Sums of equally many chunks are merged, like the digits of a binary counter: few are held at once,

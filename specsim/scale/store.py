@@ -34,7 +34,7 @@ _FORMAT = "specsim-chunk 2"
 #: File in a store that says what its chunks are.
 _LABEL = "FORMAT"
 _NAME = re.compile(r"([0-9]+)-([0-9]+)\.npz")
-#: Beginnings of files whose writer was killed are removed when they are so many seconds old.
+#: Age in seconds at which unfinished files of killed writers are removed.
 _ABANDONED = 3600.0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from specsim.errors import InputError
 
-#: Largest file that `read_file` reads unless it is told otherwise: 1 GiB.
+#: Largest file that `read_file` reads by default: 1 GiB.
 MOST_BYTES = 2**30
 #: Temporary files of another machine are removed when they are this many seconds old.
 _ABANDONED = 24 * 3600.0

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM in a command: never swallowed, never a traceback, never twice by mistake.
+"""Ctrl-C and SIGTERM in a command end it with one line and the documented exit code, even during an import.
 
-Imports only what a started interpreter has at hand, because it is loaded before everything else.
+Imports only what a started interpreter has loaded, because it is loaded before everything else.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from typing import NoReturn
 
 INTERRUPTED = 130
 TERMINATED = 143
-#: Seconds within which a second Ctrl-C counts as part of the first.
-TOGETHER = 1.0
-#: Seconds between two looks at whether an import has ended, and for how long that is waited for.
-LOOK = 0.02
-PATIENCE = 2.0
+#: Seconds within which a second signal is taken for the same key press.
+SAME_PRESS = 1.0
+#: Seconds between two checks whether an import has ended, and the longest wait for its end.
+IMPORT_CHECK = 0.02
+LONGEST_IMPORT = 2.0
 
 
 class Interrupts:
     """Handler of SIGINT and SIGTERM: raises `KeyboardInterrupt` in the main thread where it can be caught.
 
-    An exception that is raised while a module is imported may be swallowed by it, or leave it half made. So
-    the handler waits for the end of the import, for `PATIENCE` seconds at most. A second signal within
-    `TOGETHER` seconds of the first, as of a key pressed twice, is ignored, so that what is being cleared away
-    is cleared away; a later one interrupts again.
+    During an import the exception could be caught by the imported module, or leave it incomplete: the handler
+    waits for the end of the import, at most `LONGEST_IMPORT` seconds. A second signal within `SAME_PRESS`
+    seconds of the first is ignored, so that cleaning up is not interrupted; a later one interrupts again.
 
     Parameters
     ----------
@@ -48,12 +47,12 @@ class Interrupts:
         """Raise, wait or ignore."""
         now = self._clock()
         self.number = signal.Signals(number)
-        if self._raised is not None and now < self._raised + TOGETHER:
+        if self._raised is not None and now < self._raised + SAME_PRESS:
             return
         if self._first is None:
             self._first = now
-        if now < self._first + PATIENCE and _importing(frame):
-            timer = threading.Timer(LOOK, _again, [signal.Signals(number)])
+        if now < self._first + LONGEST_IMPORT and _importing(frame):
+            timer = threading.Timer(IMPORT_CHECK, _again, [signal.Signals(number)])
             timer.daemon = True
             timer.start()
             return
@@ -103,11 +102,11 @@ def run(main: Callable[[], object]) -> NoReturn:
         code = INTERRUPTED
         print("specsim: interrupted", file=sys.stderr, flush=True)
     if code == INTERRUPTED:
-        # All is said: what follows is the interpreter's own end.
+        # Only the end of the interpreter follows.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if interrupts.number == signal.SIGTERM:
             code = TERMINATED
-        # An interrupt that passed through the execution of a string, as a named tuple is made by, makes
-        # CPython end by the signal whatever happens later; executing another string makes it forget.
+        # After an interrupt inside exec() CPython ends by the signal, whatever the exit code; another exec()
+        # resets that.
         exec("")
     sys.exit(code)  # type: ignore[arg-type]

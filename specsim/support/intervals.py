@@ -13,7 +13,7 @@ from specsim.errors import InputError
 
 Floats = NDArray[np.float64]
 
-#: Fewer clusters than this give no interval worth its name.
+#: With fewer clusters than this an interval is not reliable.
 FEWEST_CLUSTERS = 8
 
 

@@ -193,7 +193,7 @@ def test_unknown_hub_id__without_network(checkpoints, monkeypatch):
     result = run("models", "decode", "nobody/nothing", checkpoints[1], "speculative", "--prompt", "the")
     assert result.exit_code == BAD_INPUT
     assert len(result.stderr.strip().splitlines()) == 1
-    assert "nobody/nothing is no folder here" in result.stderr
+    assert "nobody/nothing is not a folder here" in result.stderr
     assert "(HF_HUB_OFFLINE is set); give a folder" in result.stderr
 
 

@@ -438,7 +438,7 @@ def test_row_pass__names_a_model_that_is_broken(gpt):
         ({"level": 95}, "level is 95"),
         ({"seed": -1}, "seed is -1"),
         ({"algorithm": Autoregressive()}, "drafts nothing"),
-        ({"algorithm": BlockVerification()}, "cannot be held against theory place by place"),
+        ({"algorithm": BlockVerification()}, "cannot be compared with theory place by place"),
         ({"algorithm": Batch(drafts=float("inf"))}, "drafts is inf"),
         ({"prompts": [[99]]}, r"prompts\[0\]\[0\] is 99"),
         ({"new_tokens": 70}, "more than the context of 64"),

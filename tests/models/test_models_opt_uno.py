@@ -221,7 +221,7 @@ def test_parse_scorer__of_all_kinds(tmp_path, monkeypatch):
         ("reward:", "write reward:PATH_OR_ID"),
         ("my_scores:breadth", "module my_scores has no function breadth"),
         ("no_such_module:score", "cannot import the scorer's module no_such_module"),
-        ("reward:./nowhere", "reward model is './nowhere', which is no folder here; give a folder"),
+        ("reward:./nowhere", "reward model is './nowhere', which is not a folder here; give a folder"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             parse_scorer(text, lettered)
@@ -301,9 +301,9 @@ def test_read_prompts__of_all_kinds(tmp_path):
         ("a.json", b"[1", "line 1: Expecting"),
         ("a.json", b'{"prompt": "x"}', "holds no list"),
         ("a.json", b"[[]]", "prompt 1 is empty"),
-        ("a.json", b"[[1, true]]", "is no text and no list of token ids"),
+        ("a.json", b"[[1, true]]", "is not a text or token ids"),
         ("a.json", b'["", "x"]', "prompt 1 is empty"),
-        ("a.json", b'[0, "x"]', "prompt 1: '0' is no text and no list of token ids"),
+        ("a.json", b'[0, "x"]', "prompt 1: '0' is not a text or token ids"),
         ("a.json", b"[" * 100000, "line 1: maximum recursion depth"),
         ("a.jsonl", b'\n"x"\n{"text": ', "line 3: Expecting value"),
         ("a.jsonl", b'{"answer": "x"}', "none of prompt, instruction, text, question"),
@@ -359,7 +359,7 @@ def test_command__end_to_end(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--epsilons", "small"), "is no list of numbers"),
+        (("--epsilons", "small"), "is not a list of numbers"),
         (("--limit", 0), "limit is 0"),
         (("--scorer", "judge"), "scorer is 'judge'"),
         (("--figure", "x.gif"), "figure is x.gif"),

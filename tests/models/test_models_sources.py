@@ -76,7 +76,7 @@ def test_unanswered__one_line_after_two_questions(asked):
 def test_unanswered__reward_model_too(asked):
     from specsim.models.scoring import RewardModel
 
-    with pytest.raises(InputError, match=r"reward model nobody/judge is no folder .* \(no route\)"):
+    with pytest.raises(InputError, match=r"reward model nobody/judge is not a folder .* \(no route\)"):
         RewardModel("nobody/judge")
 
 
@@ -193,11 +193,11 @@ def test_hub__downloads_and_then_does_without(hub, tmp_path):
     hub.server_close()
     loaded, unknown = run()
     assert loaded == "loaded 9"
-    assert "draft we/nothing is no folder here" in unknown
+    assert "draft we/nothing is not a folder here" in unknown
     assert "the hub cannot be reached" in unknown
     # Without a cache there is nothing to load.
     shutil.rmtree(tmp_path / "home")
-    assert "target we/target is no folder here" in run()[0]
+    assert "target we/target is not a folder here" in run()[0]
 
 
 def test_shape_of_weights__is_told_by_name(tmp_path):

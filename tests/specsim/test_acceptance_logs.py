@@ -190,7 +190,7 @@ def test_markdown__has_a_line_for_each_variable():
     [
         ("", "is empty"),
         ("  \n ", "is empty"),
-        ("hello world\n1,2\n", "is no acceptance log: its first line is 'hello world'"),
+        ("hello world\n1,2\n", "is not an acceptance log: its first line is 'hello world'"),
         ("accepted,drafted\n", "has no rounds"),
         ("accepted\n3\n", "record 1: drafted is missing; add it, or give draft_length"),
         ("accepted,drafted\n1,4\n5,4\n", "record 2: accepted is 5 but drafted 4"),
@@ -216,7 +216,7 @@ def test_markdown__has_a_line_for_each_variable():
         ('{"accepted_histogram": [3, 2], "drafted": 4}', "drafted is 4 but 5 rounds of 1 are 5"),
         ('{"accepted_histogram": {"x": 2}}', "accepted_histogram has the keys .'x'."),
         ('[{"accepted": [1, 2], "drafted": [3]}]', "accepted has 2 rounds and drafted 1"),
-        ("[1, 2]", "record 1: 1 is no object"),
+        ("[1, 2]", "record 1: 1 is not an object"),
         ('{"accepted": 1,', "line 1: Expecting property name"),
         ('{"accepted": 1, "drafted": 2}\n{"accepted": ', "line 2: Expecting value"),
         ("num_drafts,num_draft_tokens,num_accepted_tokens\n43,215,63\n", "totals over rounds have no law"),

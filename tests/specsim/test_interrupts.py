@@ -9,7 +9,7 @@ import pytest
 
 from specsim.engines.running import scheduling
 from specsim.support import interrupts
-from specsim.support.interrupts import PATIENCE, TOGETHER, Interrupts, run
+from specsim.support.interrupts import LONGEST_IMPORT, SAME_PRESS, Interrupts, run
 
 
 class Clock:
@@ -27,7 +27,7 @@ def later(monkeypatch):
     class Timer:
         def __init__(self, seconds, function, arguments):
             assert arguments == [signal.SIGINT]
-            assert seconds == interrupts.LOOK
+            assert seconds == interrupts.IMPORT_CHECK
             assert function is interrupts._again
             self.start = lambda: waiting.append(self)
 
@@ -48,9 +48,9 @@ def test_handler__a_key_pressed_twice_counts_once():
     handler = Interrupts(clock)
     with pytest.raises(KeyboardInterrupt):
         handler(signal.SIGINT, None)
-    clock.now += TOGETHER / 2
+    clock.now += SAME_PRESS / 2
     handler(signal.SIGINT, None)
-    clock.now += TOGETHER
+    clock.now += SAME_PRESS
     with pytest.raises(KeyboardInterrupt):
         handler(signal.SIGINT, None)
 
@@ -71,7 +71,7 @@ def test_handler__an_import_that_takes_for_ever_is_interrupted(later):
     handler = Interrupts(clock)
     frame = _frame_of_an_import()
     handler(signal.SIGINT, frame)
-    clock.now += PATIENCE
+    clock.now += LONGEST_IMPORT
     with pytest.raises(KeyboardInterrupt):
         handler(signal.SIGINT, frame)
 

@@ -236,7 +236,7 @@ def put(name, index, value):
         (put("outcome", 0, REJECTED), "rounds accepted 27 tokens, but outcome says 26"),
         (put("round_accepted", 0, 3), "a round accepts more tokens than it drafts"),
         (put("round_sequence", 0, 99), "round_sequence has a value outside"),
-        (put("target_row", (0, 0), np.nan), "a target row has an entry that is no probability"),
+        (put("target_row", (0, 0), np.nan), "a target row has an entry that is not a probability"),
         (put("draft_row", (0, 0), 0.9), "the draft row of position 0 does not sum to 1"),
         (put("total_variation", 2, 0.9), "total_variation of position 2 is not its rows'"),
         (put("prompt_token", 0, 2), "its contents are not those it was written with"),

@@ -1,7 +1,7 @@
 """Theorem 3 of 2411.00841: rejections of batch speculative decoding, with its unprinted base case.
 
 Written from the theorem as it stands (normalised root targets T^(m), masses s_m), without the closed form
-that the law functions use, so that the two can be held against each other.
+that the law functions use, so that the two can be compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from specsim.theory.statements.theorem_1 import total_variation
 Array = NDArray[Any]
 
 _MAX_PREFIXES = 2**18
-_TOGETHER = 2**15
+_STEPS_AT_ONCE_CELLS = 2**15
 
 
 class RootRows(NamedTuple):
@@ -135,7 +135,7 @@ def _roots(pair: PairTables, drafts: int, horizon: int, exact: bool) -> Iterator
                 root = root_rows(*rows_of(pair, step, exact), drafts)
             yield root
         return
-    together = max(1, _TOGETHER // (pair.contexts * pair.tokens))
+    together = max(1, _STEPS_AT_ONCE_CELLS // (pair.contexts * pair.tokens))
     for start in range(0, horizon, together):
         target, draft = pair.target[start : start + together], pair.draft[start : start + together]
         stacked = root_rows(target.reshape(-1, pair.tokens), draft.reshape(-1, pair.tokens), drafts)

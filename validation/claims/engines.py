@@ -31,7 +31,7 @@ _STATISTICS = (
     "output_marginals",
 )
 _DEMANDS = {"expected_rejections": 0.1, "rejections_by_step": 0.01}
-#: Up to so many states (rejections x accepted x contexts) counts of runs are moved in good time.
+#: Largest number of states (rejections x accepted x contexts) for which counts of runs are moved fast.
 _MOST_STATES = 60_000
 
 

@@ -16,7 +16,7 @@ from specsim.validation.witnesses import Witnesses
 
 Cases = Callable[[Effort], Iterable[tuple[ModelPair, Algorithm]]]
 
-#: Up to so many cells (steps x tokens) the runs follow from a discrepancy; above, from a number of positions.
+#: With more cells (steps x tokens) the runs follow from a number of positions, not from a discrepancy.
 MOST_CELLS = 400
 
 

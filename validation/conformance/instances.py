@@ -53,7 +53,7 @@ class Instance:
             raise InputError("target, draft and next_context must have one shape (contexts, tokens)")
         for name, rows in (("target", self.target), ("draft", self.draft)):
             if (np.abs(rows.sum(axis=1) - 1) > 1e-9).any() or (rows < 0).any():
-                raise InputError(f"{name} has a row that is no law; rows are >= 0 and sum to 1")
+                raise InputError(f"{name} has a row that is not a law; rows are >= 0 and sum to 1")
 
     @property
     def vocabulary(self) -> int:
@@ -156,7 +156,7 @@ class Instance:
         )
 
     def pair(self, horizon: int) -> ModelPair:
-        """Return it as a `ModelPair` (rows that are no multiples of 2^-32 are rounded)."""
+        """Return it as a `ModelPair` (rows are rounded to multiples of 2^-32)."""
         initial = np.zeros(len(self.target))
         initial[self.start] = 1.0
         return ModelPair.from_probabilities(

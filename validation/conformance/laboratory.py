@@ -251,5 +251,5 @@ class Laboratory:
         return found
 
     def log_threshold(self, alpha: float, checks: int) -> float:
-        """Return the logarithm of the e-value that rejects when so many checks share `alpha`."""
+        """Return the logarithm of the e-value that rejects when that number of checks share `alpha`."""
         return math.log(checks / alpha)

@@ -216,7 +216,7 @@ class PairProbe:
     subject
         Its largest batch limits the calls.
     outcomes
-        Makes a function of a seed that returns the outcomes ``(rows,)`` of a call of so many rows. With fixed
+        Makes a function of a seed that returns the outcomes ``(rows,)`` of a call of `rows` rows. With fixed
         inputs it must be the same inputs for every seed, unless inputs are independent of each other.
     apart
         ``"rows"`` or ``"seeds"``.

@@ -66,7 +66,7 @@ class Deviation:
 
 @dataclass(frozen=True, kw_only=True)
 class Suspect:
-    """A known law held against the data.
+    """A known law compared with the data.
 
     Attributes
     ----------

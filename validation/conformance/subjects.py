@@ -191,7 +191,7 @@ def load_subjects(text: str, **fields: Any) -> tuple[Subject, ...]:
     Raises
     ------
     InputError
-        There is no such module, file or name, or it is no subject.
+        There is no such module, file or name, or it is not a subject.
     """
     source, _, attribute = text.rpartition(":")
     if not source or not attribute:
@@ -261,6 +261,6 @@ def _guess_protocol(name: str, parameters: tuple[str, ...]) -> str:
             return protocol
     listed = "; ".join(f"{protocol}({', '.join(wanted)})" for protocol, wanted in PROTOCOLS.items())
     raise InputError(
-        f"protocol of {name}({', '.join(parameters)}) cannot be told from its parameters;"
+        f"protocol of {name}({', '.join(parameters)}) cannot be derived from its parameters;"
         f" name it (--protocol, protocol=), or name the parameters as one of {listed}"
     )

@@ -1,4 +1,4 @@
-"""Wrong simulators made from the right one: it is asked to run something else than it was told to."""
+"""Wrong simulators made from the right one, which is given another algorithm or pair than asked for."""
 
 from __future__ import annotations
 

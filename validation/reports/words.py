@@ -10,7 +10,7 @@ from specsim.validation.running.outcomes import AssertionOutcome, ClaimOutcome, 
 #: How the units of discrepancies are abbreviated.
 UNITS = {"total variation": "TV", "probability": "p", "per run": "mean"}
 
-#: Failures of one check that are told in full.
+#: Number of failures of one check that are reported in full.
 MOST_FAILURES = 6
 
 #: One sign for each status.
@@ -24,7 +24,7 @@ SIGNS = {
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Spell a float with so many significant digits."""
+    """Spell a float with a number of significant digits."""
     if math.isnan(value):
         return ""
     if math.isinf(value):

@@ -56,7 +56,7 @@ def evaluate(
         return AssertionOutcome(status=Status.ERROR, detail=describe_error(error), **common)
     status = Status.AGREES if decision.agrees else Status.DISAGREES
     if runs < required and decision.p_value > alpha:
-        # Nothing contradicts theory; a published value may be left in for want of runs, which is no failure.
+        # Nothing contradicts theory; too few runs to exclude a published value is not a failure.
         status = Status.UNDECIDED
     return AssertionOutcome(
         status=status,

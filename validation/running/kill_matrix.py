@@ -23,7 +23,7 @@ class Kill:
     mutant, claim
         Names.
     killed
-        Whether the claim was contradicted. A crash is no kill.
+        Whether the claim was contradicted. A crash does not count.
     status
         How the claim came out.
     evidence

@@ -90,7 +90,7 @@ class Layout:
 
 
 def column_bits(atoms: int, fewest: int = 1) -> int:
-    """Binary logarithm of the number of columns for so many atoms."""
+    """Binary logarithm of the number of columns for a number of atoms."""
     return max(fewest, int(atoms - 1).bit_length())
 
 

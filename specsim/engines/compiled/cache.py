@@ -78,7 +78,7 @@ def cache_folder() -> Path | None:
 
 
 def _prune(root: Path, keep: Path) -> None:
-    """Remove folders of other sources that nobody has used for a month."""
+    """Remove folders of other sources that have not been used for a month."""
     limit = time.time() - _STALE_SECONDS
     with contextlib.suppress(OSError):
         for folder in root.iterdir():

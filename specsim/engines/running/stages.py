@@ -25,7 +25,7 @@ class Engine(Protocol[Tables]):
         ...
 
     def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:
-        """Return the state of new runs, with memory for the rounds if that is at hand."""
+        """Return the state of new runs, with memory for the rounds if there is some."""
         ...
 
     def advance(self, state: State, tables: Tables, tally: Tally) -> None:

@@ -191,7 +191,7 @@ def test_interruption__cancels_and_leaves_the_cluster_usable(client, pair, tmp_p
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "", "http://127.0.0.1:80"])
 def test_absent_scheduler__is_one_line_within_seconds(address, pair, monkeypatch):
-    monkeypatch.setattr(cluster_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(cluster_module, "TIMEOUT", 1.0)
     begin = time.monotonic()
     with pytest.raises(InputError, match="no Dask scheduler answers") as caught:
         simulate(pair, Speculative(), runs=10, seed=1, cluster=address)
@@ -201,7 +201,7 @@ def test_absent_scheduler__is_one_line_within_seconds(address, pair, monkeypatch
 
 
 def test_something_else_that_listens__is_no_scheduler(pair, monkeypatch):
-    monkeypatch.setattr(cluster_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(cluster_module, "TIMEOUT", 1.0)
     for greeting in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20):
         with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -227,7 +227,7 @@ def test_a_worker_is_no_scheduler(client, pair):
 
 
 def test_no_workers__is_said(pair, monkeypatch):
-    monkeypatch.setattr(cluster_module, "WORKER_PATIENCE", 0.5)
+    monkeypatch.setattr(cluster_module, "WORKER_TIMEOUT", 0.5)
     with (
         distributed.LocalCluster(
             n_workers=0, processes=True, dashboard_address=":0", silence_logs="CRITICAL"

@@ -12,7 +12,7 @@ from specsim.errors import InputError
 from specsim.support.streams import Stream
 from specsim.validation.conformance import filters, instances as made
 from specsim.validation.conformance.calling import Caller
-from specsim.validation.conformance.checks.options import TOGETHER, VALUES, clear_instance
+from specsim.validation.conformance.checks.options import COMBINED_OPTIONS, VALUES, clear_instance
 from specsim.validation.conformance.laboratory import TOLERANCES, Effort, Laboratory
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
@@ -188,7 +188,7 @@ def test_instance__refuses_rows_that_are_no_law():
     rows = np.full((1, 2), 0.5)
     table = np.zeros((1, 2), dtype=np.int64)
     fields = {"name": "x", "draft": rows, "next_context": table, "start": 0, "draft_length": 1}
-    with pytest.raises(InputError, match="target has a row that is no law"):
+    with pytest.raises(InputError, match="target has a row that is not a law"):
         made.Instance(target=rows * 0.9, **fields)
     with pytest.raises(InputError, match="must have one shape"):
         made.Instance(target=np.full((2, 2), 0.5), **fields)
@@ -277,11 +277,11 @@ def test_option_rows__tell_in_which_order_options_were_applied(draft_length):
     def law(order):
         rows = instance.target
         for name in order:
-            rows = filters.filtered(rows, {name: TOGETHER[name]})
+            rows = filters.filtered(rows, {name: COMBINED_OPTIONS[name]})
         return instance.mapped(lambda _: rows, "x").target_law(length)
 
-    for names in (("temperature", "top_p"), ("top_k", "top_p"), tuple(TOGETHER)):
-        right = filters.filtered(instance.target, {name: TOGETHER[name] for name in names})
+    for names in (("temperature", "top_p"), ("top_k", "top_p"), tuple(COMBINED_OPTIONS)):
+        right = filters.filtered(instance.target, {name: COMBINED_OPTIONS[name] for name in names})
         expected = instance.mapped(lambda _, right=right: right, "x").target_law(length)
         for order in itertools.permutations(names):
             distance = 0.5 * np.abs(law(order) - expected).sum()

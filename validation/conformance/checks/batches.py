@@ -148,7 +148,7 @@ def _make_invariance(lab: Laboratory) -> Statistical:
 
 
 def _outcomes(lab: Laboratory, caller: Caller, apart: str) -> Callable[[int], Callable[[int], Integers]]:
-    """Return what makes calls of so many rows: (accepted length, final token), or the first token.
+    """Return what makes calls of a number of rows: (accepted length, final token), or the first token.
 
     Steps get the same draft in every row, so that a shared coin shows.
     """

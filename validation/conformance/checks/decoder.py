@@ -399,7 +399,7 @@ class _Lengths(Statistical):
     """The check of accepted lengths, which only some decoders tell."""
 
     def log_e(self) -> float:
-        """Return the evidence, or complain that no lengths were told."""
+        """Return the evidence, or an error if no lengths were reported."""
         if getattr(self.probe, "tells_lengths", None) is False:
             raise NotApplicable("it tells no accepted lengths")
         return super().log_e()

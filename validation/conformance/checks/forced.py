@@ -83,7 +83,7 @@ def _judge(
     if accept is None:
         return
     must = coins[:, 0] < accept - MARGIN
-    # At the ends of the interval there is no rounding to allow for.
+    # Exact at the ends of the interval: no allowance for rounding.
     must |= (accept >= 1.0 - 1e-12) & (coins[:, 0] < 1.0)
     never = (coins[:, 0] > accept + MARGIN) | (accept <= 1e-300)
     wrong = (must & (lengths == 1)) | (never & (lengths > 1))

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 VALUES: dict[str, tuple[float, ...]] = {"temperature": (0.7, 1.5), "top_k": (2,), "top_p": (0.8,)}
 
 #: Tried together, as far as the subject takes them: what top-p keeps depends on what was applied before.
-TOGETHER: dict[str, float] = {"temperature": 1.5, "top_k": 3, "top_p": 0.8}
+COMBINED_OPTIONS: dict[str, float] = {"temperature": 1.5, "top_k": 3, "top_p": 0.8}
 
 #: Total variation distance of the texts' laws, at least, when the order of options is another.
 LEAST_ORDER = 0.1
@@ -65,7 +65,7 @@ def _clear(rows: Floats) -> bool:
 def _settings(subject: Subject, option: str) -> list[dict[str, Any]]:
     """Return what is tried for an option: each of its values, and for top-p all that can be combined."""
     found: list[dict[str, Any]] = [{option: value} for value in VALUES[option]]
-    together = {name: value for name, value in TOGETHER.items() if name in subject.options}
+    together = {name: value for name, value in COMBINED_OPTIONS.items() if name in subject.options}
     if option == "top_p" and len(together) > 1:
         found.append(together)
     return found
@@ -104,18 +104,18 @@ def _make(lab: Laboratory, option: str) -> Statistical:
 def _clear_together(rows: Floats) -> bool:
     """Return whether every reading of top-p keeps the same tokens after any of the other options, too."""
     return all(
-        _clear(filtered(rows, {name: TOGETHER[name] for name in names}))
+        _clear(filtered(rows, {name: COMBINED_OPTIONS[name] for name in names}))
         for names in (("temperature",), ("top_k",), ("temperature", "top_k"))
     )
 
 
 def _orders_differ(instance: Instance) -> bool:
     """Return whether the order of the options shows in the target's texts."""
-    if instance.vocabulary <= TOGETHER["top_k"]:
+    if instance.vocabulary <= COMBINED_OPTIONS["top_k"]:
         return True
 
     def law(names: tuple[str, ...]) -> Floats:
-        changed = _with_target(instance, in_order(instance.target, names, TOGETHER))
+        changed = _with_target(instance, in_order(instance.target, names, COMBINED_OPTIONS))
         return changed.target_law(instance.draft_length + 1)
 
     for names in (("temperature", "top_p"), ("top_k", "top_p"), ("temperature", "top_k", "top_p")):

@@ -30,7 +30,7 @@ Integers = NDArray[np.int64]
 VOCABULARY = 4
 #: Shapes whose output law is tested.
 SHAPES = ("2,2", "3,1", "unbalanced")
-#: The shape whose output is certified and on which rules are told apart.
+#: The shape whose output is certified and on which rules are distinguished.
 MAIN_SHAPE = "2,1"
 #: A shape with many siblings, on which rules differ most.
 STAR = "3"
@@ -128,7 +128,7 @@ def _check_paths(shape: Structure, tokens: Integers, emitted: Integers, lengths:
         row = int(np.flatnonzero(~fits)[0])
         text = " ".join(str(int(t)) for t in emitted[row, : lengths[row] - 1])
         raise ContractError(
-            f"row {row} says that it accepted ({text}), which is no path from the root of its tree "
+            f"row {row} says that it accepted ({text}), which is not a path from the root of its tree "
             f"({' '.join(str(int(t)) for t in tokens[row, 1:])}, parents {shape.parents[1:]})"
         )
 

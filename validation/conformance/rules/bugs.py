@@ -309,7 +309,7 @@ BONUS_RESIDUAL = wrong_bonus(
 
 BONUS_UNWRITTEN = wrong_bonus(
     "bonus-unwritten",
-    "the length counts a bonus token that nobody wrote: it is token 0",
+    "the length counts a bonus token that was never written: it is token 0",
     "easily made: a buffer one token too short; compare vllm-project/vllm#9730",
     lambda target, draft, drafted: np.eye(target.shape[-1])[np.zeros(drafted.shape[:-1], dtype=np.int64)],
 )

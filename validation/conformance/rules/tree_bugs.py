@@ -1,6 +1,6 @@
 """Rules for trees of drafts that are wrong, each with the place where it was seen or what it is derived from.
 
-Sources marked "derived" name the rule that the slip turns into another one; nobody has reported it.
+Sources marked "derived" name the rule that the slip turns into another one; no report of it is known.
 """
 
 from __future__ import annotations
