@@ -311,7 +311,7 @@ def _list(as_json: bool) -> int:
 
 
 def _mutants(target: str | None, options: dict[str, Any]) -> int:
-    from specsim.cli.bench import load
+    from specsim.support.checkout import load_benchmarks
 
-    code: int = load("benchmarks.kill_matrix_report", "conform --mutants").run_mutants(target, options)
+    code: int = load_benchmarks("benchmarks.kill_matrix_report").run_mutants(target, options)
     return code

@@ -29,6 +29,7 @@ import click
 
 from specsim import __version__
 from specsim.errors import InputError
+from specsim.support.checkout import load_benchmarks
 from specsim.support.files import files_written
 from specsim.support.interrupts import INTERRUPTED
 from specsim.support.standard_streams import ClosedOutput
@@ -50,7 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("specsim.cli.sweep:command", "Simulate many pairs, algorithms and parameters at once."),
     "rules": ("specsim.cli.rules:command", "List the verification rules and their facts."),
     "conform": ("specsim.cli.conform:conform", "Test whether a sampler is lossless."),
-    "bench": ("specsim.cli.bench:command", "Time the engines beside C, NumPy and JAX."),
+    "bench": ("benchmarks.command:command", "Time the engines beside C, NumPy and JAX."),
     "models": ("specsim.cli.models:command", "Decode and measure real language models (extra: torch)."),
 }
 
@@ -95,7 +96,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self.subcommands:
             return None
         module, _, attribute = self.subcommands[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        load = load_benchmarks if module.startswith("benchmarks.") else import_module
+        command: click.Command = getattr(load(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

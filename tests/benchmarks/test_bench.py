@@ -7,12 +7,21 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import ceilings, checks, exact, literal, runner, scaling, startup, timing
+from benchmarks import (
+    ceilings,
+    checks,
+    command as cli_bench,
+    exact,
+    literal,
+    runner,
+    scaling,
+    startup,
+    timing,
+)
 from benchmarks.contenders import all_contenders, batches, c_reference
 from benchmarks.contenders.base import Contender
 from benchmarks.workloads import WORKLOADS, Workload
 from specsim import paper_pair, random_pair
-from specsim.cli import bench as cli_bench
 
 RUNS = 2**14
 PAIRS = {

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
+from benchmarks import runner
+from benchmarks.contenders import all_contenders
+from benchmarks.runner import PARTS
+from benchmarks.workloads import WORKLOADS
 from specsim.cli.output import show
 from specsim.errors import InputError
 from specsim.support.files import write_text
-
-#: Those of `benchmarks.runner.PARTS`, named here too so that help needs no checkout.
-PARTS = ("engines", "ceilings", "batch", "literal", "exact", "scaling", "startup")
 
 _HELP = """Time specsim's engines beside hand-written C, NumPy and JAX, in CPU time per emitted token.
 
@@ -72,10 +72,9 @@ def command(
     resume: bool,
 ) -> None:
     """Run the benchmark; exit with 1 when a contender is wrong."""
-    runner = load("benchmarks.runner")
     known = {
-        "workload": [workload.name for workload in load("benchmarks.workloads").WORKLOADS],
-        "contender": [contender.name for contender in load("benchmarks.contenders").all_contenders()],
+        "workload": [workload.name for workload in WORKLOADS],
+        "contender": [contender.name for contender in all_contenders()],
     }
     for option, asked in (("workload", workloads), ("contender", contenders)):
         for name in asked:
@@ -103,18 +102,6 @@ def command(
         sys.exit(1)
 
 
-def load(name: str, what: str = "bench") -> Any:
-    """Import a module of the folder ``benchmarks`` of a checkout."""
-    import specsim
-
-    root = Path(specsim.__file__).resolve().parents[1]
-    if not (root / "benchmarks" / "runner.py").is_file():
-        raise InputError(f"{what} needs the folder {root / 'benchmarks'}; run it in a checkout")
-    if str(root) not in sys.path:
-        sys.path.append(str(root))
-    return import_module(name)
-
-
 def write(path: Path, result: dict[str, Any]) -> None:
     """Write the result as JSON."""
     write_text(path, json.dumps(result, indent=2) + "\n")
@@ -132,6 +119,6 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from specsim.cli.bench_tables import tables
+    from benchmarks.tables import tables
 
     show(*tables(result))
