@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from specsim.algorithms import Algorithm, Structure
 from specsim.errors import TooLargeError
 from specsim.theory.arithmetic.numbers import at_token, ones, rational, zeros
+from specsim.theory.arithmetic.pair_tables import PairTables
 from specsim.theory.laws.counters import Counter, FullCount, Moments, NoCount
 from specsim.theory.laws.rule_rows import RuleRows
 from specsim.theory.laws.states import PathStates, land, scatter
@@ -37,6 +38,52 @@ _MOST_WORK = {False: 2.0**33, True: 2.0**24}
 #: Most numbers over all drafts of one round.
 _MOST_DRAFTS = {False: 6e7, True: 2e6}
 _LONGEST = 300
+#: Rounds of a pair that is not stationary that are built together.
+_TOGETHER = 64
+
+
+class Cells(NamedTuple):
+    """Numbers by first context of a round and by context, those that are not 0.
+
+    `value` has one number ``(n,)``, or one for each token ``(n, tokens)``, for each pair of contexts.
+    """
+
+    origin: Integers
+    context: Integers
+    value: Array
+
+    def move(self, mass: Array) -> Array:
+        """Move mass of first contexts ``(width, contexts)`` to contexts."""
+        width, contexts = mass.shape
+        index = np.arange(width)[:, None] * contexts + self.context
+        moved = mass[:, self.origin] * self.value
+        return scatter(index.ravel(), moved.ravel(), width * contexts).reshape(width, contexts)
+
+    def landed(self, pair: PairTables) -> Cells:
+        """Return the contexts after the token, from numbers for each token."""
+        index = self.origin[:, None] * pair.contexts + pair.next_context[self.context]
+        return cells_of(index.ravel(), self.value.ravel(), pair.contexts)
+
+
+def cells_of(index: Integers, value: Array, contexts: int) -> Cells:
+    """Add numbers up by index, first context times `contexts` plus context."""
+    kept = value != 0
+    cell, place = ranked(index[kept])
+    return Cells(cell // contexts, cell % contexts, scatter(place, value[kept], len(cell)))
+
+
+def ranked(index: Integers) -> tuple[Integers, Integers]:
+    """Return the different numbers in order, and the place of each number among them."""
+    if not index.size:
+        return index, index
+    low = index.min()
+    size = index.max() - low + 1
+    if size > 4 * len(index):
+        return np.unique(index, return_inverse=True)
+    # Counting is quicker than sorting where the numbers are dense.
+    used = np.zeros(size, dtype=bool)
+    used[index - low] = True
+    return np.flatnonzero(used) + low, np.cumsum(used)[index - low] - 1
 
 
 @dataclass(frozen=True)
@@ -47,17 +94,17 @@ class Round:
     ----------
     taken, stopped
         Entry j: probability that the token after j accepted ones is accepted, or ends the round by a
-        rejection, by first context, context and token, ``(contexts, contexts, tokens)``.
-    landed
-        Entry j: context after j accepted tokens and a rejection, ``(contexts, contexts)``.
+        rejection, by context and token.
     whole
-        Entry j: context after a path of j tokens is accepted to its leaf, ``(contexts, contexts)``.
+        Entry j: probability of the context after a path of j tokens is accepted to its leaf.
+    landed
+        Entry j: probability of the context after j accepted tokens and a rejection.
     """
 
-    taken: Array
-    stopped: Array
-    landed: Array
-    whole: Array
+    taken: list[Cells]
+    stopped: list[Cells]
+    whole: list[Cells]
+    landed: list[Cells]
 
 
 class Rounds(ABC):
@@ -116,21 +163,24 @@ class Rounds(ABC):
             here = self.round(position, depth)
             if count == "calls":
                 mass = counter.shift(mass)
-            if emitted and depth:
-                shape = (pair.contexts, -1)
-                for j in range(depth):
-                    joint = mass[0] @ (here.taken[j] + here.stopped[j]).reshape(shape)
-                    transitions[position + j] += joint.reshape(transitions.shape[1:])
-            stopped = mass @ here.landed[:depth]
-            whole = mass @ here.whole[: depth + 1]
-            rejected[position : position + depth] += stopped[:, 0].sum(axis=-1)
-            rounds[position, :depth] += stopped[:, 0].sum(axis=-1)
-            rounds[position, : depth + 1] += whole[:, 0].sum(axis=-1)
-            if count in ("rejections", "moments"):
-                stopped = counter.shift(stopped)
-            starts[position + 1 : position + depth + 1] += stopped
-            ends = bonus if self._bonus else starts
-            ends[position : position + depth + 1] += whole
+            if emitted:
+                for part in (here.taken, here.stopped):
+                    for j, cells in enumerate(part):
+                        weight = mass[0][cells.origin]
+                        transitions[position + j] += _add_rows(
+                            cells.context, weight, cells.value, pair.contexts
+                        )
+            for j, cells in enumerate(here.landed):
+                stopped = cells.move(mass)
+                rejected[position + j] += stopped[0].sum()
+                rounds[position, j] += stopped[0].sum()
+                if count in ("rejections", "moments"):
+                    stopped = counter.shift(stopped)
+                starts[position + j + 1] += stopped
+            for j, cells in enumerate(here.whole):
+                ended = cells.move(mass)
+                rounds[position, j] += ended[0].sum()
+                (bonus if self._bonus else starts)[position + j] += ended
             if self._bonus:
                 # Nothing is left to emit at the horizon.
                 starts[horizon] += bonus[horizon]
@@ -179,32 +229,24 @@ class Rounds(ABC):
 
     def regime(self) -> Regime:
         """Return one uncut round of a stationary pair from every context; see `Regime`."""
-        depth = self.structure.depth
-        here = self.round(0, depth)
-        ended = here.whole
-        if self._bonus:
-            target = self._rows.at(np.array([0]))[0][0]
-            ended = land(self.pair, here.whole[..., None] * target)
-        stopped = here.landed.sum(axis=-1).T
-        whole = here.whole.sum(axis=-1).T
-        lengths = whole.copy()
-        lengths[:, :depth] += stopped
-        tokens = lengths @ np.arange(depth + 1) + stopped.sum(axis=-1)
-        if self._bonus:
-            tokens = tokens + whole.sum(axis=-1)
-        following = here.landed.sum(axis=0) + ended.sum(axis=0)
-        return Regime(*map(rational, (self._rows.initial, following, lengths, tokens)))
-
-    def _numbers(self, rounds: int) -> int:
-        """Return how many numbers the matrices of so many rounds have."""
-        return 2 * rounds * (self.structure.depth + 1) * self.pair.contexts**2 * (self.pair.tokens + 1)
-
-    def _refuse_contexts(self) -> None:
-        if self._numbers(1) > _MOST_NUMBERS[self.exact]:
-            raise TooLargeError(
-                f"rounds of {self.structure.depth} drafted tokens between {self.pair.contexts} contexts have "
-                f"matrices of {self._numbers(1)} numbers; use a shorter draft or a pair with fewer contexts"
-            )
+        here = self.round(0, self.structure.depth)
+        contexts, initial = self.pair.contexts, self._rows.initial
+        target = self._rows.at(np.array([0]))[0][0]
+        following = zeros((contexts, contexts), initial)
+        lengths, tokens = zeros((contexts, self.structure.depth + 1), initial), zeros((contexts,), initial)
+        for j in range(self.structure.depth + 1):
+            ends = [(here.landed[j], j + 1)] if j < self.structure.depth else []
+            whole = here.whole[j]
+            if self._bonus:
+                joint = whole.value[:, None] * target[whole.context]
+                ends.append((Cells(whole.origin, whole.context, joint).landed(self.pair), j + 1))
+            else:
+                ends.append((whole, j))
+            for cells, emitted in ends:
+                np.add.at(following, (cells.origin, cells.context), cells.value)
+                np.add.at(lengths[:, j], cells.origin, cells.value)
+                np.add.at(tokens, cells.origin, cells.value * emitted)
+        return Regime(*map(rational, (initial, following, lengths, tokens)))
 
 
 @dataclass(frozen=True)
@@ -234,87 +276,95 @@ class StateRounds(Rounds):
         super().__init__(rows, algorithm, step_law, horizon)
         assert step_law.state is not None
         self._state: State = step_law.state
-        self._built: dict[int, Round] = {}
+        self._built: dict[int, tuple[list[Cells], list[Cells], list[Cells]]] = {}
+        self._cut: dict[tuple[int, int], Round] = {}
         self._work = 0.0
         if self.structure.depth > _LONGEST:
             raise TooLargeError(
                 f"{self.structure.depth} tokens per round are too many for this rule; give a draft_length of "
                 f"at most {_LONGEST}"
             )
-        self._refuse_contexts()
 
     def round(self, start: int, depth: int) -> Round:
         """Return the round that starts at a position."""
         index = self._rows.index(start)
         if index not in self._built:
-            size = 1
-            if not self._rows.stationary:
-                most = _MOST_NUMBERS[self.exact] // (16 * self._numbers(1))
-                size = max(1, min(self.horizon - start, most))
+            size = 1 if self._rows.stationary else min(self.horizon - start, _TOGETHER)
             self._built = dict(enumerate(self._build(np.arange(index, index + size)), start=index))
-        whole = self._built[index]
-        # A path that is cut ends where it would have gone on.
-        last = np.zeros_like(whole.whole[:1])
-        last[0] = land(self.pair, whole.taken[depth - 1]) if depth else whole.whole[0]
-        return Round(
-            whole.taken[:depth],
-            whole.stopped[:depth],
-            whole.landed[:depth],
-            np.concatenate([np.zeros_like(whole.whole[:depth]), last]),
-        )
+            self._cut = {}
+        if (index, depth) not in self._cut:
+            self._cut[index, depth] = self._cut_round(index, depth)
+        return self._cut[index, depth]
 
-    def _build(self, starts: Integers) -> Iterator[Round]:
-        """Yield the rounds from several starts, uncut."""
-        pair, depth = self.pair, self.structure.depth
-        contexts, tokens = pair.contexts, pair.tokens
+    def _cut_round(self, index: int, depth: int) -> Round:
+        """Return a round cut at `depth`: a path ends where it would have gone on."""
+        taken, stopped, landed = self._built[index]
+        every = np.arange(self.pair.contexts)
+        here = Cells(every, every, ones((len(every),), self._rows.initial))
+        nothing = Cells(every[:0], every[:0], here.value[:0])
+        whole = [nothing] * depth + [taken[depth - 1].landed(self.pair) if depth else here]
+        return Round(taken[:depth], stopped[:depth], whole, landed[:depth])
+
+    def _build(self, starts: Integers) -> Iterator[tuple[list[Cells], list[Cells], list[Cells]]]:
+        """Yield taken, stopped and landed cells of the rounds from several starts, uncut."""
+        contexts, tokens, depth = self.pair.contexts, self.pair.tokens, self.structure.depth
         initial = self._rows.initial
         groups = len(starts) * contexts
-        taken = zeros((depth, groups * contexts, tokens), initial)
-        stopped = zeros((depth, groups * contexts, tokens), initial)
+        parts: list[list[tuple[Integers, Array, Array]]] = [[] for _ in range(depth)]
         together = max(1, 2**18 // tokens ** min(depth - 1, 18)) if depth else groups
         for first in range(0, groups, together):
             some = np.arange(first, min(first + together, groups))
-            part = slice(first * contexts, (first + len(some)) * contexts)
             number = self._state.start(ones((len(some),), initial))
-            paths = _Paths(some - first, some % contexts, number, ones((len(some),), initial))
+            paths = _Paths(some, some % contexts, number, ones((len(some),), initial))
             for level in range(depth):
                 more = level < depth - 1
                 reached = len(paths.group) * (tokens if more else 1)
                 self._refuse_states(reached, len(some), len(paths.group) * tokens)
                 target, draft, _ = self._rows.at(starts + level)
-                # The start of each path, and the row there.
-                place = (paths.group + first) // contexts
-                rows = (target, draft, place)
-                paths = self._extend(paths, rows, taken[level, part], stopped[level, part], more)
-        shape = (depth, len(starts), contexts, contexts, tokens)
-        taken, stopped = taken.reshape(shape), stopped.reshape(shape)
-        whole = zeros((depth + 1, contexts, contexts), initial)
-        whole[0] = np.where(np.eye(contexts, dtype=bool), ones((1,), initial)[0], whole[0])
+                cells, taken, stopped, paths = self._extend(paths, target, draft, more)
+                parts[level].append((cells, taken, stopped))
+        levels = [[np.concatenate(column) for column in zip(*part, strict=True)] for part in parts]
         for index in range(len(starts)):
-            yield Round(taken[:, index], stopped[:, index], land(pair, stopped[:, index]), whole)
+            found: tuple[list[Cells], list[Cells], list[Cells]] = ([], [], [])
+            for cells, taken, stopped in levels:
+                here = slice(*np.searchsorted(cells, [index * contexts**2, (index + 1) * contexts**2]))
+                origin, context = cells[here] // contexts % contexts, cells[here] % contexts
+                found[0].append(Cells(origin, context, taken[here]))
+                found[1].append(Cells(origin, context, stopped[here]))
+                found[2].append(found[1][-1].landed(self.pair))
+            yield found
 
     def _extend(
-        self, paths: _Paths, rows: tuple[Array, Array, Integers], taken: Array, stopped: Array, more: bool
-    ) -> _Paths:
-        """Add what the next token of each path does to `taken` and `stopped`; return the longer paths."""
-        target, draft, place = rows
+        self, paths: _Paths, target: Array, draft: Array, more: bool
+    ) -> tuple[Integers, Array, Array, _Paths]:
+        """Return what the next token of each path does, by group and context, and the longer paths.
+
+        Returns
+        -------
+        Cells (group times contexts plus context), in order; taken and stopped ``(cells, tokens)``; paths.
+        """
         contexts, size = self.pair.contexts, max(1, _CHUNK // self.pair.tokens)
-        longer = []
+        cells, place = ranked(paths.group * contexts + paths.context)
+        taken = zeros((len(cells), self.pair.tokens), target)
+        stopped, longer = taken.copy(), []
         for first in range(0, len(place), size):
             part = slice(first, first + size)
             group, context = paths.group[part], paths.context[part]
             number, weight = paths.number[part, None], paths.weight[part]
-            t, d = target[place[part], context], draft[place[part], context]
+            t, d = (table[group // contexts, context] for table in (target, draft))
             after = self._state.advance(number, t, d)
-            cell = group * contexts + context
-            taken += _add_rows(cell, weight, d * self._state.kept(after), len(taken))
-            stopped += _add_rows(cell, weight, self._state.stop(number, t, d), len(taken))
+            # Paths of one chunk lie in a few neighbouring cells where there are many.
+            low = place[part].min()
+            high = place[part].max() + 1
+            inside = place[part] - low
+            taken[low:high] += _add_rows(inside, weight, d * self._state.kept(after), high - low)
+            stopped[low:high] += _add_rows(inside, weight, self._state.stop(number, t, d), high - low)
             if more:
                 path, token = np.nonzero(d)
                 following = self.pair.next_context[context[path], token]
                 drafted = weight[path] * d[path, token]
                 longer.append(_Paths(group[path], following, after[path, token], drafted))
-        return _merge(_Paths.joined(longer), contexts) if more else paths
+        return cells, taken, stopped, _merge(_Paths.joined(longer), contexts) if more else paths
 
     def _refuse_states(self, states: int, first_contexts: int, work: int) -> None:
         self._work += work
@@ -387,7 +437,28 @@ class PathRounds(Rounds):
                     index = (origin + contexts[:, :, parent]) * pair.tokens + drafted[:, node]
                     taken[j - 1] += _scatter_into(taken[j - 1], index, reached[:, :, node])
                     reached[:, :, parent] += reached[:, :, node]
-        return Round(taken, stopped, land(pair, stopped), whole)
+        ended = self._cells(stopped)
+        return Round(self._cells(taken), ended, self._cells(whole), [cells.landed(pair) for cells in ended])
+
+    def _cells(self, matrices: Array) -> list[Cells]:
+        """Return the cells of matrices ``(depths, contexts, contexts)``, or with tokens behind."""
+        found = []
+        for matrix in matrices:
+            used = matrix != 0
+            origin, context = np.nonzero(used.any(axis=-1) if used.ndim == 3 else used)
+            found.append(Cells(origin, context, matrix[origin, context]))
+        return found
+
+    def _numbers(self, rounds: int) -> int:
+        """Return how many numbers the matrices of so many rounds have."""
+        return 2 * rounds * (self.structure.depth + 1) * self.pair.contexts**2 * (self.pair.tokens + 1)
+
+    def _refuse_contexts(self) -> None:
+        if self._numbers(1) > _MOST_NUMBERS[self.exact]:
+            raise TooLargeError(
+                f"rounds of {self.structure.depth} drafted tokens between {self.pair.contexts} contexts have "
+                f"matrices of {self._numbers(1)} numbers; use a shorter draft or a pair with fewer contexts"
+            )
 
     def _drafts(self, start: int, structure: Structure) -> Iterator[tuple[Integers, Integers, Array]]:
         """Yield all drafts in parts: tokens ``(n, N)``, contexts after each node ``(contexts, n, N)``, and
