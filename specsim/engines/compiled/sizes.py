@@ -16,7 +16,7 @@ ROOM = 16
 LANES = 64
 
 #: Working space of a kernel, uint32 of shape (rows, runs).
-CHAIN_SPACE = (2 * PACK + 12, TILE + ROOM)
+CHAIN_SPACE = (2 * PACK + 11, TILE + ROOM)
 ALIAS_SPACE = (PACK + 1, ALIAS_BLOCK)
 PERMUTE_SPACE = (PACK + 3, ALIAS_BLOCK)
 ROUNDS_SPACE = (PACK + 6, BLOCK + ROOM)

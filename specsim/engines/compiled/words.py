@@ -1,4 +1,4 @@
-"""What the kernels of the alias engine share: random words, first contexts, counts of tokens.
+"""What the kernels of the alias and the lockstep engine share: random words, first contexts, token counts.
 
 Four positions of a run share one Philox block: position n of a run reads word ``n % 4`` of block ``n // 4``;
 0 is the prompt.
@@ -24,7 +24,7 @@ _32 = np.uint64(32)
 
 
 @lockstep
-def fill(words, offset, size, seed, first_run, block):
+def fill(words, offset, size, seed, first_run, block, slot=SLOT):
     """Fill one row of `words` per position with the words of `size` consecutive runs, from `offset` on.
 
     The runs must agree in the upper half of their number, which keeps half of two rounds out of the loop.
@@ -32,7 +32,7 @@ def fill(words, offset, size, seed, first_run, block):
     key_0, key_1 = seed & LOW, seed >> _32
     low, high = first_run & LOW, first_run >> _32
     for i in range(size):
-        w0, w1, w2, w3 = philox(block, SLOT, (low + np.uint64(i)) & LOW, high, key_0, key_1)
+        w0, w1, w2, w3 = philox(block, slot, (low + np.uint64(i)) & LOW, high, key_0, key_1)
         words[0, offset + i] = w0
         words[1, offset + i] = w1
         words[2, offset + i] = w2
@@ -47,12 +47,12 @@ def until_carry(first_run, size):
 
 
 @lockstep
-def fill_block(words, size, seed, first_run, block):
+def fill_block(words, size, seed, first_run, block, slot=SLOT):
     """Fill the words of a block of runs that may differ in the upper half of their number."""
     begun = until_carry(first_run, size)
-    fill(words, 0, begun, seed, first_run, block)
+    fill(words, 0, begun, seed, first_run, block, slot)
     if begun < size:
-        fill(words, begun, size - begun, seed, first_run + np.uint64(begun), block)
+        fill(words, begun, size - begun, seed, first_run + np.uint64(begun), block, slot)
 
 
 @lockstep

@@ -199,18 +199,13 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
     )
     for low in range(0, len(steps), layout.steps_at_once):
         part = slice(low, low + layout.steps_at_once)
-        draft, accept, residual = _rules(pair, plan, layout, steps[part])
+        draft, accept, residual = weights_of_rules(pair, plan, layout.bonus > 0, steps[part])
         accepted = accept >> _SHIFT
 
         def flat(table: NDArray[Any], *row: int, part: slice = part) -> NDArray[Any]:
             # A table that is not used has one place only.
             return table[part].reshape(-1, *row) if table.size > 1 else table.reshape((1,) * (1 + len(row)))
 
-        if plan.shared and not np.array_equal(residual.sum(axis=1), (draft - accepted).sum(axis=1)):
-            raise RuntimeError(
-                "residual weights do not sum to the rejected ones, so that one word cannot serve both; "
-                "the plan must have shared=False"
-            )
         build_rows(
             draft, accepted, residual, plan.shared, tables.token_bits, tables.bits,
             flat(tables.last, 2 * tokens + 1), flat(tables.entries, 2**layout.bits),
@@ -246,19 +241,25 @@ def chain_tables(pair: ModelPair, plan: Plan, begin: int, end: int) -> ChainTabl
     return ChainTables(begin, end, tables)
 
 
-def _rules(
-    pair: ModelPair, plan: Plan, layout: Layout, chosen: NDArray[np.intp]
+def weights_of_rules(
+    pair: ModelPair, plan: Plan, with_bonus: bool, steps: NDArray[np.intp]
 ) -> tuple[Words, Words, Words]:
-    """Draft weights, acceptance thresholds and residual weights of all rows of some steps.
+    """Return draft weights, acceptance thresholds and residual weights of all rows of some steps.
 
-    Rows for bonus tokens, and all rows of plain decoding, draft from the target and accept everything.
+    With `with_bonus`, rows for bonus tokens follow the others of a step; they, and all rows of plain
+    decoding, draft from the target and accept everything.
     """
-    target = of_steps(pair.target_weights, chosen)
+    target = of_steps(pair.target_weights, steps)
     parts = [target, target << _SHIFT, np.zeros_like(target)]
     if plan.draft_length > 0:
-        rules = [of_steps(pair.draft_weights, chosen), plan.thresholds(chosen), plan.residual(chosen)]
-        if layout.bonus:
+        rules = [of_steps(pair.draft_weights, steps), plan.thresholds(steps), plan.residual(steps)]
+        if with_bonus:
             rules = [np.concatenate(both, axis=1) for both in zip(rules, parts, strict=True)]
         parts = rules
     draft, accept, residual = (np.ascontiguousarray(part).reshape(-1, pair.tokens) for part in parts)
+    if plan.shared and not np.array_equal(residual.sum(axis=1), (draft - (accept >> _SHIFT)).sum(axis=1)):
+        raise RuntimeError(
+            "residual weights do not sum to the rejected ones, so that one word cannot serve both; "
+            "the plan must have shared=False"
+        )
     return draft, accept, residual

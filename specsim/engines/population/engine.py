@@ -3,8 +3,9 @@
 All runs that share a state move together: drafted tokens are one multinomial draw, accepted tokens binomial
 draws, residual tokens another multinomial draw. A tally has exactly the law that it has when the runs are
 simulated one by one, because runs are independent and a tally only counts them; the cost does not depend on
-the number of runs. There are no single runs to look at, and the words of NumPy's generator are used, so the
-integers may change with NumPy's version.
+the number of runs. The probabilities of the draws are float64 numbers, exact to about 2^-53, which is one run
+among the most that are taken; a token of probability 0 is never drawn. There are no single runs to look at,
+and the words of NumPy's generator are used, so the integers may change with NumPy's version.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ class _Population:
         """Move all runs through all steps."""
         counts = np.zeros(self.states.shape, np.int64)
         initial = self.pair.initial_weights.astype(np.float64) / UNIT
-        counts[:, 0, 0, 0] = self.generator.multinomial(runs, initial)
+        counts[:, 0, 0, 0] = self._multinomial(np.array([runs]), initial[None])[0]
         rows: _Rows | None = None
         for step in range(self.horizon):
             if rows is None or self.plan.table_steps > 1:
@@ -321,7 +322,15 @@ class _Population:
             tally.target_call_count[1:] += rounds[1:].sum(axis=(0, 2))[: length - 1]
 
     def _multinomial(self, number: Counts, laws: Floats) -> Counts:
+        """Draw from one law per row, and nothing from a probability of 0.
+
+        NumPy gives what rounding leaves over to the last token, so that the likeliest one is put there.
+        """
+        rows, likeliest, last = np.arange(len(laws)), laws.argmax(axis=1), laws.shape[1] - 1
+        laws = laws.copy()
+        laws[rows, likeliest], laws[:, last] = laws[:, last].copy(), laws[rows, likeliest]
         drawn: Counts = self.generator.multinomial(number, laws)
+        drawn[rows, likeliest], drawn[:, last] = drawn[:, last].copy(), drawn[rows, likeliest]
         return drawn
 
 

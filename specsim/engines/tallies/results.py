@@ -130,9 +130,6 @@ def merge(datasets: Iterable[xarray.Dataset]) -> xarray.Dataset:
 
 def _labelled(variables: dict[str, np.ndarray], attributes: dict[str, Any]) -> xarray.Dataset:
     """Build the Dataset, with coordinates, and check it against the registry."""
-    import pandas  # type: ignore[import-untyped]
-    import xarray
-
     sizes = {
         dim: size
         for name, values in variables.items()
@@ -145,23 +142,36 @@ def _labelled(variables: dict[str, np.ndarray], attributes: dict[str, Any]) -> x
             coordinates[name] = np.concatenate(pieces)
         else:
             coordinates[name] = np.arange(size, dtype=np.int64) + (1 if name == "step" else 0)
-    # Ready-made variables: to look at arrays that might be Dask's, xarray would import all of Dask.
-    dataset = xarray.Dataset(
-        {
-            name: xarray.Variable(
-                VARIABLES[name].dims, variables[name], {"long_name": VARIABLES[name].meaning}, fastpath=True
-            )
-            for name in VARIABLES
-            if name in variables
-        },
+    described = {
+        name: (variable.dims, variables[name], {"long_name": variable.meaning})
+        for name, variable in VARIABLES.items()
+        if name in variables
+    }
+    dataset = assemble(described, coordinates, attributes)
+    check(dataset)
+    return dataset
+
+
+def assemble(
+    variables: Mapping[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]],
+    coordinates: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Any],
+) -> xarray.Dataset:
+    """Return what ``xarray.Dataset(variables, coordinates, attributes)`` returns, without loading Dask.
+
+    The constructor imports all of Dask, where it is installed, to find out whether an array is one of Dask's.
+    """
+    import pandas  # type: ignore[import-untyped]
+    import xarray
+
+    return xarray.Dataset(
+        {name: xarray.Variable(*parts, fastpath=True) for name, parts in variables.items()},
         coords={
             name: xarray.IndexVariable(name, pandas.Index(values), fastpath=True)
             for name, values in coordinates.items()
         },
-        attrs=attributes,
+        attrs=dict(attributes),
     )
-    check(dataset)
-    return dataset
 
 
 def _spell(ranges: list[Range]) -> str:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.engines.lockstep.chain_tables import weights_of_rules
 from specsim.engines.lockstep.plans import Plan
-from specsim.engines.lockstep.tables import Words, of_steps
+from specsim.engines.lockstep.tables import Words
 from specsim.errors import TooLargeError
 from specsim.pairs import ModelPair
 
@@ -134,7 +135,7 @@ def step_tables(pair: ModelPair, plan: Plan, step: int, device: torch.device) ->
     """Build the tables of one step on the host and put them on a device."""
     sizes = Sizes.of(pair, plan)
     steps = np.array([step if plan.table_steps > 1 else 0])
-    draft, accept, residual = _rules(pair, plan, sizes, steps)
+    draft, accept, residual = weights_of_rules(pair, plan, sizes.bonus > 0, steps)
     line = np.arange(sizes.rows, dtype=np.int64)[:, None] << np.int64(32)
     found: dict[str, Any] = {}
     ends = np.cumsum(draft, axis=1, dtype=np.uint64).astype(np.int64)
@@ -143,11 +144,6 @@ def step_tables(pair: ModelPair, plan: Plan, step: int, device: torch.device) ->
     if plan.shared:
         accepted = accept >> _SHIFT
         lost = draft - accepted
-        if not np.array_equal(residual.sum(axis=1), lost.sum(axis=1)):
-            raise RuntimeError(
-                "residual weights do not sum to the rejected ones, so that one word cannot serve both; "
-                "the plan must have shared=False"
-            )
         slide = np.cumsum(lost, axis=1, dtype=np.uint64).astype(np.int64)
         slide -= draft.astype(np.int64)
         found["slide"] = slide + line
@@ -164,22 +160,6 @@ def step_tables(pair: ModelPair, plan: Plan, step: int, device: torch.device) ->
         if isinstance(value, np.ndarray):
             found[name] = _put(value, device)
     return StepTables(**found)
-
-
-def _rules(pair: ModelPair, plan: Plan, sizes: Sizes, steps: NDArray[np.intp]) -> tuple[Words, Words, Words]:
-    """Draft weights, acceptance thresholds and residual weights of all rows of one step.
-
-    Rows for bonus tokens, and all rows of plain decoding, draft from the target and accept everything.
-    """
-    target = of_steps(pair.target_weights, steps)[0]
-    always = target, target << _SHIFT, np.zeros_like(target)
-    if plan.draft_length == 0:
-        return always
-    drafted = of_steps(pair.draft_weights, steps)[0], plan.thresholds(steps)[0], plan.residual(steps)[0]
-    if not sizes.bonus:
-        return drafted
-    draft, accept, residual = (np.concatenate(both) for both in zip(drafted, always, strict=True))
-    return draft, accept, residual
 
 
 def _separate(weights: Words, device: torch.device) -> Separate:

@@ -89,7 +89,7 @@ def test_kernels__import_nothing_that_the_digest_does_not_cover():
         for path in kernel_cache.sources()
     }
     for path in kernel_cache.sources():
-        if path.parent.name != "kernels":
+        if path.parent.name != "kernels" or path.name == "__init__.py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("specsim"):

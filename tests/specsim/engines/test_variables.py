@@ -3,6 +3,7 @@ import pytest
 import xarray
 
 from specsim import InputError, ModelPair, Speculative, merge, simulate
+from specsim.engines.tallies.results import assemble
 from specsim.engines.tallies.variables import ATTRIBUTES, VARIABLES, check, markdown
 
 
@@ -94,3 +95,13 @@ def test_markdown__lists_every_variable_and_attribute():
     text = markdown()
     for name in (*VARIABLES, *ATTRIBUTES):
         assert f"| `{name}` |" in text
+
+
+def test_assemble__equals_the_plain_constructor(result):
+    variables = {name: (item.dims, item.values, item.attrs) for name, item in result.data_vars.items()}
+    coordinates = {name: item.values for name, item in result.coords.items()}
+    plain = xarray.Dataset(variables, coordinates, result.attrs)
+    found = assemble(variables, coordinates, result.attrs)
+    assert found.identical(plain)
+    assert found.isel(step=[0, 1]).identical(plain.isel(step=[0, 1]))
+    assert found.sel(run=slice(3, 5)).identical(plain.sel(run=slice(3, 5)))

@@ -21,7 +21,7 @@ from specsim.engines.compiled.jit import kernel
 from specsim.engines.compiled.rounds import add_lengths, count_rounds, mark_open, note_rounds, sum_rounds
 from specsim.engines.compiled.sampling import ZERO, draw
 from specsim.engines.compiled.sizes import PACK, TILE
-from specsim.engines.compiled.words import count, count_packed
+from specsim.engines.compiled.words import count, count_packed, fill_block
 from specsim.engines.lockstep.kernels.chain_lists import (
     Drafts,
     Draw,
@@ -39,7 +39,6 @@ from specsim.engines.lockstep.kernels.chain_steps import (
     count_rejections,
     draft_tokens,
     end_rounds,
-    fill_words,
     follow,
     move_on,
 )
@@ -92,9 +91,6 @@ def advance(work, rules, contexts, tables, runs, counts, room, sums):
     buffers = room[2 * PACK : 2 * PACK + 9]
     listed = room[2 * PACK + 9]
     roots = room[2 * PACK + 10]
-    every = room[2 * PACK + 11]
-    for i in range(TILE):
-        every[i] = i
     whole = np.uint32(rules.draft_length)
     endless = rules.draft_length > work.horizon
     rooted, shared, rounds = rules.rooted, rules.shared, rules.rounds
@@ -122,7 +118,7 @@ def advance(work, rules, contexts, tables, runs, counts, room, sums):
             length = buffers[6, :size]
             picked = buffers[7]
             extra = buffers[8]
-            fill_words(words, every, size, work.seed, run, block, ZERO)
+            fill_block(words, size, work.seed, run, block, ZERO)
             for step in range(lead, until):
                 source = Draw(work.seed, run, np.uint64(step + 1))
                 if step == 0:

@@ -21,6 +21,7 @@ from specsim.engines.lockstep.kernels.chain_steps import (
     choose_listed,
     draft_candidates,
     fill_words,
+    put_listed,
     replace_tokens,
 )
 
@@ -105,26 +106,27 @@ def accepts(word, row, line, drafts, accept, draw, offset_of_run, slot):
 def replace_shared(listed, word, rows, token, failed, drafts, residuals, found, doubt):
     """Replace the tokens of listed runs by their own words; the last two arrays are working space."""
     token_bits, bits = drafts.token_bits, drafts.bits
-    replace_tokens(
+    open_walks = replace_tokens(
         listed, word, rows, token, failed, residuals.slides, residuals.entries, residuals.shifts,
         token_bits, bits, found, doubt,
     )  # fmt: skip
-    for k in range(listed.size):
+    for k in range(listed.size if open_walks else 0):
         i = np.uint64(listed[k])
         if doubt[k] == ZERO:
-            token[i] = found[k]
             continue
         row = np.uint64(rows[i])
+        drafted = np.uint64(token[i])
         if failed[i] == THREE:
             atom = walk_atom(word[i], row, drafts)
-            token[i] = atom >> _1
+            drafted = atom >> _1
             failed[i] = atom & _1
+        found[k] = drafted
         if failed[i] != ZERO:
-            place = (row << np.uint64(token_bits)) | np.uint64(token[i])
-            moved = np.uint32(word[i] + residuals.slides[place])
-            token[i] = find(
+            moved = np.uint32(word[i] + residuals.slides[(row << np.uint64(token_bits)) | drafted])
+            found[k] = find(
                 residuals.last, residuals.entries, residuals.shifts[row], token_bits, bits, row, moved
             )
+    put_listed(listed, found, token)
 
 
 @lockstep

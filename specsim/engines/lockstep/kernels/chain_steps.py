@@ -56,8 +56,10 @@ def replace_tokens(
 ):
     """Replace rejected tokens by the position of their word among the rejected ones.
 
-    Results are in the order of the list; `doubt` is not 0 where only an exact walk can tell.
+    Results are in the order of the list; `doubt` is not 0 where only an exact walk can tell. Returns 0 when
+    nothing is left to exact walks.
     """
+    seen = ZERO
     most = np.uint32(np.uint32(ONE << np.uint32(bits & _31)) - ONE)
     for k in range(listed.size):
         i = np.uint32(listed[k] & _INDEX)
@@ -70,7 +72,17 @@ def replace_tokens(
         index = np.uint32(np.uint32(np.uint32(row << np.uint32(bits & _31)) | cell) & _INDEX)
         entry = entries[np.uint64(index)]
         found[k] = look_up(entry, position, shift, token_bits, bits)
-        doubt[k] = np.uint32(np.uint32(entry & MARK) | np.uint32(failed[np.uint64(i)] >> ONE))
+        open_walk = np.uint32(np.uint32(entry & MARK) | np.uint32(failed[np.uint64(i)] >> ONE))
+        doubt[k] = open_walk
+        seen = np.uint32(seen | open_walk)
+    return seen
+
+
+@lockstep
+def put_listed(listed, found, token):
+    """Write what was found for listed runs."""
+    for k in range(listed.size):
+        token[np.uint64(np.uint32(listed[k] & _INDEX))] = found[k]
 
 
 @inlined
