@@ -22,6 +22,7 @@ from specsim.algorithms import (
     paths as paths,
     tree as tree,
 )
+from specsim.comparing import compare as compare
 from specsim.engines import merge as merge
 from specsim.errors import InputError as InputError
 from specsim.grammar import (
@@ -39,5 +40,6 @@ from specsim.scale import (
     simulate as simulate,
     sweep as sweep,
 )
+from specsim.validation.rule_checks import check_rule as check_rule
 
 __version__: str

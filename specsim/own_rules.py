@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from specsim.algorithms import Parameter, Rule, Structure, catalogue
 from specsim.algorithms.rule import Drawing
 from specsim.algorithms.rule_files import read_rule
@@ -19,6 +21,7 @@ from specsim.errors import InputError
 from specsim.pairs import ModelPair
 
 if TYPE_CHECKING:
+    from specsim.theory.laws.laws import Laws
     from specsim.validation.kernel_text.bias import Bias
 
 Kind = Literal["chain", "paths", "tree"]
@@ -133,6 +136,48 @@ class OwnRule(Rule):
         pairs = [pair] if pair is not None else random_twelfths(tokens, structure.depth, instances, seed)
         return worst_bias(pairs, algorithm)
 
+    def laws(
+        self,
+        pair: ModelPair,
+        structure: Structure,
+        *,
+        bonus: bool = True,
+        horizon: int | None = None,
+        exact: bool = False,
+        drawn: Drawing | None = None,
+        **parameters: Any,
+    ) -> Laws:
+        """Return all laws of decoding with this rule, computed from its own text.
+
+        Parameters
+        ----------
+        pair
+            The models.
+        structure
+            What is drafted in each round.
+        bonus, drawn
+            As in `specsim.algorithms.Verification`.
+        horizon
+            Tokens to emit. Defaults to None, the pair's own.
+        exact
+            Whether numbers are `fractions.Fraction`. Defaults to False.
+        parameters
+            Of the rule.
+
+        Returns
+        -------
+        specsim.theory.Laws
+        """
+        from specsim.theory import Laws
+
+        algorithm = self(tree=structure, bonus=bonus, drawn=drawn, **parameters)
+        return Laws(pair, algorithm, horizon=horizon, exact=exact)
+
+
+def _numbers(target: Any, draft: Any, structure: Structure, **parameters: Any) -> Any:
+    """Return the parameters for each row, exact where rows are exact."""
+    return np.full((len(target), len(parameters)), list(parameters.values()), dtype=target.dtype)
+
 
 def rule(
     name: str,
@@ -140,10 +185,11 @@ def rule(
     source: str,
     lossless: bool,
     drafts: Drawing | Sequence[Drawing] = "independent",
-    structures: Sequence[Kind] = _KINDS,
+    structures: Sequence[Kind] = ("chain",),
     title: str = "",
     parameters: Mapping[str, Parameter] | None = None,
     prepare: Callable[..., Any] | None = None,
+    law: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[[Any, Any], Any]], OwnRule]:
     """Make a verification rule of a function ``verify(step, nodes) -> (stop node, final token or -1)``.
 
@@ -161,7 +207,7 @@ def rule(
         How the children of a node are drawn: ``"independent"``, ``"distinct"`` (without those before) or
         ``"greedy"`` (the likeliest), or several of these, the usual one first.
     structures
-        What it verifies, of ``"chain"``, ``"paths"`` and ``"tree"``.
+        What it verifies, of ``"chain"``, ``"paths"`` and ``"tree"``. Defaults to chains.
     title
         A few words. Defaults to the first line of the function's docstring.
     parameters
@@ -170,6 +216,9 @@ def rule(
         ``prepare(target (R, V), draft (R, V), structure, **parameters) -> (R, P)``: numbers of each row that
         the function reads as ``step.param[row]``. Defaults to None: the parameters themselves, in their
         order.
+    law
+        Its step law in closed form, as in `specsim.theory.step_laws`: theory then uses it instead of the
+        text, and `check_rule` compares the two. Defaults to None: from the text.
 
     Returns
     -------
@@ -193,6 +242,9 @@ def rule(
     'first-guess:draft_length=2,bonus=yes'
     """
     drawings = (drafts,) if isinstance(drafts, str) else tuple(drafts)
+    options = dict(parameters or {})
+    if prepare is None and options:
+        prepare = _numbers
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InputError(f"name is {name!r}; use lower-case words joined by hyphens")
     if name in catalogue():
@@ -203,6 +255,11 @@ def rule(
         for value in values or ("",):
             if value not in known:
                 raise InputError(f"{field} has {value!r}; give some of {', '.join(known)}")
+    for option, entry in options.items():
+        if prepare is _numbers and entry.kind != "number":
+            raise InputError(
+                f"parameter {option} is a {entry.kind}; give prepare=, which turns it into numbers"
+            )
 
     def make(function: Callable[[Any, Any], Any]) -> OwnRule:
         if not inspect.isfunction(function) or len(inspect.signature(function).parameters) != 2:
@@ -215,9 +272,10 @@ def rule(
             lossless=lossless,
             structures=tuple(structures),
             drawings=drawings,
-            parameters=dict(parameters or {}),
+            parameters=options,
             own=function,
             own_prepare=prepare,
+            own_law=law,
             own_text=_Text(function, name, prepare),
         )
 

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from specsim.algorithms import Algorithm
@@ -194,7 +193,7 @@ class _Draft:
         return node, draw(child_law(row, before, len(siblings), drawing, self._rounds.program))
 
 
-def child_law(row: Row, before: Sequence[int], children: int, drawing: Drawing, program: ModuleType) -> Row:
+def child_law(row: Row, before: Sequence[int], children: int, drawing: Drawing, program: Any) -> Row:
     """Return the law of the next child of a node, given the tokens of those before.
 
     Parameters

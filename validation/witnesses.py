@@ -56,6 +56,12 @@ class Memory(Overlay):
         return remembered
 
 
+def _kernel_text(*arguments: Any) -> Any:
+    from specsim.validation.kernel_text.catalogue import kernel_text_of
+
+    return kernel_text_of(*arguments)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Witnesses:
     """What checks may call. A mutant is the same object with one attribute replaced by a wrong one.
@@ -68,6 +74,8 @@ class Witnesses:
         The namespace `specsim.theory`: exact laws.
     enumerate_outcomes
         `specsim.theory.enumerate_outcomes`: brute force in rationals.
+    kernel_text
+        `specsim.validation.kernel_text.catalogue.kernel_text_of`: the text of a rule's kernel.
     name
         ``"as built"``, or the mutant's name.
     """
@@ -75,6 +83,7 @@ class Witnesses:
     simulate: Callable[..., Any]
     theory: Any
     enumerate_outcomes: Callable[..., Any]
+    kernel_text: Callable[..., Any] = _kernel_text
     name: str = "as built"
 
     def replace(self, **changes: Any) -> Witnesses:

@@ -137,6 +137,8 @@ class Rule:
     own_text
         For a user's rule: its text for theory, with ``program`` as in `specsim.theory.programs` and ``law``
         as in `specsim.theory.step_laws`.
+    own_law
+        For a user's rule: its step law, where the user gave one.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Rule:
     own: Callable[..., Any] | None = None
     own_prepare: Callable[..., Any] | None = None
     own_text: Any = field(default=None, repr=False)
+    own_law: Callable[..., Any] | None = None
 
     @property
     def module(self) -> str:

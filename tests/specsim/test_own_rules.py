@@ -42,7 +42,7 @@ def test_and_replace(step, nodes, share, coin):
     return nodes - 1, -1
 
 
-@specsim.rule("damped", source="mine", lossless=True)
+@specsim.rule("damped", source="mine", lossless=True, structures=("chain", "paths", "tree"))
 def damped(step, nodes):
     """Accept with 0.75 min(1, T / D)."""
     return test_and_replace(step, nodes, 0.75, 0)
@@ -55,7 +55,7 @@ def reused_coin(step, nodes):
 
 
 @specsim.rule(
-    "shared", source="mine", lossless=True, structures=("chain",),
+    "shared", source="mine", lossless=True,
     parameters={"share": specsim.algorithms.Parameter(meaning="Share of the draft.", default=0.5)},
 )
 def shared(step, nodes):

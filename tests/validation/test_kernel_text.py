@@ -23,8 +23,12 @@ DRAFTS = [[Fraction(1, 4), HALF, Fraction(1, 4)], [HALF, Fraction(0), HALF]]
 THIRD = 1 / 3
 
 
+def numbers(target: Any, draft: Any, structure: Any, **parameters: Any) -> Any:
+    return [list(parameters.values()) for _ in target]
+
+
 def outcomes(kernel: Any, structure: Any = None, tokens: Any = (0, 1), **parameters: Any) -> Any:
-    text = KernelText(kernel, "tried")
+    text = KernelText(kernel, "tried", numbers if parameters else None)
     return text.outcomes(structure or chain(1), ROWS, DRAFTS, tokens, **parameters)
 
 

@@ -37,6 +37,8 @@ _MOST_STATES = {False: 2**22, True: 2**17}
 _MOST_WORK = {False: 2.0**33, True: 2.0**24}
 #: Most numbers over all drafts of one round.
 _MOST_DRAFTS = {False: 6e7, True: 2e6}
+#: The same over all rounds, for laws that are enumerated from a text.
+_MOST_ENUMERATED = 5e4
 _LONGEST = 300
 #: Rounds of a pair that is not stationary that are built together.
 _TOGETHER = 64
@@ -507,6 +509,12 @@ class PathRounds(Rounds):
         contexts, tokens, nodes = self.pair.contexts, self.pair.tokens, structure.size
         numbers = contexts * tokens**nodes * nodes if nodes < 400 else np.inf
         rounds = 1 if self._rows.stationary else self.horizon
+        if self._law.enumerated and numbers * rounds > _MOST_ENUMERATED:
+            raise TooLargeError(
+                f"rule {self._algorithm.rule.name} is known by its text alone, which is enumerated draft by "
+                f"draft: {numbers * rounds:.0e} numbers here (at most {_MOST_ENUMERATED:.0e}); use a smaller "
+                "structure or pair, give the rule its law=, or simulate"
+            )
         most = _MOST_DRAFTS[self.exact]
         if numbers > most or numbers * rounds > 20 * most:
             raise TooLargeError(

@@ -87,6 +87,8 @@ class StepLaw:
     state: State | None = None
     next_child: Callable[..., Array] | None = None
     scales: bool = False
+    #: Whether `law` enumerates a text draft by draft, which takes its time.
+    enumerated: bool = False
 
 
 def step_law_of(rule: Rule) -> StepLaw:
@@ -104,7 +106,7 @@ def step_law_of(rule: Rule) -> StepLaw:
     True
     """
     if rule.own_text is not None:
-        return StepLaw(law=rule.own_text.law)
+        return StepLaw(law=rule.own_law or rule.own_text.law, enumerated=rule.own_law is None)
     if find_spec(f"{__name__}.{rule.module}") is None:
         reason = rule.absent.get("step_law", "no file of that name in theory/step_laws")
         raise UnsupportedError(f"rule {rule.name} has no step law: {reason}")
@@ -116,7 +118,7 @@ def _read(module: str) -> StepLaw:
     file = vars(import_module(f"{__name__}.{module}"))
     law = file.get("law") or partial(node_wise, file["node_step"])
     names = ("node_step", "node", "node_total", "root_total", "next_child")
-    functions = {name: file.get(name) for name in names}
+    functions: dict[str, Any] = {name: file.get(name) for name in names}
     return StepLaw(law=law, state=file.get("STATE"), scales=file.get("SCALES", False), **functions)
 
 

@@ -19,6 +19,9 @@ from specsim.validation.kernel_text.reading import Text, exact, objects
 #: Probability of (node at which a step stops, final token, or -1 for the target's row at a leaf).
 Outcomes = dict[tuple[int, int], Fraction]
 
+#: Most laws that are kept.
+_MOST_KEPT = 100_000
+
 
 class KernelText:
     """A kernel, enumerated from its own Python text; it serves as a program and as a step law.
@@ -31,7 +34,7 @@ class KernelText:
         Name of the rule, for errors.
     prepare
         ``prepare(target, draft, structure, **parameters)``: what the kernel reads as ``step.param``, of
-        exact rows, or of floats where it cannot use these. Defaults to None: the parameters themselves.
+        exact rows, or of floats where it cannot use these. Defaults to None: nothing.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class KernelText:
         self._prepare = prepare
         self._forks = Forks()
         self._last: tuple[Any, Outcomes] = None, {}
+        self._known: dict[Any, Outcomes] = {}
         try:
             self._text = Text(kernel, name, HELPERS, self._forks.tick)
         except TextError as error:
@@ -82,33 +86,36 @@ class KernelText:
         """
         nodes = len(structure.parents)
         inner, _ = _extended(structure)
-        rows = [[tuple(table[node]) for node in inner] for table in (target, draft)]
-        words = [int(tokens[node]) for node in range(1, nodes)]
         if not inner:
             return {(0, -1): Fraction(1)}
+        rows = tuple(tuple(tuple(table[node]) for node in inner) for table in (target, draft))
+        words = tuple(int(tokens[node]) for node in range(1, nodes))
         # Tables come by node, numbers and choices as they are.
         values = {
             name: value
             if isinstance(value, str | int | float | Fraction | fmpq)
-            else [value[n] for n in inner]
+            else tuple(tuple(value[node]) for node in inner)
             for name, value in parameters.items()
         }
         key = (structure, rows, words, values)
         # A program is started again for each of its outcomes.
         if self._last[0] != key:
-            width = len(rows[0][0])
-            make = self._steps(structure, rows, words, values)
-            law: dict[tuple[int, int], Any] = {}
-            try:
-                for result, probability in every_run(self._forks, lambda: self._text.run(make(), nodes)):
-                    returned = _checked(result, structure, width)
-                    law[returned] = law.get(returned, 0) + probability
-            except TextError as error:
-                raise error.at(self._text.place(error)) from None
-            except Exception as error:
-                raise _explained(error).at(self._text.place(error)) from error
-            self._last = key, {returned: fraction(chance) for returned, chance in law.items()}
+            self._last = key, self._enumerate(structure, rows, words, values)
         return self._last[1]
+
+    def _enumerate(self, structure: Structure, rows: Any, words: tuple[int, ...], values: Any) -> Outcomes:
+        nodes, width = len(structure.parents), len(rows[0][0])
+        make = self._steps(structure, rows, words, values)
+        law: dict[tuple[int, int], Any] = {}
+        try:
+            for result, probability in every_run(self._forks, lambda: self._text.run(make(), nodes)):
+                returned = _checked(result, structure, width)
+                law[returned] = law.get(returned, 0) + probability
+        except TextError as error:
+            raise error.at(self._text.place(error)) from None
+        except Exception as error:
+            raise _explained(error).at(self._text.place(error)) from error
+        return {returned: fraction(chance) for returned, chance in law.items()}
 
     def program(
         self, structure: Structure, target: Rows, draft: Rows, tokens: Tokens, **parameters: Any
@@ -151,7 +158,24 @@ class KernelText:
         kind = float if target.dtype != object else type(target.flat[0])
         found = np.zeros(target.shape) if kind is float else objects(target.shape, kind(0))
         for index in np.ndindex(shape):
-            law = self.outcomes(structure, target[index], draft[index], tokens[index], **parameters)
+            options = {
+                name: value[index] if isinstance(value, np.ndarray) else value
+                for name, value in parameters.items()
+            }
+            given = (target[index], draft[index], tokens[index])
+            key = (structure, *(array.tobytes() for array in given), str(options)) if kind is float else None
+            law = self._known.get(key)
+            if law is None:
+                try:
+                    law = self.outcomes(structure, *given, **options)
+                except TextError:
+                    if _possible(structure, *given[1:]):
+                        raise
+                    # Laws are added up over all drafts, and this one is never drawn.
+                    law = {}
+            if key is not None and len(self._known) < _MOST_KEPT:
+                # Several laws of a pair ask for the same drafts.
+                self._known[key] = law
             for (stop, final), chance in law.items():
                 number = exact(chance) if kind is fmpq else kind(chance)
                 if final == -1:
@@ -160,7 +184,9 @@ class KernelText:
                     found[(*index, stop, final)] += number
         return found
 
-    def _steps(self, structure: Structure, rows: Any, words: list[int], parameters: Any) -> Callable[[], Any]:
+    def _steps(
+        self, structure: Structure, rows: Any, words: tuple[int, ...], parameters: Any
+    ) -> Callable[[], Any]:
         nodes, width = len(structure.parents), len(rows[0][0])
         inner, longer = _extended(structure)
         size = len(longer.parents)
@@ -173,9 +199,6 @@ class KernelText:
             prepared = self._prepared(tables[0][inner], tables[1][inner], longer, parameters)
             param = objects((nodes, prepared.shape[1]), None)
             param[inner] = prepared
-        elif parameters:
-            numbers = [exact(value) for value in parameters.values()]
-            param = objects((nodes, len(numbers)), numbers * nodes)
         fixed = {
             "parent": np.array(longer.parents),
             "first": np.array(longer.first),
@@ -191,7 +214,7 @@ class KernelText:
         }
 
         def make() -> Any:
-            room = objects((2 * longer.depth + 2, width), None)
+            room = objects((structure.depth + 2, width), None)
             return SimpleNamespace(room=room, weight=objects(size, None), **fixed)
 
         return make
@@ -200,7 +223,7 @@ class KernelText:
         assert self._prepare is not None
         values = {
             # A table has an axis of steps.
-            name: np.array([value], dtype=object) if isinstance(value, list) else value
+            name: np.array([value], dtype=object) if isinstance(value, tuple) else value
             for name, value in parameters.items()
         }
         try:
@@ -209,7 +232,12 @@ class KernelText:
             # It works on floats only, as roots do; what it returns is taken as the rationals that it is.
             floats = (np.array([[float(v) for v in row] for row in table]) for table in (target, draft))
             found = self._prepare(*floats, structure, **values)
-        return np.asarray(exact(np.asarray(found)))
+        return objects(np.shape(found), [exact(value) for row in found for value in row])
+
+
+def _possible(structure: Structure, draft: Any, tokens: Any) -> bool:
+    nodes = range(1, len(structure.parents))
+    return all(draft[structure.parents[node], tokens[node]] > 0 for node in nodes)
 
 
 @cache
