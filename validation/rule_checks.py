@@ -222,7 +222,6 @@ def _of_oracle(
     parameters: dict[str, Any],
     kind: str,
     drawing: str,
-    *,
     seconds: float,
     alpha: float,
     seed: int,

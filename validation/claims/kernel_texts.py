@@ -64,6 +64,10 @@ def _options(rule: Rule, structure: Structure, tokens: int) -> list[dict[str, An
     return options
 
 
+def _lists(table: np.ndarray) -> Any:
+    return [list(row) for row in table]
+
+
 def _cases(effort: Effort, rule: Rule) -> Iterator[tuple[Structure, int, Any]]:
     for structure, tokens in effort.pick(quick=_QUICK, standard=_STANDARD, deep=_DEEP):
         if structure.kind in rule.structures:
@@ -92,12 +96,13 @@ def _laws(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
                         given = (structure, target, draft, words)
                         found[0] += text.law(*given, **options).ravel().tolist()
                         found[1] += law(*given, **options, **extra).ravel().tolist()
-                        rows = [[list(row) for row in table] for table in (target, draft)]
                         by_node = {
-                            name: [list(row) for row in value] if isinstance(value, np.ndarray) else value
-                            for name, value in options.items()
+                            name: _lists(value) if isinstance(value, np.ndarray) else value
+                            for name, value in {**options, **extra}.items()
                         }
-                        program = stop_law(rule, structure, *rows, words.tolist(), **by_node, **extra)
+                        program = stop_law(
+                            rule, structure, _lists(target), _lists(draft), words.tolist(), **by_node
+                        )
                         found[2] += program.ravel().tolist()
             label = f"{drafting.label}, {drawing} drafts, {tokens} tokens"
             yield equal(f"step law of {label}", found[0], found[1])
