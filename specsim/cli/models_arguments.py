@@ -9,19 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from specsim.cli.output import Count
 from specsim.errors import InputError
-from specsim.support.checks import whole
+from specsim.grammar import parse_algorithm
 
 if TYPE_CHECKING:
+    from specsim.algorithms import Algorithm
     from specsim.models import LoadedPair, Sampling
 
 F = Callable[..., Any]
+
+threads_option = click.option(
+    "--threads", type=Count(1), metavar="N", help="Threads of torch. Default: its own choice."
+)
+batch_option = click.option(
+    "--batch", type=Count(1), metavar="N", help="Prompts decoded side by side, at most. Default: all."
+)
+seed_option = click.option(
+    "--seed", type=Count(0, 2**64 - 1), metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed."
+)
 
 
 def target_and_draft(command: F) -> F:
     """Give a command the arguments ``target`` and ``draft``, and where to load them."""
     for decorator in (
-        click.option("--threads", type=int, metavar="N", help="Threads of torch. Default: its own choice."),
+        threads_option,
         click.option(
             "--dtype",
             metavar="NAME",
@@ -41,7 +53,7 @@ def sampling_options(command: F) -> F:
         click.option(
             "--top-p", type=float, default=1.0, show_default=True, metavar="P", help="Mass of the nucleus."
         ),
-        click.option("--top-k", type=int, metavar="K", help="Most likely tokens kept. Default: all."),
+        click.option("--top-k", type=Count(1), metavar="K", help="Most likely tokens kept. Default: all."),
         click.option(
             "--temperature",
             type=float,
@@ -70,9 +82,18 @@ def prompt_options(command: F) -> F:
     return command
 
 
+def chosen_algorithm(text: str, new_tokens: int) -> Algorithm:
+    """Return the algorithm; refuse one that language models cannot be decoded with. Imports no torch."""
+    from specsim.models.rules import check_algorithm
+
+    algorithm = parse_algorithm(text)
+    check_algorithm(algorithm, new_tokens)
+    return algorithm
+
+
 def chosen_sampling(temperature: float, top_k: int | None, top_p: float) -> Sampling:
-    """Return what the options of `sampling_options` say."""
-    from specsim.models import Sampling
+    """Return what the options of `sampling_options` say. Imports no torch."""
+    from specsim.models.sampling import Sampling
 
     return Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
 
@@ -96,18 +117,12 @@ def chosen_prompts(prompt: tuple[str, ...], prompts: Path | None) -> list[str | 
 
 
 @contextmanager
-def loaded(
-    target: str, draft: str, *, device: str | None, dtype: str | None, threads: int | None
-) -> Iterator[LoadedPair]:
-    """Load the pair of `target_and_draft`, quietly; torch uses that number of threads in the block."""
+def quiet_torch(threads: int | None) -> Iterator[None]:
+    """Silence the libraries' own messages and set torch's number of threads (None: leave it) in the block."""
     import huggingface_hub
     import torch
     import transformers
 
-    from specsim.models import load_pair
-
-    if threads is not None:
-        whole("threads", threads, 1)
     before = torch.get_num_threads()
     loggers = (transformers.utils.logging, huggingface_hub.utils.logging)
     shown = [logger.get_verbosity() for logger in loggers]
@@ -115,13 +130,23 @@ def loaded(
     for logger in loggers:
         logger.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(before if threads is None else threads)
     try:
-        yield load_pair(target, draft, device=device, dtype=dtype)
+        yield
     finally:
         torch.set_num_threads(before)
         for logger, level in zip(loggers, shown, strict=True):
             logger.set_verbosity(level)
         if bars:
             transformers.utils.logging.enable_progress_bar()
+
+
+@contextmanager
+def loaded(
+    target: str, draft: str, *, device: str | None, dtype: str | None, threads: int | None
+) -> Iterator[LoadedPair]:
+    """Load the pair of `target_and_draft`, within `quiet_torch`."""
+    from specsim.models import load_pair
+
+    with quiet_torch(threads):
+        yield load_pair(target, draft, device=device, dtype=dtype)

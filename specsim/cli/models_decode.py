@@ -11,24 +11,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from specsim.cli.models_arguments import (
+    batch_option,
+    chosen_algorithm,
     chosen_prompts,
     chosen_sampling,
     loaded,
     prompt_options,
     sampling_options,
+    seed_option,
     target_and_draft,
 )
 from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json
-from specsim.grammar import parse_algorithm
 
 if TYPE_CHECKING:
     from specsim.models import Decoded, LoadedPair
 
 _HELP = """Decode prompts with the checkpoints TARGET and DRAFT, which share a tokenizer: folders or hub ids.
 
-ALGORITHM is one of autoregressive, speculative, batch, block-verification and over-acceptance, as in
-'specsim expect --help'. The output has the law of TARGET, after temperature, top-k and top-p, whatever DRAFT
-is (over-acceptance aside).
+ALGORITHM is as in 'specsim expect --help', on a chain or on paths, with a rule among block
+(block-verification), match, one-hot, over-acceptance, ratio (autoregressive, speculative) and recursive
+(batch). The output has the law of TARGET after temperature, top-k and top-p, whatever DRAFT is
+(over-acceptance aside).
 
 \b
 Examples:
@@ -43,15 +46,15 @@ Examples:
 @click.argument("algorithm", metavar="ALGORITHM")
 @prompt_options
 @click.option(
-    "--new-tokens", type=Count(), default=64, show_default=True, metavar="N", help="Tokens to emit."
+    "--new-tokens", type=Count(1), default=64, show_default=True, metavar="N", help="Tokens to emit."
 )
 @sampling_options
-@click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed.")
+@seed_option
 @click.option(
     "--eos", type=int, multiple=True, metavar="ID", help="Token that ends a text. Default: the target's own."
 )
 @click.option("--ignore-eos", is_flag=True, help="No token ends a text.")
-@click.option("--batch", type=int, metavar="N", help="Prompts decoded side by side, at most. Default: all.")
+@batch_option
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the texts as JSON Lines.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
@@ -75,12 +78,12 @@ def command(
     as_json: bool,
 ) -> None:
     """Decode and report."""
-    from specsim.models import decode
-
-    rule = parse_algorithm(algorithm)
+    rule = chosen_algorithm(algorithm, new_tokens)
     sampling = chosen_sampling(temperature, top_k, top_p)
     texts = chosen_prompts(prompt, prompts)
     chosen_seed = secrets.randbits(64) if seed is None else seed
+    from specsim.models import decode
+
     with (
         output_file(out) as temporary,
         loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,

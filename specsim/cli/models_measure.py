@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from specsim.cli.models_arguments import (
+    batch_option,
+    chosen_algorithm,
     chosen_prompts,
     chosen_sampling,
     loaded,
     prompt_options,
     sampling_options,
+    seed_option,
     target_and_draft,
 )
 from specsim.cli.models_results import (
@@ -25,7 +28,6 @@ from specsim.cli.models_results import (
     write_figure,
 )
 from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
-from specsim.grammar import parse_algorithm
 
 if TYPE_CHECKING:
     import xarray
@@ -61,19 +63,19 @@ _LINES = (
 @click.argument("algorithm", metavar="ALGORITHM")
 @prompt_options
 @click.option(
-    "--new-tokens", type=Count(), default=64, show_default=True, metavar="N", help="Tokens per continuation."
+    "--new-tokens", type=Count(1), default=64, show_default=True, metavar="N", help="Tokens per continuation."
 )
 @sampling_options
 @click.option(
     "--repeats",
-    type=int,
+    type=Count(1),
     default=3,
     show_default=True,
     metavar="N",
     help="Continuations per prompt; timings.",
 )
-@click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed.")
-@click.option("--batch", type=int, metavar="N", help="Prompts decoded side by side, at most. Default: all.")
+@seed_option
+@batch_option
 @click.option(
     "--alpha", type=float, default=1e-6, show_default=True, metavar="P", help="False alarms of both tests."
 )
@@ -104,13 +106,13 @@ def command(
     as_json: bool,
 ) -> int:
     """Measure and report; 1 when a test disagrees."""
-    from specsim.models.measuring import measure, steps
-    from specsim.models.prompt_files import encode
-
-    rule = parse_algorithm(algorithm)
+    rule = chosen_algorithm(algorithm, new_tokens)
     sampling = chosen_sampling(temperature, top_k, top_p)
     texts = chosen_prompts(prompt, prompts)
     check_figure(figure)
+    from specsim.models.measuring import measure, steps
+    from specsim.models.prompt_files import encode
+
     with (
         output_file(out) as temporary,
         loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,

@@ -14,11 +14,11 @@ from specsim.cli.models_arguments import (
     loaded,
     prompt_options,
     sampling_options,
+    seed_option,
     target_and_draft,
 )
 from specsim.cli.models_results import as_document, check_figure, p_value, write_figure
 from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
-from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     import xarray
@@ -63,27 +63,37 @@ class _Epsilons(click.ParamType):
 @click.command("table1", help=_HELP)
 @target_and_draft
 @prompt_options
-@click.option("--limit", type=int, metavar="N", help="Number of prompts to take. Default: all.")
+@click.option("--limit", type=Count(1), metavar="N", help="Number of prompts taken. Default: all.")
 @click.option(
     "--epsilons", type=_Epsilons(), default="0.1,0.2,0.4,0.8", show_default=True, metavar="E,E,...",
     help="Of the over-acceptance.",
 )  # fmt: skip
 @click.option(
-    "--comparisons", type=Count(), default=500, show_default=True, metavar="N", help="Per prompt and cell."
+    "--comparisons", type=Count(1), default=500, show_default=True, metavar="N", help="Per prompt and cell."
 )
 @click.option("--scorer", default="log-likelihood", show_default=True, metavar="SCORER", help="See above.")
 @click.option(
-    "--new-tokens", type=Count(), default=128, show_default=True, metavar="N", help="Tokens per response."
+    "--new-tokens", type=Count(1), default=128, show_default=True, metavar="N", help="Tokens per response."
 )
 @click.option(
-    "--draft-length", type=int, default=5, show_default=True, metavar="N", help="Drafted tokens per call."
+    "--draft-length",
+    type=Count(1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Drafted tokens per call.",
 )
 @sampling_options
 @click.option("--eos", type=int, metavar="ID", help="Token that ends a response. Default: the target's own.")
 @click.option("--ignore-eos", is_flag=True, help="No token ends a response.")
-@click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed.")
+@seed_option
 @click.option(
-    "--batch", type=int, default=128, show_default=True, metavar="N", help="Responses written side by side."
+    "--batch",
+    type=Count(1),
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Responses written side by side.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the result as netCDF.")
 @click.option(
@@ -116,16 +126,14 @@ def command(
     as_json: bool,
 ) -> None:
     """Run the experiment and report."""
+    sampling = chosen_sampling(temperature, top_k, top_p)
+    texts = chosen_prompts(prompt, prompts)[:limit]
+    check_figure(figure)
     from specsim.cli.models_decode import end_tokens
     from specsim.models.opt_uno import opt_against_uno, responses
     from specsim.models.prompt_files import encode
     from specsim.models.scoring import parse_scorer
 
-    sampling = chosen_sampling(temperature, top_k, top_p)
-    if limit is not None:
-        whole("limit", limit, 1)
-    texts = chosen_prompts(prompt, prompts)[:limit]
-    check_figure(figure)
     with (
         output_file(out) as temporary,
         loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,

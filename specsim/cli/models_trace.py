@@ -10,16 +10,18 @@ import click
 
 from specsim.cli.group import LazyGroup
 from specsim.cli.models_arguments import (
+    batch_option,
+    chosen_algorithm,
     chosen_prompts,
     chosen_sampling,
     loaded,
     prompt_options,
     sampling_options,
+    seed_option,
     target_and_draft,
 )
 from specsim.cli.models_results import as_document, number, spelled
 from specsim.cli.output import JSON_HELP, Count, progress, show, show_json
-from specsim.grammar import parse_algorithm
 
 if TYPE_CHECKING:
     import xarray
@@ -82,13 +84,13 @@ def command() -> None:
     "--out", type=click.Path(path_type=Path), required=True, metavar="FILE.nc", help="File to write."
 )
 @click.option(
-    "--new-tokens", type=Count(), default=64, show_default=True, metavar="N", help="Tokens per continuation."
+    "--new-tokens", type=Count(1), default=64, show_default=True, metavar="N", help="Tokens per continuation."
 )
 @sampling_options
-@click.option("--top", type=int, metavar="K", help="Tokens kept of each row. Default: all.")
+@click.option("--top", type=Count(0), metavar="K", help="Tokens kept of each row. Default: all.")
 @click.option("--eos", is_flag=True, help="Let the target's own end token end a continuation.")
-@click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed.")
-@click.option("--batch", type=int, metavar="N", help="Prompts decoded side by side, at most. Default: all.")
+@seed_option
+@batch_option
 @click.option("--unchecked", is_flag=True, help="Do not compare the rows with those of the decoder's caches.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def record(
@@ -113,17 +115,18 @@ def record(
     as_json: bool,
 ) -> None:
     """Record a trace."""
-    from specsim.cli.models_decode import end_tokens
-    from specsim.models.prompt_files import encode
-    from specsim.models.traces import record_trace
-    from specsim.records.trace_files import write_trace
     from specsim.support.files import check_writable_folder
 
-    rule = parse_algorithm(algorithm)
+    rule = chosen_algorithm(algorithm, new_tokens)
     sampling = chosen_sampling(temperature, top_k, top_p)
     texts = chosen_prompts(prompt, prompts)
     # Found out before the work, not after it.
     check_writable_folder(out.parent)
+    from specsim.cli.models_decode import end_tokens
+    from specsim.models.prompt_files import encode
+    from specsim.models.traces import record_trace
+    from specsim.records.trace_files import write_trace
+
     with (
         loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,
         progress("decoding", new_tokens * len(texts)) as update,
@@ -201,8 +204,8 @@ def _show(trace: xarray.Dataset, as_json: bool, last: str) -> None:
         ("the same without the places of bonus tokens", tested),
         ("rejections that happened", happened),
     ):
-        four = [estimate.value, estimate.standard_error, estimate.low, estimate.high]
-        table.add_row(text, *spelled(four))
+        shown = [estimate.value, estimate.standard_error, estimate.low, estimate.high]
+        table.add_row(text, *spelled(shown))
     rows = "full rows" if attrs["rows"] == "full" else f"top {attrs['top']} of each row"
     lines = [
         f"{attrs['sequences']} continuations, {trace.sizes['position']} tokens, {rows} over "

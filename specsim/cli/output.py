@@ -26,21 +26,27 @@ JSON_HELP = "Print the result as JSON on standard output."
 
 
 class Count(click.ParamType):
-    """A whole number that may be written 200000, 200_000 or 2e5."""
+    """A whole number from `least` to `most` that may be written 200000, 200_000 or 2e5."""
 
     name = "count"
 
+    def __init__(self, least: int | None = None, most: int | None = None) -> None:
+        self._least, self._most = least, most
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number, or fail with a usage error."""
-        if isinstance(value, int):
-            return value
         try:
             number = Fraction(str(value).replace("_", ""))
         except (ValueError, ZeroDivisionError):
             number = Fraction(1, 2)
         if number.denominator != 1:
             self.fail(f"{value!r} is not a whole number; write it as 200000 or 2e5", param, ctx)
-        return int(number)
+        found = int(number)
+        low, high = self._least, self._most
+        if (low is not None and found < low) or (high is not None and found > high):
+            limits = f"of at least {low}" if high is None else f"from {low} to {high}"
+            self.fail(f"{value} is out of range; give a whole number {limits}", param, ctx)
+        return found
 
 
 def show(*renderables: Any) -> None:

@@ -3,8 +3,8 @@
 Importing this package without the extra raises `InputError`. Names are loaded on first use.
 """
 
-from specsim.models.missing import require_torch
+from specsim.models.requirements import require
 from specsim.support.lazy import attach
 
-require_torch()
+require("torch", "transformers")
 __getattr__, __dir__, __all__ = attach(__name__, __file__)

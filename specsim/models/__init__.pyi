@@ -11,6 +11,7 @@ from specsim.models.results import (
     RoundRecord as RoundRecord,
     Times as Times,
 )
+from specsim.models.rules import torch_rules as torch_rules
 from specsim.models.sampling import Sampling as Sampling
 from specsim.models.scoring import (
     LogLikelihood as LogLikelihood,
@@ -27,4 +28,3 @@ from specsim.models.training import (
     Trained as Trained,
     train_pair as train_pair,
 )
-from specsim.models.verification import torch_rules as torch_rules

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from specsim.errors import InputError
 from specsim.support.checks import whole
 
-# Where the nucleus is looked for first, on a CPU: sorting a whole vocabulary takes longer than a small model.
-_FIRST_LOOK = (256, 4096)
+if TYPE_CHECKING:
+    import torch
+
+# Sizes of the first searches for the nucleus on a CPU, where sorting takes longer than a small model.
+_NUCLEUS_SIZES = (256, 4096)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Sampling:
     temperature
         Logits are divided by it. 0 puts all mass on the (first) most likely token.
     top_k
-        Number of likeliest tokens to keep. Defaults to None, all.
+        Number of most likely tokens kept. Defaults to None, all.
     top_p
         Keep the smallest set of most likely tokens with at least this mass, after `top_k`. Defaults to 1,
         all. Tokens exactly as likely as the least likely one kept stay too, here and for `top_k`.
@@ -52,12 +54,12 @@ class Sampling:
         In float64 for float64 logits, else in float32, whatever the model computes in. A row whose logits
         hold a NaN or +inf, or are all -inf, comes out as NaN.
         """
-        if logits.dtype != torch.float64:
+        if logits.itemsize < 8:
             logits = logits.float()
         if self.temperature == 0:
             top, token = logits.max(dim=-1, keepdim=True)
             # Not finite minus itself is NaN.
-            return torch.zeros_like(logits).scatter_(-1, token, 1.0) + (top - top)
+            return logits.new_zeros(logits.shape).scatter_(-1, token, 1.0) + (top - top)
         if self.temperature != 1:
             logits = logits / self.temperature
         tokens = logits.shape[-1]
@@ -77,7 +79,7 @@ class Sampling:
         tokens = logits.shape[-1]
         if logits.device.type == "cpu":
             total = logits.logsumexp(dim=-1, keepdim=True)
-            for size in _FIRST_LOOK:
+            for size in _NUCLEUS_SIZES:
                 if 2 * size < tokens:
                     largest = logits.topk(size, dim=-1).values
                     mass = (largest - total).exp()
@@ -108,6 +110,8 @@ def draw(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     torch.Tensor
         int64, shape ``(..., draws)``.
     """
+    import torch
+
     # In float64, or else the tail of a large vocabulary is drawn too often or never.
     cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
     total = cumulative[..., -1:]

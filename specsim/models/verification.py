@@ -6,18 +6,15 @@ in the file of the rule's name. It works on a whole batch and never asks for a v
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 
 import torch
 
-from specsim.algorithms import Algorithm, catalogue
-from specsim.errors import UnsupportedError
+from specsim.algorithms import Algorithm
 from specsim.models.coins import RoundCoins
+from specsim.models.rules import check_algorithm, text_of
 from specsim.models.sampling import Sampling
 
 #: ``passes(coin, target, draft)``: whether tokens of these probabilities are accepted.
@@ -263,25 +260,13 @@ class Verifier:
     greedy: bool
 
 
-def torch_rules() -> list[str]:
-    """Return the names of the rules that language models can be decoded with.
-
-    Examples
-    --------
-    >>> torch_rules()
-    ['block', 'match', 'one-hot', 'over-acceptance', 'ratio', 'recursive']
-    """
-    return [name for name, rule in catalogue().items() if find_spec(_module(rule.module))]
-
-
 def verifier(algorithm: Algorithm, new_tokens: int) -> Verifier:
     """Return what decodes up to `new_tokens` tokens by an algorithm.
 
     Raises
     ------
     UnsupportedError
-        Its rule has no torch text, or it drafts a tree, infinitely many drafts, or drafts that are drawn
-        neither independently nor greedily.
+        As `specsim.models.rules.check_algorithm`.
 
     Examples
     --------
@@ -290,30 +275,11 @@ def verifier(algorithm: Algorithm, new_tokens: int) -> Verifier:
     >>> made.length, made.drafts
     (2, 3)
     """
-    rule, structure = algorithm.rule, algorithm.structure(new_tokens)
-    if rule.own is not None or not find_spec(_module(rule.module)):
-        reason = rule.absent.get("torch_rule", "rules of one's own have no torch text")
-        raise UnsupportedError(
-            f"{algorithm.label} cannot decode language models: {reason}; rules that can: "
-            f"{', '.join(torch_rules())}"
-        )
-    if structure.kind == "tree":
-        raise UnsupportedError(f"{algorithm.label} drafts a tree; language models decode chains and paths")
-    if algorithm.drawing not in ("independent", "greedy"):
-        raise UnsupportedError(
-            f"{algorithm.label} draws drafts as {algorithm.drawing!r}; give 'independent' or 'greedy'"
-        )
-    drafts = structure.widths[0] if structure.widths else 1
-    if drafts == math.inf:
-        raise UnsupportedError(f"drafts is {drafts}; decoding needs a finite number of drafts")
+    structure = check_algorithm(algorithm, new_tokens)
     return Verifier(
-        verify=partial(import_module(_module(rule.module)).verify, **algorithm.parameters),
+        verify=partial(text_of(algorithm.rule).verify, **algorithm.parameters),
         length=structure.depth,
-        drafts=int(drafts),
+        drafts=int(structure.widths[0]) if structure.widths else 1,
         bonus=algorithm.whole_bonus,
         greedy=algorithm.drawing == "greedy",
     )
-
-
-def _module(name: str) -> str:
-    return f"specsim.models.rules.{name}"

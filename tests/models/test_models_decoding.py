@@ -38,8 +38,7 @@ from specsim.models import (
 )
 from specsim.models.caches import CachedModel, RaggedCache
 from specsim.models.rounds import Rounds
-from specsim.models.rules import one_hot, ratio
-from specsim.models.verification import torch_rules
+from specsim.models.rules import one_hot, ratio, torch_rules
 
 #: False alarms of each statistical test, at most.
 ALPHA = 1e-9

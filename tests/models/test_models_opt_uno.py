@@ -243,10 +243,9 @@ def test_text_scorer__checks_what_comes_back():
 
 
 def test_reward_model__of_transformers(tmp_path):
+    from specsim.models.byte_tokenizer import VOCABULARY, byte_tokenizer
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, GPTNeoXForSequenceClassification
     from transformers.utils import logging
-
-    from specsim.models.byte_tokenizer import VOCABULARY, byte_tokenizer
 
     torch.manual_seed(0)
     config = GPTNeoXConfig(
