@@ -28,9 +28,10 @@ from specsim.models.measured_lengths import STATISTICS, accepted_lengths, by_pro
 from specsim.models.measured_variables import ATTRIBUTES, VARIABLES
 from specsim.models.opt_uno import provenance
 from specsim.models.paired_test import bet_on_rejections, bet_on_tokens
-from specsim.models.position_numbers import PlaceNumbers, place_numbers, rule_of
+from specsim.models.position_numbers import PlaceNumbers, check_measurable, place_numbers
 from specsim.models.results import Decoded
 from specsim.models.row_pass import UsedRows, rows_along
+from specsim.models.rules import check_algorithm
 from specsim.models.sampling import Sampling
 from specsim.records.trace_files import OUTCOMES
 from specsim.support.checks import whole
@@ -47,7 +48,7 @@ Ints = NDArray[np.int64]
 #: Parts of the wall-clock time.
 PARTS = ("prefill", "draft", "verify", "overhead")
 #: Prompts whose decoder's rows are compared with those of whole passes.
-_LOOKED_AT = 4
+_COMPARED_PROMPTS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,8 @@ def measure(
     prompts
         Token ids.
     algorithm
-        A `Speculative`, `Batch` or `OverAcceptance`. Defaults to None, ``speculative:draft_length=4``.
+        One that tests token by token, with independent drafts. Defaults to None,
+        ``speculative:draft_length=4``.
     new_tokens
         Tokens of each continuation.
     sampling
@@ -178,6 +180,7 @@ class _Reader:
         self.models, self.prompts, self.algorithm = models, [list(prompt) for prompt in prompts], algorithm
         self.new_tokens, self.sampling, self.seed, self.batch = new_tokens, sampling, seed, batch
         self.lossless = algorithm.lossless
+        self.draft_length = algorithm.structure(new_tokens).depth
         self.done, self.progress = 0, progress
 
     def decode(self, decoder: Algorithm, repeat: int, **options: Any) -> Decoded:
@@ -202,12 +205,12 @@ class _Reader:
     def write(self, decoder: Algorithm, repeat: int) -> _Written:
         """Return the continuations of all prompts by one decoder, timed and then read."""
         decoded = self.decode(decoder, repeat)
-        self._tell()
+        self._count()
         found: dict[int, PlaceNumbers] = {}
         for rows in rows_along(self.models, self.prompts, decoded.tokens, sampling=self.sampling):
             token = np.asarray(decoded.tokens[rows.sequence], dtype=np.int64)
             found[rows.sequence] = place_numbers(self.algorithm, rows.target, rows.draft, token)
-        self._tell()
+        self._count()
         return _Written(
             decoded=decoded, numbers=_stacked([found[index] for index in range(len(self.prompts))])
         )
@@ -215,27 +218,26 @@ class _Reader:
     def row_difference(self) -> float:
         """Return how far rows that the decoder used are from those of whole forward passes."""
         used = UsedRows()
-        prompts = self.prompts[:_LOOKED_AT]
+        prompts = self.prompts[:_COMPARED_PROMPTS]
         decoded = self.decode(self.algorithm, 0, prompts=prompts, record=used)
         largest = 0.0
         for rows in rows_along(self.models, prompts, decoded.tokens, sampling=self.sampling):
             largest = max(largest, used.difference(rows))
         return largest
 
-    def _tell(self) -> None:
+    def _count(self) -> None:
         self.done += 1
         if self.progress is not None:
             self.progress(self.done)
 
 
 def _run(reader: _Reader, written: _Written, prompt: int) -> Run:
-    algorithm: Any = reader.algorithm
     decoded = written.decoded
     run = outcomes_of_rounds(
         decoded.accepted_lengths[prompt],
         len(decoded.tokens[prompt]),
-        draft_length=algorithm.draft_length,
-        bonus=algorithm.bonus,
+        draft_length=reader.draft_length,
+        bonus=reader.algorithm.whole_bonus,
     )
     for name, places in (("rejected", decoded.rejected_positions), ("bonus", decoded.bonus_positions)):
         if (np.flatnonzero(getattr(run, name)) + 1).tolist() != places[prompt]:
@@ -252,7 +254,6 @@ def _values(
     level: float,
 ) -> dict[str, Any]:
     """Return all variables but the difference of rows."""
-    algorithm: Any = reader.algorithm
 
     def flags(name: str) -> NDArray[np.bool_]:
         return np.array([[getattr(run, name) for run in row] for row in runs])
@@ -296,8 +297,8 @@ def _values(
             path_law(
                 written.numbers.kept_root,
                 written.numbers.kept_inner,
-                draft_length=algorithm.draft_length,
-                bonus=algorithm.bonus,
+                draft_length=reader.draft_length,
+                bonus=reader.algorithm.whole_bonus,
             )
             for written in plain
         ]
@@ -371,6 +372,5 @@ def _check_request(
     if algorithm.plain:
         raise UnsupportedError(f"algorithm is {algorithm.label}, which drafts nothing; give one that does")
     # Refused before anything is decoded.
-    row = np.ones((1, 1))
-    for root in (True, False):
-        rule_of(algorithm, row, row, root)
+    check_algorithm(algorithm, new_tokens)
+    check_measurable(algorithm)

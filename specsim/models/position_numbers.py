@@ -1,20 +1,19 @@
 """What the two rows of a place say: rejection probabilities, and how the emitted token came about.
 
-Every number here is computed from rows in float64, in NumPy, by formulas of the theory; nothing is shared
-with the code that verifies drafted tokens.
+Every number here is computed from rows in float64 by theory's step laws; nothing is shared with the code that
+verifies drafted tokens.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
-from functools import singledispatch
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import Algorithm, Autoregressive, Batch, OverAcceptance, Speculative
+from specsim.algorithms import Algorithm
 from specsim.errors import UnsupportedError
+from specsim.theory.step_laws import step_law_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,83 +55,42 @@ class PlaceNumbers:
     from_draft: Floats
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """Masses of an algorithm at places: rows of shape ``(places, tokens)``.
-
-    Attributes
-    ----------
-    accepted
-        Mass with which each token is emitted as an accepted drafted one.
-    rejected
-        Mass with which each token is emitted after a rejection.
-    """
-
-    accepted: Floats
-    rejected: Floats
+def check_measurable(algorithm: Algorithm) -> None:
+    """Raise `UnsupportedError` unless theory knows what an algorithm does at a place from its rows alone."""
+    if not algorithm.structure(1).widths:
+        raise UnsupportedError(f"algorithm is {algorithm.label}, which drafts nothing; give one that does")
+    law = step_law_of(algorithm.rule)
+    if (law.node or law.node_total) is None or algorithm.drawing != algorithm.rule.drawings[0]:
+        raise UnsupportedError(
+            f"algorithm {algorithm.label!r} cannot be compared with theory place by place; "
+            "give speculative, batch, over-acceptance, one-hot or match with independent drafts"
+        )
 
 
-@singledispatch
-def rule_of(algorithm: Algorithm, target: Floats, draft: Floats, root: bool) -> Rule:
-    """Return the masses of an algorithm at places with the given rows; register further rules here.
+def masses(algorithm: Algorithm, target: Floats, draft: Floats, root: bool) -> tuple[Floats, Floats]:
+    """Return the masses with which each token is emitted, as a drafted token and after a rejection.
 
     Parameters
     ----------
     algorithm
-        The descriptor.
+        One that `check_measurable` lets pass.
     target, draft
         Rows, shape ``(places, tokens)``.
     root
         Whether the places are the first of their rounds.
-
-    Raises
-    ------
-    UnsupportedError
-        The descriptor has no rule that looks at one place alone.
     """
-    raise UnsupportedError(
-        f"algorithm {algorithm.label!r} cannot be compared with theory place by place; "
-        "give speculative, batch or over-acceptance"
-    )
-
-
-@rule_of.register
-def _(algorithm: Speculative, target: Floats, draft: Floats, root: bool) -> Rule:
-    return Rule(accepted=np.minimum(target, draft), rejected=np.maximum(target - draft, 0.0))
-
-
-@rule_of.register
-def _(algorithm: Autoregressive, target: Floats, draft: Floats, root: bool) -> Rule:
-    return Rule(accepted=target, rejected=np.zeros_like(target))
-
-
-@rule_of.register
-def _(algorithm: Batch, target: Floats, draft: Floats, root: bool) -> Rule:
-    if not root:
-        return Rule(accepted=np.minimum(target, draft), rejected=np.maximum(target - draft, 0.0))
-    if algorithm.drafts == math.inf:
-        raise UnsupportedError("drafts is inf, which nothing can run; give a whole number")
-    # B_M T^(M+1) = (T - C D)_+ with C = 1 + B_1 + ... + B_(M-1) (2411.00841, Theorem 3, in closed form).
-    factor = np.ones(len(target))
-    left = np.maximum(target - draft, 0.0)
-    for _ in range(int(algorithm.drafts) - 1):
-        factor = factor + left.sum(axis=1)
-        left = np.maximum(target - factor[:, None] * draft, 0.0)
-    return Rule(accepted=target - left, rejected=left)
-
-
-@rule_of.register
-def _(algorithm: OverAcceptance, target: Floats, draft: Floats, root: bool) -> Rule:
-    accepted = np.minimum(draft, target + float(algorithm.epsilon))
-    rejection = (draft - accepted).sum(axis=1, keepdims=True)
-    if algorithm.residual == "optimal":
-        positive = np.maximum(target - draft, 0.0)
-        mass = positive.sum(axis=1, keepdims=True)
-        # Where the rows are equal nothing is rejected, so no residual is needed.
-        residual = np.where(mass > 0, positive / np.where(mass > 0, mass, 1.0), target)
-    else:
-        residual = target if algorithm.residual == "target" else draft
-    return Rule(accepted=accepted, rejected=rejection * residual)
+    law, rule = step_law_of(algorithm.rule), algorithm.rule
+    widths = algorithm.structure(1).widths
+    children = int(widths[0]) if root and widths else 1
+    options = {
+        name: float(value) if rule.parameters[name].kind == "number" else value
+        for name, value in algorithm.parameters.items()
+    }
+    if law.node_total is not None:
+        return law.node_total(target, draft, children, **options)
+    assert law.node is not None
+    taken, final = law.node(target, draft, children, **options)
+    return taken.sum(axis=-2), final
 
 
 def place_numbers(algorithm: Algorithm, target: Floats, draft: Floats, token: Ints) -> PlaceNumbers:
@@ -146,19 +104,14 @@ def place_numbers(algorithm: Algorithm, target: Floats, draft: Floats, token: In
         Rows after sampling filters, float64, shape ``(places, tokens)``.
     token
         Emitted tokens, shape ``(places,)``.
-
-    Raises
-    ------
-    UnsupportedError
-        As `rule_of`.
     """
     every = np.arange(len(token))
     parts: dict[str, Floats] = {}
     for name, root in (("root", True), ("inner", False)):
-        rule = rule_of(algorithm, target, draft, root)
-        accepted, rejected = rule.accepted[every, token], rule.rejected[every, token]
+        taken, final = masses(algorithm, target, draft, root)
+        accepted, rejected = taken[every, token], final[every, token]
         written = accepted + rejected
-        parts[f"rejection_{name}"] = rule.rejected.sum(axis=1)
+        parts[f"rejection_{name}"] = final.sum(axis=1)
         parts[f"written_{name}"] = written
         parts[f"kept_{name}"] = np.where(written > 0, accepted / np.where(written > 0, written, 1.0), 1.0)
         if not root:
@@ -169,14 +122,4 @@ def place_numbers(algorithm: Algorithm, target: Floats, draft: Floats, token: In
         target_of_token=target[every, token],
         draft_of_token=draft[every, token],
         **parts,
-    )
-
-
-def joined(parts: list[PlaceNumbers]) -> PlaceNumbers:
-    """Return the numbers of all places, one after the other."""
-    return PlaceNumbers(
-        **{
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in fields(PlaceNumbers)
-        }
     )

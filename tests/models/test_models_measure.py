@@ -19,6 +19,7 @@ from specsim import (
     random_prefix_pair,
     theory,
 )
+from specsim.algorithms import get_rule
 from specsim.errors import InputError
 from specsim.support.labelled import check
 
@@ -33,7 +34,7 @@ from specsim.models.along_path import outcomes_of_rounds, path_law
 from specsim.models.measured_variables import ATTRIBUTES, VARIABLES
 from specsim.models.measuring import measure
 from specsim.models.paired_test import ODDS, _log_wealth, bet_on_rejections, bet_on_tokens
-from specsim.models.position_numbers import place_numbers, rule_of
+from specsim.models.position_numbers import masses, place_numbers
 from specsim.models.rules import ratio
 from specsim.models.sampling import Sampling
 
@@ -88,8 +89,8 @@ def test_path_law__summed_over_all_continuations_is_theory(algorithm):
     law = path_law(
         by_path("kept_root"),
         by_path("kept_inner"),
-        draft_length=algorithm.draft_length,
-        bonus=algorithm.bonus,
+        draft_length=algorithm.structure(horizon).depth,
+        bonus=algorithm.whole_bonus,
     )
     counts = weights @ law.accepted_length_counts
     wanted = theory.accepted_length_counts(start, algorithm)
@@ -100,14 +101,14 @@ def test_path_law__summed_over_all_continuations_is_theory(algorithm):
 
 
 @pytest.mark.parametrize("residual", ["optimal", "target", "draft"])
-def test_rule_of_over_acceptance__has_theorys_losses(residual):
+def test_masses_of_over_acceptance__have_theorys_losses(residual):
     algorithm = OverAcceptance(epsilon=0.1, residual=residual)
     target, draft = PAIR.target[0], PAIR.draft[0]
-    rule = rule_of(algorithm, target, draft, False)
-    loss = 0.5 * np.abs(rule.accepted + rule.rejected - target).sum(axis=1)
+    accepted, rejected = masses(algorithm, target, draft, False)
+    loss = 0.5 * np.abs(accepted + rejected - target).sum(axis=1)
     for context in range(4):
         exact = theory.over_acceptance_losses(target[context], draft[context], 0.1)
-        assert abs(rule.rejected[context].sum() - exact.rejection) < 1e-12
+        assert abs(rejected[context].sum() - exact.rejection) < 1e-12
         assert abs(loss[context] - getattr(exact, residual)) < 1e-12
 
 
@@ -119,8 +120,8 @@ def test_outcomes_of_rounds__are_those_of_the_decoder(algorithm, eos):
         run = outcomes_of_rounds(
             decoded.accepted_lengths[index],
             len(tokens),
-            draft_length=algorithm.draft_length,
-            bonus=algorithm.bonus,
+            draft_length=algorithm.structure(7).depth,
+            bonus=algorithm.whole_bonus,
             horizon=7,
         )
         assert (np.flatnonzero(run.rejected) + 1).tolist() == decoded.rejected_positions[index]
@@ -242,6 +243,15 @@ def test_measure__on_tables_agrees_with_exact_theory(algorithm):
     assert (result["seconds"].values >= 0).all()
     assert (result["speed_up"].values > 0).all()
     assert float(result["speed_up_range"][2]) <= float(result["speed_up_range"][0])
+
+
+@pytest.mark.parametrize("name", ["one-hot", "match"])
+def test_measure__rules_that_read_no_draft_row(name):
+    algorithm = get_rule(name)(drafts=2, draft_length=3)
+    result = measure(tables(), [[0], [1]] * 50, algorithm=algorithm, new_tokens=8, seed=4, repeats=1)
+    assert (result.attrs["agrees"], result.attrs["lossless"]) == (1, 1)
+    difference = (result["predicted_target_calls"] - result["target_calls"]).values.ravel()
+    assert abs(difference.mean()) < 6.5 * difference.std() / len(difference) ** 0.5
 
 
 @pytest.mark.parametrize("residual", ["optimal", "target", "draft"])
@@ -440,6 +450,7 @@ def test_row_pass__names_a_model_that_is_broken(gpt):
         ({"algorithm": Autoregressive()}, "drafts nothing"),
         ({"algorithm": BlockVerification()}, "cannot be compared with theory place by place"),
         ({"algorithm": Batch(drafts=float("inf"))}, "drafts is inf"),
+        ({"algorithm": get_rule("one-hot")(draft_length=2, drawn="greedy")}, "with independent drafts"),
         ({"prompts": [[99]]}, r"prompts\[0\]\[0\] is 99"),
         ({"new_tokens": 70}, "more than the context of 64"),
     ],

@@ -18,9 +18,10 @@ if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
 
 import torch
 
-from specsim.models import LoadedPair, table_models, verification
+from specsim.models import LoadedPair, table_models
 from specsim.models.opt_uno import VARIABLES, compare_scores, opt_against_uno, responses
 from specsim.models.prompt_files import encode, read_prompts
+from specsim.models.rules import over_acceptance
 from specsim.models.scoring import LogLikelihood, RewardModel, TextScorer, parse_scorer
 from specsim.support.labelled import check
 
@@ -132,7 +133,12 @@ def test_opt_against_uno__tells_a_wrong_residual(monkeypatch):
     assert float(right["preference_p_holm"][1]) < 1e-6
     assert float(right["preference"][1]) > 0.55
     assert (right["wins"].values >= right["losses"].values).all()
-    monkeypatch.setattr(verification.OverAcceptanceRule, "residual", lambda self, target, draft: draft)
+    right_verify = over_acceptance.verify
+
+    def from_draft(*given, residual, **options):
+        return right_verify(*given, residual="draft", **options)
+
+    monkeypatch.setattr(over_acceptance, "verify", from_draft)
     wrong = opt_against_uno(tables(pair), prompts, LogLikelihood(tables(pair).target), **request)
     # Six standard errors of a mean of 2000 comparisons.
     assert abs(float(wrong["preference"][1]) - 0.5) < 6 * 0.5 / np.sqrt(2000)
@@ -243,13 +249,14 @@ def test_text_scorer__checks_what_comes_back():
 
 
 def test_reward_model__of_transformers(tmp_path):
-    from specsim.models.byte_tokenizer import VOCABULARY, byte_tokenizer
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, GPTNeoXForSequenceClassification
     from transformers.utils import logging
 
+    from specsim.models.training import byte_tokenizer
+
     torch.manual_seed(0)
     config = GPTNeoXConfig(
-        vocab_size=VOCABULARY, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        vocab_size=257, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
         max_position_embeddings=32, num_labels=1, pad_token_id=256, eos_token_id=256, bos_token_id=256,
     )  # fmt: skip
     logging.disable_progress_bar()
@@ -359,7 +366,7 @@ def test_command__end_to_end(folder, tmp_path):
     ("arguments", "message"),
     [
         (("--epsilons", "small"), "is not a list of numbers"),
-        (("--limit", 0), "limit is 0"),
+        (("--limit", 0), "'--limit': 0 is out of range"),
         (("--scorer", "judge"), "scorer is 'judge'"),
         (("--figure", "x.gif"), "figure is x.gif"),
     ],
