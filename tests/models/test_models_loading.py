@@ -169,8 +169,8 @@ def test_weights_that_do_not_fit__are_refused_before_they_are_read(monkeypatch, 
         ({"dtype": "int8"}, "dtype is 'int8'"),
         ({"dtype": torch.int64}, "dtype is torch.int64"),
         ({"device": "nonsense"}, "device is 'nonsense'"),
-        ({"target": "./nowhere"}, "no folder here"),
-        ({"target": "a/b/c"}, "no folder here"),
+        ({"target": "./nowhere"}, "not a folder here"),
+        ({"target": "a/b/c"}, "not a folder here"),
     ],
 )
 def test_load_pair__refuses(options, words, checkpoints):
