@@ -156,7 +156,7 @@ class _Sequences:
         self.initial = {c: _number(pair, pair.initial[c]) for c in self.starts}
         self.draft: dict[tuple[int, ...], Fraction] = {}
         self.target: dict[tuple[int, ...], Fraction] = {(c,): self.initial[c] for c in self.starts}
-        context = {(c,): c for c in self.starts}
+        context: dict[tuple[int, ...], int] = {(c,): c for c in self.starts}
         for length in range(horizon):
             rows = 0 if len(pair.target) == 1 else length
             for prefix in self.prefixes(length):

@@ -268,7 +268,7 @@ class _Rounds:
         if number is None or number.denominator != 1 or not 0 <= number <= MOST_ROUNDS:
             shown = repr(value) if len(text) <= 40 else f"{text[:40]}..."
             self._refuse(f"{field} is {shown}; give whole numbers from 0 to {MOST_ROUNDS}")
-        return int(number)
+        return int(number or 0)
 
     def _refuse(self, why: str) -> Any:
         raise InputError(f"{self._where}: {why}")

@@ -86,7 +86,7 @@ def _fail(reason: str) -> NoReturn:
     raise CertificateError(reason)
 
 
-def _show(value: object) -> str:
+def _show(value: Any) -> str:
     """Spell a number shortly; Python refuses to spell integers of more than 4,300 digits."""
     if isinstance(value, int | Fraction) and abs(value) >= 10**300:
         return f"a number above 10^{int(abs(value)).bit_length() * 30103 // 100000 - 1}"
