@@ -45,7 +45,7 @@ Examples:
 """
 
 
-class _Epsilons(click.ParamType):
+class _Epsilons(click.ParamType):  # type: ignore[type-arg]
     """Numbers with commas between them."""
 
     name = "numbers"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 JSON_HELP = "Print the result as JSON on standard output."
 
 
-class Count(click.ParamType):
+class Count(click.ParamType):  # type: ignore[type-arg]
     """A whole number from `least` to `most` that may be written 200000, 200_000 or 2e5."""
 
     name = "count"

@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -270,7 +270,7 @@ class _Rounds:
             self._refuse(f"{field} is {shown}; give whole numbers from 0 to {MOST_ROUNDS}")
         return int(number or 0)
 
-    def _refuse(self, why: str) -> Any:
+    def _refuse(self, why: str) -> NoReturn:
         raise InputError(f"{self._where}: {why}")
 
 

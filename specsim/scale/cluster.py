@@ -59,7 +59,7 @@ def on_cluster(
     """
     with connected(cluster) as client:
         from distributed import CancelledError
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         try:
             threads = _check_workers(client, sorted({request.engine for request in requests}))

@@ -88,8 +88,8 @@ def _fail(reason: str) -> NoReturn:
 
 def _show(value: Any) -> str:
     """Spell a number shortly; Python refuses to spell integers of more than 4,300 digits."""
-    if isinstance(value, int | Fraction) and abs(value) >= 10**300:
-        return f"a number above 10^{int(abs(value)).bit_length() * 30103 // 100000 - 1}"
+    if isinstance(value, int | Fraction) and abs(Fraction(value)) >= 10**300:
+        return f"a number above 10^{int(abs(Fraction(value))).bit_length() * 30103 // 100000 - 1}"
     return f"{float(value):.17g}" if isinstance(value, Fraction) else repr(value)
 
 
@@ -102,7 +102,7 @@ def _check_subject(pair: ModelPair | RationalPair, certificate: Certificate) -> 
         _fail(f"certificate has the horizon {_show(length)}, which the pair cannot have")
 
 
-def _whole_weights(pair: ModelPair | RationalPair) -> tuple[int, list, list, list[int]]:
+def _whole_weights(pair: ModelPair | RationalPair) -> tuple[int, list[Any], list[Any], list[int]]:
     """Read all probabilities as whole multiples of 1 / scale; return scale, target, draft, initial law."""
     if isinstance(pair, ModelPair):
         tables = (pair.target_weights, pair.draft_weights, pair.initial_weights)

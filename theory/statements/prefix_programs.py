@@ -155,7 +155,7 @@ class PrefixTree:
             bias_prices=tuple(z),
         )
 
-    def least_costs(self, y: list, leaf_costs: list, zero: Fraction | float) -> list:
+    def least_costs(self, y: list[Any], leaf_costs: list[Any], zero: Fraction | float) -> list[Any]:
         """Return the cost per unit of mass at each node when all mass below goes to the cheapest children."""
         cost = [zero] * self.first_leaf + leaf_costs
         for node in range(self.first_leaf - 1, -1, -1):

@@ -176,7 +176,7 @@ def two_state_rejections(
     )
 
 
-def _forward(horizon: int, follow: list, root: list, v: Any, w: Any) -> list[Any]:
+def _forward(horizon: int, follow: list[Any], root: list[Any], v: Any, w: Any) -> list[Any]:
     import sympy
 
     law = [1 - w, w]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def suspects_of(lab: Laboratory) -> tuple[Suspect, ...]:
     return tuple(found)
 
 
-def _base(lab: Laboratory, laws: dict, scores: dict[str, float]) -> float:
+def _base(lab: Laboratory, laws: dict[str, Any], scores: dict[str, float]) -> float:
     rule = lab.rule
     if rule is not None and rule.name in scores:
         return scores[rule.name]

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specsim.engines.compiled.compaction import append_others, keep_marked
-from specsim.engines.compiled.guides import find
+from specsim.engines.compiled.guides import ZERO, find
 from specsim.engines.compiled.jit import inlined, lockstep
 from specsim.engines.compiled.philox import word_pairs
 from specsim.engines.compiled.sampling import draw_residuals, passes
 from specsim.engines.compiled.sizes import PACK, ROOM
 from specsim.engines.lockstep.kernels.chain_steps import (
     THREE,
-    ZERO,
     choose_listed,
     draft_candidates,
     fill_words,
