@@ -12,8 +12,10 @@ from specsim.algorithms import Algorithm
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.node_walk import NodeWalk
-from specsim.theory.laws.rounds import PathRounds, Rounds, StateRounds
+from specsim.theory.laws.path_rounds import PathRounds
+from specsim.theory.laws.rounds import Rounds
 from specsim.theory.laws.rule_rows import RuleRows
+from specsim.theory.laws.state_rounds import StateRounds
 from specsim.theory.step_laws import StepLaw, step_law_of
 
 Array = NDArray[Any]
@@ -117,13 +119,13 @@ class Laws:
 
     def rejections_by_step(self) -> Array:
         """Probability that each position is rejected, ``(horizon,)``."""
-        found = self._rounds.by_step()
-        return self._rounds.run().rejected if found is None else found
+        chain = self._rounds.chain()
+        return self._rounds.run().rejected if chain is None else np.array(chain.by_step(), dtype=object)
 
     def expected_rejections(self) -> Any:
         """Return the expected number of rejections."""
-        found = self._rounds.total()
-        return sum(self.rejections_by_step().tolist()) if found is None else found
+        chain = self._rounds.chain()
+        return sum(self._rounds.run().rejected.tolist()) if chain is None else chain.total()
 
     def expected_target_calls(self) -> Any:
         """Return the expected number of rounds."""

@@ -223,16 +223,6 @@ class NodeWalk:
         tally.final = self._vector(totals, flow.denominator)
         return tally
 
-    def by_step(self) -> Array | None:
-        """Return the probability of a rejection at each step by integers, or None; see `_chain`."""
-        chain = self._chain()
-        return None if chain is None else np.array(chain.by_step(), dtype=object)
-
-    def total(self) -> Fraction | None:
-        """Return the expected number of rejections by a chain of integers, or None."""
-        chain = self._chain()
-        return None if chain is None else chain.total()
-
     def output_law(self) -> Array:
         """Law of the whole sequence, ``(tokens ** horizon,)``."""
         states = PathStates(self.pair, self.horizon, self.exact)
@@ -409,7 +399,7 @@ class NodeWalk:
             taken = taken + added.reshape(taken.shape)
         return taken.reshape(*shape[:-1], children, vocabulary), final.reshape(shape)
 
-    def _chain(self) -> IntegerChain | None:
+    def chain(self) -> IntegerChain | None:
         """Return the chain of contexts in integers, where it does not matter where rounds start.
 
         That is so where all positions have the same kernel and there are no bonus tokens: a context moves by
