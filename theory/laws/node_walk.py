@@ -9,7 +9,6 @@ masses, so float64 loses no digits to cancellation; exact masses are integers ov
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,133 +18,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms import Algorithm, Structure
-from specsim.errors import InputError, TooLargeError
+from specsim.algorithms import Algorithm
+from specsim.errors import TooLargeError
 from specsim.theory.arithmetic.integer_chains import IntegerChain
 from specsim.theory.arithmetic.numbers import rational, zeros
 from specsim.theory.laws.counters import Counter, FullCount, Moments, NoCount
-from specsim.theory.laws.drawings import children_laws
+from specsim.theory.laws.node_classes import Classes
+from specsim.theory.laws.node_kernels import NodeKernels
 from specsim.theory.laws.rule_rows import RuleRows
-from specsim.theory.laws.states import ContextStates, PathStates, States, scatter
+from specsim.theory.laws.states import ContextStates, PathStates, States
 from specsim.theory.laws.tally import Regime, Tally
 from specsim.theory.step_laws import StepLaw
 
 Array = NDArray[Any]
 
 _MOST_EXACT_WORK = 1e12
-_MOST_KERNEL_BITS = 1e11
 _MOST_NUMBERS = 2**26
-#: Entries of kernels that are computed at once.
-_CHUNK = 2**17
-
-#: Indices, as a slice where they follow one another.
-_Index = Array | slice
-#: Names a kernel: (at the root?, children of the node, which of them; None stands for all).
-_Kernel = tuple[bool, int | float, tuple[int, ...] | None]
-
-
-@dataclass(frozen=True)
-class _Move:
-    """Masses of the classes `sources` that descend by one kernel into the classes `each`.
-
-    `targets` has the same classes as an index, where none comes twice.
-    """
-
-    kernel: _Kernel
-    sources: _Index
-    targets: _Index | None
-    each: list[int]
-
-    def add(self, after: Array, block: Array) -> None:
-        """Add the moved masses to those after the step."""
-        if self.targets is not None:
-            after[self.targets] += block
-        else:
-            for target, mass in zip(self.each, block, strict=True):
-                after[target] += mass
-
-
-class _Classes:
-    """The classes of nodes of a structure.
-
-    Attributes
-    ----------
-    depth
-        Depth of each class; class 0 is the root.
-    leaves
-        The classes without children.
-    groups
-        Classes that stop by the same kernel, by (at the root?, children).
-    moves
-        How masses descend.
-    """
-
-    def __init__(self, structure: Structure, endless: bool, other_root: bool) -> None:
-        if structure.widths is not None:
-            children, self.depth = _regular(structure.widths, endless)
-        else:
-            children, self.depth = _irregular(structure)
-        leaves = [c for c, below in enumerate(children) if not below]
-        self.leaves = _index(leaves) if leaves else slice(0)
-        groups: dict[tuple[bool, int | float], list[int]] = {}
-        moves: dict[_Kernel, list[tuple[int, int]]] = {}
-        for c, below in enumerate(children):
-            if not below:
-                continue
-            root = other_root and c == 0
-            count = sum(number for _, number in below)
-            groups.setdefault((root, count), []).append(c)
-            for target in dict.fromkeys(target for target, _ in below):
-                which = None
-                if len(below) > 1:
-                    which = tuple(k for k, (child, _) in enumerate(below) if child == target)
-                    which = None if len(which) == len(below) else which
-                moves.setdefault((root, count, which), []).append((c, target))
-        self.groups = {key: _index(members) for key, members in groups.items()}
-        self.moves = []
-        for kernel, pairs in moves.items():
-            sources, targets = (list(column) for column in zip(*pairs, strict=True))
-            once = _index(targets) if len(set(targets)) == len(targets) else None
-            self.moves.append(_Move(kernel, _index(sources), once, targets))
-
-
-def _index(members: list[int]) -> _Index:
-    if members == list(range(members[0], members[-1] + 1)):
-        return slice(members[0], members[-1] + 1)
-    return np.array(members)
-
-
-def _regular(
-    widths: tuple[int | float, ...], endless: bool
-) -> tuple[list[list[tuple[int, int | float]]], list[int]]:
-    """Return the children (class, number) of each class, and depths.
-
-    Where drafts reach to the horizon, all depths from the last change of widths on are one class.
-    """
-    last = len(widths)
-    if endless and widths:
-        last = 1
-        while any(width != widths[-1] for width in widths[last:]):
-            last += 1
-        loop = [(last, widths[-1])]
-        return [[(depth + 1, widths[depth])] for depth in range(last)] + [loop], list(range(last + 1))
-    return [[(depth + 1, width)] for depth, width in enumerate(widths)] + [[]], list(range(last + 1))
-
-
-def _irregular(structure: Structure) -> tuple[list[list[tuple[int, int | float]]], list[int]]:
-    """Merge nodes of one depth whose subtrees are equal."""
-    shape: list[Any] = [None] * len(structure.parents)
-    known: dict[Any, int] = {}
-    for node in reversed(range(len(shape))):
-        key = (structure.depths[node], tuple(shape[child] for child in structure.children(node)))
-        shape[node] = known.setdefault(key, len(known))
-    order = list(dict.fromkeys(shape))
-    place = {number: c for c, number in enumerate(order)}
-    keys = {number: key for key, number in known.items()}
-    children: list[list[tuple[int, int | float]]] = [
-        [(place[child], 1) for child in keys[number][1]] for number in order
-    ]
-    return children, [keys[number][0] for number in order]
 
 
 @dataclass(frozen=True)
@@ -186,12 +74,9 @@ class NodeWalk:
         #: Whether all positions have the same rows.
         self.stationary = rows.stationary
         self._rows = rows
-        self._law = step_law
-        self._drawing = algorithm.drawing
+        self._kernels = NodeKernels(rows, algorithm, step_law, horizon)
+        self._other_root = step_law.root_total is not None
         self._bonus = algorithm.whole_bonus
-        # The closed forms are for the usual way of drawing.
-        self._usual = algorithm.drawing == algorithm.rule.drawings[0]
-        self._integers = self.exact and step_law.scales and not rows.has_parameters
 
     def run(self, count: str = "", *, depths: bool = False, emitted: str = "") -> Tally:
         """Carry the mass over all positions.
@@ -253,11 +138,11 @@ class NodeWalk:
             tokens = tokens + (flow.step + 1) * by_class.sum(axis=0)
         return Regime(rational(self._rows.initial), following, lengths, tokens)
 
-    def _classes(self, may_merge: bool) -> _Classes:
+    def _classes(self, may_merge: bool) -> Classes:
         endless = may_merge and self.structure.depth >= self.horizon
-        return _Classes(self.structure, endless, self._law.root_total is not None)
+        return Classes(self.structure, endless, self._other_root)
 
-    def _flows(self, classes: _Classes, counter: Counter, count: str, states: States) -> Iterator[_Flow]:
+    def _flows(self, classes: Classes, counter: Counter, count: str, states: States) -> Iterator[_Flow]:
         leaves = classes.leaves
         law = states.start(self.pair.initial_weights.astype(object) if self.exact else self.pair.initial)
         mass = np.zeros((len(classes.depth), counter.width, len(law)), dtype=law.dtype)
@@ -268,7 +153,7 @@ class NodeWalk:
             denominator = 1
         if count == "calls":
             mass[0] = counter.shift(mass[0])
-        for step, kernels in zip(range(self.horizon), self._kernels(classes), strict=False):
+        for step, kernels in zip(range(self.horizon), self._kernels.by_step(classes), strict=False):
             if step == 0 and self.exact:
                 self._refuse_absurd(kernels, len(classes.depth) * counter.width)
 
@@ -299,106 +184,6 @@ class NodeWalk:
             yield _Flow(step, mass, denominator, stopped, whole, after, following, kernels)
             mass, denominator = after, following
 
-    def _kernels(self, classes: _Classes) -> Iterator[dict[Any, Any]]:
-        """Yield the kernels ``(contexts, tokens)`` of every step, by name.
-
-        ``kernels[root, children]`` stops, ``kernels[root, children, which]`` descends, ``"target"`` draws
-        bonus tokens, and ``"denominator"`` is what exact kernels are counted in. Floats of many steps are
-        computed at once.
-        """
-        pair = self.pair
-        if self._rows.stationary:
-            kernels = next(self._some_kernels(classes, np.array([0])))
-            while True:
-                yield kernels
-        chunk = 1 if self.exact else max(1, _CHUNK // (pair.contexts * pair.tokens))
-        for first in range(0, self.horizon, chunk):
-            yield from self._some_kernels(classes, np.arange(first, min(self.horizon, first + chunk)))
-
-    def _some_kernels(self, classes: _Classes, steps: Array) -> Iterator[dict[Any, Any]]:
-        if self._integers:
-            weights = self.pair.target_weights[steps], self.pair.draft_weights[steps]
-            target, draft = (table.astype(object) for table in weights)
-            parameters: dict[str, Any] = {}
-        else:
-            target, draft, parameters = self._rows.at(steps)
-        found: dict[Any, Any] = {"target": target}
-        for root, children in classes.groups:
-            wanted = [
-                which for r, m, which in (move.kernel for move in classes.moves) if (r, m) == (root, children)
-            ]
-            taken, final = self._node(root, children, target, draft, parameters, wanted)
-            found[root, children] = final
-            for which, kernel in zip(wanted, taken, strict=True):
-                found[root, children, which] = kernel
-        for index in range(len(steps)):
-            kernels = {key: kernel[index] for key, kernel in found.items()}
-            if self._integers:
-                kernels["denominator"] = self.pair.unit
-            elif self.exact:
-                kernels = _over_common_denominator(kernels)
-            yield kernels
-
-    def _node(
-        self,
-        root: bool,
-        children: int | float,
-        target: Array,
-        draft: Array,
-        parameters: dict[str, Any],
-        wanted: list[tuple[int, ...] | None],
-    ) -> tuple[list[Array], Array]:
-        """Return the kernels that descend into the wanted children, and the one that stops."""
-        law = self._law
-        total = law.root_total if root else law.node_total
-        self._refuse_children(children)
-        if total is not None and self._usual and wanted == [None]:
-            taken, final = total(target, draft, children, **parameters)
-            return [taken], final
-        if law.node is not None and self._usual:
-            if children * target.size > _MOST_NUMBERS:
-                raise TooLargeError(
-                    f"a node has {children} children, each with {target.size} numbers; use fewer drafts"
-                )
-            taken, final = law.node(target, draft, int(children), **parameters)
-        else:
-            taken, final = self._by_tuples(int(children), target, draft, parameters)
-        parts = [
-            taken.sum(axis=-2) if which is None else taken[..., list(which), :].sum(axis=-2)
-            for which in wanted
-        ]
-        return parts, final
-
-    def _by_tuples(
-        self, children: int, target: Array, draft: Array, parameters: dict[str, Any]
-    ) -> tuple[Array, Array]:
-        """Sum the rule's ``node_step`` over the tokens of all children."""
-        step = self._law.node_step
-        assert step is not None
-        shape, vocabulary = target.shape, target.shape[-1]
-
-        def flat(table: Any) -> Any:
-            return table.reshape(-1, vocabulary) if isinstance(table, np.ndarray) else table
-
-        target, draft = flat(target), flat(draft)
-        tables = {name: flat(value) for name, value in parameters.items()}
-        rows = len(target)
-        taken, final = zeros((rows, children, vocabulary), target), zeros((rows, vocabulary), target)
-        for tokens, mass in children_laws(draft, children, self._drawing, self._law.next_child):
-
-            def wide(table: Any, tuples: int = tokens.shape[1]) -> Any:
-                if not isinstance(table, np.ndarray):
-                    return table
-                return np.broadcast_to(table[:, None, :], (rows, tuples, vocabulary))
-
-            options = {name: wide(value) for name, value in tables.items()}
-            descend, stop = step(wide(target), wide(draft), tokens, **options)
-            final = final + (mass[..., None] * stop).sum(axis=1)
-            index = np.arange(rows * children).reshape(rows, 1, children) * vocabulary + tokens
-            added = scatter(index.ravel(), (mass[..., None] * descend).ravel(), taken.size)
-            taken = taken + added.reshape(taken.shape)
-        return taken.reshape(*shape[:-1], children, vocabulary), final.reshape(shape)
-
     def chain(self) -> IntegerChain | None:
         """Return the chain of contexts in integers, where it does not matter where rounds start.
 
@@ -407,18 +192,18 @@ class NodeWalk:
         """
         classes = self._classes(True)
         waits = self._bonus and self.structure.depth < self.horizon
-        if not self._integers or len(classes.groups) != 1 or waits:
+        if not self._kernels.integers or len(classes.groups) != 1 or waits:
             return None
         ((root, children),) = classes.groups
 
         def rows(first: int, last: int) -> tuple[Array, Array]:
             target, draft = self.pair.integer_rows(first, last)
-            taken, final = self._node(root, children, target, draft, {}, [None])
+            taken, final = self._kernels.node(root, children, target, draft, {}, [None])
             return taken[0] + final, final.sum(axis=-1)
 
         return IntegerChain(self.pair, self.horizon, rows)
 
-    def _count_rounds(self, rounds: Array, classes: _Classes, flow: _Flow) -> None:
+    def _count_rounds(self, rounds: Array, classes: Classes, flow: _Flow) -> None:
         depth, step = np.array(classes.depth), flow.step
 
         def add(start: Array, masses: Array) -> None:
@@ -432,7 +217,7 @@ class NodeWalk:
             # What starts at the horizon is no round.
             add(step + 1 - depth, flow.after)
 
-    def _add_emitted(self, tally: Tally, emitted: str, classes: _Classes, flow: _Flow) -> None:
+    def _add_emitted(self, tally: Tally, emitted: str, classes: Classes, flow: _Flow) -> None:
         by_class = flow.before.sum(axis=1)
         used = [*classes.groups.items(), *((move.kernel, move.sources) for move in classes.moves)]
         shares = [(by_class[members].sum(axis=0), flow.kernels[kernel]) for kernel, members in used]
@@ -455,20 +240,6 @@ class NodeWalk:
             found[index] = Fraction(int(mass), denominator)
         return found
 
-    def _refuse_children(self, children: int | float) -> None:
-        if self._drawing != "independent" and children > self.pair.tokens:
-            raise InputError(
-                f"a node has {children} children, more than the {self.pair.tokens} tokens, and they differ; "
-                "use fewer drafts"
-            )
-        rows = self.pair.contexts * self.pair.tokens
-        if self.exact and children != math.inf and 16.0 * children**2 * rows > _MOST_KERNEL_BITS:
-            raise TooLargeError(
-                f"{children} children of a node with {self.pair.contexts} contexts and {self.pair.tokens} "
-                f"tokens: exact kernels have numbers of {32 * children} bits; use exact=False, fewer drafts, "
-                "or drafts=inf"
-            )
-
     def _refuse_absurd(self, kernels: dict[Any, Any], rows: int) -> None:
         bits = kernels["denominator"].bit_length() * self.horizon / 2
         work = 2.0 * rows * self.pair.contexts * self.pair.tokens * self.horizon * bits
@@ -477,15 +248,3 @@ class NodeWalk:
                 f"horizon is {self.horizon} with {self.pair.contexts} contexts, {self.pair.tokens} tokens: "
                 f"exact numbers would reach {int(2 * bits)} bits; use exact=False or a smaller problem"
             )
-
-
-def _over_common_denominator(kernels: dict[Any, Array]) -> dict[Any, Any]:
-    """Write arrays of fmpq as Python integers over one denominator."""
-    every = {int(value.q) for kernel in kernels.values() for value in kernel.ravel().tolist()}
-    common = math.lcm(*every)
-    found: dict[Any, Any] = {"denominator": common}
-    for key, kernel in kernels.items():
-        numbers = np.empty(kernel.size, dtype=object)
-        numbers[:] = [int(value.p) * (common // int(value.q)) for value in kernel.ravel().tolist()]
-        found[key] = numbers.reshape(kernel.shape)
-    return found
