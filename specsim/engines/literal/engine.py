@@ -35,6 +35,11 @@ def check(request: Request) -> None:
     structure = algorithm.structure(request.shape.horizon)
     if structure.size == float("inf"):
         raise InputError("drafts is inf; the limit is known to specsim.theory only, give a whole number")
+    if algorithm.drawing == "own" and kernel.propose is None:
+        raise InputError(
+            f"rule {algorithm.rule.name} draws its own drafts and has no function for it; "
+            "let them be drawn independent, distinct or greedy"
+        )
     most = _most_children(structure)
     if algorithm.drawing in ("distinct", "greedy") and most > pair.tokens:
         raise InputError(

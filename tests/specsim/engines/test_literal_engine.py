@@ -109,10 +109,15 @@ def test_wide_vocabulary__no_token_without_target_weight(request_of):
         assert not drawn[pair.target[0] == 0].any()
 
 
+def gumbel_without_drafts():
+    return replace(get_rule("gumbel"), name="mine", own=damped)
+
+
 REFUSED = {
     "no kernel": (lambda: get_rule("transport")(tree=(2,)), UnsupportedError, "linear programme"),
     "infinite drafts": (lambda: Batch(drafts=float("inf")), InputError, "theory only"),
     "too many children": (lambda: get_rule("match")(drafts=6, drawn="distinct"), InputError, "6 children"),
+    "own drafts": (lambda: gumbel_without_drafts()(draft_length=2), InputError, "its own drafts"),
     "too many nodes": (lambda: get_rule("recursive")(tree=(200, 200, 200)), TooLargeError, "nodes"),
 }  # fmt: skip
 

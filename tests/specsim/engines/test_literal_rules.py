@@ -27,6 +27,7 @@ from specsim.algorithms.rule import get_rule
 from specsim.algorithms.structures import tree
 from specsim.engines.literal import engine, kernels, pointers
 from specsim.engines.literal.drawing import DRAWINGS
+from specsim.theory.laws.laws import Laws
 from specsim.theory.step_laws import step_law_of
 
 RUNS = 60_000
@@ -165,11 +166,44 @@ def algorithms():
     return found
 
 
-@pytest.mark.parametrize("name", ["markov", "changing"])
-@pytest.mark.parametrize("algorithm", algorithms(), ids=lambda algorithm: algorithm.label)
+def on_two_pairs():
+    """All on a Markov pair; on rows that change, without what differs in the way of drawing alone."""
+    for algorithm in algorithms():
+        yield pytest.param("markov", algorithm, id=f"markov-{algorithm.label}")
+        if algorithm.drawing == algorithm.rule.drawings[0] and algorithm.tree != (1, 2):
+            yield pytest.param("changing", algorithm, id=f"changing-{algorithm.label}")
+
+
+def structures_of(rule):
+    return {"draft_length": 3} if rule.structures == ("chain",) else {"tree": IRREGULAR}
+
+
+@pytest.mark.parametrize("name", [n for n, rule in catalogue().items() if "kernel" in rule.texts])
+def test_rounds__have_the_laws_of_theory(name, violations, request_of):
+    """All tallies of rounds, on a longer horizon, against the class of laws."""
+    rule = get_rule(name)
+    if rule.parameters:
+        pytest.skip("rules with parameters are compared by outcomes")
+    pair, algorithm = PAIRS["mild"].with_horizon(7), rule(**structures_of(rule))
+    tally = engine.run(request_of(pair, algorithm), 0, RUNS, threads=1)
+    laws = Laws(pair, algorithm)
+    for counts, law in (
+        (tally.rejection_count, laws.rejection_law()),
+        (tally.target_call_count, laws.target_call_law()),
+        (tally.first_accepted_length_count, laws.first_accepted_length_law()),
+    ):
+        assert violations(dict(enumerate(counts.tolist())), dict(enumerate(law.tolist()))) == []
+    expected = laws.round_counts()
+    for place, chance in np.ndenumerate(expected):
+        # A run begins at most one round at a position.
+        count, chance = int(tally.round_count[place]), min(1.0, float(chance))
+        here = violations({1: count, 0: RUNS - count}, {1: chance, 0: 1 - chance}, 1e-9 / expected.size)
+        assert here == [], place
+    assert not tally.round_count[:, expected.shape[1] :].any()
+
+
+@pytest.mark.parametrize(("name", "algorithm"), list(on_two_pairs()))
 def test_rules__have_the_exact_law_of_outcomes(name, algorithm, violations, request_of):
-    if name == "changing" and algorithm.drawing == "independent" and not algorithm.whole_bonus:
-        pytest.skip("one pair is enough for this")
     assert check(PAIRS[name], algorithm, violations, request_of) == []
 
 
@@ -228,8 +262,7 @@ def test_mutants_of_kernels__are_seen(name, violations, request_of, monkeypatch)
     exec(text.replace(old, new), space)
     monkeypatch.setattr(kernels, "kernel_of", lambda rule: replace(right, verify=space["verify"]))
     rule = get_rule(name)
-    options = {"draft_length": 2} if rule.structures == ("chain",) else {"tree": IRREGULAR}
-    assert check(PAIRS["mild"], rule(**options), violations, request_of, runs=300_000) != []
+    assert check(PAIRS["mild"], rule(**structures_of(rule)), violations, request_of, runs=300_000) != []
 
 
 DRAWING_MUTANTS = {
