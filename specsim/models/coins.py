@@ -2,9 +2,8 @@
 
 A coin is a pure function of (seed, sequence, round, place in the round), by Philox4x32-10 with the words of
 `specsim.engines.compiled.philox`. The round is named by the position of its first token (from 1), which no
-other round
-of the sequence shares. So nothing that a round has drawn and thrown away is ever read again, whatever the
-rule.
+other round of the sequence shares. So nothing that a round has drawn and thrown away is ever read again,
+whatever the rule.
 
 Counter: ``(first position of the round, slot, sequence mod 2^32, sequence div 2^32)``; key: the seed. Slot 0
 is the last token of the round, residual or bonus; slot ``1 + depth + branch * 2^24`` is a drafted token,
@@ -17,41 +16,12 @@ from typing import NamedTuple
 
 import torch
 
+from specsim.engines.torch.words import LOW, philox
 from specsim.support.checks import whole
-
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_WEYL = (0x9E3779B9, 0xBB67AE85)
-_LOW = 0xFFFFFFFF
 
 #: Coins held ready for a whole decoding, at most; beyond that each round computes its own.
 _TABLE = 2**18
 _BRANCH = 2**24
-
-
-def philox(counter: tuple[torch.Tensor, ...], seed: int) -> tuple[torch.Tensor, ...]:
-    """Return the four 32-bit words of each counter.
-
-    Parameters
-    ----------
-    counter
-        Four int64 tensors of one shape, with entries below 2^32.
-    seed
-        The key, from 0 to 2^64 - 1.
-
-    Returns
-    -------
-    tuple of torch.Tensor
-        Four int64 tensors, entries uniform on [0, 2^32).
-    """
-    c0, c1, c2, c3 = counter
-    k0, k1 = seed & _LOW, seed >> 32
-    for _ in range(10):
-        # Products wrap modulo 2^64; the shift keeps the sign, hence the masks.
-        first, second = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c2 = ((second >> 32) & _LOW) ^ c1 ^ k0, ((first >> 32) & _LOW) ^ c3 ^ k1
-        c1, c3 = second & _LOW, first & _LOW
-        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
-    return c0, c1, c2, c3
 
 
 def uniforms(seed: int, sequences: torch.Tensor, rounds: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
@@ -70,7 +40,7 @@ def uniforms(seed: int, sequences: torch.Tensor, rounds: torch.Tensor, slots: to
         float64.
     """
     sequences, rounds, slots = torch.broadcast_tensors(sequences, rounds, slots)
-    w0, w1, w2, w3 = philox((rounds, slots, sequences & _LOW, sequences >> 32), seed)
+    w0, w1, w2, w3 = philox(rounds, slots, sequences & LOW, sequences >> 32, seed)
     words = torch.stack([(w0 << 21) | (w1 >> 11), (w2 << 21) | (w3 >> 11)], dim=-1)
     return words.to(torch.float64) * 2.0**-53
 

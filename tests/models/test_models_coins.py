@@ -17,8 +17,9 @@ if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
 import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from specsim.engines.torch.words import philox
 from specsim.models import Sampling
-from specsim.models.coins import Coins, philox, uniforms
+from specsim.models.coins import Coins, uniforms
 from specsim.models.sampling import draw
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
 
@@ -41,7 +42,7 @@ def one(*words: int) -> tuple[torch.Tensor, ...]:
     ],
 )
 def test_philox__known_answers(counter, key, words):
-    assert tuple(int(word) for word in philox(one(*counter), key)) == words
+    assert tuple(int(word) for word in philox(*one(*counter), key)) == words
 
 
 def test_philox__has_the_words_of_the_engines():
@@ -50,7 +51,7 @@ def test_philox__has_the_words_of_the_engines():
     generator = np.random.default_rng(2)
     for _ in range(20):
         words = generator.integers(0, 2**32, size=6, dtype=np.uint64)
-        ours = philox(one(*map(int, words[:4])), int(words[4]) | int(words[5]) << 32)
+        ours = philox(*one(*map(int, words[:4])), int(words[4]) | int(words[5]) << 32)
         assert [int(word) for word in ours] == [int(word) for word in compiled.py_func(*words)]
 
 

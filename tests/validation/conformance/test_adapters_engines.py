@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from specsim.errors import InputError
+from specsim.testing import check_sampler
 from specsim.validation.conformance.adapters.libraries import load, names_version, version
 from specsim.validation.conformance.instances import Instance, chain_instance, order_contexts
 from specsim.validation.conformance.rules.lossless import RATIO
 
 ADAPTERS = "specsim.validation.conformance.adapters"
-REQUIRED = ("transformers_step", "transformers_decoder")
+REQUIRED = ("specsim_decoder", "transformers_step", "transformers_decoder")
 PROMPTS = np.array([[1, 2, 0], [2, 1, 1]])
 
 
@@ -124,6 +125,21 @@ def test_step_of_transformers__leaves_the_global_generator_alone():
 def test_decoder_of_transformers__writes_the_only_text(index):
     subject = adapter("transformers_decoder", "torch", "transformers").subjects()[index]
     assert_certain(subject)
+
+
+@pytest.mark.parametrize("index", range(7))
+def test_decoder_of_specsim__writes_the_only_text(index):
+    assert_certain(adapter("specsim_decoder", "torch", "transformers").subjects()[index])
+
+
+@pytest.mark.slow
+def test_decoder_of_specsim__is_certified_and_a_wrong_residual_is_not(monkeypatch):
+    subject = adapter("specsim_decoder", "torch", "transformers").subjects()[0]
+    assert check_sampler(subject, effort="quick", seed=1, only=["joint-law"]).passed
+    from specsim.models.rules import ratio
+
+    monkeypatch.setattr(ratio, "residual", lambda target, draft, token: target)
+    assert not check_sampler(subject, effort="quick", seed=1, only=["joint-law"]).passed
 
 
 def test_decoder_of_transformers__puts_the_settings_of_the_assistant_back():

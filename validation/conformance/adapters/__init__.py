@@ -11,6 +11,7 @@ from specsim.validation.conformance.subjects import Subject
 
 #: Name on the command line: (module, what it runs).
 ADAPTERS = {
+    "specsim-decode": (f"{__name__}.specsim_decoder", "specsim.models.decode by every rule"),
     "transformers-step": (
         f"{__name__}.transformers_step",
         "transformers, _speculative_sampling of one verification",
