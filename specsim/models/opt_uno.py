@@ -39,73 +39,34 @@ COMPARISONS = 500
 READINGS: dict[Residual, str] = {"target": "UNO from target", "draft": "UNO from draft"}
 
 _CELL = ("cell",)
-VARIABLES = registry(
-    (
-        Variable(name="wins", dims=_CELL, dtype="int64", meaning="Prompts won by Decoding-OPT."),
-        Variable(name="losses", dims=_CELL, dtype="int64", meaning="Prompts won by Decoding-UNO."),
-        Variable(name="ties", dims=_CELL, dtype="int64", meaning="Prompts won by neither."),
-        Variable(
-            name="win_rate", dims=_CELL, meaning="Prompts won by Decoding-OPT in percent of those not tied."
-        ),
-        Variable(
-            name="clopper_pearson",
-            dims=("cell", "bound"),
-            meaning="Exact interval of the probability that a prompt is won.",
-        ),
-        Variable(name="p_value", dims=_CELL, meaning="Two-sided sign test over prompts."),
-        Variable(name="p_holm", dims=_CELL, meaning="The same with Holm's correction over all cells."),
-        Variable(
-            name="preference",
-            dims=_CELL,
-            meaning="Share of comparisons that prefer Decoding-OPT, ties as half, mean over prompts.",
-        ),
-        Variable(
-            name="preference_interval",
-            dims=("cell", "bound"),
-            meaning="Interval of that mean over prompts (Student).",
-        ),
-        Variable(
-            name="preference_p_value", dims=_CELL, meaning="Two-sided t-test that the mean preference is 1/2."
-        ),
-        Variable(name="preference_p_holm", dims=_CELL, meaning="The same with Holm's correction."),
-        Variable(
-            name="score_difference",
-            dims=_CELL,
-            meaning="Score of Decoding-OPT minus that of Decoding-UNO, mean over prompts.",
-        ),
-        Variable(
-            name="score_difference_interval",
-            dims=("cell", "bound"),
-            meaning="Interval of that mean over prompts (Student).",
-        ),
-        Variable(
-            name="preferences",
-            dims=("cell", "prompt"),
-            meaning="Preferences for Decoding-OPT on each prompt, ties as half.",
-        ),
-        Variable(
-            name="equal_scores",
-            dims=("cell", "prompt"),
-            dtype="int64",
-            meaning="Comparisons of equal scores, as a rule of equal responses.",
-        ),
-        Variable(
-            name="mean_score",
-            dims=("decoder", "epsilon_level", "prompt"),
-            meaning="Mean score of the responses of each decoder.",
-        ),
-        Variable(
-            name="rejection_rate",
-            dims=("decoder", "epsilon_level"),
-            meaning="Rejections per emitted token.",
-        ),
-        Variable(
-            name="lossless_score",
-            dims=("prompt",),
-            meaning="Mean score of responses of lossless speculative decoding, to compare with.",
-        ),
-    )
-)
+VARIABLES = registry((
+    Variable("wins", _CELL, "Prompts won by Decoding-OPT.", dtype="int64"),
+    Variable("losses", _CELL, "Prompts won by Decoding-UNO.", dtype="int64"),
+    Variable("ties", _CELL, "Prompts won by neither.", dtype="int64"),
+    Variable("win_rate", _CELL, "Prompts won by Decoding-OPT in percent of those not tied."),
+    Variable("clopper_pearson", ("cell", "bound"),
+             "Exact interval of the probability that a prompt is won."),
+    Variable("p_value", _CELL, "Two-sided sign test over prompts."),
+    Variable("p_holm", _CELL, "The same with Holm's correction over all cells."),
+    Variable("preference", _CELL,
+             "Share of comparisons that prefer Decoding-OPT, ties as half, mean over prompts."),
+    Variable("preference_interval", ("cell", "bound"), "Interval of that mean over prompts (Student)."),
+    Variable("preference_p_value", _CELL, "Two-sided t-test that the mean preference is 1/2."),
+    Variable("preference_p_holm", _CELL, "The same with Holm's correction."),
+    Variable("score_difference", _CELL,
+             "Score of Decoding-OPT minus that of Decoding-UNO, mean over prompts."),
+    Variable("score_difference_interval", ("cell", "bound"),
+             "Interval of that mean over prompts (Student)."),
+    Variable("preferences", ("cell", "prompt"),
+             "Preferences for Decoding-OPT on each prompt, ties as half."),
+    Variable("equal_scores", ("cell", "prompt"),
+             "Comparisons of equal scores, as a rule of equal responses.", dtype="int64"),
+    Variable("mean_score", ("decoder", "epsilon_level", "prompt"),
+             "Mean score of the responses of each decoder."),
+    Variable("rejection_rate", ("decoder", "epsilon_level"), "Rejections per emitted token."),
+    Variable("lossless_score", ("prompt",),
+             "Mean score of responses of lossless speculative decoding, to compare with."),
+))  # fmt: skip
 
 
 def decoders() -> dict[str, Residual]:

@@ -19,48 +19,24 @@ Ints = NDArray[np.int64]
 _MOST_CELLS = 2**28
 
 #: The variables of `acceptance_estimates`.
-VARIABLES = registry(
-    (
-        Variable(
-            name="accepted_length_count",
-            dims=("accepted",),
-            dtype="int64",
-            meaning="Number of rounds with k accepted drafted tokens.",
-        ),
-        Variable(
-            name="accepted_length_law",
-            dims=("accepted",),
-            meaning="Share of the rounds with k accepted drafted tokens.",
-        ),
-        Variable(
-            name="accepted_length_interval",
-            dims=("accepted", "bound"),
-            meaning="Confidence interval of that share.",
-        ),
-        Variable(
-            name="tested_count",
-            dims=("draft_position",),
-            dtype="int64",
-            meaning="Rounds that tested the drafted token at this place, having accepted all before it.",
-        ),
-        Variable(
-            name="acceptance",
-            dims=("draft_position",),
-            meaning="Share of the tested tokens at this place that were accepted.",
-        ),
-        Variable(
-            name="acceptance_interval",
-            dims=("draft_position", "bound"),
-            meaning="Confidence interval of that share.",
-        ),
-        Variable(name="mean_accepted", dims=(), meaning="Accepted drafted tokens per round."),
-        Variable(name="mean_accepted_interval", dims=("bound",), meaning="Its confidence interval."),
-        Variable(name="block_efficiency", dims=(), meaning="Emitted tokens per target call."),
-        Variable(name="block_efficiency_interval", dims=("bound",), meaning="Its confidence interval."),
-        Variable(name="rejection_rate", dims=(), meaning="Rejected tokens per tested token."),
-        Variable(name="rejection_rate_interval", dims=("bound",), meaning="Its confidence interval."),
-    )
-)
+VARIABLES = registry((
+    Variable("accepted_length_count", ("accepted",),
+             "Number of rounds with k accepted drafted tokens.", dtype="int64"),
+    Variable("accepted_length_law", ("accepted",), "Share of the rounds with k accepted drafted tokens."),
+    Variable("accepted_length_interval", ("accepted", "bound"), "Confidence interval of that share."),
+    Variable("tested_count", ("draft_position",),
+             "Rounds that tested the drafted token at this place, having accepted all before it.",
+             dtype="int64"),
+    Variable("acceptance", ("draft_position",),
+             "Share of the tested tokens at this place that were accepted."),
+    Variable("acceptance_interval", ("draft_position", "bound"), "Confidence interval of that share."),
+    Variable("mean_accepted", (), "Accepted drafted tokens per round."),
+    Variable("mean_accepted_interval", ("bound",), "Its confidence interval."),
+    Variable("block_efficiency", (), "Emitted tokens per target call."),
+    Variable("block_efficiency_interval", ("bound",), "Its confidence interval."),
+    Variable("rejection_rate", (), "Rejected tokens per tested token."),
+    Variable("rejection_rate_interval", ("bound",), "Its confidence interval."),
+))  # fmt: skip
 
 
 def acceptance_estimates(

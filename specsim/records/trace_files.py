@@ -39,95 +39,39 @@ OUTCOMES = {"accepted": 0, "rejected": 1, "bonus": 2, "plain": 3}
 TOLERANCE = 1e-4
 
 _P = ("position",)
-VARIABLES = registry(
-    (
-        Variable(name="sequence", dims=_P, dtype="int64", meaning="Sequence of the token, from 0."),
-        Variable(name="step", dims=_P, dtype="int64", meaning="Place of the token after the prompt, from 1."),
-        Variable(name="token", dims=_P, dtype="int64", meaning="The emitted token."),
-        Variable(
-            name="outcome",
-            dims=_P,
-            dtype="int8",
-            meaning="0: an accepted drafted token; 1: written after a rejection; 2: bonus token; "
-            "3: plain decoding.",
-        ),
-        Variable(
-            name="total_variation", dims=_P, meaning="Total variation distance of the two rows at the place."
-        ),
-        Variable(name="target_of_token", dims=_P, meaning="Target probability of the emitted token."),
-        Variable(name="draft_of_token", dims=_P, meaning="Draft probability of the emitted token."),
-        Variable(
-            name="target_row",
-            dims=("position", "vocabulary"),
-            dtype="float32",
-            meaning="Target row at the place.",
-            required=False,
-        ),
-        Variable(
-            name="draft_row",
-            dims=("position", "vocabulary"),
-            dtype="float32",
-            meaning="Draft row at the place.",
-            required=False,
-        ),
-        Variable(
-            name="top_token",
-            dims=("position", "entry"),
-            dtype="int64",
-            meaning="The tokens kept, by falling max of both rows.",
-            required=False,
-        ),
-        Variable(
-            name="target_top",
-            dims=("position", "entry"),
-            dtype="float32",
-            meaning="Their target probabilities.",
-            required=False,
-        ),
-        Variable(
-            name="draft_top",
-            dims=("position", "entry"),
-            dtype="float32",
-            meaning="Their draft probabilities.",
-            required=False,
-        ),
-        Variable(
-            name="target_rest",
-            dims=("position", "side"),
-            dtype="float32",
-            meaning="Target mass of all other tokens: where the target is at least the draft, where it is "
-            "less.",
-            required=False,
-        ),
-        Variable(
-            name="draft_rest",
-            dims=("position", "side"),
-            dtype="float32",
-            meaning="Draft mass of the same two sets.",
-            required=False,
-        ),
-        Variable(name="round_sequence", dims=("round",), dtype="int64", meaning="Sequence of the round."),
-        Variable(name="round_step", dims=("round",), dtype="int64", meaning="First place of the round."),
-        Variable(
-            name="round_drafted", dims=("round",), dtype="int64", meaning="Drafted tokens of the round."
-        ),
-        Variable(
-            name="round_accepted",
-            dims=("round",),
-            dtype="int64",
-            meaning="Accepted drafted tokens of the round.",
-        ),
-        Variable(
-            name="prompt_sequence",
-            dims=("prompt_position",),
-            dtype="int64",
-            meaning="Sequence of each token of the prompts.",
-        ),
-        Variable(
-            name="prompt_token", dims=("prompt_position",), dtype="int64", meaning="Tokens of the prompts."
-        ),
-    )
-)
+VARIABLES = registry((
+    Variable("sequence", _P, "Sequence of the token, from 0.", dtype="int64"),
+    Variable("step", _P, "Place of the token after the prompt, from 1.", dtype="int64"),
+    Variable("token", _P, "The emitted token.", dtype="int64"),
+    Variable("outcome", _P,
+             "0: an accepted drafted token; 1: written after a rejection; 2: bonus token; 3: plain "
+             "decoding.", dtype="int8"),
+    Variable("total_variation", _P, "Total variation distance of the two rows at the place."),
+    Variable("target_of_token", _P, "Target probability of the emitted token."),
+    Variable("draft_of_token", _P, "Draft probability of the emitted token."),
+    Variable("target_row", ("position", "vocabulary"),
+             "Target row at the place.", dtype="float32", required=False),
+    Variable("draft_row", ("position", "vocabulary"),
+             "Draft row at the place.", dtype="float32", required=False),
+    Variable("top_token", ("position", "entry"),
+             "The tokens kept, by falling max of both rows.", dtype="int64", required=False),
+    Variable("target_top", ("position", "entry"),
+             "Their target probabilities.", dtype="float32", required=False),
+    Variable("draft_top", ("position", "entry"),
+             "Their draft probabilities.", dtype="float32", required=False),
+    Variable("target_rest", ("position", "side"),
+             "Target mass of all other tokens: where the target is at least the draft, where it is "
+             "less.", dtype="float32", required=False),
+    Variable("draft_rest", ("position", "side"),
+             "Draft mass of the same two sets.", dtype="float32", required=False),
+    Variable("round_sequence", ("round",), "Sequence of the round.", dtype="int64"),
+    Variable("round_step", ("round",), "First place of the round.", dtype="int64"),
+    Variable("round_drafted", ("round",), "Drafted tokens of the round.", dtype="int64"),
+    Variable("round_accepted", ("round",), "Accepted drafted tokens of the round.", dtype="int64"),
+    Variable("prompt_sequence", ("prompt_position",),
+             "Sequence of each token of the prompts.", dtype="int64"),
+    Variable("prompt_token", ("prompt_position",), "Tokens of the prompts.", dtype="int64"),
+))  # fmt: skip
 
 #: Attributes that every trace carries, and more are allowed.
 ATTRIBUTES: dict[str, str] = {
