@@ -12,10 +12,20 @@ from specsim.validation.claims_model import Comparison, ExactCheck
 from specsim.validation.registry import all_claims
 from specsim.validation.running.effort import Effort
 from specsim.validation.running.planning import describe_error
-from specsim.validation.witnesses import as_built
+from specsim.validation.witnesses import Witnesses, as_built
 
-#: A comparison, or the end of a check: (claim, check, error).
-Answer = Comparison | tuple[str, str, str]
+#: A comparison, or the end of a check: its error, empty if there was none.
+Answer = Comparison | str
+
+
+def run_check(check: ExactCheck, witnesses: Witnesses, effort: Effort) -> Iterator[Answer]:
+    """Yield the comparisons of a check, and how it ended."""
+    try:
+        yield from check.run(witnesses, effort)
+    except Exception as error:
+        yield describe_error(error)
+    else:
+        yield ""
 
 
 class ExactProcess:
@@ -39,7 +49,7 @@ class ExactProcess:
         answers.close()
 
     def answers(self) -> Iterator[Answer]:
-        """Yield comparisons, and the end of each check.
+        """Yield what `run_check` yields, check by check.
 
         Raises
         ------
@@ -48,7 +58,7 @@ class ExactProcess:
         """
         while self._remaining:
             answer: Answer = self._answers.recv()
-            self._remaining -= not isinstance(answer, Comparison)
+            self._remaining -= isinstance(answer, str)
             yield answer
 
     def end(self) -> None:
@@ -58,20 +68,12 @@ class ExactProcess:
 
 def _work(answers: Connection, effort: Effort, checks: list[tuple[str, str]]) -> None:
     witnesses = as_built()
-    known = {
-        (claim.id, check.name): check
-        for claim in all_claims()
-        for check in claim.checks
-        if isinstance(check, ExactCheck)
-    }
-    for claim, name in checks:
-        error = ""
-        try:
-            for comparison in known[claim, name].run(witnesses, effort):
-                answers.send(comparison)
-        except Exception as problem:
-            error = describe_error(problem)
-        answers.send((claim, name, error))
+    known = {(claim.id, check.name): check for claim in all_claims() for check in claim.checks}
+    for name in checks:
+        check = known[name]
+        assert isinstance(check, ExactCheck)
+        for answer in run_check(check, witnesses, effort):
+            answers.send(answer)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from specsim.validation.registry import all_claims, check_unique
 from specsim.validation.running.effort import Effort, get_effort
 from specsim.validation.running.evaluation import evaluate
 from specsim.validation.running.events import CheckFinished, Comparing, Event, Note, Planned, Simulated
-from specsim.validation.running.exact_process import ExactProcess
+from specsim.validation.running.exact_process import Answer, ExactProcess, run_check
 from specsim.validation.running.outcomes import (
     AssertionOutcome,
     CheckOutcome,
@@ -218,7 +218,7 @@ class _Run:
     # Exact checks: pure Python, one after the other, in a process of their own where that is possible.
 
     def _exact_lane(self) -> None:
-        waiting: list[tuple[Place, Claim, ExactCheck]] = []
+        waiting: deque[tuple[Place, Claim, ExactCheck]] = deque()
         for index, claim in enumerate(self.claims):
             for number, check in enumerate(claim.checks):
                 if isinstance(check, ExactCheck):
@@ -226,66 +226,40 @@ class _Run:
                     if stored is None:
                         waiting.append(((index, number), claim, check))
                     else:
-                        self._finish_exact((index, number), check, list(stored), "")
+                        self._finish_exact((index, number), check, stored, "")
         if waiting and self.second_process:
-            waiting = self._exact_in_process(waiting)
-        for place, claim, check in waiting:
-            self._check_stop()
-            comparisons: list[Comparison] = []
-            error = ""
             try:
-                for comparison in check.run(self.witnesses, self.effort):
-                    self._check_stop()
-                    self._compared(claim, check, comparisons, comparison)
-            except _Stopped:
-                raise
-            except Exception as problem:
-                error = describe_error(problem)
-            self._keep_exact(place, claim, check, comparisons, error)
-
-    def _exact_in_process(
-        self, waiting: list[tuple[Place, Claim, ExactCheck]]
-    ) -> list[tuple[Place, Claim, ExactCheck]]:
-        """Run checks in another process; return those that it did not get to, should it die."""
-        todo = deque(waiting)
-        comparisons: list[Comparison] = []
-        try:
-            self.process = ExactProcess(self.effort, [(claim.id, check.name) for _, claim, check in todo])
-            for answer in self.process.answers():
+                self.process = ExactProcess(
+                    self.effort, [(claim.id, check.name) for _, claim, check in waiting]
+                )
+                self._take(self.process.answers(), waiting)
+            except (EOFError, OSError) as error:
                 self._check_stop()
-                place, claim, check = todo[0]
-                if isinstance(answer, Comparison):
-                    self._compared(claim, check, comparisons, answer)
-                else:
-                    todo.popleft()
-                    self._keep_exact(place, claim, check, comparisons, answer[2])
-                    comparisons = []
-        except (EOFError, OSError) as error:
+                self.note(f"the process of the exact checks ended early ({error}); going on in this one")
+        while waiting:
+            self._take(run_check(waiting[0][2], self.witnesses, self.effort), waiting)
+
+    def _take(self, answers: Iterable[Answer], waiting: deque[tuple[Place, Claim, ExactCheck]]) -> None:
+        """Collect the answers to the checks that wait, in order."""
+        comparisons: list[Comparison] = []
+        for answer in answers:
             self._check_stop()
-            self.note(f"the process of the exact checks ended early ({error}); going on in this one")
-        finally:
-            if self.process is not None:
-                self.process.end()
-        return list(todo)
+            place, claim, check = waiting[0]
+            if isinstance(answer, Comparison):
+                comparisons.append(answer)
+                self.events.put(Comparing(claim=claim.id, check=check.name, comparisons=len(comparisons)))
+                continue
+            if self.store and not answer:
+                self.store.save(self._exact_key(claim, check), tuple(comparisons))
+            self._finish_exact(place, check, tuple(comparisons), answer)
+            waiting.popleft()
+            comparisons = []
 
     def _exact_key(self, claim: Claim, check: ExactCheck) -> str:
         return f"exact {claim.id} {check.name} {self.effort.name}"
 
-    def _compared(
-        self, claim: Claim, check: ExactCheck, comparisons: list[Comparison], comparison: Comparison
-    ) -> None:
-        comparisons.append(comparison)
-        self.events.put(Comparing(claim=claim.id, check=check.name, comparisons=len(comparisons)))
-
-    def _keep_exact(
-        self, place: Place, claim: Claim, check: ExactCheck, comparisons: list[Comparison], error: str
-    ) -> None:
-        if self.store and not error:
-            self.store.save(self._exact_key(claim, check), tuple(comparisons))
-        self._finish_exact(place, check, comparisons, error)
-
     def _finish_exact(
-        self, place: Place, check: ExactCheck, comparisons: list[Comparison], error: str
+        self, place: Place, check: ExactCheck, comparisons: tuple[Comparison, ...], error: str
     ) -> None:
         status, message = Status.AGREES, error
         if error:
@@ -297,7 +271,7 @@ class _Run:
         self._finish(
             place,
             CheckOutcome(
-                name=check.name, kind="exact", status=status, comparisons=tuple(comparisons), message=message
+                name=check.name, kind="exact", status=status, comparisons=comparisons, message=message
             ),
         )
 
