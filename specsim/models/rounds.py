@@ -90,9 +90,9 @@ class Rounds:
         self.totals, self.lefts = lengths, [new_tokens] * len(prompts)
         size = capacity(longest, new_tokens, self.most, rule.drafts)
         # Equal prompts are read once; the paper's experiment has hundreds of each.
-        self._unlike, self._of_prompt = unlike(prompts)
-        self.target = CachedModel(models.target, len(self._unlike), size, limit)
-        self.draft = CachedModel(models.draft, len(self._unlike), size, limit) if self.most else None
+        self._distinct, self._of_prompt = distinct(prompts)
+        self.target = CachedModel(models.target, len(self._distinct), size, limit)
+        self.draft = CachedModel(models.draft, len(self._distinct), size, limit) if self.most else None
         #: Newest tokens that the draft model has not read: 1, or 2 after a bonus token.
         self.behind = 1
         self.rounds = 0
@@ -108,8 +108,8 @@ class Rounds:
         with self.clock.part("prefill"):
             for model in self.readers:
                 if width:
-                    model.prefill(self.ids[self._unlike, :width])
-                if len(self._unlike) < len(self.rows):
+                    model.prefill(self.ids[self._distinct, :width])
+                if len(self._distinct) < len(self.rows):
                     model.keep(torch.tensor(self._of_prompt, device=self.device))
             self._roll_back()
 
@@ -336,7 +336,7 @@ def capacity(longest: int, new_tokens: int, length: int, drafts: int) -> int:
     return longest + new_tokens + length * drafts + 1
 
 
-def unlike(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+def distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
     """Return the places of prompts that none before equals, and for every prompt which of those it equals."""
     number: dict[tuple[int, ...], int] = {}
     places: list[int] = []

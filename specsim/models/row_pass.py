@@ -105,33 +105,6 @@ class UsedRows:
         return largest
 
 
-def log_likelihoods(
-    model: Any, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
-) -> Floats:
-    """Return the mean log-probability per token of each continuation under a model, in nats.
-
-    Parameters
-    ----------
-    model
-        A causal language model of transformers.
-    prompts, continuations
-        Token ids; no continuation is empty.
-
-    Returns
-    -------
-    ndarray
-        Shape ``(sequences,)``.
-    """
-    out = np.empty(len(prompts))
-    for group, (logits,) in _passes((model,), prompts, continuations):
-        for place, index in enumerate(group):
-            start, length = len(prompts[index]) - 1, len(continuations[index])
-            here = logits[place, start : start + length].double()
-            token = torch.as_tensor(list(continuations[index]), device=here.device)[:, None]
-            out[index] = float((here.gather(1, token)[:, 0] - here.logsumexp(dim=1)).mean())
-    return out
-
-
 def _passes(
     models: tuple[Any, ...], prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
 ) -> Iterator[tuple[list[int], tuple[torch.Tensor, ...]]]:

@@ -1,8 +1,4 @@
-"""Log-likelihoods of many continuations of few prompts: every prompt is read once.
-
-What the paper's experiment asks for; `specsim.models.row_pass.log_likelihoods` gives the same numbers by
-whole passes.
-"""
+"""Log-likelihoods of many continuations of few prompts; each prompt is read once."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.models.caches import CachedModel, context_limit
-from specsim.models.rounds import unlike
+from specsim.models.rounds import distinct
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +62,7 @@ def _of_group(model: Any, prompts: Sequence[Sequence[int]], continuations: Seque
     device = next(model.parameters()).device
     read, width = [len(prompt) - 1 for prompt in prompts], max(map(len, continuations))
     longest = max(read)
-    places, equals = unlike(prompts)
+    places, equals = distinct(prompts)
     cached = CachedModel(model, len(places), longest + width, context_limit(model))
     lengths = torch.tensor([len(rest) for rest in continuations], device=device)
     begin = torch.tensor(read, device=device)

@@ -193,7 +193,7 @@ def test_log_likelihood__by_hand():
 
 
 def test_log_likelihoods__of_shared_prompts_are_those_of_whole_passes(monkeypatch):
-    from specsim.models import row_pass, shared_prompts
+    from specsim.models import shared_prompts
 
     # Rows that depend on everything before them; the first token stands for nothing.
     pair = random_prefix_pair(tokens=2, horizon=8, seed=5)
@@ -202,7 +202,10 @@ def test_log_likelihoods__of_shared_prompts_are_those_of_whole_passes(monkeypatc
     few = [[0], [0, 1], [0, 1, 1], [0, 0, 1]]
     prompts = [few[place] for place in random.integers(len(few), size=60)]
     answers = [random.integers(2, size=random.integers(1, 4)).tolist() for _ in prompts]
-    wanted = row_pass.log_likelihoods(target, prompts, answers)
+    wanted = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        logs = target(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+        wanted.append(float(logs[torch.arange(len(answer)), answer].mean()))
     for most in (1, 40, 2**24):
         monkeypatch.setattr(shared_prompts, "_MOST_LOGITS", most)
         found = shared_prompts.log_likelihoods(target, prompts, answers)
