@@ -70,7 +70,7 @@ def cold(report: Callable[[str], object]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="specsim-bench-") as folder:
         report("startup: all kernels, empty cache")
         times = [spend(["-c", _ALL_KERNELS], {"SPECSIM_CACHE_DIR": folder})]
-        kernels = len(list(Path(folder).rglob("*.o")))
+        kernels = len(list(Path(folder).rglob("*.nbc")))
     seconds = times[0][1]
     return {
         "what": f"compilation of all {kernels} kernels",

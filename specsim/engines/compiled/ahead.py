@@ -1,4 +1,4 @@
-"""All kernels compiled before they are needed, each by a small simulation that runs it."""
+"""All kernels compiled before they are needed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from specsim.errors import InputError
 
 
 def compile_kernels(engine: str, path: str | None) -> None:
-    """Compile the kernels of an engine by a small simulation, unless they are in the cache."""
+    """Compile the kernels of an engine, unless they are in the cache."""
     from specsim import Speculative, paper_pair, simulate
     from specsim.engines.alias.engine import PATH_VARIABLE
+    from specsim.engines.literal.pointers import compile_rules
 
+    if engine == "literal":
+        compile_rules()
+        return
     if path is not None:
         os.environ[PATH_VARIABLE] = path
     tallies: Tallies = "all" if path in (None, "rounds") else "rejections"

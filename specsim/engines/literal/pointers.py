@@ -14,11 +14,11 @@ from typing import Any
 from numba import boolean, float64, int64, types, uint32, uint64
 from numba.core.errors import NumbaError
 
-from specsim.algorithms import Algorithm
+from specsim.algorithms import Algorithm, catalogue
 from specsim.engines.literal import loop
 from specsim.engines.literal.compiling import entry
 from specsim.engines.literal.drawing import DRAWINGS
-from specsim.engines.literal.kernels import Kernel
+from specsim.engines.literal.kernels import Kernel, kernel_of
 from specsim.engines.literal.state import Counts, Models, Step, Table
 from specsim.errors import InputError
 
@@ -55,6 +55,16 @@ def loop_and_kernel(algorithm: Algorithm, kernel: Kernel) -> tuple[Any, Any, Any
     verify = compiled(kernel.verify, VERIFY, kernel.own, algorithm.rule.name)
     propose = compiled(kernel.propose or _nothing, _PROPOSE, False, algorithm.rule.name)
     return compiled_loop(), verify, propose, DRAWINGS.index(algorithm.drawing)
+
+
+def compile_rules() -> None:
+    """Compile the loop and all kernels of the catalogue, unless they are in the cache."""
+    compiled_loop()
+    for rule in catalogue().values():
+        if "kernel" in rule.texts:
+            kernel = kernel_of(rule)
+            compiled(kernel.verify, VERIFY, False, rule.name)
+            compiled(kernel.propose or _nothing, _PROPOSE, False, rule.name)
 
 
 @cache
