@@ -14,7 +14,7 @@ from specsim.algorithms import Algorithm
 from specsim.pairs import ModelPair
 from specsim.validation.assertions import Assertion, SimulationRequest
 from specsim.validation.claims_model import StatisticalCheck
-from specsim.validation.quantities import Expected, get_quantity, make_test, target_law, target_marginals
+from specsim.validation.quantities import Expected, get_quantity, make_test, target_law
 from specsim.validation.running.effort import Effort
 from specsim.validation.witnesses import Witnesses
 
@@ -135,15 +135,6 @@ def mean_check(
 def lossless_check(name: str, cases: Cases, *, discrepancy: float | None = 0.02) -> StatisticalCheck:
     """Check that the law of the whole sequence is the target's (pairs small enough for `outcome_count`)."""
     return law_check(name, cases, statistic="output_law", discrepancy=discrepancy, expected=target_law)
-
-
-def lossless_marginals_check(
-    name: str, cases: Cases, *, discrepancy: float | None = 0.02
-) -> StatisticalCheck:
-    """Check that the law of the token at every step is the target's (pairs of any size)."""
-    return law_check(
-        name, cases, statistic="output_marginals", discrepancy=discrepancy, expected=target_marginals
-    )
 
 
 def agreement_check(

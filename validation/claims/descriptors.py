@@ -18,7 +18,6 @@ from specsim import (
     RejectionBased,
     Speculative,
 )
-from specsim.algorithms import Algorithm
 from specsim.pairs import UNIT
 
 AUTOREGRESSIVE = (Autoregressive(),)
@@ -63,9 +62,6 @@ AS_PRINTED = (
     BatchAsPrinted(drafts=2, slip="extra-subtraction"),
     BatchAsPrinted(drafts=3, slip="inside-loop"),
 )
-
-#: Descriptors whose output law is the target's.
-LOSSLESS: tuple[Algorithm, ...] = (*AUTOREGRESSIVE, *SPECULATIVE, *BATCH, *BLOCK)
 
 
 def rows(pair: ModelPair) -> tuple[NDArray[Any], NDArray[Any]]:

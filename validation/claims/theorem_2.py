@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -145,10 +145,6 @@ def _lemma_1(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
                 theory.acceptance_from_epsilon(target, draft, extra)[drafted],
                 _threshold(target + extra, draft)[drafted],
             )
-
-
-def _one_step_law(target: Any, draft: Any, acceptance: Any, residual: Any) -> Any:
-    return acceptance * draft + residual * ((1 - acceptance) * draft).sum()
 
 
 def _corollary_1(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
@@ -322,8 +318,6 @@ def _block_cases(effort: Effort) -> Iterator[tuple[ModelPair, Algorithm]]:
 def _bound(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm) -> float:
     return float(witnesses.theory.lower_bound(pair).value)
 
-
-_Check = Callable[[Witnesses, Effort], Iterator[Comparison]]
 
 CLAIMS = (
     Claim(

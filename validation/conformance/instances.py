@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -134,26 +134,11 @@ class Instance:
     def continuation_law(self, prefix: Integers, length: int) -> Floats:
         """Return the target's law of `length` more tokens after one prefix ``(n,)``."""
         start = int(self.contexts(prefix[None, :])[0, -1])
-        moved = Instance(
-            name=self.name,
-            target=self.target,
-            draft=self.draft,
-            next_context=self.next_context,
-            start=start,
-            draft_length=self.draft_length,
-        )
-        return moved.target_law(length)
+        return replace(self, start=start).target_law(length)
 
     def mapped(self, change: Callable[[Floats], Floats], name: str) -> Instance:
         """Return the instance with `change` applied to the rows of both sides."""
-        return Instance(
-            name=name,
-            target=change(self.target),
-            draft=change(self.draft),
-            next_context=self.next_context,
-            start=self.start,
-            draft_length=self.draft_length,
-        )
+        return replace(self, name=name, target=change(self.target), draft=change(self.draft))
 
     def pair(self, horizon: int) -> ModelPair:
         """Return it as a `ModelPair` (rows are rounded to multiples of 2^-32)."""

@@ -5,7 +5,6 @@ The same view of a table of probabilities gives the null of a check, and of a ta
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,6 @@ from specsim.validation.conformance.rules.base import Rule
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-#: Takes a table ``(paths, K + 1, V)`` of probabilities or counts, returns ``(strata, cells)``.
-View = Callable[[NDArray[np.number]], NDArray[np.number]]
 
 
 def step_table(rule: Rule, instance: Instance, *, one_hot: bool = False) -> Floats:

@@ -59,7 +59,7 @@ def below(word, bound):
 def draw_below(total, word, seed, run, position, slot):
     """Map a uniform word to [0, total), by further words of the draw if it is dropped.
 
-    Returns the number, the word that gave it, and a status: 0, or 1 if `total` is 2 if all retries fail.
+    Returns the number, the word that gave it, and a status: 0; 1 if `total` is 0; 2 if all retries failed.
     """
     if total == ZERO:
         return ZERO, word, 1

@@ -33,7 +33,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class Residuals:
-    """Rows as running sums of integer weights; see `specsim.engines.compiled.sampling.draw_residual`."""
+    """Rows as running sums of integer weights; see `specsim.engines.compiled.sampling.draw_residuals`."""
 
     end: Words
     guide: Indices

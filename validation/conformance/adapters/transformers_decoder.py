@@ -173,14 +173,3 @@ def subjects() -> tuple[Subject, ...]:
         ),
         _subject("prompt lookup", prompt_lookup, "Drafts are copied from the text; the rule is a match."),
     )
-
-
-def lossy_subjects() -> tuple[Subject, ...]:
-    """Return what the library itself documents as lossy: static ensemble verification."""
-    return (
-        _subject(
-            "assisted generation, ensemble weight 0.7",
-            partial(assisted, options={"assistant_ensemble_weight": 0.7}),
-            "The target of a drafted position is 0.7 target + 0.3 draft by the library's documentation.",
-        ),
-    )
