@@ -7,7 +7,7 @@ from typing import Any
 
 from flint import fmpq
 
-from specsim.errors import InputError
+from specsim.errors import InputError, UnsupportedError
 
 #: Most rounds of ``while`` in one run.
 MOST_LOOPS = 100_000
@@ -29,7 +29,7 @@ class TextError(InputError):
         return type(self)(f"{place}: {self.what}", self.remedy)
 
 
-class CannotEnumerate(TextError):
+class CannotEnumerate(TextError, UnsupportedError):
     """The text is beyond enumeration; it may be right all the same."""
 
 
