@@ -62,6 +62,10 @@ RULES = [
     BlockVerification(),
     BlockVerification(draft_length=2),
     BlockVerification(draft_length=3, bonus=False),
+    get_rule("one-hot")(draft_length=2),
+    get_rule("one-hot")(drafts=2, draft_length=2, bonus=False),
+    get_rule("match")(drafts=2, draft_length=2),
+    get_rule("recursive")(drafts=2, draft_length=2),
 ]
 SOME = [rule for rule in RULES if rule in (
     Autoregressive(), Speculative(draft_length=2), Speculative(draft_length=2, bonus=False),

@@ -51,6 +51,8 @@ RULES = [
     Batch(drafts=3),
     Batch(drafts=2, draft_length=2, bonus=False),
     Batch(drafts=2, draft_length=2, bonus=True),
+    get_rule("one-hot")(drafts=2, draft_length=2),
+    get_rule("match")(drafts=2, draft_length=2),
 ]
 
 
