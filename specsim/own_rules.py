@@ -105,9 +105,13 @@ class OwnRule(Rule):
 
         Examples
         --------
-        >>> from specsim.algorithms import chain
-        >>> damped.bias(chain(2))  # doctest: +SKIP
-        Fraction(0, 1)
+        >>> import specsim
+        >>> @specsim.rule("accept-all", source="example", lossless=False)
+        ... def accept_all(step, nodes):
+        ...     "Accept every token."
+        ...     return nodes - 1, -1
+        >>> accept_all.bias(specsim.chain(1))
+        Fraction(5, 12)
         """
         return self.worst(
             structure, tokens=tokens, instances=instances, seed=seed, pair=pair, drawn=drawn, **parameters
@@ -127,6 +131,17 @@ class OwnRule(Rule):
         """Return the worst case that `bias` has seen: the rows, the sequence, and both probabilities.
 
         Parameters and errors are those of `bias`.
+
+        Examples
+        --------
+        >>> import specsim
+        >>> @specsim.rule("accept-all", source="example", lossless=False)
+        ... def accept_all(step, nodes):
+        ...     "Accept every token."
+        ...     return nodes - 1, -1
+        >>> worst = accept_all.worst(specsim.chain(1))
+        >>> worst.sequence, worst.found, worst.wanted
+        ((0,), Fraction(7, 12), Fraction(1, 6))
         """
         from specsim.validation.kernel_text.bias import random_twelfths, worst_bias
 
@@ -167,6 +182,17 @@ class OwnRule(Rule):
         Returns
         -------
         specsim.theory.Laws
+
+        Examples
+        --------
+        >>> import specsim
+        >>> @specsim.rule("accept-all", source="example", lossless=False)
+        ... def accept_all(step, nodes):
+        ...     "Accept every token."
+        ...     return nodes - 1, -1
+        >>> pair = specsim.random_pair(contexts=2, horizon=6, family="uniform", seed=1)
+        >>> accept_all.laws(pair, specsim.chain(2), exact=True).expected_target_calls()
+        Fraction(2, 1)
         """
         from specsim.theory import Laws
 
@@ -273,6 +299,7 @@ def rule(
             structures=tuple(structures),
             drawings=drawings,
             parameters=options,
+            absent={"torch_rule": "a rule of one's own works on tables of probabilities"},
             own=function,
             own_prepare=prepare,
             own_law=law,
