@@ -19,6 +19,7 @@ from specsim.algorithms import (
     BlockVerification,
     RejectionBased,
     Speculative,
+    Structure,
     catalogue,
     get_rule,
     tree,
@@ -43,7 +44,7 @@ METHODS = (
     "output_law",
     "output_marginals",
 )
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "over-acceptance": {"epsilon": Fraction(1, 10)},
     "batch-as-printed": {"slip": "extra-subtraction"},
 }
@@ -125,6 +126,32 @@ def test_states_equal_paths_exactly(
     assert (states.description, paths.description) == ("states", "paths")
     for name in METHODS:
         assert np.all(getattr(states, name)() == getattr(paths, name)()), name
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> Structure:
+    parents = [-1]
+    for node in range(1, draw(st.integers(2, 6))):
+        parents.append(draw(st.integers(max(parents[-1], 0), node - 1)))
+    return tree(parents)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    shape=trees(),
+    name=st.sampled_from(["recursive", "match", "one-hot"]),
+    bonus=st.booleans(),
+    seed=st.integers(0, 10**6),
+    horizon=st.integers(1, 4),
+)
+def test_nodes_equal_paths_exactly(shape: Structure, name: str, bonus: bool, seed: int, horizon: int) -> None:
+    pair = make_pair(2, horizon, seed)
+    algorithm = get_rule(name)(tree=shape, bonus=bonus)
+    nodes = Laws(pair, algorithm, exact=True)
+    paths = Laws(pair, algorithm, exact=True, description="paths")
+    assert (nodes.description, paths.description) == ("nodes", "paths")
+    for method in METHODS:
+        assert np.all(getattr(nodes, method)() == getattr(paths, method)()), method
 
 
 def test_descriptions_agree_on_contexts_that_are_no_tokens() -> None:
@@ -253,8 +280,8 @@ class TestLongRun:
 
     def test_two_closed_classes(self) -> None:
         """A third of the runs stay where all is accepted, the others where nothing is: calls add up."""
-        target = [[0, Fraction(1, 3), Fraction(2, 3)], [0, 1, 0], [0, 0, 1]]
-        draft = [[0, 1, 0], [0, 1, 0], [0, 1, 0]]
+        target: Any = [[0, Fraction(1, 3), Fraction(2, 3)], [0, 1, 0], [0, 0, 1]]
+        draft: Any = [[0, 1, 0], [0, 1, 0], [0, 1, 0]]
         pair = RationalPair(
             target=(target,),
             draft=(draft,),

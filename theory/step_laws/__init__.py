@@ -20,7 +20,7 @@ parameters of the rule come as keywords in the kind of numbers of the rows, tabl
 ``root_total(target, draft, children)``
     As `node_total`, for the root of a rule that treats the root differently.
 ``STATE``
-    A `State`, for a rule on chains whose past is one number.
+    A `State`, for a rule on chains without parameters whose past is one number.
 ``next_child(draft, before, children)``
     For a rule that draws its own drafts: the law ``(..., V)`` of a node's next child after the children
     ``(..., j)``. Without it each child is drawn from the draft row.
