@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: The paper's axis: 100, 200, ... runs.
 SPACING = 100
-#: How often the paper's experiment is repeated, with runs of its own each time.
+#: Number of repetitions of the paper's experiment, each with its own runs.
 REPETITIONS = 10
 
 

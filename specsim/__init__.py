@@ -1,6 +1,6 @@
 """Simulation, exact theory and Monte Carlo verification of speculative decoding.
 
-Everything is imported on first use, so that what needs nothing of it starts at once.
+Everything is imported on first use, so that importing the package is fast.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def _rule_entry(rule: Rule) -> Entry:
 
 
 def _named_entry(rule: Rule, kind: type[Algorithm]) -> Entry:
-    """Return the entry of a rule that has a descriptor of its own, which is built where it says enough."""
+    """Return the entry of a rule that has its own descriptor, which is built where it says enough."""
     own = {field.name: field.default is MISSING for field in fields(kind)}  # type: ignore[arg-type]
 
     def build(**values: Any) -> Algorithm:
@@ -246,7 +246,7 @@ def _algorithms() -> dict[str, Entry]:
     return found
 
 
-#: Algorithms by keyword: the descriptors with classes of their own, every rule of the catalogue, aliases.
+#: Algorithms by keyword: the descriptors with their own classes, every rule of the catalogue, aliases.
 ALGORITHMS: dict[str, Entry] = _algorithms()
 
 #: Constructors of pairs by keyword.
@@ -350,7 +350,7 @@ def parse_pair(text: str) -> ModelPair:
     Raises
     ------
     InputError
-        As `parse_algorithm`; or the file does not exist or is no pair.
+        As `parse_algorithm`; or the file does not exist or is not a pair.
     """
     _check_text("pair", text)
     text = text.strip()

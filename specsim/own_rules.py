@@ -99,7 +99,7 @@ class OwnRule(Rule):
         Raises
         ------
         InputError
-            The text cannot be enumerated, fails, or returns what is no node or no token.
+            The text cannot be enumerated, fails, or returns what is not a node or a token.
         TooLargeError
             There are too many drafts.
 

@@ -97,7 +97,7 @@ class Witnesses:
     def replace_theory(self, **functions: Callable[..., Any]) -> Witnesses:
         """Return a copy whose theory has the given functions replaced.
 
-        `enumerate_outcomes` is a witness of its own: replacing it in the theory replaces the attribute too.
+        `enumerate_outcomes` is a separate witness: replacing it in the theory replaces the attribute too.
         """
         changed = self.replace(theory=Overlay(self.theory, **functions))
         if "enumerate_outcomes" in functions:

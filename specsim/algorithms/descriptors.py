@@ -85,7 +85,7 @@ class Algorithm:
 
 
 class _Named(Algorithm):
-    """A descriptor with a class of its own, for a rule of the catalogue."""
+    """A descriptor with its own class, for a rule of the catalogue."""
 
     rule_name: ClassVar[str]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _HELP = """Draw the figures and tables of arXiv 2411.00841 again, all of them or those named.
 
-Each is written to the folder as PNG, SVG, netCDF and CSV, with what it shows held against the paper in JSON
+Each is written to the folder as PNG, SVG, netCDF and CSV, with a comparison with the paper in JSON
 and Markdown; the same comparison is printed. Exit code 1 when a comparison that must hold does not.
 
 \b

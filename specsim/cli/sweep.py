@@ -29,7 +29,7 @@ _HELP = help_with_grammar(
     "Simulate every ALGORITHM on every PAIR and print the means with their standard errors, beside theory's "
     "values where theory knows them. Both options can be given several times, and lists such as {1,2,4} and "
     "ranges such as {1..8} in them stand for several values; put them in quotes, because shells read braces "
-    "too. Each combination has a seed of its own, derived from --seed and from what it simulates.",
+    "too. Each combination has its own seed, derived from --seed and from what it simulates.",
     """\
   specsim sweep --pair paper:50 --algorithm 'batch:drafts={1,2,4,8}' --runs 1e5 --seed 1
   specsim sweep --pair 'paper:{50,100}' --algorithm speculative --algorithm autoregressive --runs 1e5 --seed 1

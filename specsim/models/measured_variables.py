@@ -53,7 +53,7 @@ VARIABLES = registry((
     Variable("rejection_p_value", (), "Of the betting test of rejections."),
     Variable("token_p_value", (), "Of the betting test of the tokens written."),
     Variable("detectable_factor", (),
-             "Factor on all rejection probabilities that this run would have given away with "
+             "Factor on all rejection probabilities that this run would have detected with "
              "probability about 0.999."),
     Variable("row_difference", (),
              "Largest total variation distance between a row that the decoder used, from its cache, "

@@ -43,7 +43,7 @@ class Bet:
     level
         False alarms at most.
     detectable
-        For rejections: a factor on all rejection probabilities that these places would give away with
+        For rejections: a factor on all rejection probabilities that these places would detect with
         probability about 0.999; nan where none would, and for tokens.
     """
 

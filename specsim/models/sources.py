@@ -91,7 +91,7 @@ class Source:
 def source(name: str, role: str) -> Source:
     """Find out what a name means, and for an id whether the hub answers.
 
-    Without a network huggingface_hub tries again for half a minute before it says so; here it is asked twice.
+    Without a network huggingface_hub tries again for half a minute before it fails; here it is asked twice.
 
     Parameters
     ----------

@@ -139,7 +139,7 @@ def _check_scheduler(address: str) -> None:
         except Exception as error:
             found.append(error)
 
-    # In a thread of its own, because a notebook's thread already runs a loop.
+    # In its own thread, because a notebook's thread already runs a loop.
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     thread.join(2 * TIMEOUT)

@@ -1,6 +1,6 @@
 """A folder of finished chunks, one file each, so that a simulation can be resumed and extended.
 
-Each request has a folder of its own, named by its identity, so that one store serves many requests. A file
+Each request has its own folder, named by its identity, so that one store serves many requests. A file
 says which runs it holds in its name, and in its contents what they are runs of and what computed them; all of
 it is sealed by a SHA-256. Files appear under their names only when they are complete, so that processes may
 share a store and may be killed at any time.

@@ -41,7 +41,7 @@ class SweepPlan:
     requests
         One for each pair and algorithm, pair by pair.
     seed
-        The sweep's; the requests have seeds of their own.
+        The sweep's; the requests have their own seeds.
     """
 
     pairs: dict[str, ModelPair]

@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 class Stream:
     """An endless sequence of uniform numbers named by a seed and a label.
 
-    Every table of a random pair has a stream of its own, so that adding one never changes the others.
+    Every table of a random pair has its own stream, so that adding one never changes the others.
 
     Parameters
     ----------

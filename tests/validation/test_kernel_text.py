@@ -243,7 +243,7 @@ WRONG = {
     no_node: "returns node 2, and there are 2; return the last accepted node, 0 to 1",
     no_token: "returns token 3, and the vocabulary has 3",
     token_at_leaf: "returns token 0 at node 1, a leaf; return -1 there",
-    nothing_emitted: "returns -1 at node 0, which is no leaf; draw the final token",
+    nothing_emitted: "returns -1 at node 0, which is not a leaf; draw the final token",
     no_pair: "returns 0; return two whole numbers",
     beyond: "reads or writes beyond an array",
     unwritten: "reads a number that is not there; write to step.room",

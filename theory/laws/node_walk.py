@@ -214,7 +214,7 @@ class NodeWalk:
         add(step - depth, flow.stopped)
         add(step - depth + (not self._bonus), flow.whole)
         if step + 1 == self.horizon:
-            # What starts at the horizon is no round.
+            # A round cannot start at the horizon.
             add(step + 1 - depth, flow.after)
 
     def _add_emitted(self, tally: Tally, emitted: str, classes: Classes, flow: _Flow) -> None:

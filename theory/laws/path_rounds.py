@@ -99,7 +99,7 @@ class PathRounds(Rounds):
         return found
 
     def _numbers(self, rounds: int) -> int:
-        """Return how many numbers the matrices of so many rounds have."""
+        """Return how many numbers the matrices of a number of rounds have."""
         return 2 * rounds * (self.structure.depth + 1) * self.pair.contexts**2 * (self.pair.tokens + 1)
 
     def _refuse_contexts(self) -> None:

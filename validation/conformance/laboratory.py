@@ -128,7 +128,7 @@ class Laboratory:
         self._kept: dict[str, Any] = {}
 
     def rng(self, label: str) -> np.random.Generator:
-        """Return a generator of its own for a label."""
+        """Return a separate generator for each label."""
         return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, *label.encode()])))
 
     def caller(self, label: str) -> Caller:

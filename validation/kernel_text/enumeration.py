@@ -81,7 +81,7 @@ class KernelText:
         Raises
         ------
         InputError
-            The text cannot be enumerated, fails, or returns what is no node or no token; the message names
+            The text cannot be enumerated, fails, or returns what is not a node or a token; the message names
             the rule, the line and the remedy.
         """
         nodes = len(structure.parents)
@@ -273,7 +273,7 @@ def _checked(result: Any, structure: Structure, tokens: int) -> tuple[int, int]:
         raise TextError(f"returns token {final} at node {stop}, a leaf", "return -1 there; the target draws")
     if not leaf and final == -1:
         raise TextError(
-            f"returns -1 at node {stop}, which is no leaf",
+            f"returns -1 at node {stop}, which is not a leaf",
             "draw the final token, for example with draw_weights",
         )
     return stop, final

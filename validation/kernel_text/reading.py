@@ -223,7 +223,7 @@ class Text:
             ) from None
         definition = tree.body[0]
         if not isinstance(definition, ast.FunctionDef):
-            raise CannotEnumerate(f"{function.__name__} is no def", "write it as a def")
+            raise CannotEnumerate(f"{function.__name__} is not a def", "write it as a def")
         bound: dict[str, Any] = {"_divide": divide, "_tick": self._tick, "_leave": self._leave}
         rule = function is self.plain
         editor = _Edit(bound)

@@ -92,7 +92,7 @@ def validate(
     stop_at_failure
         Whether to stop at the first check that fails; the rest is then reported as not run.
     second_process
-        Whether exact checks of registered claims run in a process of their own, which is faster. As always
+        Whether exact checks of registered claims run in a second process, which is faster. As always
         with `multiprocessing`, a script then needs ``if __name__ == "__main__":``. Defaults to False.
 
     Returns
@@ -211,11 +211,11 @@ class _Run:
             self.stop.set()
 
     def _one_lane(self) -> None:
-        # One core: one thing at a time, what is sharp first.
+        # One core: one lane after the other, exact checks first.
         self._exact_lane()
         self._statistical_lane()
 
-    # Exact checks: pure Python, one after the other, in a process of their own where that is possible.
+    # Exact checks: pure Python, one after the other, in a second process where that is possible.
 
     def _exact_lane(self) -> None:
         waiting: deque[tuple[Place, Claim, ExactCheck]] = deque()

@@ -155,7 +155,7 @@ def min_runs_for_probability_by_binomial_tails(
     check_level("alpha", alpha)
     check_level("miss", miss)
     p = _probabilities(probability)
-    # Spread is largest nearest one half; zero and one need runs of their own.
+    # Spread is largest nearest one half; zero and one need their own runs.
     flat = p.ravel()
     chosen = np.unique(np.concatenate([flat[[np.abs(flat - 0.5).argmin()]], flat[(flat <= 0) | (flat >= 1)]]))
     share = alpha / p.size

@@ -27,7 +27,7 @@ _LEAP = np.uint32(0x7FFFFFFF)
 
 @lockstep
 def fill_guide(weights, row, atom_bits, bits, last, entries):
-    """Fill one row of a guide and return its shift: words of a cell differ in so many low bits.
+    """Fill one row of a guide and return its shift: the number of low bits in which words of a cell differ.
 
     ``last[row, x + 1]`` becomes the last word of the segment of x, ``last[row, 0]`` is -1 modulo 2^32.
     """

@@ -37,7 +37,7 @@ class Distinct(CompilerBase):  # type: ignore[misc, unused-ignore]
 
 
 def require_compiler() -> None:
-    """Raise `UnsupportedError` when Numba has been told not to compile."""
+    """Raise `UnsupportedError` when Numba is set not to compile."""
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise UnsupportedError(
             "NUMBA_DISABLE_JIT is set; the engines lockstep and alias are compiled, unset it or use "

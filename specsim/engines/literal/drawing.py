@@ -1,6 +1,6 @@
 """Random words, and draws of tokens from them.
 
-Every node of a round has a Philox block of its own, so that what a run does is a function of (seed, run,
+Every node of a round has its own Philox block, so that what a run does is a function of (seed, run,
 position of the round, node) and of nothing else. Of the block of a drafted node, the first 64 bits draft its
 token, exactly from the integer weights of the draft row, and 53 of the others are its coin. The block of the
 root serves the final draw of the round: its first 64 bits a token of the target, 53 of the others the coin

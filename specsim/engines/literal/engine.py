@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CHUNK_WORK = 2**22
 _MOST_CHUNK = 2**16
-#: A node has random words for so many tokens.
+#: Number of tokens for which a node has random words.
 _MOST_NOISE = 2**19 - 4
 
 
@@ -306,4 +306,4 @@ def _fault(status: int, stop: int, final: int, nodes: int, *, tokens: int) -> st
         return f"{returned}, but the tokens are 0 to {tokens - 1}; return a token, or -1 at a leaf"
     if status == loop.LEAF_WITH_TOKEN:
         return f"{returned}, but node {stop} is a leaf, after which the loop draws; return -1 there"
-    return f"{returned}, but node {stop} is no leaf; return the token that replaces the rejected ones"
+    return f"{returned}, but node {stop} is not a leaf; return the token that replaces the rejected ones"

@@ -13,7 +13,7 @@ import numpy as np
 from specsim.engines.literal.compiling import helper
 from specsim.engines.literal.drawing import coin_of, draw_row, words
 
-#: From so many tokens on, excesses are drawn by thinning and measured by profiles.
+#: Number of tokens from which excesses are drawn by thinning and measured by profiles.
 WIDE = 256
 #: Proposals of a thinned draw before the row is scanned instead, which changes no law.
 _PROPOSALS = 1000

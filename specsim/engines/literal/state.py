@@ -15,7 +15,7 @@ class Table(NamedTuple):
     guide
         uint32 of shape ``(R, cells)``.
     shift
-        uint64: words of a cell agree in all bits but so many.
+        uint64: number of low bits in which words of a cell may differ.
     """
 
     last: Any
@@ -105,7 +105,7 @@ class Counts(NamedTuple):
     Attributes
     ----------
     width
-        Tokens per context in `tokens`, or 0 when contexts are not told apart.
+        Tokens per context in `tokens`, or 0 when contexts are not distinguished.
     path_place, rejected_place
         int64 of shape ``(H,)``: what a token, and a rejection, at a position adds to the numbers of an
         outcome; zeros when outcomes are not kept.

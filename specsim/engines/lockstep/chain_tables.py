@@ -23,8 +23,8 @@ and a wrong table shows. What is used is that the rejected weights and the resid
 sum.
 
 Rules for which they have not (`OverAcceptance`, `RejectionBased`, the roots of batches) draw the replacement
-by a word of its own. Their tests take up to 63 bits: the offset and, where it equals the upper bits of the
-threshold, a second word. Every candidate of a batch has a word of its own.
+by its own word. Their tests take up to 63 bits: the offset and, where it equals the upper bits of the
+threshold, a second word. Every candidate of a batch has its own word.
 """
 
 from __future__ import annotations
@@ -129,11 +129,11 @@ class Arrays(NamedTuple):
     slides, residual_last, residual_entries, residual_shifts
         Positions of rejected words and their guides, where the word is shared.
     accept, separate_end, separate_guide
-        Thresholds times 2^63 and residuals with words of their own, where it is not.
+        Thresholds times 2^63 and residuals with their own words, where it is not.
     root_cuts, root_accept, root_end, root_guide
         The same for the later candidates of a root, and its residual.
     token_bits, bits, bonus, separate_bits
-        Sizes, as in `Layout`; binary logarithm of the guide cells of residuals with words of their own.
+        Sizes, as in `Layout`; binary logarithm of the guide cells of residuals with their own words.
     """
 
     last: Indices

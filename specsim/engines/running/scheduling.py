@@ -37,7 +37,7 @@ def work_through(
     tasks
         Taken one by one, in order.
     work
-        Called with the number of the worker, 0..threads - 1, so that workers can have tallies of their own.
+        Called with the number of the worker, 0..threads - 1, so that workers can have their own tallies.
     threads
         With 1, everything happens in the calling thread.
     done

@@ -268,7 +268,7 @@ class Positions:
         level: int,
         flags: Tensor,
     ) -> Tensor:
-        """Draw from the residual rows by words of their own."""
+        """Draw from the residual rows by their own words."""
         import torch
 
         total, dropped = table.total[rows], table.dropped[rows]

@@ -3,7 +3,7 @@
 Row r takes the numbers from r 2^32 to (r + 1) 2^32 - 1 of a line, so that one search in a sorted list finds
 the token of a 32-bit word in any row; `specsim.engines.lockstep.chain_tables` says why the same word may
 then test and
-replace. Residuals with words of their own have wider weights, and rows that are searched one by one.
+replace. Residuals with their own words have wider weights, and rows that are searched one by one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Separate:
-    """Residual rows that are drawn by 64-bit words of their own.
+    """Residual rows that are drawn by their own 64-bit words.
 
     Attributes
     ----------

@@ -192,7 +192,7 @@ def makes_arrays(step, nodes):
 FAULTS = {
     no_node: r"no_node \(.*test_literal_engine.py, line \d+\) returned \(4, -1\), but the nodes are 0 to 3",
     no_token: r"returned \(0, 5\), but the tokens are 0 to 4",
-    ends_nowhere: r"node 0 is no leaf",
+    ends_nowhere: r"node 0 is not a leaf",
     replaces_at_a_leaf: r"node 3 is a leaf",
     reads_beyond: r"reads_beyond .*out of bounds",
     unknown_name: r"unknown_name does not compile .*line \d+.*something_else",

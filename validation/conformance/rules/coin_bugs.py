@@ -211,7 +211,7 @@ def _uniforms(bits: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
 def coarse_gumbel_law(weights: Floats, bits: int) -> Floats:
     """Return the law of argmax(log weight - log(-log u)) with u uniform on multiples of ``2 ** -bits``.
 
-    u is below 1, and half a step in the place of 0. The first of equal scores wins. Exact up to
+    u is below 1, and half a step instead of 0. The first of equal scores wins. Exact up to
     `MOST_BITS_SUMMED` bits, and to about 1e-9 above.
 
     Parameters

@@ -153,7 +153,7 @@ INDEPENDENT_TESTS = _bug(
 DRAW_PER_BRANCH = _bug(
     "target-draw-per-branch",
     "11 tree",
-    "every child has a target draw of its own; the first match is taken, else the last draw is emitted",
+    "every child has its own target draw; the first match is taken, else the last draw is emitted",
     "foundation-model-stack/fms-extras#12",
     node_wise(_draw_per_branch),
 )

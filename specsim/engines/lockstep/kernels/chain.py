@@ -52,7 +52,7 @@ class Rules(NamedTuple):
 
     A round drafts `draft_length` tokens, followed by a target token with `bonus`. With `shared`, one word
     drafts, tests and finds the residual token. With `rooted`, first positions of a round try `drafts`
-    candidates and have a residual of their own. With `rounds` and `outcomes` these are tallied; `width` is
+    candidates and have their own residual. With `rounds` and `outcomes` these are tallied; `width` is
     the number of tokens where they are counted per context, else 0.
     """
 

@@ -55,7 +55,7 @@ class Shared(NamedTuple):
 
 
 class Separate(NamedTuple):
-    """Residuals of one step that are drawn by words of their own."""
+    """Residuals of one step that are drawn by their own words."""
 
     end: Any
     guide: Any
@@ -154,7 +154,7 @@ def test_again(listed, word, rows, token, failed, shared, drafts, accept, draw):
 
 @lockstep
 def replace_separately(listed, fresh, rows, token, residuals, draw):
-    """Replace the tokens of listed runs by words of their own; returns the status of `draw_residuals`."""
+    """Replace the tokens of listed runs by their own words; returns the status of `draw_residuals`."""
     fill_words(fresh, listed, whole_registers(listed.size), draw.seed, draw.run, draw.position, SEPARATE)
     return draw_residuals(
         residuals.end, residuals.guide, residuals.bits, rows, fresh[0], fresh[1], draw.seed, draw.run,
