@@ -42,7 +42,6 @@ def simulate(
         0, or what is wrong with the rule.
     """
     horizon = counts.rejections_by_step.size
-    tokens = step.target.shape[1]
     for run in range(runs):
         step.key[1], step.key[2] = np.uint64(first_run) + np.uint64(run), np.uint64(0)
         word, _ = words(step.key, 0, 0)
@@ -57,21 +56,16 @@ def simulate(
             draft(step, models, drawing, propose, nodes, position)
 
             stop, final = verify(step, nodes)
-            if not 0 <= stop < nodes or not -1 <= final < tokens:
+            status = fault(step, stop, final, nodes)
+            if status:
                 wrong[0], wrong[1], wrong[2] = stop, final, nodes
-                return NO_TOKEN if 0 <= stop < nodes else NO_NODE
-            leaf = min(step.first[stop + 1], nodes) <= step.first[stop]
-            if leaf != (final < 0):
-                wrong[0], wrong[1], wrong[2] = stop, final, nodes
-                return LEAF_WITH_TOKEN if leaf else NOTHING_EMITTED
+                return status
 
-            accepted = models.depth[stop]
-            node = stop
+            accepted, node = models.depth[stop], stop
             while node > 0:
                 parent = step.parent[node]
-                at, token = position + models.depth[parent], step.token[node]
-                counts.tokens[at, counts.width * models.context[parent] + token] += 1
-                path += counts.path_place[at] * token
+                at = position + models.depth[parent]
+                path += emit(counts, at, models.context[parent], step.token[node])
                 node = parent
             if counts.round_count.size > 0:
                 counts.round_count[position, accepted] += 1
@@ -88,13 +82,34 @@ def simulate(
             elif bonus and position < horizon:
                 final = draw_row(step.table, step.row[stop], word >> _32)
             if final >= 0:
-                counts.tokens[position, counts.width * context + final] += 1
-                path += counts.path_place[position] * final
+                path += emit(counts, position, context, final)
                 context = models.next_context[context, final]
                 position += 1
             models.context[0] = context
         record_run(counts, run, calls, rejections, path, rejected)
     return 0
+
+
+@helper
+def fault(step: Any, stop: Any, final: Any, nodes: Any) -> Any:
+    """Return 0, or what is wrong with what a rule returned."""
+    if not 0 <= stop < nodes:
+        return NO_NODE
+    if not -1 <= final < step.target.shape[1]:
+        return NO_TOKEN
+    leaf = min(step.first[stop + 1], nodes) <= step.first[stop]
+    if leaf and final >= 0:
+        return LEAF_WITH_TOKEN
+    if not leaf and final < 0:
+        return NOTHING_EMITTED
+    return 0
+
+
+@helper
+def emit(counts: Any, position: Any, context: Any, token: Any) -> Any:
+    """Count an emitted token; return what it adds to the number of the sequence."""
+    counts.tokens[position, counts.width * context + token] += 1
+    return counts.path_place[position] * token
 
 
 @helper

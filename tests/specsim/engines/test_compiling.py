@@ -153,6 +153,7 @@ def test_prune__removes_only_old_folders_of_other_sources(tmp_path):
 
 
 def test_cache_root__can_be_chosen(monkeypatch):
+    monkeypatch.delenv("SPECSIM_CACHE_DIR", raising=False)
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/elsewhere")
     assert kernel_cache.cache_root() == Path("/elsewhere") / "specsim-kernels"
     monkeypatch.setenv("SPECSIM_CACHE_DIR", "/somewhere")
