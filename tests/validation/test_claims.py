@@ -63,6 +63,7 @@ ROWS = {
     "specsim.laws-batch-as-printed": HOLDS,
     "specsim.laws-block-verification": HOLDS,
     "specsim.engine-alias": HOLDS,
+    "specsim.engine-literal": HOLDS,
     "specsim.engine-population": HOLDS,
 }
 
