@@ -23,7 +23,7 @@ BY_SIMULATION = {
     "specsim.laws-batch-as-printed": "printed-is-corrected",
     "specsim.laws-block-verification": "block-is-token-wise",
     "specsim.engine-alias": "one-draft-fewer",
-    "specsim.engine-literal": "one-draft-fewer",
+    "specsim.engine-literal": "residual-from-target",
     "specsim.engine-population": "one-draft-fewer",
     "yin2024.theorem-1-lossless": "residual-from-target",
     "yin2024.batch-lossless": "batch-inside-loop",
