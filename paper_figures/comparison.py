@@ -72,14 +72,9 @@ def against_paper(
 ) -> Row:
     """Return the row that compares an exact number of ours with the paper's, to its precision.
 
-    Parameters
-    ----------
-    quantity, paper, ours, required
-        As in `Row`.
-    agrees, differs
-        The verdicts.
-    slack
-        Added to the paper's precision.
+    quantity, paper, ours, required: as in `Row`.
+    agrees, differs: the verdicts.
+    slack: added to the paper's precision.
     """
     difference = ours - paper.value
     passed = abs(difference) <= paper.precision + slack + 1e-12
@@ -159,14 +154,9 @@ def simulation_meets(
 
     The test is Bennett's bound with the exact variance, level `ALPHA`.
 
-    Parameters
-    ----------
-    quantity, source
-        As in `Row`.
-    total, runs
-        Sum of the observations and their number.
-    expected, variance, low, high
-        Exact mean, variance and range of one observation.
+    quantity, source: as in `Row`.
+    total, runs: sum of the observations and their number.
+    expected, variance, low, high: exact mean, variance and range of one observation.
     """
     from specsim.validation.statistics import decide_mean_by_bennett
 
@@ -201,16 +191,10 @@ def simulation_misses(
 
     Demanded only where the exact expectation is at least `CLEAR_MISS` standard errors away from that number.
 
-    Parameters
-    ----------
-    quantity
-        As in `Row`.
-    paper
-        The number to be refuted; its precision counts in its favour.
-    total, runs, expected, variance, high
-        As in `simulation_meets`; the range starts at 0.
-    verdict
-        Said when it is refuted.
+    quantity: as in `Row`.
+    paper: the number to be refuted; its precision counts in its favour.
+    total, runs, expected, variance, high: as in `simulation_meets`; the range starts at 0.
+    verdict: said when it is refuted.
     """
     from specsim.validation.statistics import decide_mean_by_bennett
 

@@ -128,10 +128,7 @@ def draw(
 def check_folder(out: str | os.PathLike[str]) -> Path:
     """Return the folder, created when missing, after writing and removing a file in it.
 
-    Raises
-    ------
-    InputError
-        It cannot be created or written.
+    InputError: it cannot be created or written.
     """
     folder = Path(out)
     try:

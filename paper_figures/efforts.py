@@ -53,10 +53,7 @@ EFFORTS = {effort.name: effort for effort in (QUICK, STANDARD, DEEP)}
 def get_effort(effort: str | FigureEffort) -> FigureEffort:
     """Return the effort of this name.
 
-    Raises
-    ------
-    InputError
-        There is none.
+    InputError: there is none.
     """
     if isinstance(effort, FigureEffort):
         return effort

@@ -55,16 +55,10 @@ def compute(
 ) -> xarray.Dataset:
     """Evaluate the closed form of each curve for 1 to 250 drafts, and simulate single steps.
 
-    Parameters
-    ----------
-    name
-        The figure's.
-    pairs
-        A single-step pair for each curve, by its parameter.
-    improvement
-        The closed form: parameter and number of drafts to batch improvement.
-    effort, seed, threads, progress
-        As in `specsim.paper_figures.draw`.
+    name: the figure's.
+    pairs: a single-step pair for each curve, by its parameter.
+    improvement: the closed form: parameter and number of drafts to batch improvement.
+    effort, seed, threads, progress: as in `specsim.paper_figures.draw`.
     """
     import xarray
 
@@ -119,12 +113,8 @@ def compute(
 def simulation_rows(dataset: xarray.Dataset, spell: Callable[[float], str]) -> list[Row]:
     """Return one row per curve: the worst of its simulated points, by exact binomial tails.
 
-    Parameters
-    ----------
-    dataset
-        As `compute` returns it.
-    spell
-        Words for a curve's parameter.
+    dataset: as `compute` returns it.
+    spell: words for a curve's parameter.
     """
     from specsim.validation.statistics import decide_probability_by_binomial_tails
 
@@ -167,20 +157,12 @@ def draw_improvement(
 ) -> Figure:
     """Draw the curves with simulated points and a label at the end of each.
 
-    Parameters
-    ----------
-    dataset
-        As `compute` returns it.
-    spell
-        Words for a curve's parameter.
-    gap
-        Least distance of two labels.
-    top
-        Upper end of the vertical axis.
-    heading
-        Written above.
-    more
-        Draws further curves, and returns heights, texts and colours of their labels. Defaults to None.
+    dataset: as `compute` returns it.
+    spell: words for a curve's parameter.
+    gap: least distance of two labels.
+    top: upper end of the vertical axis.
+    heading: written above.
+    more: draws further curves, and returns heights, texts and colours of their labels. Defaults to None.
     """
     from matplotlib.figure import Figure
 

@@ -38,16 +38,10 @@ def compute(
 ) -> xarray.Dataset:
     """Compute the curve from 1 to 2000 drafts and its limit, and simulate the marked numbers of drafts.
 
-    Parameters
-    ----------
-    name
-        The figure's.
-    horizon
-        50 or 100 in the paper.
-    marked
-        Numbers of drafts to simulate.
-    effort, seed, threads, progress
-        As in `specsim.paper_figures.draw`.
+    name: the figure's.
+    horizon: 50 or 100 in the paper.
+    marked: numbers of drafts to simulate.
+    effort, seed, threads, progress: as in `specsim.paper_figures.draw`.
     """
     import xarray
 
@@ -156,14 +150,9 @@ def draw_over_drafts(
 ) -> Figure:
     """Draw the curve above, and what simulation and paper differ from it below.
 
-    Parameters
-    ----------
-    dataset
-        As `compute` returns it.
-    readings
-        The paper's plotted values, by number of drafts.
-    labelled
-        The numbers of drafts whose exact values are written beside the curve.
+    dataset: as `compute` returns it.
+    readings: the paper's plotted values, by number of drafts.
+    labelled: the numbers of drafts whose exact values are written beside the curve.
     """
     from matplotlib.figure import Figure
 

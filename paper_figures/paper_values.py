@@ -16,16 +16,10 @@ Provenance = Literal["printed", "read off the figure"]
 class PaperValue:
     """One number of the paper.
 
-    Attributes
-    ----------
-    value
-        As printed or read.
-    precision
-        Half width: the number behind it lies within ``value - precision .. value + precision``.
-    provenance
-        ``"printed"`` or ``"read off the figure"``.
-    where
-        Place in the paper.
+    value: as printed or read.
+    precision: half width: the number behind it lies within ``value - precision .. value + precision``.
+    provenance: ``"printed"`` or ``"read off the figure"``.
+    where: place in the paper.
     """
 
     value: float

@@ -18,15 +18,10 @@ REFUTED = "line refuted"
 def plotted_rows(dataset: xarray.Dataset, lines: dict[int, PaperValue], runs: int) -> list[Row]:
     """Return, for each plotted line of a batch, what reproduces it and by how much the simulation misses it.
 
-    Parameters
-    ----------
-    dataset
-        With `shifted`, `expected`, `standard_deviation` and `total` by `drafts`; `total` is negative
+    dataset: with `shifted`, `expected`, `standard_deviation` and `total` by `drafts`; `total` is negative
         where nothing was simulated.
-    lines
-        The paper's lines, by number of drafts.
-    runs
-        Number of runs behind each total.
+    lines: the paper's lines, by number of drafts.
+    runs: number of runs behind each total.
     """
     rows = []
     for number, paper in lines.items():
@@ -67,14 +62,9 @@ def end_rows(dataset: xarray.Dataset, ends: dict[int, PaperValue], runs: int = 2
 
     So far away, the simulation behind the figure was not of the corrected Algorithm 4 either; why is unknown.
 
-    Parameters
-    ----------
-    dataset
-        With `expected` and `standard_deviation` by `drafts`.
-    ends
-        Ends of the paper's curves, by number of drafts.
-    runs
-        Runs behind the paper's curves.
+    dataset: with `expected` and `standard_deviation` by `drafts`.
+    ends: ends of the paper's curves, by number of drafts.
+    runs: runs behind the paper's curves.
     """
     rows = []
     for number, paper in ends.items():

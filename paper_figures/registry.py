@@ -40,10 +40,7 @@ _TITLES = {
 class FigureModule(Protocol):
     """What a module of a figure offers.
 
-    Attributes
-    ----------
-    caption
-        What is shown, in full sentences, with what differs from the paper.
+    caption: what is shown, in full sentences, with what differs from the paper.
     """
 
     caption: str
@@ -75,10 +72,7 @@ def names() -> tuple[str, ...]:
 def title(name: str) -> str:
     """Return the title of the figure of this name.
 
-    Raises
-    ------
-    InputError
-        There is none.
+    InputError: there is none.
     """
     return _TITLES[check_name(name)]
 
@@ -86,10 +80,7 @@ def title(name: str) -> str:
 def load(name: str) -> FigureModule:
     """Return the module of the figure of this name.
 
-    Raises
-    ------
-    InputError
-        There is none.
+    InputError: there is none.
     """
     module = check_name(name).replace("-", "_")
     return cast(FigureModule, import_module(f"specsim.paper_figures.{module}"))
@@ -98,10 +89,7 @@ def load(name: str) -> FigureModule:
 def check_name(name: str) -> str:
     """Return `name` when it is a figure's.
 
-    Raises
-    ------
-    InputError
-        It is not. The message names the nearest ones.
+    InputError: it is not. The message names the nearest ones.
     """
     if name not in _TITLES:
         simple = str(name).strip().lower().replace("_", "-").replace(" ", "-")

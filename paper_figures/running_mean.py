@@ -41,16 +41,10 @@ def compute(
 ) -> xarray.Dataset:
     """Simulate each number of drafts on the paper's pair, and compute what must come out.
 
-    Parameters
-    ----------
-    name
-        The figure's.
-    horizon
-        50 or 100 in the paper.
-    drafts
-        Numbers of parallel drafts; 1 is speculative decoding.
-    effort, seed, threads, progress
-        As in `specsim.paper_figures.draw`.
+    name: the figure's.
+    horizon: 50 or 100 in the paper.
+    drafts: numbers of parallel drafts; 1 is speculative decoding.
+    effort, seed, threads, progress: as in `specsim.paper_figures.draw`.
     """
     import xarray
 
@@ -150,18 +144,11 @@ def draw_running_means(
 ) -> Figure:
     """Draw the running means with exact bands, the exact lines, and the mean of all runs at the right.
 
-    Parameters
-    ----------
-    dataset
-        As `compute` returns it.
-    colours
-        By number of drafts.
-    span
-        Limits of the vertical axis.
-    gap
-        Least distance of two labels.
-    ends
-        By number of drafts, where the paper's own simulated curve ends; with them the paper's lines are
+    dataset: as `compute` returns it.
+    colours: by number of drafts.
+    span: limits of the vertical axis.
+    gap: least distance of two labels.
+    ends: by number of drafts, where the paper's own simulated curve ends; with them the paper's lines are
         drawn. Defaults to None (its line is the exact one).
     """
     from matplotlib.figure import Figure

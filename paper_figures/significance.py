@@ -16,14 +16,9 @@ def wilson(wins: int, prompts: int, level: float = 0.95) -> tuple[float, float]:
 def detectable_rate(prompts: int, *, level: float = 0.05, power: float = 0.8) -> float:
     """Return the smallest win probability above one half that the two-sided sign test finds with `power`.
 
-    Parameters
-    ----------
-    prompts
-        Number of prompts.
-    level
-        Level of the test.
-    power
-        Probability of finding it.
+    prompts: number of prompts.
+    level: level of the test.
+    power: probability of finding it.
     """
     from scipy.optimize import brentq
     from scipy.stats import binom

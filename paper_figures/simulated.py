@@ -21,16 +21,10 @@ if TYPE_CHECKING:
 class Rejections:
     """Rejections over many runs.
 
-    Attributes
-    ----------
-    total
-        Sum over all runs.
-    runs
-        Number of runs.
-    seed
-        The seed of `specsim.simulate`.
-    first
-        int64: the rejections of each of the first runs; empty unless asked for.
+    total: sum over all runs.
+    runs: number of runs.
+    seed: the seed of `specsim.simulate`.
+    first: int64: the rejections of each of the first runs; empty unless asked for.
     """
 
     total: int
@@ -51,14 +45,9 @@ def simulate_rejections(
 ) -> Rejections:
     """Simulate, and keep the total of rejections and those of each of the first runs.
 
-    Parameters
-    ----------
-    pair, algorithm, runs, threads
-        As in `specsim.simulate`.
-    seed, label
-        As in `specsim.support.hashes.derived_seed`.
-    first
-        For how many of the first runs the rejections of each are kept; at most `runs`.
+    pair, algorithm, runs, threads: as in `specsim.simulate`.
+    seed, label: as in `specsim.support.hashes.derived_seed`.
+    first: for how many of the first runs the rejections of each are kept; at most `runs`.
     """
     own = derived_seed(seed, label)
     total = 0

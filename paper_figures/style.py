@@ -56,14 +56,9 @@ def styled(plot: Callable[[xarray.Dataset], Figure]) -> Callable[[xarray.Dataset
 def render(figure: Figure, *, title: str, salt: str) -> tuple[str, bytes]:
     """Return the figure as SVG text and PNG bytes (240 dots per inch), the same bytes every time.
 
-    Parameters
-    ----------
-    figure
-        What to render.
-    title
-        Written into the metadata.
-    salt
-        From which the identifiers inside the SVG are made.
+    figure: what to render.
+    title: written into the metadata.
+    salt: from which the identifiers inside the SVG are made.
     """
     svg, png = io.BytesIO(), io.BytesIO()
     with style(salt):
@@ -106,20 +101,12 @@ def end_labels(
 ) -> None:
     """Write labels to the right of the axes, moved apart where they would collide, with a thin leader each.
 
-    Parameters
-    ----------
-    axes
-        Where to write.
-    x
-        Data coordinate at which the curves end.
-    values, texts, colours
-        One per label.
-    gap
-        Least vertical distance in data units.
-    offset
-        Distance of the text from the axes, as a part of their width.
-    size
-        Font size in points.
+    axes: where to write.
+    x: data coordinate at which the curves end.
+    values, texts, colours: one per label.
+    gap: least vertical distance in data units.
+    offset: distance of the text from the axes, as a part of their width.
+    size: font size in points.
     """
     from matplotlib.transforms import blended_transform_factory
 

@@ -54,10 +54,7 @@ def compute(
     prompts. It is simulated as P(A) minus the target's P(A), A the set where theory says that the
     written law exceeds the target's: an unbiased estimate, since A is not chosen by the simulation.
 
-    Parameters
-    ----------
-    name, effort, seed, threads, progress
-        As in `specsim.paper_figures.draw`.
+    name, effort, seed, threads, progress: as in `specsim.paper_figures.draw`.
     """
     import xarray
 

@@ -28,14 +28,9 @@ def compute(
 ) -> xarray.Dataset:
     """Return counts, intervals and p-values of a table's cells. Nothing is simulated.
 
-    Parameters
-    ----------
-    name
-        The table's.
-    cells
-        Win rate in percent by judge and epsilon (None where there is none).
-    effort, seed
-        Recorded only.
+    name: the table's.
+    cells: win rate in percent by judge and epsilon (None where there is none).
+    effort, seed: recorded only.
     """
     import xarray
 
@@ -70,14 +65,9 @@ def compute(
 def draw_win_rates(dataset: xarray.Dataset, *, winner: str, loser: str, span: tuple[float, float]) -> Figure:
     """Draw every cell as a point with its exact interval, with p-values beside it.
 
-    Parameters
-    ----------
-    dataset
-        As `compute` returns it.
-    winner, loser
-        Who wins to the right and to the left of one half.
-    span
-        Limits of the horizontal axis in percent.
+    dataset: as `compute` returns it.
+    winner, loser: who wins to the right and to the left of one half.
+    span: limits of the horizontal axis in percent.
     """
     from matplotlib.figure import Figure
 
@@ -115,12 +105,8 @@ def significance_rows(
 ) -> list[Row]:
     """Return, for each cell, the sign test beside the printed rate.
 
-    Parameters
-    ----------
-    dataset
-        As `compute` returns it.
-    cells
-        The printed rates, in the same order.
+    dataset: as `compute` returns it.
+    cells: the printed rates, in the same order.
     """
     rows = []
     for cell, ((judge, epsilon), paper) in enumerate(cells.items()):

@@ -26,18 +26,12 @@ _FEW = 20
 class Line:
     """One observed number beside its expectation.
 
-    Attributes
-    ----------
-    quantity
-        What it is.
-    observed
-        Mean over the runs.
-    standard_error
-        Of the observed mean: from theory's law where it is known, else from the runs; None where unknown.
-    expected
-        Theory's value, or None.
-    sigma
-        (observed - expected) / standard error, or None.
+    quantity: what it is.
+    observed: mean over the runs.
+    standard_error: of the observed mean: from theory's law where it is known, else from the runs; None where
+        unknown.
+    expected: theory's value, or None.
+    sigma: (observed - expected) / standard error, or None.
     """
 
     quantity: str
@@ -51,16 +45,10 @@ class Line:
 class Extreme:
     """The largest of many deviations.
 
-    Attributes
-    ----------
-    quantity
-        What was compared.
-    cells
-        How many numbers were compared.
-    sigma
-        The largest absolute deviation, in standard errors.
-    typical
-        Expected largest deviation of that number of independent normal variables, for orientation.
+    quantity: what was compared.
+    cells: how many numbers were compared.
+    sigma: the largest absolute deviation, in standard errors.
+    typical: expected largest deviation of that number of independent normal variables, for orientation.
     """
 
     quantity: str
@@ -141,12 +129,8 @@ def theory_of(
 ) -> tuple[dict[str, Any], str | None]:
     """Return what theory knows by the name of its function, and why it is silent on the rest, or None.
 
-    Parameters
-    ----------
-    pair, algorithm, horizon
-        What was simulated.
-    names
-        The functions to ask. Defaults to None: all that are compared.
+    pair, algorithm, horizon: what was simulated.
+    names: the functions to ask. Defaults to None: all that are compared.
     """
     from specsim import theory
 
@@ -174,14 +158,9 @@ def theory_of(
 def mean_line(quantity: str, counts: NDArray[np.int64], law: Floats | None, expected: float | None) -> Line:
     """Compare the mean of a histogram over 0, 1, ... with theory.
 
-    Parameters
-    ----------
-    quantity
-        What was counted.
-    counts
-        The histogram.
-    law, expected
-        Theory's law and mean; None where it is silent.
+    quantity: what was counted.
+    counts: the histogram.
+    law, expected: theory's law and mean; None where it is silent.
     """
     runs = int(counts.sum())
     values = np.arange(len(counts), dtype=np.float64)

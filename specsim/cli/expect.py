@@ -65,12 +65,8 @@ def describe(pair: ModelPair, algorithm: Algorithm, horizon: int) -> dict[str, A
 def expectations(pair: ModelPair, algorithm: Algorithm, horizon: int, *, exact: bool) -> dict[str, Any]:
     """Return all that theory knows, by name; None for what would be too large, with ``too_large`` saying why.
 
-    Raises
-    ------
-    UnsupportedError
-        Theory does not know the descriptor.
-    TooLargeError
-        Not even the means can be computed.
+    UnsupportedError: theory does not know the descriptor.
+    TooLargeError: not even the means can be computed.
     """
     from specsim import theory
 

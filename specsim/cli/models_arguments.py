@@ -101,10 +101,7 @@ def chosen_sampling(temperature: float, top_k: int | None, top_p: float) -> Samp
 def chosen_prompts(prompt: tuple[str, ...], prompts: Path | None) -> list[str | list[int]]:
     """Return what the options of `prompt_options` say.
 
-    Raises
-    ------
-    InputError
-        There is no prompt, or the file cannot be read.
+    InputError: there is no prompt, or the file cannot be read.
     """
     from specsim.models.prompt_files import read_prompts
 

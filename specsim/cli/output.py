@@ -100,10 +100,7 @@ def spell_exact(value: Fraction) -> str:
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error while the block runs; only on a terminal.
 
-    Yields
-    ------
-    callable
-        Called with how many of `total` are done.
+    Yields: called with how many of `total` are done.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -42,10 +42,7 @@ def scale_options(command: F) -> F:
 def resumable(resume: Path | None, seed: int | None) -> Iterator[None]:
     """Check ``--seed``; within the block, report damaged chunks, and what is kept after an interruption.
 
-    Raises
-    ------
-    click.UsageError
-        There is no seed.
+    click.UsageError: there is no seed.
     """
     if resume is not None and seed is None:
         raise click.UsageError("--resume needs --seed: chunks of another seed would be of no use")

@@ -30,19 +30,10 @@ _MEANINGS = {
 def add_theory(dataset: xarray.Dataset, plan: SweepPlan) -> tuple[xarray.Dataset, dict[str, str]]:
     """Add expectations and distances in standard errors.
 
-    Parameters
-    ----------
-    dataset
-        The result of the sweep.
-    plan
-        The sweep.
-
-    Returns
-    -------
-    dataset
-        With the new variables, over ``(pair, algorithm)``.
-    silence
-        Why theory does not know a combination, for those that it does not know.
+    dataset: the result of the sweep.
+    plan: the sweep.
+    Returns dataset: with the new variables, over ``(pair, algorithm)``.
+    Returns silence: Why theory does not know a combination, for those that it does not know.
     """
     compared = [row for row in _COMPARED if row[0] in dataset]
     shape = (len(plan.pairs), len(plan.algorithms))

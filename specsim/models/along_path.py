@@ -18,15 +18,10 @@ Ints = NDArray[np.int64]
 class Run:
     """What the rounds of one sequence did, place by place.
 
-    Attributes
-    ----------
-    tested, rejected, bonus, root
-        Booleans of shape ``(places,)``: whether a drafted token was tested there, the token was written after
-        a rejection, it is a bonus token, and the place is the first of its round.
-    drafted
-        Drafted tokens of each round, shape ``(rounds,)``.
-    start
-        First place of each round, from 0.
+    tested, rejected, bonus, root: booleans of shape ``(places,)``: whether a drafted token was tested there,
+        the token was written after a rejection, it is a bonus token, and the place is the first of its round.
+    drafted: drafted tokens of each round, shape ``(rounds,)``.
+    start: first place of each round, from 0.
     """
 
     tested: NDArray[np.bool_]
@@ -42,22 +37,13 @@ def outcomes_of_rounds(
 ) -> Run:
     """Reconstruct what happened at every place from the accepted lengths of the rounds.
 
-    Parameters
-    ----------
-    accepted
-        Accepted drafted tokens of each round, in order.
-    length
-        Emitted tokens.
-    draft_length, bonus
-        Of the algorithm; a round that starts at place n drafts ``min(draft_length, horizon - n)``.
-    horizon
-        Tokens that were asked for. Defaults to None: `length`. Larger where the sequence ended early; its
-        last round may then have been cut inside what it accepted.
-
-    Raises
-    ------
-    InputError
-        No run of such an algorithm has these rounds.
+    accepted: accepted drafted tokens of each round, in order.
+    length: emitted tokens.
+    draft_length, bonus: of the algorithm; a round that starts at place n drafts ``min(draft_length, horizon -
+        n)``.
+    horizon: tokens that were asked for. Defaults to None: `length`. Larger where the sequence ended early;
+        its last round may then have been cut inside what it accepted.
+    InputError: no run of such an algorithm has these rounds.
     """
     limit = length if horizon is None else horizon
     flags = np.zeros((4, length), dtype=bool)
@@ -98,14 +84,10 @@ def outcomes_of_rounds(
 class PathLaw:
     """Expectations of a run given its continuation.
 
-    Attributes
-    ----------
-    root, inner
-        Probability that a place is tested as the first of its round, or as a later one, given the
+    root, inner: probability that a place is tested as the first of its round, or as a later one, given the
         continuation before it. Shape ``(sequences, places)``.
-    accepted_length_counts
-        Expected number of rounds with k accepted tokens, shape ``(sequences, longest + 1)``; the sum over
-        k is the expected number of target calls.
+    accepted_length_counts: expected number of rounds with k accepted tokens, shape ``(sequences, longest +
+        1)``; the sum over k is the expected number of target calls.
     """
 
     root: Floats
@@ -120,13 +102,9 @@ def path_law(kept_root: Floats, kept_inner: Floats, *, draft_length: int | None,
     and after a rejection have masses that depend on the place's rows alone, and the continuation's law is
     their product. What remains random is a chain over the number of tokens accepted in the round so far.
 
-    Parameters
-    ----------
-    kept_root, kept_inner
-        Probability that a place is not rejected given its token, as the first of its round and as a later
-        one; shape ``(sequences, places)``.
-    draft_length, bonus
-        Of the algorithm.
+    kept_root, kept_inner: probability that a place is not rejected given its token, as the first of its round
+        and as a later one; shape ``(sequences, places)``.
+    draft_length, bonus: of the algorithm.
     """
     sequences, places = kept_root.shape
     longest = places if draft_length is None else min(draft_length, places)

@@ -91,14 +91,9 @@ class RaggedLayer(CacheLayerMixin):
 class RaggedCache(Cache):
     """A cache whose sequences end where they end.
 
-    Parameters
-    ----------
-    layers
-        Number of layers of the model.
-    batch
-        Number of sequences.
-    capacity
-        Slots per sequence.
+    layers: number of layers of the model.
+    batch: number of sequences.
+    capacity: slots per sequence.
     """
 
     def __init__(self, layers: int, batch: int, capacity: int) -> None:
@@ -108,16 +103,10 @@ class RaggedCache(Cache):
     def write_at(self, first: torch.Tensor, width: int, longest: int, equal: bool) -> None:
         """Choose where the next forward writes.
 
-        Parameters
-        ----------
-        first
-            First slot of each sequence, shape ``(batch,)``.
-        width
-            Number of slots.
-        longest
-            The largest entry of `first`, known on the host.
-        equal
-            Whether all entries are `longest`.
+        first: first slot of each sequence, shape ``(batch,)``.
+        width: number of slots.
+        longest: the largest entry of `first`, known on the host.
+        equal: whether all entries are `longest`.
         """
         place = self._place
         place.end = longest + width
@@ -131,14 +120,9 @@ class RaggedCache(Cache):
     def straighten(self, first: torch.Tensor, branch: torch.Tensor, depths: int, drafts: int) -> None:
         """Move one draft of each tree together: its node of depth d to slot ``first + d``.
 
-        Parameters
-        ----------
-        first
-            First slot of the tree, whose node of depth d is at ``first + d * drafts + branch``.
-        branch
-            Which draft, shape ``(batch,)``.
-        depths, drafts
-            Size of the tree as written.
+        first: first slot of the tree, whose node of depth d is at ``first + d * drafts + branch``.
+        branch: which draft, shape ``(batch,)``.
+        depths, drafts: size of the tree as written.
         """
         if depths == 0 or drafts == 1:
             return
@@ -159,19 +143,10 @@ class RaggedCache(Cache):
 class CachedModel:
     """A causal language model with the cache of a batch of sequences.
 
-    Parameters
-    ----------
-    model
-        A transformers causal language model that `check_model` accepts.
-    batch, capacity
-        Sequences, and slots for each.
-    limit
-        Number of positions that the model knows, or None.
-
-    Attributes
-    ----------
-    lengths
-        int64, shape ``(batch,)``: slots of each sequence that hold written tokens. Reading adds to it.
+    model: a transformers causal language model that `check_model` accepts.
+    batch, capacity: sequences, and slots for each.
+    limit: number of positions that the model knows, or None.
+    lengths: int64, shape ``(batch,)``: slots of each sequence that hold written tokens. Reading adds to it.
     """
 
     def __init__(self, model: Any, batch: int, capacity: int, limit: int | None) -> None:
@@ -191,14 +166,9 @@ class CachedModel:
     def roll_back(self, lengths: torch.Tensor, longest: int, equal: bool) -> None:
         """Forget what lies behind the given lengths.
 
-        Parameters
-        ----------
-        lengths
-            Shape ``(batch,)``.
-        longest
-            The largest of them, known on the host.
-        equal
-            Whether all are `longest`.
+        lengths: shape ``(batch,)``.
+        longest: the largest of them, known on the host.
+        equal: whether all are `longest`.
         """
         self.lengths, self._longest, self._equal = lengths, longest, equal
 
@@ -213,17 +183,9 @@ class CachedModel:
     def read(self, tokens: torch.Tensor, positions: torch.Tensor, keep: int) -> torch.Tensor:
         """Read the next tokens of each sequence.
 
-        Parameters
-        ----------
-        tokens, positions
-            Shape ``(batch, width)``; positions count from 0.
-        keep
-            How many logits are wanted.
-
-        Returns
-        -------
-        torch.Tensor
-            The logits after the last `keep` tokens, shape ``(batch, keep, vocabulary)``.
+        tokens, positions: shape ``(batch, width)``; positions count from 0.
+        keep: how many logits are wanted.
+        Returns: the logits after the last `keep` tokens, shape ``(batch, keep, vocabulary)``.
         """
         width = tokens.shape[1]
         ends = self.lengths[:1] if self._equal else self.lengths
@@ -234,18 +196,10 @@ class CachedModel:
     def read_tree(self, tokens: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor) -> torch.Tensor:
         """Read nodes of a tree of drafts.
 
-        Parameters
-        ----------
-        tokens, positions
-            Shape ``(batch, width)``; positions count from 0.
-        sees
-            Which slots each node sees among the newest ones, the last of which are its own and its
+        tokens, positions: shape ``(batch, width)``; positions count from 0.
+        sees: which slots each node sees among the newest ones, the last of which are its own and its
             neighbours', bool, shape ``(width, newest)``. All slots before those are seen.
-
-        Returns
-        -------
-        torch.Tensor
-            The logits after each node, shape ``(batch, width, vocabulary)``.
+        Returns: the logits after each node, shape ``(batch, width, vocabulary)``.
         """
         width, newest = sees.shape
         ends = self.lengths[:1] if self._equal else self.lengths

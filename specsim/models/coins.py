@@ -27,17 +27,9 @@ _BRANCH = 2**24
 def uniforms(seed: int, sequences: torch.Tensor, rounds: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
     """Return two numbers on [0, 1), multiples of 2^-53, for each place, in a last axis of size 2.
 
-    Parameters
-    ----------
-    seed
-        From 0 to 2^64 - 1.
-    sequences, rounds, slots
-        int64, broadcast against each other.
-
-    Returns
-    -------
-    torch.Tensor
-        float64.
+    seed: from 0 to 2^64 - 1.
+    sequences, rounds, slots: int64, broadcast against each other.
+    Returns: float64.
     """
     sequences, rounds, slots = torch.broadcast_tensors(sequences, rounds, slots)
     w0, w1, w2, w3 = philox(rounds, slots, sequences & LOW, sequences >> 32, seed)
@@ -48,12 +40,8 @@ def uniforms(seed: int, sequences: torch.Tensor, rounds: torch.Tensor, slots: to
 class RoundCoins(NamedTuple):
     """The coins of one round, float64 on [0, 1).
 
-    Attributes
-    ----------
-    draft, accept
-        For drawing and for testing each drafted token, shape ``(batch, length, drafts)``.
-    last
-        For drawing the residual or bonus token, shape ``(batch,)``.
+    draft, accept: for drawing and for testing each drafted token, shape ``(batch, length, drafts)``.
+    last: for drawing the residual or bonus token, shape ``(batch,)``.
     """
 
     draft: torch.Tensor
@@ -64,16 +52,10 @@ class RoundCoins(NamedTuple):
 class Coins:
     """The coins of the sequences of a batch.
 
-    Parameters
-    ----------
-    seed
-        From 0 to 2^64 - 1.
-    sequences
-        Number of each sequence, int64, shape ``(batch,)``.
-    positions
-        Number of tokens that a sequence may emit.
-    length, drafts
-        Tokens of a draft and number of drafts, at most.
+    seed: from 0 to 2^64 - 1.
+    sequences: number of each sequence, int64, shape ``(batch,)``.
+    positions: number of tokens that a sequence may emit.
+    length, drafts: tokens of a draft and number of drafts, at most.
     """
 
     def __init__(
@@ -115,9 +97,6 @@ class Coins:
 def check_seed(seed: int) -> int:
     """Return the seed.
 
-    Raises
-    ------
-    InputError
-        It is not a whole number from 0 to 2^64 - 1.
+    InputError: it is not a whole number from 0 to 2^64 - 1.
     """
     return whole("seed", seed, 0, 2**64 - 1)

@@ -27,20 +27,12 @@ def accepted_lengths(
 ) -> dict[str, Any]:
     """Return the accepted-length law and block efficiency, observed and predicted.
 
-    Parameters
-    ----------
-    runs
-        By repeat and prompt.
-    accepted
-        Accepted lengths of the rounds, by repeat and prompt.
-    counts
-        Expected rounds by accepted length, shape ``(repeats, prompts, lengths)``, or None.
-    calls
-        Target calls, shape ``(repeats, prompts)``.
-    new_tokens
-        Tokens of each continuation.
-    level
-        Confidence of each interval.
+    runs: by repeat and prompt.
+    accepted: accepted lengths of the rounds, by repeat and prompt.
+    counts: expected rounds by accepted length, shape ``(repeats, prompts, lengths)``, or None.
+    calls: target calls, shape ``(repeats, prompts)``.
+    new_tokens: tokens of each continuation.
+    level: confidence of each interval.
     """
     longest = max(int(run.drafted.max()) for row in runs for run in row)
     observed = np.zeros((*calls.shape, longest + 1), dtype=np.int64)

@@ -221,12 +221,8 @@ def responses(prompts: int, epsilons: int, comparisons: int = COMPARISONS) -> in
 def compare_scores(cells: Sequence[tuple[Floats, Floats]], *, level: float = 0.95) -> dict[str, Any]:
     """Return win rates, preferences and score differences with intervals and tests.
 
-    Parameters
-    ----------
-    cells
-        For each cell the scores of Decoding-OPT and of Decoding-UNO, shape ``(prompts, comparisons)``.
-    level
-        Confidence of each interval.
+    cells: for each cell the scores of Decoding-OPT and of Decoding-UNO, shape ``(prompts, comparisons)``.
+    level: confidence of each interval.
     """
     out: dict[str, list[Any]] = {
         name: []

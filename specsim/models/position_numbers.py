@@ -25,21 +25,14 @@ class PlaceNumbers:
 
     A place is a *root* when it is the first of its round; only batch decoding treats roots differently.
 
-    Attributes
-    ----------
-    total_variation
-        Of the two rows.
-    target_of_token, draft_of_token
-        Probabilities of the emitted token.
-    rejection_root, rejection_inner
-        Probability that the place is rejected, given everything before it.
-    written_root, written_inner
-        Probability that the algorithm writes the emitted token there.
-    kept_root, kept_inner
-        Probability that the place was not rejected, given the emitted token too.
-    from_target, from_draft
-        What the probability of the emitted token would be if a rejected token were replaced by a draw from
-        the target row or the draft row: the wrong recoveries that the tests of tokens look for.
+    total_variation: of the two rows.
+    target_of_token, draft_of_token: probabilities of the emitted token.
+    rejection_root, rejection_inner: probability that the place is rejected, given everything before it.
+    written_root, written_inner: probability that the algorithm writes the emitted token there.
+    kept_root, kept_inner: probability that the place was not rejected, given the emitted token too.
+    from_target, from_draft: what the probability of the emitted token would be if a rejected token were
+        replaced by a draw from the target row or the draft row: the wrong recoveries that the tests of tokens
+        look for.
     """
 
     total_variation: Floats
@@ -70,14 +63,9 @@ def check_measurable(algorithm: Algorithm) -> None:
 def masses(algorithm: Algorithm, target: Floats, draft: Floats, root: bool) -> tuple[Floats, Floats]:
     """Return the masses with which each token is emitted, as a drafted token and after a rejection.
 
-    Parameters
-    ----------
-    algorithm
-        One that `check_measurable` lets pass.
-    target, draft
-        Rows, shape ``(places, tokens)``.
-    root
-        Whether the places are the first of their rounds.
+    algorithm: one that `check_measurable` lets pass.
+    target, draft: rows, shape ``(places, tokens)``.
+    root: whether the places are the first of their rounds.
     """
     law, rule = step_law_of(algorithm.rule), algorithm.rule
     widths = algorithm.structure(1).widths
@@ -96,14 +84,9 @@ def masses(algorithm: Algorithm, target: Floats, draft: Floats, root: bool) -> t
 def place_numbers(algorithm: Algorithm, target: Floats, draft: Floats, token: Ints) -> PlaceNumbers:
     """Return the numbers of places from their rows and the tokens emitted there.
 
-    Parameters
-    ----------
-    algorithm
-        The descriptor.
-    target, draft
-        Rows after sampling filters, float64, shape ``(places, tokens)``.
-    token
-        Emitted tokens, shape ``(places,)``.
+    algorithm: the descriptor.
+    target, draft: rows after sampling filters, float64, shape ``(places, tokens)``.
+    token: emitted tokens, shape ``(places,)``.
     """
     every = np.arange(len(token))
     parts: dict[str, Floats] = {}

@@ -167,10 +167,7 @@ class Decoded:
 class Clock:
     """Adds up the seconds of the parts of a decoding without making a GPU wait.
 
-    Parameters
-    ----------
-    device
-        On a GPU the parts are marked by events, read when `settle` is called after a transfer.
+    device: on a GPU the parts are marked by events, read when `settle` is called after a transfer.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -26,30 +26,17 @@ _SPARSE = 0.8
 class Rounds:
     """A batch of sequences.
 
-    Parameters
-    ----------
-    models
-        A `LoadedPair`.
-    rule
-        What decides a round.
-    sampling
-        What is sampled.
-    prompts
-        Token ids, each prompt at least one.
-    sequences
-        The number of each sequence, which names its coins.
-    new_tokens
-        Tokens to emit.
-    seed
-        Of the coins.
-    eos
-        Tokens that end a sequence.
-    limit
-        Positions that both models know, or None.
-    record
-        Called with the `RoundRecord` of every round, or None.
-    clock
-        Where the time goes.
+    models: a `LoadedPair`.
+    rule: what decides a round.
+    sampling: what is sampled.
+    prompts: token ids, each prompt at least one.
+    sequences: the number of each sequence, which names its coins.
+    new_tokens: tokens to emit.
+    seed: of the coins.
+    eos: tokens that end a sequence.
+    limit: positions that both models know, or None.
+    record: called with the `RoundRecord` of every round, or None.
+    clock: where the time goes.
     """
 
     def __init__(
@@ -116,17 +103,9 @@ class Rounds:
     def run(self, decoded: Decoded, progress: Callable[[int], None] | None = None) -> None:
         """Decode to the end.
 
-        Parameters
-        ----------
-        decoded
-            Gets the tokens and rounds of sequence ``rows[i]``.
-        progress
-            Called after every round with the number of tokens emitted so far.
-
-        Raises
-        ------
-        InputError
-            A model returned logits that are not finite.
+        decoded: gets the tokens and rounds of sequence ``rows[i]``.
+        progress: called after every round with the number of tokens emitted so far.
+        InputError: a model returned logits that are not finite.
         """
         self.prefill()
         while any(self.lefts):

@@ -26,12 +26,8 @@ _MOST_LOGITS = 2**26
 class PathRows(NamedTuple):
     """Rows along one continuation.
 
-    Attributes
-    ----------
-    sequence
-        Which sequence.
-    target, draft
-        float64, shape ``(tokens of the continuation, vocabulary)``; each row sums to 1.
+    sequence: which sequence.
+    target, draft: float64, shape ``(tokens of the continuation, vocabulary)``; each row sums to 1.
     """
 
     sequence: int
@@ -48,19 +44,10 @@ def rows_along(
 ) -> Iterator[PathRows]:
     """Yield the rows of every place of every continuation, sequence by sequence, in some order.
 
-    Parameters
-    ----------
-    models
-        The pair: attributes ``target`` and ``draft``, causal language models of transformers.
-    prompts, continuations
-        Token ids.
-    sampling
-        Applied to the logits of both.
-
-    Raises
-    ------
-    InputError
-        A model returned logits that are not finite.
+    models: the pair: attributes ``target`` and ``draft``, causal language models of transformers.
+    prompts, continuations: token ids.
+    sampling: applied to the logits of both.
+    InputError: a model returned logits that are not finite.
     """
     for group, logits in _passes((models.target, models.draft), prompts, continuations):
         for place, index in enumerate(group):

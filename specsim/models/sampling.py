@@ -124,17 +124,9 @@ def draw(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
 def likeliest(weights: torch.Tensor, count: int) -> torch.Tensor:
     """Return the `count` tokens of most weight of each row, the lower token first where they are equal.
 
-    Parameters
-    ----------
-    weights
-        Shape ``(..., tokens)``.
-    count
-        At most the number of tokens.
-
-    Returns
-    -------
-    torch.Tensor
-        int64, shape ``(..., count)``.
+    weights: shape ``(..., tokens)``.
+    count: at most the number of tokens.
+    Returns: int64, shape ``(..., count)``.
     """
     if count == 1:
         return weights.argmax(dim=-1, keepdim=True)

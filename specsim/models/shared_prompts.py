@@ -24,22 +24,10 @@ def log_likelihoods(
 ) -> Floats:
     """Return the mean log-probability per token of each continuation under a model, in nats.
 
-    Parameters
-    ----------
-    model
-        A causal language model of transformers that can be decoded here.
-    prompts, continuations
-        Token ids; none is empty.
-
-    Returns
-    -------
-    ndarray
-        Shape ``(sequences,)``.
-
-    Raises
-    ------
-    InputError
-        A prompt or a continuation is empty.
+    model: a causal language model of transformers that can be decoded here.
+    prompts, continuations: token ids; none is empty.
+    Returns: shape ``(sequences,)``.
+    InputError: a prompt or a continuation is empty.
     """
     if not continuations:
         return np.empty(0)

@@ -21,16 +21,10 @@ _PAUSE = 1.0
 class Source:
     """A checkpoint by folder or by id on the hub.
 
-    Attributes
-    ----------
-    name
-        As given.
-    role
-        What it is for, in messages.
-    is_local
-        Whether it is a folder.
-    unreachable
-        Why the hub cannot be reached, in words; None where it can or is not needed.
+    name: as given.
+    role: what it is for, in messages.
+    is_local: whether it is a folder.
+    unreachable: why the hub cannot be reached, in words; None where it can or is not needed.
     """
 
     name: str
@@ -55,17 +49,9 @@ class Source:
     def ask(self, action: Callable[[], T], what: str) -> T:
         """Run a call of transformers; whatever it says of a bad checkpoint becomes one line.
 
-        Parameters
-        ----------
-        action
-            The call.
-        what
-            What it reads, in words.
-
-        Raises
-        ------
-        InputError
-            It fails.
+        action: the call.
+        what: what it reads, in words.
+        InputError: it fails.
         """
         import pickle
 
@@ -93,17 +79,9 @@ def source(name: str, role: str) -> Source:
 
     Without a network huggingface_hub tries again for half a minute before it fails; here it is asked twice.
 
-    Parameters
-    ----------
-    name
-        Folder, or id on the hub.
-    role
-        What it is for, in messages.
-
-    Raises
-    ------
-    InputError
-        The name is empty, or a folder that is not there or holds no checkpoint.
+    name: folder, or id on the hub.
+    role: what it is for, in messages.
+    InputError: the name is empty, or a folder that is not there or holds no checkpoint.
     """
     if not name:
         raise InputError(f"{role} is empty; give a folder or an id on the hub")
@@ -125,17 +103,9 @@ def check_whole(origin: Source, report: dict[str, Any]) -> None:
 
     transformers draws those at random, with a warning only.
 
-    Parameters
-    ----------
-    origin
-        Where the weights come from.
-    report
-        What ``from_pretrained`` returns with ``output_loading_info``.
-
-    Raises
-    ------
-    InputError
-        A weight is missing or has another shape.
+    origin: where the weights come from.
+    report: what ``from_pretrained`` returns with ``output_loading_info``.
+    InputError: a weight is missing or has another shape.
     """
     if missing := sorted(map(str, report.get("missing_keys") or ())):
         raise InputError(

@@ -28,15 +28,11 @@ Residual = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 class Drafts:
     """What the draft model proposed in one round.
 
-    Attributes
-    ----------
-    tokens
-        Shape ``(batch, length, drafts)``.
-    rows
-        The draft row that each of them was drawn from, shape ``(batch, length, drafts, tokens)``; those of
+    tokens: shape ``(batch, length, drafts)``.
+    rows: the draft row that each of them was drawn from, shape ``(batch, length, drafts, tokens)``; those of
         depth 0 are the same for all drafts.
-    lengths
-        How many of the tokens of a draft count (a sequence near its end drafts fewer), shape ``(batch,)``.
+    lengths: how many of the tokens of a draft count (a sequence near its end drafts fewer), shape
+        ``(batch,)``.
     """
 
     tokens: torch.Tensor
@@ -54,20 +50,11 @@ class Drafts:
 class TargetRows:
     """The target rows of one round, computed where a rule asks for them.
 
-    Parameters
-    ----------
-    logits
-        Shape ``(batch, 1 + nodes, tokens)``: after the last written token, then after each drafted token, all
-        drafts of depth 0 first. The deepest tokens are missing where no bonus is due.
-    drafts
-        Number of drafts.
-    sampling
-        Turns logits into rows.
-
-    Attributes
-    ----------
-    broken
-        Sequences of which a row was not finite, bool, shape ``(batch,)``.
+    logits: shape ``(batch, 1 + nodes, tokens)``: after the last written token, then after each drafted token,
+        all drafts of depth 0 first. The deepest tokens are missing where no bonus is due.
+    drafts: number of drafts.
+    sampling: turns logits into rows.
+    broken: sequences of which a row was not finite, bool, shape ``(batch,)``.
     """
 
     def __init__(self, logits: torch.Tensor, drafts: int, sampling: Sampling) -> None:
@@ -126,16 +113,10 @@ class Verdict:
 class Path:
     """One draft per sequence, with its rows and coins.
 
-    Attributes
-    ----------
-    branch, lengths
-        Which draft, and how many of its tokens count, shape ``(batch,)``.
-    tokens, coins
-        Drafted tokens and the coins that test them, shape ``(batch, length)``.
-    target
-        Target rows, shape ``(batch, length or length + 1, tokens)``, the root's first.
-    draft
-        Draft rows, shape ``(batch, length, tokens)``.
+    branch, lengths: which draft, and how many of its tokens count, shape ``(batch,)``.
+    tokens, coins: drafted tokens and the coins that test them, shape ``(batch, length)``.
+    target: target rows, shape ``(batch, length or length + 1, tokens)``, the root's first.
+    draft: draft rows, shape ``(batch, length, tokens)``.
     """
 
     branch: torch.Tensor
@@ -190,13 +171,9 @@ def walk(
 ) -> Verdict:
     """Test the first tokens of all drafts in turn, then the further tokens of the draft that passed.
 
-    Parameters
-    ----------
-    drafts, target, coins
-        The round's.
-    passes, residual
-        The test of one token, and what replaces the target row after each failure at the root and gives the
-        token after a rejection.
+    drafts, target, coins: the round's.
+    passes, residual: the test of one token, and what replaces the target row after each failure at the root
+        and gives the token after a rejection.
     """
     branch = torch.zeros_like(drafts.lengths)
     count = drafts.tokens.shape[2]
@@ -241,16 +218,10 @@ def _residual(path: Path, accepted: torch.Tensor, residual: Residual) -> torch.T
 class Verifier:
     """An algorithm ready to decode.
 
-    Attributes
-    ----------
-    verify
-        ``verify(drafts, target, coins)`` decides a round.
-    length, drafts
-        Tokens of a draft (0: none is made) and number of drafts.
-    bonus
-        Whether a token of the target follows a draft that was accepted whole.
-    greedy
-        Whether drafts are the likeliest tokens instead of draws.
+    verify: ``verify(drafts, target, coins)`` decides a round.
+    length, drafts: tokens of a draft (0: none is made) and number of drafts.
+    bonus: whether a token of the target follows a draft that was accepted whole.
+    greedy: whether drafts are the likeliest tokens instead of draws.
     """
 
     verify: Callable[[Drafts, TargetRows, RoundCoins], Verdict]
@@ -263,10 +234,7 @@ class Verifier:
 def verifier(algorithm: Algorithm, new_tokens: int) -> Verifier:
     """Return what decodes up to `new_tokens` tokens by an algorithm.
 
-    Raises
-    ------
-    UnsupportedError
-        As `specsim.models.rules.check_algorithm`.
+    UnsupportedError: as `specsim.models.rules.check_algorithm`.
 
     Examples
     --------

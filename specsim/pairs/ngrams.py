@@ -125,14 +125,9 @@ def from_ngrams(
 class _Contexts:
     """The strings of at most `order` tokens that occur with a token after them, numbered by length.
 
-    Attributes
-    ----------
-    first
-        ``first[k]`` is the number of the first context of length k; ``first[order + 1]`` their count.
-    at
-        ``at[k][i]`` is the number of the context of length k before position i of the text, for i >= k.
-    shorter
-        For each context the number of the one without its oldest token (for the empty one, itself).
+    first: ``first[k]`` is the number of the first context of length k; ``first[order + 1]`` their count.
+    at: ``at[k][i]`` is the number of the context of length k before position i of the text, for i >= k.
+    shorter: for each context the number of the one without its oldest token (for the empty one, itself).
     """
 
     def __init__(self, tokens: Ints, vocabulary: int, order: int) -> None:

@@ -336,15 +336,8 @@ class ModelPair:
 def round_to_units(rows: NDArray[np.float64]) -> NDArray[np.uint64]:
     """Round rows that sum to about 1 to integer weights that sum to exactly 2^32, by largest remainder.
 
-    Parameters
-    ----------
-    rows
-        Non-negative, shape ``(..., tokens)``.
-
-    Returns
-    -------
-    ndarray of uint64
-        Same shape. Zero stays zero.
+    rows: non-negative, shape ``(..., tokens)``.
+    Returns: same shape. Zero stays zero.
     """
     flat = np.ascontiguousarray(rows, dtype=np.float64).reshape(-1, rows.shape[-1])
     out = np.empty(flat.shape, dtype=np.uint64)
@@ -395,10 +388,7 @@ def _rebuild(
 def real_array(field: str, values: ArrayLike, what: str) -> NDArray[np.float64]:
     """Return `values` as a new float64 array.
 
-    Raises
-    ------
-    InputError
-        They are not real numbers (complex numbers and texts are none), or their shape is ragged.
+    InputError: they are not real numbers (complex numbers and texts are none), or their shape is ragged.
     """
     try:
         given = np.asarray(values)

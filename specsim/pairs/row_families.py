@@ -102,12 +102,8 @@ def peaked(seed: int, rows: int, tokens: int) -> Tables:
 class RowFamily:
     """One entry of `ROW_FAMILIES`.
 
-    Attributes
-    ----------
-    draw
-        Called with seed, rows, tokens and the parameters named below.
-    parameters
-        Which of ``concentration``, ``tv`` and ``density`` the family takes.
+    draw: called with seed, rows, tokens and the parameters named below.
+    parameters: which of ``concentration``, ``tv`` and ``density`` the family takes.
     """
 
     draw: Callable[..., Tables]

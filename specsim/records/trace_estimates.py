@@ -19,15 +19,10 @@ def theorem_1_of_trace(trace: xarray.Dataset, *, bonus_places: bool = True, leve
 
     Without bias for continuations drawn from the target; the error is that of sequences as independent.
 
-    Parameters
-    ----------
-    trace
-        The trace.
-    bonus_places
-        Whether the places that bonus tokens filled count, as they do in the theorem, which has none. Without
-        them it is what speculative decoding was to reject on these continuations.
-    level
-        Confidence of the interval.
+    trace: the trace.
+    bonus_places: whether the places that bonus tokens filled count, as they do in the theorem, which has
+        none. Without them it is what speculative decoding was to reject on these continuations.
+    level: confidence of the interval.
     """
     counted = np.ones(trace.sizes["position"], dtype=bool)
     if not bonus_places:

@@ -25,19 +25,10 @@ class DamagedError(Exception):
 def write_archive(path: str | os.PathLike[str], dataset: xarray.Dataset, head: dict[str, Any]) -> None:
     """Write a Dataset and a head in JSON's types to one file, moved into place when it is complete.
 
-    Parameters
-    ----------
-    path
-        By custom with the suffix ``.npz``: NumPy reads it too.
-    dataset
-        Variables without missing values; attributes are numbers and text.
-    head
-        What else the file says.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
+    path: by custom with the suffix ``.npz``: NumPy reads it too.
+    dataset: variables without missing values; attributes are numbers and text.
+    head: what else the file says.
+    InputError: the file cannot be written.
     """
     layout = {
         "head": head,
@@ -61,25 +52,11 @@ def read_archive(
 ) -> tuple[xarray.Dataset, dict[str, Any]]:
     """Read what `write_archive` wrote.
 
-    Parameters
-    ----------
-    path
-        The file; nothing but a regular file is opened.
-    most_bytes
-        Largest size of the unpacked contents that is read.
-
-    Returns
-    -------
-    dataset, head
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    DamagedError
-        The file is not whole or was changed, or unpacks to more than `most_bytes`.
-    InputError
-        The file may not be read, or is a device, a pipe or a folder.
+    path: the file; nothing but a regular file is opened.
+    most_bytes: largest size of the unpacked contents that is read.
+    FileNotFoundError: there is no such file.
+    DamagedError: the file is not whole or was changed, or unpacks to more than `most_bytes`.
+    InputError: the file may not be read, or is a device, a pipe or a folder.
     """
     import xarray
 

@@ -26,17 +26,9 @@ def chunk_size(request: Request, chunk_runs: int | None = None) -> int:
     The own choice is a power of two, so that chunks of a longer simulation are unions of those of a shorter
     one or equal to them.
 
-    Parameters
-    ----------
-    request
-        What is simulated.
-    chunk_runs
-        What the caller wants. Defaults to None: own choice.
-
-    Raises
-    ------
-    InputError
-        `chunk_runs` is out of range, or given for an engine whose requests cannot be cut.
+    request: what is simulated.
+    chunk_runs: what the caller wants. Defaults to None: own choice.
+    InputError: `chunk_runs` is out of range, or given for an engine whose requests cannot be cut.
     """
     if not request.divisible:
         if chunk_runs is not None:
@@ -57,19 +49,10 @@ def chunk_size(request: Request, chunk_runs: int | None = None) -> int:
 def gaps(wanted: Range, done: Iterable[Range], size: int) -> Iterator[Range]:
     """Cut what is not done at the multiples of `size`.
 
-    Parameters
-    ----------
-    wanted
-        The runs of the request.
-    done
-        Disjoint ranges within `wanted`.
-    size
-        Runs per chunk.
-
-    Yields
-    ------
-    tuple of int
-        Ranges in order; together with `done` they are `wanted`.
+    wanted: the runs of the request.
+    done: disjoint ranges within `wanted`.
+    size: runs per chunk.
+    Yields: ranges in order; together with `done` they are `wanted`.
     """
     start, stop = wanted
     for (_, begin), (end, _) in pairwise([(start, start), *sorted(done), (stop, stop)]):

@@ -37,25 +37,12 @@ def on_cluster(
     A chunk whose worker is lost is computed again by another one; Dask sees to it. When the caller stops, or
     anything fails, chunks that are not finished are cancelled.
 
-    Parameters
-    ----------
-    cluster
-        The address of a scheduler, or a `dask.distributed.Client`, which is left open.
-    requests
-        What the tasks are chunks of.
-    tasks
-        Numbers of requests, and chunks of them; taken as the workers need them.
-
-    Yields
-    ------
-    index, chunk, dataset, new
-        `new` is always True.
-
-    Raises
-    ------
-    InputError
-        Dask is not installed; the scheduler cannot be reached, has no workers, or was lost; workers have
-        another version of specsim, or die of a chunk.
+    cluster: the address of a scheduler, or a `dask.distributed.Client`, which is left open.
+    requests: what the tasks are chunks of.
+    tasks: numbers of requests, and chunks of them; taken as the workers need them.
+    Yields: `new` is always True.
+    InputError: Dask is not installed; the scheduler cannot be reached, has no workers, or was lost; workers
+        have another version of specsim, or die of a chunk.
     """
     with connected(cluster) as client:
         from distributed import CancelledError
@@ -77,10 +64,7 @@ def on_cluster(
 def connected(cluster: Any) -> Iterator[Any]:
     """Give a client of the cluster, closed afterwards unless it is the caller's own.
 
-    Raises
-    ------
-    InputError
-        As `on_cluster`.
+    InputError: as `on_cluster`.
     """
     try:
         import distributed

@@ -40,24 +40,11 @@ def run_requests(
 ) -> Iterator[tuple[int, xarray.Dataset]]:
     """Compute requests chunk by chunk.
 
-    Parameters
-    ----------
-    requests
-        What to simulate.
-    store, cluster, threads, chunk_runs
-        As in `specsim.simulate`.
-    progress
-        Called in the calling thread with the number of finished runs of all requests together.
-
-    Yields
-    ------
-    index, dataset
-        Number and result of each request, when it is complete.
-
-    Raises
-    ------
-    InputError
-        As `specsim.simulate`.
+    requests: what to simulate.
+    store, cluster, threads, chunk_runs: as in `specsim.simulate`.
+    progress: called in the calling thread with the number of finished runs of all requests together.
+    Yields: number and result of each request, when it is complete.
+    InputError: as `specsim.simulate`.
     """
     if cluster is not None and threads is not None:
         raise InputError(

@@ -60,17 +60,9 @@ def describe_request(request: Request) -> dict[str, Any]:
 class ChunkStore:
     """The finished chunks of one request.
 
-    Parameters
-    ----------
-    folder
-        The store, created when missing.
-    request
-        Whose chunks.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be written.
+    folder: the store, created when missing.
+    request: whose chunks.
+    InputError: the folder cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], request: Request) -> None:
@@ -106,10 +98,7 @@ class ChunkStore:
 
         A damaged file is reported by a `StoreWarning`.
 
-        Raises
-        ------
-        InputError
-            The file holds tallies of another request or from other software.
+        InputError: the file holds tallies of another request or from other software.
         """
         path = self.path(chunk)
         try:
@@ -132,10 +121,7 @@ class ChunkStore:
     def save(self, chunk: Range, dataset: xarray.Dataset) -> None:
         """Store the tallies of a finished chunk.
 
-        Raises
-        ------
-        InputError
-            The file cannot be written.
+        InputError: the file cannot be written.
         """
         write_archive(self.path(chunk), dataset, self._head(chunk))
 

@@ -168,10 +168,7 @@ def _exact(field: str, value: Number) -> Any:
 def probability(field: str, value: Number) -> Any:
     """Return a probability in the numbers it was given in, whole ones as Fractions.
 
-    Raises
-    ------
-    InputError
-        It is not a number from 0 to 1.
+    InputError: it is not a number from 0 to 1.
     """
     number = _exact(field, value)
     if not (is_finite(number) and 0 <= number <= 1):

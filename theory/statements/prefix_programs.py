@@ -29,18 +29,11 @@ class PrefixTree:
     Node 0..roots-1 are the first contexts of positive probability; the children of a node follow one another
     in the order of tokens, and levels follow one another.
 
-    Attributes
-    ----------
-    tokens
-        Children per node.
-    offsets
-        First node of each level 0..horizon, and the number of nodes as the last entry.
-    parents
-        Parent of every node; -1 for roots.
-    draft
-        Draft probability of the node's last token; 1 for roots.
-    target_mass
-        Probability of the prefix under the target, first context included.
+    tokens: children per node.
+    offsets: first node of each level 0..horizon, and the number of nodes as the last entry.
+    parents: parent of every node; -1 for roots.
+    draft: draft probability of the node's last token; 1 for roots.
+    target_mass: probability of the prefix under the target, first context included.
     """
 
     tokens: int
@@ -53,10 +46,7 @@ class PrefixTree:
     def unroll(cls, pair: RationalPair) -> PrefixTree:
         """Unroll the contexts of a pair into prefixes.
 
-        Raises
-        ------
-        TooLargeError
-            More than 1024 outputs.
+        TooLargeError: more than 1024 outputs.
         """
         contexts = [c for c, mass in enumerate(pair.initial) if mass]
         check_outputs(len(contexts), pair.tokens, pair.horizon)

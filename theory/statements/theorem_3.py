@@ -40,12 +40,8 @@ def check_drafts(drafts: int) -> int:
 def root_rows(target: Array, draft: Array, drafts: int) -> RootRows:
     """Iterate T^(m+1) = (T^(m) - D)_+ / s_m and B_M = s_1 ... s_M as printed (2411.00841, Theorem 3).
 
-    Parameters
-    ----------
-    target, draft
-        Rows ``(contexts, tokens)``, floats or Fractions.
-    drafts
-        M, at least 1.
+    target, draft: rows ``(contexts, tokens)``, floats or Fractions.
+    drafts: M, at least 1.
     """
     rows = target
     zero = target.flat[0] * 0

@@ -14,24 +14,11 @@ def root_masses(
 ) -> list[tuple[Any, Any]]:
     """Run C_1 = 1, C_{m+1} = C_m + B_m, B_m = sum_x (T - C_m D)_+ with symbols.
 
-    Parameters
-    ----------
-    groups
-        (number of tokens, target, draft) for groups of tokens with equal probabilities.
-    drafts
-        Number of parallel drafts M.
-    coordinates
-        As in `specsim.theory.symbolic.derivation.sign`.
-
-    Returns
-    -------
-    list of tuple
-        (C_m, B_m) for m = 1..M.
-
-    Raises
-    ------
-    InputError
-        `drafts` is not a whole number of at least 1, or a sign is left open.
+    groups: (number of tokens, target, draft) for groups of tokens with equal probabilities.
+    drafts: number of parallel drafts M.
+    coordinates: as in `specsim.theory.symbolic.derivation.sign`.
+    Returns: (C_m, B_m) for m = 1..M.
+    InputError: `drafts` is not a whole number of at least 1, or a sign is left open.
     """
     import sympy
 

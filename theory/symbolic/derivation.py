@@ -128,10 +128,7 @@ def sign(expression: Any, coordinates: Mapping[Any, Any]) -> int:
     numbers. The sign is proved when, after substitution, all coefficients of the numerator and of the
     denominator have one sign each.
 
-    Raises
-    ------
-    InputError
-        The assumptions do not decide the sign by this test.
+    InputError: the assumptions do not decide the sign by this test.
     """
     import sympy
 

@@ -37,14 +37,9 @@ class NotApplicable(Exception):
 class Caller:
     """Gives a subject rows and takes its tokens back.
 
-    Attributes
-    ----------
-    subject
-        What is called.
-    seed
-        Where its seeds begin; every call takes the next one.
-    calls, rows, seconds
-        How many calls were made, of how many rows together, and the time spent in them.
+    subject: what is called.
+    seed: where its seeds begin; every call takes the next one.
+    calls, rows, seconds: how many calls were made, of how many rows together, and the time spent in them.
     """
 
     subject: Subject
@@ -131,12 +126,8 @@ class Caller:
     ) -> tuple[Integers, Integers]:
         """Verify drafts, in as many calls as the subject's batches need; return tokens and lengths.
 
-        Raises
-        ------
-        ContractError
-            The subject returned something else than its protocol says.
-        SubjectError
-            It raised an exception.
+        ContractError: the subject returned something else than its protocol says.
+        SubjectError: it raised an exception.
         """
         tokens = np.empty((len(drafted), drafted.shape[1] + 1), dtype=np.int64)
         lengths = np.empty(len(drafted), dtype=np.int64)

@@ -46,24 +46,15 @@ class Component:
 class Evidence:
     """A test of counts in strata against a law for each stratum.
 
-    Parameters
-    ----------
-    null
-        Laws, ``(strata, cells)``; every row sums to 1. A count where the null is 0 is infinite evidence.
-    alternatives
-        Named laws of the same shape, a mapping or pairs. The ratio against each is most powerful when it is
-        the truth.
-    partitions
-        Coarser views of the cells: integer arrays of shape ``(cells,)``, or ``(strata, cells)``, that give
-        every cell a group.
-    pools
-        Sets of strata in which the same cell may be wrong, by one of `FACTORS` in all of them.
-    tolerance
-        Null laws may be larger than stated by this factor minus 1 in every cell (rounding of rows in a narrow
-        float type). The e-value is then divided by ``(1 + tolerance)`` to the number of observations.
+    null: laws, ``(strata, cells)``; every row sums to 1. A count where the null is 0 is infinite evidence.
+    alternatives: named laws of the same shape, a mapping or pairs. The ratio against each is most powerful
+        when it is the truth.
+    partitions: coarser views of the cells: integer arrays of shape ``(cells,)``, or ``(strata, cells)``, that
+        give every cell a group.
+    pools: sets of strata in which the same cell may be wrong, by one of `FACTORS` in all of them.
+    tolerance: null laws may be larger than stated by this factor minus 1 in every cell (rounding of rows in a
+        narrow float type). The e-value is then divided by ``(1 + tolerance)`` to the number of observations.
 
-    Notes
-    -----
     The mixture: half of the weight on the alternatives, half on views that know of none: the Dirichlet
     (1/2, ..., 1/2) mixture over all laws, once averaged and once multiplied over the strata; the same for
     every partition, averaged; for every cell of every stratum against all others, averaged; and for every
@@ -166,24 +157,15 @@ class Evidence:
     def power(self, samples: Floats, log_threshold: float, miss: float = MISS) -> float:
         """Return the total variation distance, averaged over observations, that is caught.
 
-        Parameters
-        ----------
-        samples
-            Number of observations of each stratum, shape ``(strata,)``.
-        log_threshold
-            Logarithm of the e-value that rejects.
-        miss
-            Probability of missing it.
-
-        Returns
-        -------
-        float
-            If the strata's laws differ from the null's by total variation distances whose average, weighted
-            by the observations, is at least this (with very many cells: distances of the lumped laws), the
-            e-value exceeds the threshold with probability at least ``1 - miss``; 1 when nothing can be
-            promised. Finite-sample: the empirical laws are at least as far from the null on average (Jensen)
-            and concentrate (bounded differences), the relative entropy is at least twice the squared distance
-            (Pinsker), and a Dirichlet mixture loses at most its regret.
+        samples: number of observations of each stratum, shape ``(strata,)``.
+        log_threshold: logarithm of the e-value that rejects.
+        miss: probability of missing it.
+        Returns: if the strata's laws differ from the null's by total variation distances whose average,
+            weighted by the observations, is at least this (with very many cells: distances of the lumped
+            laws), the e-value exceeds the threshold with probability at least ``1 - miss``; 1 when nothing
+            can be promised. Finite-sample: the empirical laws are at least as far from the null on average
+            (Jensen) and concentrate (bounded differences), the relative entropy is at least twice the squared
+            distance (Pinsker), and a Dirichlet mixture loses at most its regret.
         """
         sizes = np.asarray(samples, dtype=np.float64)
         total = float(sizes.sum())
@@ -245,14 +227,9 @@ def total_variation_bound(counts: Integers, law: Floats, delta: float, look: int
     with probability at most ``delta / (look (look + 1))``, and with probability at most `delta` at any of the
     looks 1, 2, 3, ...
 
-    Parameters
-    ----------
-    counts, law
-        Shape ``(cells,)``.
-    delta
-        Error probability of all looks together.
-    look
-        Number of this look, from 1.
+    counts, law: shape ``(cells,)``.
+    delta: error probability of all looks together.
+    look: number of this look, from 1.
     """
     total = int(counts.sum())
     if total == 0:
@@ -272,12 +249,8 @@ def samples_for_bound(cells: int, eps: float, delta: float) -> int:
 def log_dirichlet(table: Integers, support: NDArray[np.bool_] | None = None) -> Floats:
     """Return, for each stratum, the log likelihood of counts under the Dirichlet (1/2, ...) mixture.
 
-    Parameters
-    ----------
-    table
-        Counts, shape ``(strata, cells)``.
-    support
-        Cells that can occur, same shape. Defaults to None: all.
+    table: counts, shape ``(strata, cells)``.
+    support: cells that can occur, same shape. Defaults to None: all.
     """
     from scipy.special import gammaln
 

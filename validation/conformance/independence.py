@@ -18,13 +18,9 @@ Integers = NDArray[np.int64]
 class IndependenceEvidence:
     """A test of counts of pairs; it may be looked at any time.
 
-    Parameters
-    ----------
-    groupings
-        Named views of an outcome: integer arrays of shape ``(outcomes,)`` that give every outcome a group.
+    groupings: named views of an outcome: integer arrays of shape ``(outcomes,)`` that give every outcome a
+        group.
 
-    Notes
-    -----
     For each grouping, the Dirichlet (1/2, ...) mixture over all laws of pairs of groups is divided by the
     largest likelihood of any product of two laws (universal inference, 1912.11436): whichever product is the
     truth, the quotient is at most a martingale of mean 1. The e-value is the average over the groupings.

@@ -26,18 +26,11 @@ NARROW = 64
 class Instance:
     """A draft and a target that depend on a context, which every emitted token moves on.
 
-    Attributes
-    ----------
-    name
-        For reports.
-    target, draft
-        Rows, shape ``(contexts, tokens)``, float64; each sums to 1.
-    next_context
-        Shape ``(contexts, tokens)``: the context after a token.
-    start
-        The context of the first token.
-    draft_length
-        Drafted tokens per verification.
+    name: for reports.
+    target, draft: rows, shape ``(contexts, tokens)``, float64; each sums to 1.
+    next_context: shape ``(contexts, tokens)``: the context after a token.
+    start: the context of the first token.
+    draft_length: drafted tokens per verification.
     """
 
     name: str

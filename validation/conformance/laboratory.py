@@ -32,18 +32,12 @@ TOLERANCES = {"float64": 1e-12, "float32": 2.0**-21, "float16": 2.0**-9, "bfloat
 class Effort:
     """How hard to look.
 
-    Attributes
-    ----------
-    name
-        ``"quick"``, ``"standard"`` or ``"deep"``.
-    eps
-        Total variation distance to certify, unless another is asked for.
-    seconds
-        Time for one subject, unless another is given; what is not decided then is undecided.
-    widest
-        Tokens of the widest vocabulary.
-    least_side, wide_samples
-        Observations of every experiment but the main one, at least; and of the one on the widest vocabulary.
+    name: ``"quick"``, ``"standard"`` or ``"deep"``.
+    eps: total variation distance to certify, unless another is asked for.
+    seconds: time for one subject, unless another is given; what is not decided then is undecided.
+    widest: tokens of the widest vocabulary.
+    least_side, wide_samples: observations of every experiment but the main one, at least; and of the one on
+        the widest vocabulary.
     """
 
     name: str
@@ -67,10 +61,7 @@ EFFORTS = {
 def get_effort(effort: str | Effort) -> Effort:
     """Return the effort of this name.
 
-    Raises
-    ------
-    InputError
-        There is none.
+    InputError: there is none.
     """
     if isinstance(effort, Effort):
         return effort
@@ -94,18 +85,12 @@ def _identity(instance: Instance) -> str:
 class Laboratory:
     """Builds experiments for one subject and keeps those that several checks look at.
 
-    Parameters
-    ----------
-    subject
-        What is tested.
-    effort
-        How hard.
-    eps, delta
-        The distance to certify, and the probability that the certificate is wrong.
-    seed
-        Everything random follows from it.
-    least_samples
-        Observations that the main experiment makes at least; more than the certificate needs, for more power.
+    subject: what is tested.
+    effort: how hard.
+    eps, delta: the distance to certify, and the probability that the certificate is wrong.
+    seed: everything random follows from it.
+    least_samples: observations that the main experiment makes at least; more than the certificate needs, for
+        more power.
     """
 
     def __init__(
@@ -197,16 +182,10 @@ class Laboratory:
     def joint(self, rule: Rule, instance: Instance, *, one_hot: bool = False, own: bool = False) -> Floats:
         """Return the joint law of (path, accepted length, final token): ``(paths, K + 1, V)``.
 
-        Parameters
-        ----------
-        rule
-            The rule.
-        instance
-            Rows as the rule sees them.
-        one_hot
-            Whether draft rows are withheld.
-        own
-            Whether the subject draws the drafts (the rule's draft law counts then).
+        rule: the rule.
+        instance: rows as the rule sees them.
+        one_hot: whether draft rows are withheld.
+        own: whether the subject draws the drafts (the rule's draft law counts then).
         """
         paths = path_law(instance, rule if own else None)
         return step_table(rule, instance, one_hot=one_hot) * paths[:, None, None]

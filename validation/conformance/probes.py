@@ -64,26 +64,15 @@ class Models:
 class StepProbe:
     """Verification steps on one instance or, row by row of a batch, on several of the same size.
 
-    Attributes
-    ----------
-    caller, rng
-        How the subject is called, and where drafts and completions come from.
-    instances
-        Row b of a batch belongs to instance ``b % len(instances)``.
-    length
-        Tokens whose joint law is counted, at most K + 1.
-    batch
-        Rows of a call. Defaults to None: as many as fit.
-    one_hot
-        Whether draft rows are withheld.
-    options
-        Given to the subject. Drafts are drawn, and texts continued, from rows filtered alike.
-    dtype
-        Element type of rows. Defaults to None: the subject's first.
-    draft_lengths
-        Ragged batches: the draft length of each instance.
-    table, texts
-        Counts, shapes ``(instances, paths, K + 1, V)`` and ``(instances, V ** length)``.
+    caller, rng: how the subject is called, and where drafts and completions come from.
+    instances: row b of a batch belongs to instance ``b % len(instances)``.
+    length: tokens whose joint law is counted, at most K + 1.
+    batch: rows of a call. Defaults to None: as many as fit.
+    one_hot: whether draft rows are withheld.
+    options: given to the subject. Drafts are drawn, and texts continued, from rows filtered alike.
+    dtype: element type of rows. Defaults to None: the subject's first.
+    draft_lengths: ragged batches: the draft length of each instance.
+    table, texts: counts, shapes ``(instances, paths, K + 1, V)`` and ``(instances, V ** length)``.
     """
 
     caller: Caller
@@ -176,12 +165,8 @@ class StepProbe:
 class ProbeGroup:
     """Several experiments that are continued together, each by an equal share.
 
-    Attributes
-    ----------
-    probes
-        The experiments.
-    total
-        Observations of all of them.
+    probes: the experiments.
+    total: observations of all of them.
     """
 
     def __init__(self, probes: Sequence[Any]) -> None:
@@ -211,21 +196,13 @@ class PairProbe:
     The same outcomes are paired in several ways, because what is shared may not be shared by neighbours: rows
     that are 1, 2, 4, ... apart; and of four seeds in a row each with each.
 
-    Attributes
-    ----------
-    subject
-        Its largest batch limits the calls.
-    outcomes
-        Makes a function of a seed that returns the outcomes ``(rows,)`` of a call of `rows` rows. With fixed
-        inputs it must be the same inputs for every seed, unless inputs are independent of each other.
-    apart
-        ``"rows"`` or ``"seeds"``.
-    cells
-        Number of outcomes.
-    counts
-        Shape ``(ways, cells, cells)``.
-    total
-        Pairs of neighbours so far.
+    subject: its largest batch limits the calls.
+    outcomes: makes a function of a seed that returns the outcomes ``(rows,)`` of a call of `rows` rows. With
+        fixed inputs it must be the same inputs for every seed, unless inputs are independent of each other.
+    apart: ``"rows"`` or ``"seeds"``.
+    cells: number of outcomes.
+    counts: shape ``(ways, cells, cells)``.
+    total: pairs of neighbours so far.
     """
 
     caller: Caller

@@ -36,18 +36,11 @@ class Verdict(enum.Enum):
 class Deviation:
     """One cell in which observation and law differ most.
 
-    Attributes
-    ----------
-    where
-        What the cell is, in words.
-    observed, samples
-        The count and the observations of its stratum.
-    expected
-        The law's probability.
-    low, high
-        Exact binomial interval of the observed frequency at the check's level.
-    gain
-        Logarithm of the largest likelihood of the cell's count over that under the law.
+    where: what the cell is, in words.
+    observed, samples: the count and the observations of its stratum.
+    expected: the law's probability.
+    low, high: exact binomial interval of the observed frequency at the check's level.
+    gain: logarithm of the largest likelihood of the cell's count over that under the law.
     """
 
     where: str
@@ -68,16 +61,10 @@ class Deviation:
 class Suspect:
     """A known law compared with the data.
 
-    Attributes
-    ----------
-    name, title, source
-        Of the rule.
-    lossless
-        Whether it is lossless.
-    log10_ratio
-        How much likelier the data are under it than under the law expected, in powers of ten.
-    fits
-        Whether the data agree with it.
+    name, title, source: of the rule.
+    lossless: whether it is lossless.
+    log10_ratio: how much likelier the data are under it than under the law expected, in powers of ten.
+    fits: whether the data agree with it.
     """
 
     name: str
@@ -92,14 +79,9 @@ class Suspect:
 class Picture:
     """Observed law against expected law, for a plot; at most a few hundred cells.
 
-    Attributes
-    ----------
-    title, cells
-        What is shown, and a name for each cell.
-    observed, expected
-        Frequencies and probabilities.
-    samples
-        Observations.
+    title, cells: what is shown, and a name for each cell.
+    observed, expected: frequencies and probabilities.
+    samples: observations.
     """
 
     title: str

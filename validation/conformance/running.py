@@ -35,29 +35,16 @@ Callback = Callable[[CheckResult], object]
 class Session:
     """The checks of one subject, on one laboratory.
 
-    Parameters
-    ----------
-    subject
-        What is tested.
-    effort
-        ``"quick"``, ``"standard"``, ``"deep"``, or an `Effort`.
-    alpha
-        Probability that a right sampler fails any of the checks, shared equally by those that apply.
-    eps, delta
-        Distance to certify; probability that the certificate is wrong. `eps` defaults to the effort's.
-    seed
-        Everything random follows from it.
-    budget
-        Seconds for all checks together. Defaults to None: the effort's.
-    only
-        Names of checks to run. Defaults to None: all that apply.
-    least_samples
-        Observations of the main experiment, at least.
-
-    Raises
-    ------
-    InputError
-        A parameter is out of range, or a name in `only` is unknown.
+    subject: what is tested.
+    effort: ``"quick"``, ``"standard"``, ``"deep"``, or an `Effort`.
+    alpha: probability that a right sampler fails any of the checks, shared equally by those that apply.
+    eps, delta: distance to certify; probability that the certificate is wrong. `eps` defaults to the
+        effort's.
+    seed: everything random follows from it.
+    budget: seconds for all checks together. Defaults to None: the effort's.
+    only: names of checks to run. Defaults to None: all that apply.
+    least_samples: observations of the main experiment, at least.
+    InputError: a parameter is out of range, or a name in `only` is unknown.
     """
 
     def __init__(

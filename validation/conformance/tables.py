@@ -36,21 +36,11 @@ def path_law(instance: Instance, rule: Rule | None = None) -> Floats:
 def completed_law(table: Floats, paths: Floats, instance: Instance, length: int) -> Floats:
     """Return the law of the first `length` tokens when the step's tokens are continued by the target.
 
-    Parameters
-    ----------
-    table
-        Law given the path, shape ``(paths, K + 1, V)``.
-    paths
-        Law of the paths.
-    instance
-        Whose target continues.
-    length
-        At most K + 1.
-
-    Returns
-    -------
-    ndarray
-        Shape ``(vocabulary ** length,)``.
+    table: law given the path, shape ``(paths, K + 1, V)``.
+    paths: law of the paths.
+    instance: whose target continues.
+    length: at most K + 1.
+    Returns: shape ``(vocabulary ** length,)``.
     """
     vocabulary = instance.vocabulary
     joint = table * paths[:, None, None]
@@ -85,10 +75,7 @@ def normalised(view: Floats) -> tuple[Floats, NDArray[np.bool_]]:
 class Views:
     """The views of tables of one instance shape.
 
-    Attributes
-    ----------
-    vocabulary, draft_length
-        V and K.
+    vocabulary, draft_length: V and K.
     """
 
     vocabulary: int

@@ -31,11 +31,8 @@ SHAPES["unbalanced"] = tree((-1, 0, 0, 1, 1, 3))
 class PrefixRows:
     """Rows that depend on the whole path.
 
-    Attributes
-    ----------
-    tables
-        ``tables[n]``, shape ``(vocabulary ** n, vocabulary)``: the row after every path of n tokens, numbered
-        in base ``vocabulary`` with the first token most significant.
+    tables: ``tables[n]``, shape ``(vocabulary ** n, vocabulary)``: the row after every path of n tokens,
+        numbered in base ``vocabulary`` with the first token most significant.
     """
 
     tables: tuple[Floats, ...]
@@ -90,21 +87,11 @@ def constant_rows(row: Floats, depth: int) -> PrefixRows:
 def next_child_law(row: Floats, before: Integers, children: int, drawing: str) -> Floats:
     """Return the law of a node's next child.
 
-    Parameters
-    ----------
-    row
-        The node's draft row, ``(..., vocabulary)``.
-    before
-        The children drawn so far, ``(..., j)``.
-    children
-        How many children the node gets.
-    drawing
-        One of `DRAWINGS`.
-
-    Raises
-    ------
-    InputError
-        Distinct children are asked for, and there are more than tokens.
+    row: the node's draft row, ``(..., vocabulary)``.
+    before: the children drawn so far, ``(..., j)``.
+    children: how many children the node gets.
+    drawing: one of `DRAWINGS`.
+    InputError: distinct children are asked for, and there are more than tokens.
     """
     if drawing not in DRAWINGS:
         raise InputError(f"drawing is {drawing!r}; give one of {', '.join(DRAWINGS)}")
@@ -155,19 +142,10 @@ def all_trees(shape: Structure, draft: PrefixRows, *, drawing: str = "with") -> 
 def emitted_laws(shape: Structure, tokens: Integers, tables: Floats, mass: Floats) -> list[Floats]:
     """Return the laws of what is emitted: entry n has the probabilities of emitting exactly n + 1 tokens.
 
-    Parameters
-    ----------
-    tokens
-        Of the trees, ``(trees, nodes)``.
-    tables
-        Probability of stopping at each node with each final token, ``(trees, nodes, vocabulary)``.
-    mass
-        Weight of every tree, ``(trees,)``.
-
-    Returns
-    -------
-    list
-        Arrays ``(vocabulary ** (n + 1),)`` for n = 0..depth, numbered as by `prefix_numbers`.
+    tokens: of the trees, ``(trees, nodes)``.
+    tables: probability of stopping at each node with each final token, ``(trees, nodes, vocabulary)``.
+    mass: weight of every tree, ``(trees,)``.
+    Returns: arrays ``(vocabulary ** (n + 1),)`` for n = 0..depth, numbered as by `prefix_numbers`.
     """
     vocabulary = tables.shape[-1]
     laws = [np.zeros((vocabulary**n, vocabulary)) for n in range(shape.depth + 1)]

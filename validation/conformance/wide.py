@@ -30,13 +30,9 @@ class WideProbe:
     the sampler emitted them. That they were emitted says nothing about which they are: a lossless sampler may
     stop before a token, and leave it to the target, by what comes before it alone.
 
-    Attributes
-    ----------
-    counts
-        Shape ``(1 + 2 * contexts, vocabulary)``: first tokens; second tokens of long drafts by their context;
-        second tokens of drafts of one token by their context.
-    total
-        Texts so far.
+    counts: shape ``(1 + 2 * contexts, vocabulary)``: first tokens; second tokens of long drafts by their
+        context; second tokens of drafts of one token by their context.
+    total: texts so far.
     """
 
     def __init__(self, lab: Laboratory, instance: Instance, caller: Caller) -> None:

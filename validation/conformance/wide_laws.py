@@ -32,16 +32,10 @@ def alternatives(
 ) -> Iterator[tuple[str, Floats]]:
     """Yield named laws of all strata that a wrong sampler may have.
 
-    Parameters
-    ----------
-    target, draft
-        Rows by context, shape ``(contexts, tokens)``.
-    expand
-        Turns rows by context into rows by stratum.
-    bonus
-        Which strata hold bonus tokens only.
-    own
-        Whether the sampler draws its drafts, so that their law may not be the draft's.
+    target, draft: rows by context, shape ``(contexts, tokens)``.
+    expand: turns rows by context into rows by stratum.
+    bonus: which strata hold bonus tokens only.
+    own: whether the sampler draws its drafts, so that their law may not be the draft's.
     """
     laws = expand(target)
 

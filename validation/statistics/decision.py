@@ -67,21 +67,11 @@ def smallest_runs(
 ) -> int:
     """Find a number of runs at which `detectable` is at most `discrepancy`, close to the smallest.
 
-    Parameters
-    ----------
-    detectable
-        The smallest detectable discrepancy as a function of the runs, decreasing up to small jumps.
-    discrepancy
-        What must be detectable.
-    first
-        Where the search starts.
-    precision
-        Relative precision of the answer. The answer always satisfies the condition.
-
-    Raises
-    ------
-    InputError
-        `discrepancy` is not positive, or needs more than `MOST_RUNS`.
+    detectable: the smallest detectable discrepancy as a function of the runs, decreasing up to small jumps.
+    discrepancy: what must be detectable.
+    first: where the search starts.
+    precision: relative precision of the answer. The answer always satisfies the condition.
+    InputError: `discrepancy` is not positive, or needs more than `MOST_RUNS`.
     """
     if not discrepancy > 0:
         raise InputError(f"discrepancy is {discrepancy}; give a positive number")

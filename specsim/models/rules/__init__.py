@@ -33,11 +33,8 @@ def text_of(rule: Rule) -> Any:
 def check_algorithm(algorithm: Algorithm, new_tokens: int) -> Structure:
     """Return what an algorithm drafts when `new_tokens` tokens are left.
 
-    Raises
-    ------
-    UnsupportedError
-        Its rule has no torch text, or it drafts a tree, infinitely many drafts, or drafts that are drawn
-        neither independently nor greedily.
+    UnsupportedError: its rule has no torch text, or it drafts a tree, infinitely many drafts, or drafts that
+        are drawn neither independently nor greedily.
 
     Examples
     --------

@@ -38,10 +38,7 @@ def adapter_names() -> tuple[str, ...]:
 def adapter_subjects(name: str) -> tuple[Subject, ...]:
     """Return the subjects of an adapter.
 
-    Raises
-    ------
-    InputError
-        The library behind it is missing.
+    InputError: the library behind it is missing.
     """
     module = import_module(ADAPTERS[name][0])
     return tuple(module.subjects())

@@ -12,17 +12,9 @@ from specsim.errors import InputError
 def load(module: str, *, package: str) -> Any:
     """Import a module of an optional library.
 
-    Parameters
-    ----------
-    module
-        The dotted name to import.
-    package
-        What pip calls the library; named in the error.
-
-    Raises
-    ------
-    InputError
-        The library is missing, or it is there and does not import.
+    module: the dotted name to import.
+    package: what pip calls the library; named in the error.
+    InputError: the library is missing, or it is there and does not import.
     """
     try:
         return importlib.import_module(module)

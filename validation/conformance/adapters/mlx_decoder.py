@@ -25,22 +25,12 @@ def speculative_generate(
 ) -> Any:
     """Decode with a target and a draft whose logits are the rows of the pair, in the library's own KV caches.
 
-    Parameters
-    ----------
-    models, prompts, new_tokens, seed
-        Of the protocol ``"decoder"``; the rows of `prompts` are decoded one after the other.
-    temperature, top_k, top_p
-        Given to ``mlx_lm.sample_utils.make_sampler``, whose order is top-p, top-k, temperature.
-
-    Returns
-    -------
-    tokens, accepted
-        Tokens of shape ``(batch, new_tokens)``, and the accepted lengths of the rounds of each row.
-
-    Raises
-    ------
-    InputError
-        mlx-lm is missing.
+    models, prompts, new_tokens, seed: of the protocol ``"decoder"``; the rows of `prompts` are decoded one
+        after the other.
+    temperature, top_k, top_p: given to ``mlx_lm.sample_utils.make_sampler``, whose order is top-p, top-k,
+        temperature.
+    Returns: tokens of shape ``(batch, new_tokens)``, and the accepted lengths of the rounds of each row.
+    InputError: mlx-lm is missing.
     """
     mx = load("mlx.core", package=PACKAGE)
     generation = load("mlx_lm.generate", package=PACKAGE)

@@ -32,10 +32,7 @@ def decoded(
 ) -> Any:
     """Decode the rows of `prompts` side by side; arguments and result as in protocol ``"decoder"``.
 
-    Raises
-    ------
-    InputError
-        transformers or torch is missing.
+    InputError: transformers or torch is missing.
     """
     load("torch", package="torch")
     load("transformers", package="transformers")

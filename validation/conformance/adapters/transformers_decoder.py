@@ -44,23 +44,15 @@ def assisted(
     The models are `specsim.models.table_model.TableCausalLM`: real `PreTrainedModel` objects with the
     library's own key-value cache, so that a cache that is rolled back wrongly gives wrong rows.
 
-    Parameters
-    ----------
-    models, prompts, new_tokens, seed
-        Of the protocol ``"decoder"``. Assisted generation takes one sequence at a time; the rows of `prompts`
-        are decoded one after the other, in one stream of torch's global generator.
-    temperature, top_k, top_p
-        Given to ``generate``, which applies them to both sides in this order; a `top_k` of 0 is none.
-    settings
-        Set on the assistant's generation config. Releases from 5 on ignore its temperature and take the
+    models, prompts, new_tokens, seed: of the protocol ``"decoder"``. Assisted generation takes one sequence
+        at a time; the rows of `prompts` are decoded one after the other, in one stream of torch's global
+        generator.
+    temperature, top_k, top_p: given to ``generate``, which applies them to both sides in this order; a
+        `top_k` of 0 is none.
+    settings: set on the assistant's generation config. Releases from 5 on ignore its temperature and take the
         target's on both sides; 4.57 drafts at the assistant's.
-    options
-        More arguments of ``generate``.
-
-    Raises
-    ------
-    InputError
-        transformers or torch is missing.
+    options: more arguments of ``generate``.
+    InputError: transformers or torch is missing.
     """
     settings = {
         "num_assistant_tokens": models.draft_length,

@@ -18,26 +18,13 @@ MODULE = "transformers.generation.utils"
 def speculative_sampling(target: Any, draft: Any, drafted: Any, seed: int) -> tuple[Any, Any]:
     """Verify with the function as it is in the installed release.
 
-    Parameters
-    ----------
-    target, draft
-        Logits, torch tensors of shapes ``(batch, draft_length + 1, vocabulary)`` and
-        ``(batch, draft_length, vocabulary)``. The function takes one sequence at a time, so rows of the batch
-        are verified one after the other, in one stream of torch's global generator.
-    drafted
-        Drafted tokens, integers of shape ``(batch, draft_length)``.
-    seed
-        Seeds torch's global generator, whose state is put back afterwards.
-
-    Returns
-    -------
-    tokens, lengths
-        NumPy integers of shapes ``(batch, draft_length + 1)`` and ``(batch,)``.
-
-    Raises
-    ------
-    InputError
-        transformers or torch is missing.
+    target, draft: logits, torch tensors of shapes ``(batch, draft_length + 1, vocabulary)`` and ``(batch,
+        draft_length, vocabulary)``. The function takes one sequence at a time, so rows of the batch are
+        verified one after the other, in one stream of torch's global generator.
+    drafted: drafted tokens, integers of shape ``(batch, draft_length)``.
+    seed: seeds torch's global generator, whose state is put back afterwards.
+    Returns: numPy integers of shapes ``(batch, draft_length + 1)`` and ``(batch,)``.
+    InputError: transformers or torch is missing.
     """
     torch = load("torch", package="torch")
     function = load(MODULE, package=PACKAGE)._speculative_sampling

@@ -37,18 +37,11 @@ class Probe(Protocol):
 class Look:
     """One view of an experiment: a law for each stratum, and how to read the counts.
 
-    Attributes
-    ----------
-    evidence
-        The test.
-    observe
-        Reads the counts, shape ``(strata, cells)``, off the experiment.
-    shares
-        Expected observations of each stratum per observation of the experiment, shape ``(strata,)``.
-    reachable
-        Strata that the null can reach; a count elsewhere is infinite evidence.
-    name_cell
-        Spells (stratum, cell) for reports.
+    evidence: the test.
+    observe: reads the counts, shape ``(strata, cells)``, off the experiment.
+    shares: expected observations of each stratum per observation of the experiment, shape ``(strata,)``.
+    reachable: strata that the null can reach; a count elsewhere is infinite evidence.
+    name_cell: spells (stratum, cell) for reports.
     """
 
     evidence: Evidence
@@ -73,16 +66,11 @@ class Look:
 class Statistical:
     """A procedure that samples until the evidence decides or the plan is fulfilled.
 
-    Attributes
-    ----------
-    probe
-        The experiment.
-    looks
-        Views of it; the e-value is the average of theirs.
-    planned
-        Observations of the experiment after which the check passes.
-    certificate
-        Gives ``(counts, law)`` pairs; the largest distance of them is certified. None: no certificate.
+    probe: the experiment.
+    looks: views of it; the e-value is the average of theirs.
+    planned: observations of the experiment after which the check passes.
+    certificate: gives ``(counts, law)`` pairs; the largest distance of them is certified. None: no
+        certificate.
     """
 
     probe: Probe
@@ -137,16 +125,10 @@ def worst_cells(
 ) -> tuple[Deviation, ...]:
     """Return the cells whose counts are least likely under the law, each against all others of its stratum.
 
-    Parameters
-    ----------
-    counts, law
-        Shape ``(strata, cells)``.
-    name_cell
-        Spells (stratum, cell).
-    alpha
-        Level of the intervals.
-    count
-        How many.
+    counts, law: shape ``(strata, cells)``.
+    name_cell: spells (stratum, cell).
+    alpha: level of the intervals.
+    count: how many.
     """
     from scipy.stats import beta
 
@@ -187,10 +169,7 @@ def _parts(look: Look) -> list[tuple[float, float]]:
 class Exact:
     """A procedure without randomness of its own: it raises when something is wrong.
 
-    Attributes
-    ----------
-    run
-        Does the work, returns how many cases were tried; raises `AssertionError` with the reason.
+    run: does the work, returns how many cases were tried; raises `AssertionError` with the reason.
     """
 
     run: Callable[[], int]
@@ -200,22 +179,13 @@ class Exact:
 class Check:
     """One check of a subject.
 
-    Attributes
-    ----------
-    name, title
-        Lower case with hyphens; and what it checks, in one line.
-    kind
-        ``"contract"``, ``"output"`` or ``"rule"``.
-    protocols
-        Those it is for.
-    make
-        Builds the procedure.
-    why_not
-        Says why a subject cannot be checked so; returns "" when it can.
-    catches
-        The classes of bugs it is for, in words.
-    weight
-        Its claim to the time, relative to the others.
+    name, title: lower case with hyphens; and what it checks, in one line.
+    kind: ``"contract"``, ``"output"`` or ``"rule"``.
+    protocols: those it is for.
+    make: builds the procedure.
+    why_not: says why a subject cannot be checked so; returns "" when it can.
+    catches: the classes of bugs it is for, in words.
+    weight: its claim to the time, relative to the others.
     """
 
     name: str
@@ -248,20 +218,13 @@ def make_look(
 ) -> Look:
     """Build a look from tables: the same view of the null's, of every alternative's, and of the counts.
 
-    Parameters
-    ----------
-    view
-        Table to ``(strata, cells)``.
-    null, alternatives
-        Joint laws as tables.
-    observe
-        Returns the table of counts.
-    name_cell
-        Spells (stratum, cell).
-    directions
-        Laws, ``(strata, cells)`` or ``(cells,)``, towards which the null is bent by each of `weights`.
-    partitions, tolerance
-        As in `Evidence`.
+    view: Table to ``(strata, cells)``.
+    null, alternatives: joint laws as tables.
+    observe: returns the table of counts.
+    name_cell: spells (stratum, cell).
+    directions: laws, ``(strata, cells)`` or ``(cells,)``, towards which the null is bent by each of
+        `weights`.
+    partitions, tolerance: as in `Evidence`.
     """
     sums = np.asarray(view(null), dtype=np.float64)
     laws, reachable = normalised(sums)

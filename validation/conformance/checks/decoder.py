@@ -84,19 +84,13 @@ def decoder_models(caller: Caller, instance: Instance) -> DecoderModels:
 class DecoderProbe:
     """Texts of a decoder, by prompt.
 
-    Attributes
-    ----------
-    prompts
-        Shape ``(prompts, PROMPT)``.
-    texts
-        Counts of the first `LENGTH` tokens, shape ``(prompts, V ** LENGTH)``.
-    transitions
-        Counts of next tokens, shape ``(new_tokens, contexts, V)``.
-    rounds
-        Counts of accepted lengths of rounds that had room for a whole draft and a bonus token, by the context
-        they began in, shape ``(contexts, K + 1)``; of first rounds alone in ``first_rounds`` by prompt.
-    total
-        Texts so far.
+    prompts: shape ``(prompts, PROMPT)``.
+    texts: counts of the first `LENGTH` tokens, shape ``(prompts, V ** LENGTH)``.
+    transitions: counts of next tokens, shape ``(new_tokens, contexts, V)``.
+    rounds: counts of accepted lengths of rounds that had room for a whole draft and a bonus token, by the
+        context they began in, shape ``(contexts, K + 1)``; of first rounds alone in ``first_rounds`` by
+        prompt.
+    total: texts so far.
     """
 
     def __init__(

@@ -65,12 +65,8 @@ def step_looks(
 ) -> list[Look]:
     """Return looks at the table of one instance of a probe, under a rule.
 
-    Parameters
-    ----------
-    kinds
-        Names of methods of `Views`.
-    prefix
-        Put before the names of cells.
+    kinds: names of methods of `Views`.
+    prefix: put before the names of cells.
     """
     instance = probe.effective[index]
     own = owns_drafts(lab)
@@ -156,12 +152,8 @@ def output_looks(
 ) -> list[Look]:
     """Return the look at the joint law of the first `length` emitted tokens of one instance.
 
-    Parameters
-    ----------
-    more
-        Further alternatives, laws of shape ``(vocabulary ** length,)``.
-    known
-        Whether the known rules are alternatives, too.
+    more: further alternatives, laws of shape ``(vocabulary ** length,)``.
+    known: whether the known rules are alternatives, too.
     """
     instance = probe.effective[index]
     own = owns_drafts(lab)

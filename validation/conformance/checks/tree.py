@@ -76,15 +76,10 @@ def _vocabulary(lab: Laboratory) -> int:
 class TreeProbe:
     """Verifications of trees of one shape.
 
-    Attributes
-    ----------
-    texts
-        Counts of the first ``depth + 1`` tokens, continued by the target, shape ``(V ** (depth + 1),)``.
-    stops
-        Counts of accepted lengths by the tokens of the root's children, shape
-        ``(V ** children, depth + 1)``.
-    total
-        Trees so far.
+    texts: counts of the first ``depth + 1`` tokens, continued by the target, shape ``(V ** (depth + 1),)``.
+    stops: counts of accepted lengths by the tokens of the root's children, shape ``(V ** children, depth +
+        1)``.
+    total: trees so far.
     """
 
     def __init__(self, lab: Laboratory, caller: Caller, shape_name: str) -> None:
