@@ -34,16 +34,10 @@ ROUNDING = 1e-4
 class Bet:
     """The outcome of a test.
 
-    Attributes
-    ----------
-    agrees
-        Whether the p-value is above the level.
-    p_value
-        At most 1; its distribution is valid for any number of places.
-    level
-        False alarms at most.
-    detectable
-        For rejections: a factor on all rejection probabilities that these places would detect with
+    agrees: whether the p-value is above the level.
+    p_value: at most 1; its distribution is valid for any number of places.
+    level: False alarms at most.
+    detectable: for rejections: a factor on all rejection probabilities that these places would detect with
         probability about 0.999; nan where none would, and for tokens.
     """
 
@@ -58,21 +52,12 @@ def bet_on_rejections(
 ) -> Bet:
     """Test that places were rejected with their probabilities given the past.
 
-    Parameters
-    ----------
-    probability
-        Rejection probability of each place that was tested, given everything before it, shape ``(places,)``.
-    rejected
-        Whether it was rejected.
-    level
-        False-alarm rate, at most.
-    rounding
-        How far each probability may be off under the hypothesis.
-
-    Raises
-    ------
-    InputError
-        A level outside (0, 1).
+    probability: rejection probability of each place that was tested, given everything before it, shape
+        ``(places,)``.
+    rejected: whether it was rejected.
+    level: False-alarm rate, at most.
+    rounding: how far each probability may be off under the hypothesis.
+    InputError: a level outside (0, 1).
     """
     _check_level(level)
     wealth = np.array([_log_wealth(odds, probability, rejected, rounding) for odds in ODDS])
@@ -93,21 +78,12 @@ def bet_on_tokens(
     The alternatives are those of wrong recoveries: rejected tokens replaced by a draw from the target row, or
     from the draft row, or not at all (the draft's own law).
 
-    Parameters
-    ----------
-    numbers
-        Of the places.
-    root, inner
-        Which places were tested as the first of their round and as later ones; bonus tokens are neither.
-    level
-        False-alarm rate, at most.
-    rounding
-        As in `bet_on_rejections`, for the mass of what is bet on.
-
-    Raises
-    ------
-    InputError
-        A level outside (0, 1).
+    numbers: of the places.
+    root, inner: which places were tested as the first of their round and as later ones; bonus tokens are
+        neither.
+    level: False-alarm rate, at most.
+    rounding: as in `bet_on_rejections`, for the mass of what is bet on.
+    InputError: a level outside (0, 1).
     """
     from scipy.stats import binom
 

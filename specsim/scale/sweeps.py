@@ -34,14 +34,9 @@ _PLURALS = {"draft_length": "draft_lengths", "drafts": "drafts", "epsilon": "eps
 class SweepPlan:
     """What a sweep simulates.
 
-    Attributes
-    ----------
-    pairs, algorithms
-        By name, in order.
-    requests
-        One for each pair and algorithm, pair by pair.
-    seed
-        The sweep's; the requests have their own seeds.
+    pairs, algorithms: by name, in order.
+    requests: one for each pair and algorithm, pair by pair.
+    seed: the sweep's; the requests have their own seeds.
     """
 
     pairs: dict[str, ModelPair]
