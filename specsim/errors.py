@@ -6,6 +6,15 @@ class InputError(ValueError):
 
     The message is one line that names the field, the value and the remedy; the command line prints it and
     exits with code 2.
+
+    Examples
+    --------
+    >>> from specsim import InputError, paper_pair
+    >>> try:
+    ...     paper_pair(0)
+    ... except InputError as error:
+    ...     print(error)
+    horizon is 0; give a whole number of at least 1
     """
 
 

@@ -351,6 +351,12 @@ def parse_pair(text: str) -> ModelPair:
     ------
     InputError
         As `parse_algorithm`; or the file does not exist or is not a pair.
+
+    Examples
+    --------
+    >>> from specsim import parse_pair
+    >>> parse_pair("random:contexts=3,horizon=5,seed=1").horizon
+    5
     """
     _check_text("pair", text)
     text = text.strip()

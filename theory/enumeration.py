@@ -33,6 +33,13 @@ class Outcome(NamedTuple):
 
     ``path`` numbers the emitted sequence in base ``tokens``, first token most significant; bit n-1 of
     ``rejected`` is set when position n was rejected; ``accepted_lengths`` has one entry per round.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, parse_pair, theory
+    >>> found = theory.enumerate_outcomes(parse_pair("random:contexts=2,horizon=1,seed=1"), Speculative())
+    >>> next(outcome for outcome in found.law if outcome.rejected)
+    Outcome(path=0, rejected=1, calls=1, accepted_lengths=(0,))
     """
 
     path: int
@@ -53,6 +60,13 @@ class Outcomes:
         Probability of every `Outcome` that can happen.
     counts
         What `round_counts` returns.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, parse_pair, theory
+    >>> found = theory.enumerate_outcomes(parse_pair("random:contexts=2,horizon=2,seed=1"), Speculative())
+    >>> found.rejection_law().sum()
+    Fraction(1, 1)
     """
 
     tokens: int

@@ -113,7 +113,14 @@ class _Named(Algorithm):
 
 @dataclass(frozen=True, kw_only=True)
 class Autoregressive(_Named):
-    """Plain decoding from the target, one target call per token (2411.00841, Algorithm 3)."""
+    """Plain decoding from the target, one target call per token (2411.00841, Algorithm 3).
+
+    Examples
+    --------
+    >>> from specsim import Autoregressive, paper_pair, theory
+    >>> theory.expected_target_calls(paper_pair(50), Autoregressive(), exact=True)
+    Fraction(50, 1)
+    """
 
     keyword: ClassVar[str] = "autoregressive"
     # Nothing is drafted, so that no test is ever made.
@@ -174,6 +181,12 @@ class Speculative(_Chain):
     bonus
         Whether a target token is emitted when a whole finite draft is accepted and a position is left.
         The last round is cut at the horizon.
+
+    Examples
+    --------
+    >>> from specsim import Speculative
+    >>> Speculative(draft_length=4).label
+    'speculative:draft_length=4,bonus=yes'
     """
 
     draft_length: int | None = None
@@ -198,6 +211,12 @@ class RejectionBased(_Chain):
         Law of the token written after a rejection, same shape; rows sum to 1 (floats: within 1e-9).
     draft_length, bonus
         As in `Speculative`; the paper's family drafts to the horizon and has no bonus token.
+
+    Examples
+    --------
+    >>> from specsim import RejectionBased
+    >>> RejectionBased(acceptance=[[1.0, 0.5]], residual=[[1.0, 0.0]]).rule.name
+    'rejection-based'
     """
 
     acceptance: NDArray[Any]
@@ -234,6 +253,13 @@ class OverAcceptance(_Chain):
         listing does).
     draft_length, bonus
         As in `Speculative`; the paper's family drafts to the horizon and has no bonus token.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from specsim import OverAcceptance
+    >>> OverAcceptance(epsilon=Fraction(1, 8)).lossless
+    False
     """
 
     epsilon: float | Fraction
@@ -267,6 +293,12 @@ class Batch(_Paths):
         Number of parallel drafts M, at least 1; ``math.inf`` is the limit, known to theory only.
     draft_length, bonus
         As in `Speculative`; the paper's algorithm drafts to the horizon and has no bonus token.
+
+    Examples
+    --------
+    >>> from specsim import Batch
+    >>> Batch(drafts=4, draft_length=2).label
+    'batch:drafts=4,draft_length=2,bonus=yes'
     """
 
     drafts: int | float
@@ -292,6 +324,12 @@ class BatchAsPrinted(_Named):
         ``"inside-loop"``: lines 25-29 stand inside the loop over the drafts, so that the first failure at
         the root ends the round. ``"extra-subtraction"``: they stand after it, but line 28 subtracts the
         draft once more from a row that line 19 has already updated.
+
+    Examples
+    --------
+    >>> from specsim import BatchAsPrinted
+    >>> BatchAsPrinted(drafts=4, slip="inside-loop").lossless
+    False
     """
 
     drafts: int
@@ -321,6 +359,12 @@ class BlockVerification(_Chain):
     ----------
     draft_length, bonus
         As in `Speculative`.
+
+    Examples
+    --------
+    >>> from specsim import BlockVerification
+    >>> BlockVerification(draft_length=4).label
+    'block-verification:draft_length=4,bonus=yes'
     """
 
     draft_length: int | None = None

@@ -139,6 +139,13 @@ class Rule:
         as in `specsim.theory.step_laws`.
     own_law
         For a user's rule: its step law, where the user gave one.
+
+    Examples
+    --------
+    >>> from specsim import get_rule
+    >>> k_seq = get_rule("k-seq")
+    >>> k_seq.lossless, k_seq(drafts=2, draft_length=1).label
+    (True, 'k-seq:drafts=2,draft_length=1,bonus=yes')
     """
 
     name: str
@@ -228,7 +235,14 @@ class Rule:
 
 @cache
 def catalogue() -> dict[str, Rule]:
-    """Return all rules by name: ``RULE`` of each module of `specsim.algorithms.rules`, in order of name."""
+    """Return all rules by name: ``RULE`` of each module of `specsim.algorithms.rules`, in order of name.
+
+    Examples
+    --------
+    >>> from specsim import catalogue
+    >>> "block" in catalogue()
+    True
+    """
     package = import_module("specsim.algorithms.rules")
     found = {}
     for module in sorted(item.name for item in pkgutil.iter_modules(package.__path__)):

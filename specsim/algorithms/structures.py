@@ -37,6 +37,13 @@ class Structure:
         of three tokens, ``(4, 1)`` four paths of two, ``(2, 2)`` a binary tree. None for an irregular tree.
     listed
         Parent of each node of an irregular tree, ``listed[0]`` is -1; empty for a regular one.
+
+    Examples
+    --------
+    >>> from specsim import tree
+    >>> shape = tree([-1, 0, 0, 1])
+    >>> shape.depth, shape.children(0)
+    (2, range(1, 3))
     """
 
     widths: tuple[int | float, ...] | None

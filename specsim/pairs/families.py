@@ -45,6 +45,12 @@ def paper_pair(horizon: int) -> ModelPair:
     ------
     InputError
         The horizon is not a whole number of at least 1, or (`TooLargeError`) the tables would not fit.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair
+    >>> paper_pair(50).target.shape
+    (50, 7, 7)
     """
     steps = whole("horizon", horizon, 1)
     check_size(steps, _PAPER_TOKENS, _PAPER_TOKENS)
@@ -113,6 +119,12 @@ def random_pair(
     InputError
         An argument is out of range, or is not one that the family takes; `tv` is not attainable; or
         (`TooLargeError`) the tables would not fit.
+
+    Examples
+    --------
+    >>> from specsim import random_pair
+    >>> random_pair(contexts=3, horizon=5, family="sparse", seed=1).target.shape
+    (5, 3, 3)
     """
     contexts = whole("contexts", contexts, 1)
     horizon = whole("horizon", horizon, 1)
@@ -177,6 +189,12 @@ def random_prefix_pair(
         As `random_pair`.
     TooLargeError
         The tree has too many prefixes.
+
+    Examples
+    --------
+    >>> from specsim import random_prefix_pair
+    >>> random_prefix_pair(tokens=2, horizon=3, seed=1).contexts
+    7
     """
     tokens = whole("tokens", tokens, 1)
     horizon = whole("horizon", horizon, 1)

@@ -63,6 +63,13 @@ class ModelPair:
         A short label for reports.
     rounding
         What was changed on construction.
+
+    Examples
+    --------
+    >>> from specsim import ModelPair
+    >>> pair = ModelPair.from_probabilities([[0.5, 0.5]] * 2, [[0.25, 0.75]] * 2, initial=[1, 0], horizon=8)
+    >>> pair.tokens, pair.horizon, pair.is_markov
+    (2, 8, True)
     """
 
     __slots__ = (

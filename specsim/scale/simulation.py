@@ -105,6 +105,13 @@ def simulate(
         fit the pair; as `TooLargeError` when memory would not suffice. A store that cannot be written or
         holds a chunk of something else; a cluster that cannot be reached, whose workers run another version,
         or that is lost.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, simulate
+    >>> result = simulate(paper_pair(2), Speculative(), runs=1000, seed=1)
+    >>> int(result.rejection_count.sum())
+    1000
     """
     request = check_request(
         pair,

@@ -104,6 +104,13 @@ def sweep(
     InputError
         As `specsim.simulate`, before anything is simulated where that can be known; no pair, no algorithm, a
         parameter that no algorithm has, or different pairs or algorithms of one name.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, sweep
+    >>> result = sweep(paper_pair(2), Speculative(), draft_lengths=[1, 2], runs=100, seed=1)
+    >>> result.sizes["algorithm"]
+    2
     """
     plan = plan_sweep(
         pairs,

@@ -41,6 +41,15 @@ class RationalPair:
     ------
     InputError
         A shape, entry or sum is wrong.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from specsim import Speculative, theory
+    >>> third = Fraction(1, 3)
+    >>> pair = theory.RationalPair.independent([third, 2 * third], [2 * third, third], horizon=3)
+    >>> theory.expected_rejections(pair, Speculative(), exact=True)
+    Fraction(1, 1)
     """
 
     target: _Rows

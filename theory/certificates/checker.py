@@ -68,6 +68,13 @@ def check_certificate(pair: ModelPair | RationalPair, certificate: Certificate |
     ------
     CertificateError
         The certificate does not prove its claim; the message says which part fails.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> pair = paper_pair(2)
+    >>> theory.check_certificate(pair, theory.lower_bound(pair).certificate)
+    True
     """
     if isinstance(certificate, str):
         certificate = certificate_from_json(certificate)

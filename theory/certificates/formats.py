@@ -15,7 +15,18 @@ _Row = tuple[Fraction, ...]
 
 
 class CertificateError(ValueError):
-    """A certificate that does not prove what it claims; the message says which part fails."""
+    """A certificate that does not prove what it claims; the message says which part fails.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> certificate = theory.lower_bound(paper_pair(2)).certificate
+    >>> try:
+    ...     theory.check_certificate(paper_pair(3), certificate)
+    ... except theory.CertificateError as error:
+    ...     print(str(error)[:31])
+    certificate is about the pair 7
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,13 @@ class RejectionCertificate:
         ``masses[n][c]``: probability that the target is in context c before it emits token n + 1.
     multipliers
         ``multipliers[n][c][x]`` in [0, 1]: dual price of the unbiasedness of token x there.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> certificate = theory.lower_bound(paper_pair(2)).certificate
+    >>> round(float(certificate.value), 4)
+    0.5827
     """
 
     pair: str
@@ -114,6 +132,13 @@ class FrontCertificate:
     gap
         The largest vertical distance of a stretch between neighbouring points to its line; 0 when the front
         is known exactly.
+
+    Examples
+    --------
+    >>> from specsim import parse_pair, theory
+    >>> front = theory.sequence_front(parse_pair("random:contexts=2,horizon=2,seed=1"))
+    >>> front.certificate.gap
+    Fraction(0, 1)
     """
 
     pair: str
@@ -158,6 +183,13 @@ def certificate_from_json(text: str) -> Certificate:
     ------
     CertificateError
         The text is not JSON, or not a certificate of a known kind, or a number is not a rational.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> certificate = theory.lower_bound(paper_pair(2)).certificate
+    >>> theory.certificate_from_json(certificate.to_json()) == certificate
+    True
     """
     try:
         data = json.loads(text)

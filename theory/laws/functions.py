@@ -137,6 +137,12 @@ def expected_target_calls(laws: Laws) -> Any:
     """Return the expected number of target calls, that is of rounds (2411.00841, Definition 1).
 
     Parameters, errors and the type returned are those of `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> round(theory.expected_target_calls(paper_pair(50), Speculative(draft_length=4)), 4)
+    19.5356
     """
     return laws.expected_target_calls()
 
@@ -146,6 +152,12 @@ def rejections_by_step(laws: Laws) -> Any:
     """Return Pr(R_n = 1) for n = 1..horizon, shape ``(horizon,)``.
 
     Parameters and errors are those of `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> theory.rejections_by_step(paper_pair(3), Speculative()).round(4)
+    array([0.3655, 0.4101, 0.2892])
     """
     return laws.rejections_by_step()
 
@@ -155,6 +167,12 @@ def rejection_law(laws: Laws) -> Any:
     """Return the law of the number of rejections, shape ``(horizon + 1,)``.
 
     Parameters and errors are those of `expected_rejections`. The count is one more coordinate of the state.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> theory.rejection_law(paper_pair(3), Speculative()).round(4)
+    array([0.2674, 0.4439, 0.2452, 0.0434])
     """
     return laws.rejection_law()
 
@@ -165,6 +183,12 @@ def target_call_law(laws: Laws) -> Any:
 
     Parameters and errors are those of `expected_rejections`. Calls are counted where rounds start; no
     identity between calls and rejections is used.
+
+    Examples
+    --------
+    >>> from specsim import Batch, paper_pair, theory
+    >>> theory.target_call_law(paper_pair(3), Batch(drafts=4)).round(4)
+    array([0.    , 0.4532, 0.4932, 0.0536])
     """
     return laws.target_call_law()
 
@@ -175,6 +199,12 @@ def rejection_variance(laws: Laws) -> Any:
 
     Parameters, errors and the type returned are those of `expected_rejections`. The first two moments are
     carried along, which is cheaper than the whole law.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> round(theory.rejection_variance(paper_pair(50), Speculative()), 4)
+    11.081
     """
     return laws.rejection_variance()
 
@@ -184,6 +214,12 @@ def block_efficiency(laws: Laws) -> Any:
     """Return horizon / E[target calls], the tokens per call of many runs (2211.17192).
 
     Parameters, errors and the type returned are those of `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import BlockVerification, paper_pair, theory
+    >>> round(theory.block_efficiency(paper_pair(20), BlockVerification(draft_length=3)), 4)
+    2.4201
     """
     return laws.horizon / laws.expected_target_calls()
 
@@ -215,6 +251,13 @@ def stationary_accepted_length_law(laws: Laws) -> Any:
     """Return the accepted-length law of the rounds of very long runs, shape ``(draft length + 1,)``.
 
     The limit of `accepted_length_law`; parameters and errors are those of `stationary_block_efficiency`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, parse_pair, theory
+    >>> pair = parse_pair("random:contexts=3,horizon=9,seed=1,stationary=yes")
+    >>> theory.stationary_accepted_length_law(pair, Speculative(draft_length=2)).round(4)
+    array([0.2097, 0.1684, 0.622 ])
     """
     return laws.long_run()[1]
 
@@ -245,6 +288,12 @@ def accepted_length_counts(laws: Laws) -> Any:
     The accepted length of a round is its number of accepted drafted tokens, without bonus and residual.
     The sum is the expected number of target calls. Parameters and errors are those of
     `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> theory.accepted_length_counts(paper_pair(50), Speculative(draft_length=2)).round(4)[:3]
+    array([ 7.9402,  5.4334, 10.5861])
     """
     return laws.accepted_length_counts()
 
@@ -255,6 +304,12 @@ def accepted_length_law(laws: Laws) -> Any:
 
     `accepted_length_counts` divided by its sum, shape ``(horizon + 1,)``. Parameters and errors are those
     of `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> theory.accepted_length_law(paper_pair(50), Speculative(draft_length=2)).round(4)[:3]
+    array([0.3314, 0.2268, 0.4418])
     """
     counts = laws.accepted_length_counts()
     return counts / counts.sum()
@@ -265,6 +320,12 @@ def first_accepted_length_law(laws: Laws) -> Any:
     """Return the law of the accepted length of the first round of a run, shape ``(horizon + 1,)``.
 
     Parameters and errors are those of `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> theory.first_accepted_length_law(paper_pair(50), Speculative(draft_length=2)).round(4)[:3]
+    array([0.348 , 0.2229, 0.4291])
     """
     return laws.first_accepted_length_law()
 
@@ -280,6 +341,13 @@ def output_law(laws: Laws) -> Any:
     ------
     TooLargeError
         There are too many sequences; use `output_marginals`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> law = theory.output_law(paper_pair(2), Speculative(), exact=True)
+    >>> bool((law == theory.target_law(paper_pair(2), exact=True)).all())
+    True
     """
     return laws.output_law()
 
@@ -289,6 +357,12 @@ def output_marginals(laws: Laws) -> Any:
     """Return the law of the token at each position, shape ``(horizon, tokens)``.
 
     Parameters and errors are those of `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import OverAcceptance, paper_pair, theory
+    >>> theory.output_marginals(paper_pair(2), OverAcceptance(epsilon=0.25)).shape
+    (2, 7)
     """
     return laws.output_marginals()
 
@@ -298,5 +372,11 @@ def transition_marginals(laws: Laws) -> Any:
     """Return the law of (context, emitted token) at each step, shape ``(horizon, contexts, tokens)``.
 
     Parameters and errors are those of `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> theory.transition_marginals(paper_pair(2), Speculative()).shape
+    (2, 7, 7)
     """
     return laws.transition_marginals()

@@ -60,6 +60,12 @@ def target_law(pair: Pair | PairTables, *, horizon: int | None = None, exact: bo
     ------
     TooLargeError
         There are too many sequences; use `target_marginals`.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> theory.target_law(paper_pair(2)).shape
+    (49,)
     """
     pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
@@ -87,6 +93,12 @@ def target_marginals(pair: Pair | PairTables, *, horizon: int | None = None, exa
     """Return the target's law of the token at each position, shape ``(horizon, tokens)``.
 
     Parameters are those of `target_law`.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> theory.target_marginals(paper_pair(2)).round(2)[0]
+    array([0.14, 0.14, 0.16, 0.13, 0.12, 0.13, 0.19])
     """
     pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)

@@ -40,6 +40,12 @@ def batch_improvement_of_rows(target: Sequence[Number], draft: Sequence[Number],
     -----
     2411.00841, section 3.3: one term of the batch improvement of Theorem 3. For M -> infinity, B_M tends to
     the target mass outside the draft's support, not to 0.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.batch_improvement_of_rows([0.5, 0.5], [0.25, 0.75], 2)
+    0.0625
     """
     for name, given in (("target", target), ("draft", draft)):
         if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray) or not len(given):
@@ -89,6 +95,12 @@ def batch_improvement_uniform(ratio: Number, drafts: int | float) -> Any:
     Notes
     -----
     2411.00841, section 3.3, first example, and figure 3 (right, lower panel).
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.batch_improvement_uniform(2, 3)
+    Fraction(3, 8)
     """
     value = _exact("ratio", ratio)
     if not (is_finite(value) and value >= 1):
@@ -121,6 +133,13 @@ def batch_improvement_bernoulli(draft: Number, target: Number, drafts: int | flo
     -----
     2411.00841, section 3.3, second example, and figure 3 (right, upper panel). The legend Ber(0.3) there
     belongs to Ber(0.4) or Ber(0.6).
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from specsim import theory
+    >>> theory.batch_improvement_bernoulli(Fraction(1, 4), Fraction(1, 2), 2)
+    Fraction(1, 16)
     """
     u, v = probability("draft", draft), probability("target", target)
     _check(drafts)

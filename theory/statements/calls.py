@@ -45,6 +45,12 @@ def calls_from_rejections(
     -----
     Corrects the identification of calls and rejections in section 2 of 2411.00841. `expected_target_calls`
     counts rounds and does not use this identity.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> round(theory.calls_from_rejections(paper_pair(50), Speculative()), 4)
+    17.1186
     """
     horizon = tables_of(pair).check_horizon(horizon)
     check_algorithm(algorithm)
@@ -71,6 +77,12 @@ def acceleration(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None
     Notes
     -----
     2411.00841, section 2. `acceleration_per_call` divides by what is really spent.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> round(theory.acceleration(paper_pair(50), Speculative()), 4)
+    3.0479
     """
     horizon = tables_of(pair).check_horizon(horizon)
     rejections = expected_rejections(pair, algorithm, horizon=horizon, exact=exact)
@@ -86,6 +98,12 @@ def acceleration_per_call(
     ----------
     pair, algorithm, horizon, exact
         As in `calls_from_rejections`, any descriptor.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> round(theory.acceleration_per_call(paper_pair(50), Speculative()), 4)
+    2.9208
     """
     return block_efficiency(pair, algorithm, horizon=horizon, exact=exact)
 
@@ -104,6 +122,13 @@ def constant_rate_calls(rejection_rate: Number, horizon: int) -> Any:
     ------
     InputError
         A rate outside [0, 1] or a horizon below 1.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from specsim import theory
+    >>> theory.constant_rate_calls(Fraction(1, 4), 9)
+    Fraction(3, 1)
     """
     rejection_rate = probability("rejection_rate", rejection_rate)
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
@@ -126,6 +151,13 @@ def constant_rate_tokens_per_call(rejection_rate: Number, horizon: int | float) 
     ------
     InputError
         As in `constant_rate_calls`.
+
+    Examples
+    --------
+    >>> import math
+    >>> from specsim import theory
+    >>> theory.constant_rate_tokens_per_call(0.25, 9), theory.constant_rate_tokens_per_call(0.25, math.inf)
+    (3.0, 4.0)
     """
     if isinstance(horizon, float) and horizon == math.inf:
         rejection_rate = probability("rejection_rate", rejection_rate)

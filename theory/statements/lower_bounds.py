@@ -34,6 +34,13 @@ class LowerBound:
         Number of tokens.
     certificate
         The dual solution, exact; computed when first asked for.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> pair = paper_pair(2)
+    >>> theory.lower_bound(pair).certificate.value == theory.optimal_rejections(pair, exact=True)
+    True
     """
 
     value: float | Fraction
@@ -90,6 +97,13 @@ def lower_bound(pair: Pair, *, horizon: int | None = None, exact: bool = False) 
     TooLargeError
         With `exact=True` (or on reading ``certificate``): the rationals would not fit in memory, or not be
         ready in reasonable time.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> bound = theory.lower_bound(paper_pair(3))
+    >>> round(bound.value, 4), bound.by_step.round(4)
+    (1.0647, array([0.3655, 0.4101, 0.2892]))
     """
     tables = tables_of(pair)
     length = tables.check_horizon(horizon)

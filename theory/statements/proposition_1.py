@@ -28,6 +28,12 @@ def support_condition(pair: Pair | PairTables, *, horizon: int | None = None) ->
         The draft and the target.
     horizon
         Tokens to emit. Defaults to None, the pair's own.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> theory.support_condition(paper_pair(2))
+    True
     """
     pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
@@ -53,6 +59,12 @@ def limit_is_positive(pair: Pair | PairTables, *, horizon: int | None = None) ->
     ----------
     pair, horizon
         As in `support_condition`.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> theory.limit_is_positive(paper_pair(1)), theory.limit_is_positive(paper_pair(2))
+    (False, True)
     """
     return bool(batch_limit_rejections(pair, horizon=horizon, exact=True) > 0)
 
@@ -90,6 +102,12 @@ def batch_limit_rejection_masses(
     Notes
     -----
     2411.00841, Proposition 1 (2), with f(empty) = 1.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> [masses.shape for masses in theory.batch_limit_rejection_masses(paper_pair(2))]
+    [(7,), (49,)]
     """
     pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
@@ -135,6 +153,12 @@ def batch_limit_rejections(
     Notes
     -----
     2411.00841, Proposition 1 (3).
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> round(theory.batch_limit_rejections(paper_pair(50)), 4)
+    12.0994
     """
     pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)

@@ -44,6 +44,13 @@ class SequenceFront:
         `specsim.theory.certificates.checker.check_certificate`.
     exact
         Whether numbers are `fractions.Fraction`.
+
+    Examples
+    --------
+    >>> from specsim import parse_pair, theory
+    >>> front = theory.sequence_front(parse_pair("random:contexts=2,horizon=2,seed=1"))
+    >>> front.rejections_at(0) >= front.lower_bound_at(0)
+    True
     """
 
     bias: NDArray[Any]

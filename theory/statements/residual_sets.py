@@ -43,6 +43,13 @@ class OptimalResiduals:
         Size of the vocabulary.
     exact
         Whether numbers are `fractions.Fraction`.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> residuals = theory.optimal_residuals([0.5, 0.5], [0.25, 0.75], [1.0, 0.5])
+    >>> residuals.is_unique, residuals.contains([0.5, 0.5])
+    (True, False)
     """
 
     excess: NDArray[Any] | None

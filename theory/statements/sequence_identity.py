@@ -32,6 +32,13 @@ class OverAcceptanceIdentity:
     joint_bias
         Total variation distance of the algorithm's law of (first context, output) to the target's, at most
         `losses`; None when there are too many outputs to list.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> sums = theory.over_acceptance_identity(paper_pair(2), 0.25)
+    >>> bool(sums.joint_bias <= sums.losses)
+    True
     """
 
     rejections: Number
@@ -74,6 +81,13 @@ def over_acceptance_identity(
         `epsilon` is negative or not finite, or `horizon` does not fit the pair.
     TooLargeError
         With `exact=True`: more than 20000 (step, context, token) triples, whose rationals grow too long.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> sums = theory.over_acceptance_identity(paper_pair(2), 0.25, exact=True)
+    >>> sums.rejections + sums.losses == sums.distances
+    True
     """
     extra: Any = read_number("epsilon", epsilon, exact=exact)
     tables = tables_of(pair)

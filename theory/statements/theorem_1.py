@@ -39,6 +39,12 @@ def theorem_1_rejections(pair: Pair | PairTables, *, horizon: int | None = None,
     -----
     2411.00841, Theorem 1 (1); proofs as Theorems 6 and 7 in its Appendix B. The draft length and the bonus
     do not enter: without bonus the value holds for every draft length.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> round(theory.theorem_1_rejections(paper_pair(50)), 4)
+    16.4049
     """
     if exact:
         return _chain(pair, horizon).total()
@@ -51,6 +57,12 @@ def theorem_1_rejections_by_step(
     """Return E_target[TV_n] for n = 1..horizon, the terms of `theorem_1_rejections`, ``(horizon,)``.
 
     Parameters and errors are those of `theorem_1_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> theory.theorem_1_rejections_by_step(paper_pair(3)).round(4)
+    array([0.3655, 0.4101, 0.2892])
     """
     if exact:
         return np.array(_chain(pair, horizon).by_step(), dtype=object)

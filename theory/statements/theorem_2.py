@@ -40,6 +40,12 @@ def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: bool = 
     Notes
     -----
     2411.00841, Theorem 2 (Theorem 8 of its Appendix C). `lower_bound` returns it with a certificate.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> round(theory.optimal_rejections(paper_pair(50)), 4)
+    16.4049
     """
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)

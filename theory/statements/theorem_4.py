@@ -53,6 +53,12 @@ def total_variation(target_row: Row, draft_row: Row, *, exact: bool = False) -> 
     ------
     InputError
         A row is not a law, or the lengths differ.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.total_variation([0.5, 0.5], [0.25, 0.75])
+    0.25
     """
     target, draft = _two_rows(target_row, draft_row, exact)
     return _distance(target, draft)
@@ -74,6 +80,12 @@ def rejection_probability(draft_row: Row, acceptance: Row, *, exact: bool = Fals
     ------
     InputError
         The row is not a law, an acceptance is outside [0, 1], or the lengths differ.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.rejection_probability([0.25, 0.75], [1.0, 0.5])
+    0.375
     """
     draft = read_row("draft_row", draft_row, exact=exact)
     accept = read_values("acceptance", acceptance, exact=exact)
@@ -102,6 +114,12 @@ def written_law(draft_row: Row, acceptance: Row, residual: Row, *, exact: bool =
     ------
     InputError
         As in `rejection_probability`, also for `residual`.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.written_law([0.25, 0.75], [1.0, 0.5], [1.0, 0.0])
+    array([0.625, 0.375])
     """
     draft = read_row("draft_row", draft_row, exact=exact)
     accept = read_values("acceptance", acceptance, exact=exact)
@@ -128,6 +146,12 @@ def loss(target_row: Row, draft_row: Row, acceptance: Row, residual: Row, *, exa
     ------
     InputError
         A row is not a law, an acceptance is outside [0, 1], or the lengths differ.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.loss([0.5, 0.5], [0.25, 0.75], [1.0, 1.0], [1.0, 0.0])
+    0.25
     """
     target, draft = _two_rows(target_row, draft_row, exact)
     accept = read_values("acceptance", acceptance, exact=exact)
@@ -156,6 +180,14 @@ def over_acceptance_loss(target_row: Row, draft_row: Row, acceptance: Row, *, ex
     ------
     InputError
         A row is not a law, an acceptance is outside [0, 1], or the lengths differ.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from specsim import theory
+    >>> half, quarter = Fraction(1, 2), Fraction(1, 4)
+    >>> theory.over_acceptance_loss([half, half], [quarter, 3 * quarter], [1, 1], exact=True)
+    Fraction(1, 4)
     """
     target, draft = _two_rows(target_row, draft_row, exact)
     accept = read_values("acceptance", acceptance, exact=exact)
@@ -183,6 +215,12 @@ def front_excess(target_row: Row, draft_row: Row, acceptance: Row, *, exact: boo
     ------
     InputError
         A row is not a law, an acceptance is outside [0, 1], or the lengths differ.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.front_excess([0.5, 0.5], [0.25, 0.75], [1.0, 0.5])
+    0.125
     """
     target, draft = _two_rows(target_row, draft_row, exact)
     accept = read_values("acceptance", acceptance, exact=exact)
@@ -216,6 +254,12 @@ def over_acceptance(
     ------
     InputError
         A row is not a law, the lengths differ, or `epsilon` is negative or not finite.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.over_acceptance([0.5, 0.5], [0.25, 0.75], 0.125).round(3)
+    array([1.   , 0.833])
     """
     target, draft = _two_rows(target_row, draft_row, exact)
     extra = read_number("epsilon", epsilon, exact=exact)
@@ -238,6 +282,12 @@ class OverAcceptanceLosses:
         Bias when a rejected token is replaced by a draw from the target row (Decoding-UNO in the text).
     draft
         Bias when it is replaced by a draw from the draft row (Decoding-UNO in the printed listing).
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.over_acceptance_losses([0.5, 0.5], [0.25, 0.75], 0.0).optimal
+    0.0
     """
 
     rejection: Number
@@ -264,6 +314,13 @@ def over_acceptance_losses(
     ------
     InputError
         A row is not a law, the lengths differ, or `epsilon` is negative or not finite.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> losses = theory.over_acceptance_losses([0.5, 0.5], [0.25, 0.75], 0.125)
+    >>> round(losses.rejection, 3), round(losses.optimal, 3), round(losses.target, 3)
+    (0.125, 0.125, 0.188)
     """
     target, draft = _two_rows(target_row, draft_row, exact)
     accept = _relaxed(target, draft, read_number("epsilon", epsilon, exact=exact))

@@ -37,6 +37,13 @@ class ParetoFront:
         The two rows, shape ``(tokens,)``.
     exact
         Whether numbers are `fractions.Fraction`.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> front = theory.pareto_front([0.5, 0.5], [0.25, 0.75])
+    >>> front.smallest_rejection(0.125), front.dominates(0.0, 0.125)
+    (0.125, False)
     """
 
     total_variation: Number

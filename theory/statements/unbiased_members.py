@@ -39,6 +39,12 @@ def acceptance_from_epsilon(target: ArrayLike, draft: ArrayLike, epsilon: ArrayL
     ------
     InputError
         `epsilon` is below -T somewhere.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.acceptance_from_epsilon([0.5, 0.5], [0.25, 0.75], 0.0).round(3)
+    array([1.   , 0.667])
     """
     upper, lower, shift = _arrays(target=target, draft=draft, epsilon=epsilon)
     raised = upper + shift
@@ -64,6 +70,12 @@ def epsilon_from_acceptance(target: ArrayLike, draft: ArrayLike, acceptance: Arr
     ------
     InputError
         The shapes differ, or entries are not real numbers.
+
+    Examples
+    --------
+    >>> from specsim import theory
+    >>> theory.epsilon_from_acceptance([0.5, 0.5], [0.25, 0.75], [1.0, 1.0])
+    array([-0.25,  0.25])
     """
     upper, lower, kept = _arrays(target=target, draft=draft, acceptance=acceptance)
     return kept * lower - upper
@@ -96,6 +108,14 @@ def member_from_acceptance(
     Notes
     -----
     2411.00841, Corollary 1 and equations (11)-(14).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specsim import paper_pair, theory
+    >>> member = theory.member_from_acceptance(paper_pair(2), np.zeros((2, 7, 7)))
+    >>> round(theory.expected_rejections(paper_pair(2), member), 6)
+    2.0
     """
     tables = tables_of(pair)
     target, draft = tables.fractions(tables.target_weights), tables.fractions(tables.draft_weights)
@@ -133,6 +153,13 @@ def random_unbiased_member(
     ------
     InputError
         `resolution` below 1.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair, theory
+    >>> member = theory.random_unbiased_member(paper_pair(2), seed=1)
+    >>> theory.expected_rejections(paper_pair(2), member) > theory.optimal_rejections(paper_pair(2))
+    True
     """
     whole("resolution", resolution, 1)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
@@ -161,6 +188,13 @@ def member_rejections(pair: Pair, acceptance: ArrayLike, *, horizon: int | None 
     -----
     Holds because an unbiased member's prefixes have the target's law (2411.00841, proof of Theorem 2); the
     bound of Theorem 2 follows from a <= min(1, T / D).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specsim import paper_pair, theory
+    >>> theory.member_rejections(paper_pair(2), np.zeros((2, 7, 7)))
+    Fraction(2, 1)
     """
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)

@@ -86,6 +86,13 @@ def merge(datasets: Iterable[xarray.Dataset]) -> xarray.Dataset:
     InputError
         No result, damaged results, results of different pairs, algorithms, seeds, engines, horizons or
         versions, or run ranges that overlap.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, merge, paper_pair, simulate
+    >>> halves = [simulate(paper_pair(2), Speculative(), runs=50, seed=1, first_run=first) for first in (0, 50)]
+    >>> int(merge(halves).rejection_count.sum())
+    100
     """
     if not isinstance(datasets, Iterable):
         raise InputError(f"datasets is {datasets!r}; give a list of results of specsim.simulate")
