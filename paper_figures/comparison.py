@@ -40,6 +40,16 @@ class Row:
         Whether the figures as a whole fail when this row does.
     passed
         Whether what was demanded holds; True where nothing is.
+
+    Examples
+    --------
+    >>> from specsim.paper_figures import Row
+    >>> row = Row(
+    ...     quantity="rejections", reference=16.4, source="Figure 2a", ours=16.4, difference=0.0,
+    ...     unit="absolute", verdict="agrees", required=True, passed=True,
+    ... )
+    >>> row.record()["verdict"]
+    'agrees'
     """
 
     quantity: str

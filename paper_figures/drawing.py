@@ -49,6 +49,13 @@ class Drawn:
         Held against the paper.
     files
         What was written.
+
+    Examples
+    --------
+    >>> from specsim.paper_figures import FigureEffort, draw
+    >>> tiny = FigureEffort(name="tiny", main_runs=1000, point_runs=300, cell_runs=300, curve_runs=300)
+    >>> draw("figure-3-schematic", effort=tiny).passed
+    True
     """
 
     name: str
@@ -101,6 +108,13 @@ def draw(
     ------
     InputError
         An unknown name or effort, a seed out of range, a folder that cannot be written.
+
+    Examples
+    --------
+    >>> from specsim.paper_figures import FigureEffort, draw
+    >>> tiny = FigureEffort(name="tiny", main_runs=1000, point_runs=300, cell_runs=300, curve_runs=300)
+    >>> draw("figure-3-schematic", effort=tiny).title
+    'Figure 3, left: one round of batch speculative decoding'
     """
     module = registry.load(name)
     chosen = get_effort(effort)
@@ -192,6 +206,14 @@ def write_summary(drawings: Sequence[Drawn], out: str | os.PathLike[str]) -> tup
     ------
     InputError
         The folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from specsim.paper_figures import write_summary
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in write_summary([], folder)]
+    ['comparison.json', 'comparison.md']
     """
     folder = check_folder(out)
     document = {

@@ -30,6 +30,12 @@ class FigureEffort:
     InputError
         A number of runs that is not a whole number of at least 1 (100 for `main_runs` and `curve_runs`, where
         the curves begin).
+
+    Examples
+    --------
+    >>> from specsim.paper_figures import FigureEffort
+    >>> FigureEffort(name="tiny", main_runs=1000, point_runs=300, cell_runs=300).curve_runs
+    20000
     """
 
     name: str

@@ -65,7 +65,14 @@ class FigureModule(Protocol):
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all figures and tables, in the paper's order."""
+    """Return the names of all figures and tables, in the paper's order.
+
+    Examples
+    --------
+    >>> from specsim.paper_figures import names
+    >>> names()[:3]
+    ('figure-2a', 'figure-2b', 'figure-2c')
+    """
     return tuple(_TITLES)
 
 

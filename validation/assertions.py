@@ -48,6 +48,13 @@ class SimulationRequest:
         As in `specsim.simulate`.
     outcomes
         Whether the whole `outcome_count` is needed.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair
+    >>> from specsim.validation import SimulationRequest
+    >>> SimulationRequest(pair=paper_pair(2), algorithm=Speculative()).label
+    'speculative on paper:2'
     """
 
     pair: ModelPair
@@ -301,6 +308,19 @@ class Assertion:
         The expected value as an exact number in text, where there is one that is short.
     name_entry
         Names the worst entry (a flat index) for reports, such as ``step 12``.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> from specsim.validation import Assertion, SimulationRequest
+    >>> from specsim.validation.assertions import ProbabilityTest
+    >>> law = theory.rejections_by_step(paper_pair(2), Speculative())
+    >>> Assertion(
+    ...     label="rejections", request=SimulationRequest(pair=paper_pair(2), algorithm=Speculative()),
+    ...     test=ProbabilityTest(law), observe=lambda tallies: tallies.rejections_by_step.values,
+    ...     discrepancy=0.01,
+    ... ).required_runs(1e-9)
+    182784
     """
 
     label: str

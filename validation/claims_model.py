@@ -62,6 +62,12 @@ class Verdict(StrEnum):
 
     `HOLDS`: as printed. `CONDITION`: under a condition that the statement does not print; a counterexample
     shows that the condition is needed. `FAILS`: as printed it is false; a counterexample shows it.
+
+    Examples
+    --------
+    >>> from specsim.validation import Verdict
+    >>> Verdict.HOLDS.value
+    'holds'
     """
 
     HOLDS = "holds"
@@ -84,6 +90,12 @@ class Comparison:
     counterexample
         When not empty, this comparison shows the printed statement to be false (or its condition to be
         needed); the text says how, with the exact numbers, and is printed.
+
+    Examples
+    --------
+    >>> from specsim.validation import equal
+    >>> equal("two halves", 0, 1)
+    Comparison(label='two halves', observed='0', expected='1', agrees=False, counterexample='')
     """
 
     label: str
@@ -100,6 +112,13 @@ def equal(label: str, observed: Any, expected: Any) -> Comparison:
     ------
     InputError
         A side is a float: rounding has no place in an exact check.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from specsim.validation import equal
+    >>> equal("two halves", Fraction(1, 2) + Fraction(1, 2), 1).agrees
+    True
     """
     left, right = _flat(label, observed), _flat(label, expected)
     same = left == right
@@ -115,7 +134,14 @@ def equal(label: str, observed: Any, expected: Any) -> Comparison:
 
 
 def decided(label: str, holds: bool, *, observed: Any = "", expected: Any = "") -> Comparison:
-    """State a predicate that was decided exactly, such as an inequality of rationals or a certificate."""
+    """State a predicate that was decided exactly, such as an inequality of rationals or a certificate.
+
+    Examples
+    --------
+    >>> from specsim.validation import decided
+    >>> decided("a bound", 2 > 1).agrees
+    True
+    """
     return Comparison(
         label=label, observed=_words(observed) or str(bool(holds)), expected=_words(expected) or "True",
         agrees=bool(holds),
@@ -135,6 +161,12 @@ def counterexample(label: str, shown: bool, text: str, *, printed: Any = "", exa
         One or two sentences with the exact numbers, printed by the command.
     printed, exact
         What the printed statement gives, and the truth.
+
+    Examples
+    --------
+    >>> from specsim.validation import counterexample
+    >>> counterexample("horizon 1", True, "the limit is 0", printed="positive", exact=0).observed
+    '0'
     """
     if not text:
         raise InputError(f"counterexample {label!r} has no text; say what was found, with its numbers")
@@ -153,6 +185,12 @@ class ExactCheck:
         Unique within its claim.
     run
         Called with the witnesses and the effort, yields `Comparison` items; at least one, or the check fails.
+
+    Examples
+    --------
+    >>> from specsim.validation import ExactCheck, equal
+    >>> ExactCheck("halves", run=lambda witnesses, effort: [equal("2 / 2", 2 // 2, 1)]).kind
+    'exact'
     """
 
     name: str
@@ -171,6 +209,12 @@ class StatisticalCheck:
     plan
         Called with the witnesses and the effort before anything is sampled; returns every assertion that will
         be made, each with the simulation it needs. See `specsim.validation.builders` for ready ones.
+
+    Examples
+    --------
+    >>> from specsim.validation import StatisticalCheck
+    >>> StatisticalCheck("frequencies", plan=lambda witnesses, effort: []).kind
+    'statistical'
     """
 
     name: str
@@ -189,6 +233,12 @@ class RegressionCheck:
     run
         Called with the witnesses, returns a mapping of names to integers or (nested) lists of integers.
         It is compared with ``validation/data/<claim>--<name>.json``.
+
+    Examples
+    --------
+    >>> from specsim.validation import RegressionCheck
+    >>> RegressionCheck("fixed-seed", run=lambda witnesses: {"rejections": [3, 1]}).kind
+    'regression'
     """
 
     name: str
@@ -224,6 +274,12 @@ class Claim:
         For `Verdict.CONDITION`: the condition.
     mutants
         Names of mutants that this claim has to reject.
+
+    Examples
+    --------
+    >>> from specsim.validation import select_claims
+    >>> select_claims(["yin2024.theorem-1-rejections"])[0].kinds
+    ('exact', 'statistical')
     """
 
     id: str

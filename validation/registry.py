@@ -21,6 +21,12 @@ def all_claims() -> tuple[Claim, ...]:
     ------
     InputError
         Two claims have the same id.
+
+    Examples
+    --------
+    >>> from specsim.validation import all_claims
+    >>> "yin2024.theorem-1-rejections" in [claim.id for claim in all_claims()]
+    True
     """
     package = import_module("specsim.validation.claims")
     found: list[Claim] = []
@@ -62,6 +68,12 @@ def select_claims(patterns: Iterable[str] = (), claims: Iterable[Claim] | None =
     ------
     InputError
         A pattern matches no claim.
+
+    Examples
+    --------
+    >>> from specsim.validation import select_claims
+    >>> [claim.id for claim in select_claims(["yin2024.theorem-1*"])]
+    ['yin2024.theorem-1-rejections', 'yin2024.theorem-1-lossless']
     """
     listed = all_claims() if claims is None else tuple(claims)
     chosen = list(patterns)

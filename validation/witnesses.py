@@ -78,6 +78,12 @@ class Witnesses:
         `specsim.validation.kernel_text.catalogue.kernel_text_of`: the text of a rule's kernel.
     name
         ``"as built"``, or the mutant's name.
+
+    Examples
+    --------
+    >>> from specsim.validation import as_built
+    >>> as_built().replace(name="a mutant").name
+    'a mutant'
     """
 
     simulate: Callable[..., Any]
@@ -106,7 +112,15 @@ class Witnesses:
 
 
 def as_built() -> Witnesses:
-    """Return the project's own engines and theory."""
+    """Return the project's own engines and theory.
+
+    Examples
+    --------
+    >>> from specsim import paper_pair
+    >>> from specsim.validation import as_built
+    >>> round(as_built().theory.optimal_rejections(paper_pair(50)), 4)
+    16.4049
+    """
     import specsim
     import specsim.theory as theory
 

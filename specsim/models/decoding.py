@@ -81,6 +81,15 @@ def decode(
         Caches and rows of a batch do not fit in memory.
     UnsupportedError
         As `specsim.models.verification.verifier`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> pair = models.LoadedPair(target=target, draft=draft)
+    >>> decoded = models.decode(pair, [[0]], algorithm=Speculative(draft_length=3), new_tokens=5, seed=1)
+    >>> [len(tokens) for tokens in decoded.tokens]
+    [5]
     """
     new_tokens = whole("new_tokens", new_tokens, 1, _MOST_TOKENS)
     rule = verifier(algorithm, new_tokens)

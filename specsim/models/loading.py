@@ -41,6 +41,14 @@ class LoadedPair:
     ------
     InputError
         The vocabularies differ, the models are on different devices, or their caches cannot be rolled back.
+
+    Examples
+    --------
+    >>> from specsim import models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> pair = models.LoadedPair(target=target, draft=draft)
+    >>> pair.vocabulary
+    3
     """
 
     target: Any
@@ -112,6 +120,17 @@ def load_pair(
         reached, the vocabularies or tokenizers differ, or the kind of model cannot be decoded.
     TooLargeError
         The weights do not fit in memory; found out before they are read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from specsim import models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     target.save_pretrained(f"{folder}/target")
+    ...     draft.save_pretrained(f"{folder}/draft")
+    ...     models.load_pair(f"{folder}/target", f"{folder}/draft").vocabulary
+    3
     """
     import specsim.models.table_model  # noqa: F401  its kind of folder becomes known to transformers
 

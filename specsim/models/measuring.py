@@ -113,6 +113,17 @@ def measure(
     ------
     InputError
         A number out of range, an algorithm that cannot be compared with theory, or as `decode`.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> pair = models.LoadedPair(target=target, draft=draft)
+    >>> found = models.measure(
+    ...     pair, [[0]] * 4, algorithm=Speculative(draft_length=3), new_tokens=6, seed=1, repeats=1
+    ... )
+    >>> found.sizes["prompt"]
+    4
     """
     algorithm = Speculative(draft_length=4) if algorithm is None else algorithm
     sampling = Sampling() if sampling is None else sampling

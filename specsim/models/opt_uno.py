@@ -133,6 +133,18 @@ def opt_against_uno(
     ------
     InputError
         No prompts, a number out of range, or as `decode` and the scorer.
+
+    Examples
+    --------
+    >>> from specsim import models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> pair = models.LoadedPair(target=target, draft=draft)
+    >>> found = models.opt_against_uno(
+    ...     pair, [[0], [1]], models.LogLikelihood(pair.target), new_tokens=4,
+    ...     seed=1, comparisons=2, epsilons=[0.1],
+    ... )
+    >>> found.sizes["epsilon_level"]
+    1
     """
     check_seed(seed)
     _check(prompts, epsilons, comparisons, batch)

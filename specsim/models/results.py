@@ -45,6 +45,18 @@ class RoundRecord:
         What the round emitted, ``(batch, length + 1)``; only the first `count` entries count.
     count
         ``(batch,)``.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> pair = models.LoadedPair(target=target, draft=draft)
+    >>> rounds: list[models.RoundRecord] = []
+    >>> decoded = models.decode(
+    ...     pair, [[0]], algorithm=Speculative(draft_length=3), new_tokens=5, seed=1, record=rounds.append
+    ... )
+    >>> [int(record.count[0]) for record in rounds]
+    [4, 1]
     """
 
     sequences: torch.Tensor
@@ -75,6 +87,12 @@ class Times:
         The target model's forwards after the prompt.
     overhead
         Everything else: target rows, the rule, coins, caches, bookkeeping.
+
+    Examples
+    --------
+    >>> from specsim.models import Times
+    >>> Times(draft=1.0, verify=2.0).total
+    3.0
     """
 
     prefill: float = 0.0
@@ -102,6 +120,12 @@ class Memory:
         Logits and rows of one round, an upper bound.
     peak
         The sum of these, or on a GPU what its allocator saw.
+
+    Examples
+    --------
+    >>> from specsim.models import Memory
+    >>> Memory(weights=1000, caches=200).weights
+    1000
     """
 
     weights: int = 0
@@ -130,6 +154,15 @@ class Decoded:
         Seconds and bytes.
     algorithm, seed
         As asked for.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> pair = models.LoadedPair(target=target, draft=draft)
+    >>> decoded = models.decode(pair, [[0]], algorithm=Speculative(draft_length=3), new_tokens=5, seed=1)
+    >>> [len(tokens) for tokens in decoded.tokens]
+    [5]
     """
 
     tokens: list[list[int]] = field(repr=False)

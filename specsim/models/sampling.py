@@ -32,6 +32,12 @@ class Sampling:
     top_p
         Keep the smallest set of most likely tokens with at least this mass, after `top_k`. Defaults to 1,
         all. Tokens exactly as likely as the least likely one kept stay too, here and for `top_k`.
+
+    Examples
+    --------
+    >>> from specsim.models import Sampling
+    >>> Sampling(temperature=0.5, top_k=50).top_k
+    50
     """
 
     temperature: float = 1.0

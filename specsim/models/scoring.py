@@ -37,6 +37,13 @@ class LogLikelihood:
     ----------
     model
         A causal language model of transformers, as a rule the target.
+
+    Examples
+    --------
+    >>> from specsim import models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> models.LogLikelihood(target)([[0]], [[1, 2]]).round(2)
+    array([-3.07])
     """
 
     name = "log-likelihood"
@@ -66,6 +73,12 @@ class TextScorer:
         Of the pair, to decode with.
     name
         For reports.
+
+    Examples
+    --------
+    >>> from specsim.models import TextScorer
+    >>> TextScorer(lambda prompts, responses: [0.0] * len(responses), tokenizer=object(), name="none").name
+    'none'
     """
 
     def __init__(self, function: Callable[[list[str], list[str]], Any], tokenizer: Any, name: str) -> None:
@@ -104,6 +117,11 @@ class RewardModel:
     ------
     InputError
         It cannot be loaded, has more than one label, or lacks weights.
+
+    Examples
+    --------
+    >>> from specsim.models import RewardModel
+    >>> scorer = RewardModel("path/to/reward-model")  # doctest: +SKIP
     """
 
     def __init__(self, source: str, *, device: Any = None, batch: int = 16) -> None:

@@ -54,6 +54,12 @@ class TableConfig(PretrainedConfig):
         to its own, each once. Costs a transfer per forward; meant for tests.
     options
         Of `transformers.PretrainedConfig`.
+
+    Examples
+    --------
+    >>> from specsim.models import TableConfig
+    >>> TableConfig(vocab_size=5, contexts=5).vocab_size
+    5
     """
 
     model_type = "specsim_table"
@@ -91,6 +97,15 @@ class TableCausalLM(PreTrainedModel, GenerationMixin):
     ----------
     config
         Sizes and start context. The tables are buffers: set them with `set_tables` or load them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from specsim.models import TableCausalLM, TableConfig
+    >>> model = TableCausalLM(TableConfig(vocab_size=2, contexts=2))
+    >>> model.set_tables([[0.5, 0.5], [0.25, 0.75]], next_context=[[0, 1], [0, 1]])
+    >>> model(torch.tensor([[1]])).logits.softmax(dim=-1).round(decimals=4).tolist()
+    [[[0.25, 0.75]]]
     """
 
     config_class = TableConfig
@@ -238,6 +253,14 @@ def table_models(
     ------
     InputError
         The pair is not stationary, or `start` or `skip` is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from specsim import models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> target(torch.tensor([[0, 2]])).logits.shape
+    torch.Size([1, 2, 3])
     """
     if not pair.stationary:
         raise InputError(

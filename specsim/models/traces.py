@@ -82,6 +82,15 @@ def record_trace(
     ------
     InputError
         Full rows that would take too much memory, `top` out of range, or as `decode`.
+
+    Examples
+    --------
+    >>> from specsim import models, parse_pair
+    >>> target, draft = models.table_models(parse_pair("random:contexts=3,horizon=8,seed=1,stationary=yes"))
+    >>> pair = models.LoadedPair(target=target, draft=draft)
+    >>> trace = models.record_trace(pair, [[0], [1]], new_tokens=6, seed=1)
+    >>> trace.sizes["position"]
+    12
     """
     algorithm = Speculative(draft_length=4) if algorithm is None else algorithm
     sampling = Sampling() if sampling is None else sampling

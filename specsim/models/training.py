@@ -79,6 +79,13 @@ class Trained:
         Number of weights.
     draft_loss, target_loss
         Mean over held-out bytes of -ln of the probability of the byte, in nats.
+
+    Examples
+    --------
+    >>> from specsim.models import train_pair
+    >>> trained = train_pair("text.txt", "pair", size="tiny")  # doctest: +SKIP
+    >>> trained.draft_parameters  # doctest: +SKIP
+    11536
     """
 
     size: str
@@ -130,6 +137,12 @@ def train_pair(
         A text that cannot be read or is too short; an unknown size; a number out of range; a folder that
         holds something, cannot be written, or has checkpoints of another training; no accelerate; or a loss
         that is not finite.
+
+    Examples
+    --------
+    >>> from specsim.models import train_pair
+    >>> train_pair("text.txt", "pair", size="tiny").steps  # doctest: +SKIP
+    60
     """
     steps = check_training(text, out, size=size, steps=steps, seed=seed)
     plan, data = SIZES[size], Path(text).read_bytes()

@@ -82,6 +82,13 @@ def acceptance_estimates(
     ------
     InputError
         No round, or a round that accepts more than it drafts.
+
+    Examples
+    --------
+    >>> from specsim import acceptance_estimates
+    >>> found = acceptance_estimates([3, 4, 0, 4], 4)
+    >>> float(found.block_efficiency)
+    3.75
     """
     check_confidence(level)
     lengths = _whole_numbers("accepted", accepted)

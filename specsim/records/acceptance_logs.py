@@ -115,6 +115,16 @@ def read_acceptance_log(
     InputError
         The file is missing, empty, neither CSV nor JSON, or a record is of no known form or contradicts
         itself; the message says which record.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from specsim import read_acceptance_log
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "log.json"
+    ...     _ = path.write_text('{"accepted": [3, 4, 0], "drafted": 4}')
+    ...     round(float(read_acceptance_log(path).block_efficiency), 4)
+    3.3333
     """
     place = Path(path)
     records = _records(place)

@@ -23,6 +23,12 @@ def theorem_1_of_trace(trace: xarray.Dataset, *, bonus_places: bool = True, leve
     bonus_places: whether the places that bonus tokens filled count, as they do in the theorem, which has
         none. Without them it is what speculative decoding was to reject on these continuations.
     level: confidence of the interval.
+
+    Examples
+    --------
+    >>> from specsim import read_trace, theorem_1_of_trace
+    >>> theorem_1_of_trace(read_trace("trace.nc")).value  # doctest: +SKIP
+    16.38
     """
     counted = np.ones(trace.sizes["position"], dtype=bool)
     if not bonus_places:

@@ -182,6 +182,13 @@ def read_trace(path: str | os.PathLike[str]) -> xarray.Dataset:
     InputError
         The file is missing, unreadable, truncated, no trace, of another version of the format, changed after
         it was written, or contradicts itself.
+
+    Examples
+    --------
+    >>> from specsim import read_trace
+    >>> trace = read_trace("trace.nc")  # doctest: +SKIP
+    >>> trace.sizes["position"]  # doctest: +SKIP
+    1280
     """
     place = Path(path)
     trace = read_netcdf(place, "a trace", "record it again")

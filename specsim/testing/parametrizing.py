@@ -31,6 +31,13 @@ class BoundCheck:
         Why it is known to fail, or None.
     result
         The `CheckResult` of the last call, or None.
+
+    Examples
+    --------
+    >>> from specsim.testing import checks_for
+    >>> check = next(checks_for(lambda target, draft, drafted, seed: None, effort="quick"))
+    >>> check.name, check.run().status.value
+    ('contract', 'failed')
     """
 
     def __init__(self, session: Session, check: Check, expected_failure: str | None = None) -> None:
@@ -110,6 +117,12 @@ def checks_for(
     ------
     InputError
         A parameter is wrong.
+
+    Examples
+    --------
+    >>> from specsim.testing import checks_for
+    >>> [check.name for check in checks_for(lambda target, draft, drafted, seed: None, effort="quick")][:3]
+    ['contract', 'untouched-inputs', 'determinism']
     """
     made = as_subject(subject, protocol=protocol, rule=rule, **dict(fields or {}))
     session = Session(made, **settings)
@@ -142,6 +155,13 @@ def parametrize_with_checks(
     settings
         As in `checks_for`. The options ``--specsim-effort``, ``--specsim-seed``, ``--specsim-alpha`` and
         ``--specsim-budget`` of pytest override them.
+
+    Examples
+    --------
+    >>> from specsim.testing import parametrize_with_checks
+    >>> mark = parametrize_with_checks([lambda target, draft, drafted, seed: None], only=["determinism"])
+    >>> mark.name
+    'parametrize'
     """
     import pytest
 

@@ -1,6 +1,7 @@
 """The lazy packages: every name of a stub loads, is documented, and no module has the same name."""
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -24,6 +25,15 @@ def test_names__load_and_are_documented(name):
         value = getattr(module, public)
         assert public in dir(module)
         assert not callable(value) or value.__doc__
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_names__have_an_example_in_their_docstring(name):
+    module = package(name)
+    values = {public: getattr(module, public) for public in module.__all__}
+    functions = {public for public, value in values.items() if inspect.isclass(value) or callable(value)}
+    # The union of two classes has no docstring of its own.
+    assert {public for public in functions - {"Pair"} if ">>>" not in values[public].__doc__} == set()
 
 
 @pytest.mark.parametrize("name", PACKAGES)

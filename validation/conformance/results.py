@@ -10,7 +10,14 @@ from specsim.validation.conformance.subjects import Subject
 
 
 class CheckStatus(enum.Enum):
-    """How one check came out."""
+    """How one check came out.
+
+    Examples
+    --------
+    >>> from specsim.testing import CheckStatus
+    >>> CheckStatus("passed")
+    <CheckStatus.PASSED: 'passed'>
+    """
 
     PASSED = "passed"
     FAILED = "failed"
@@ -22,7 +29,14 @@ class CheckStatus(enum.Enum):
 
 
 class Verdict(enum.Enum):
-    """What is said about a subject."""
+    """What is said about a subject.
+
+    Examples
+    --------
+    >>> from specsim.testing import Verdict
+    >>> Verdict("biased")
+    <Verdict.BIASED: 'biased'>
+    """
 
     LOSSLESS = "lossless"
     LOSSY_AS_DECLARED = "lossy as declared"
@@ -121,6 +135,13 @@ class CheckResult:
         and a picture of the laws.
     command
         Reproduces it; empty when the subject has no name on the command line.
+
+    Examples
+    --------
+    >>> from specsim.testing import checks_for
+    >>> check = next(checks_for(lambda target, draft, drafted, seed: None, effort="quick"))
+    >>> check.run().status.value
+    'failed'
     """
 
     name: str
@@ -164,6 +185,13 @@ class ConformanceReport:
         Of everything.
     interrupted
         Whether it was stopped by Ctrl-C.
+
+    Examples
+    --------
+    >>> from specsim.testing import check_sampler
+    >>> report = check_sampler(lambda target, draft, drafted, seed: None, stop_at_failure=True)
+    >>> report.verdict.value
+    'broken'
     """
 
     subject: Subject

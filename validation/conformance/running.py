@@ -258,6 +258,16 @@ def check_sampler(
         A parameter is wrong, or the library behind the subject is missing.
     ConformanceError
         See `raise_on_failure`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specsim.testing import check_sampler
+    >>> def accept_everything(target, draft, drafted, seed):
+    ...     bonus = np.random.default_rng(seed).random(len(target))[:, None] > target[:, -1].cumsum(axis=-1)
+    ...     return np.column_stack([drafted, bonus.sum(axis=-1)]), np.full(len(drafted), drafted.shape[1] + 1)
+    >>> check_sampler(accept_everything, effort="quick", stop_at_failure=True).verdict.value
+    'biased'
     """
     from specsim.validation.conformance.subjects import as_subject
 
@@ -314,6 +324,16 @@ class ConformanceError(AssertionError):
     ----------
     report
         What was found.
+
+    Examples
+    --------
+    >>> from specsim.testing import ConformanceError, checks_for
+    >>> check = next(checks_for(lambda target, draft, drafted, seed: None, effort="quick"))
+    >>> try:
+    ...     check()
+    ... except ConformanceError as error:
+    ...     print(error.report.verdict.value)
+    broken
     """
 
     def __init__(self, report: ConformanceReport) -> None:

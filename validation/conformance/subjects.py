@@ -79,6 +79,12 @@ class Subject:
         before, renormalised), or ``"greedy"`` (the likeliest tokens, and the last child from the rest).
     notes
         What a reader of the report should know.
+
+    Examples
+    --------
+    >>> from specsim.testing import Subject
+    >>> Subject(name="mine", protocol="step", run=lambda target, draft, drafted, seed: None).draft
+    'required'
     """
 
     name: str

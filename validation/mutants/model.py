@@ -26,6 +26,16 @@ class Mutant:
         Takes correct witnesses, returns the wrong ones; see `Witnesses.replace`.
     kills
         Ids of claims that have to reject it, beside those that name it in ``Claim.mutants``.
+
+    Examples
+    --------
+    >>> from specsim.validation import Mutant, as_built
+    >>> wrong = Mutant(
+    ...     name="no-rejections", description="Theorem 1 gives 0.", cite="made up",
+    ...     apply=lambda right: right.replace_theory(theorem_1_rejections=lambda pair, **options: 0),
+    ... )
+    >>> wrong.apply(as_built()).theory.theorem_1_rejections(None)
+    0
     """
 
     name: str

@@ -104,6 +104,13 @@ def validate(
     ------
     InputError
         A bad argument, or a folder that cannot be written.
+
+    Examples
+    --------
+    >>> from specsim.validation import select_claims, validate
+    >>> report = validate(select_claims(["yin2024.remark-2*"]), effort="quick", threads=1)
+    >>> report.exit_code
+    0
     """
     chosen = check_unique(all_claims() if claims is None else claims)
     if not 0 < alpha < 1:

@@ -90,7 +90,8 @@ def merge(datasets: Iterable[xarray.Dataset]) -> xarray.Dataset:
     Examples
     --------
     >>> from specsim import Speculative, merge, paper_pair, simulate
-    >>> halves = [simulate(paper_pair(2), Speculative(), runs=50, seed=1, first_run=first) for first in (0, 50)]
+    >>> pair, algorithm = paper_pair(2), Speculative()
+    >>> halves = [simulate(pair, algorithm, runs=50, seed=1, first_run=first) for first in (0, 50)]
     >>> int(merge(halves).rejection_count.sum())
     100
     """

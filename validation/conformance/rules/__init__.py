@@ -60,6 +60,12 @@ def get_rule(rule: str | Rule, *, tree: bool = False) -> Rule:
     ------
     InputError
         There is none for chains, or for trees.
+
+    Examples
+    --------
+    >>> from specsim.testing import get_rule
+    >>> get_rule("block").title
+    'accept the longest prefix whose test succeeds; replace by the residual of the weighted target'
     """
     if isinstance(rule, Rule):
         return rule

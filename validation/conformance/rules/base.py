@@ -60,6 +60,12 @@ class Rule:
     first_coin
         Whether the first drafted token is accepted if and only if the first coin is below the probability of
         its acceptance. Not so for rules that accept a later token in spite of a failed test.
+
+    Examples
+    --------
+    >>> from specsim.testing import get_rule
+    >>> get_rule("ratio").lossless
+    True
     """
 
     name: str
@@ -106,6 +112,18 @@ def position_rule(
         The law of the token after a whole accepted draft, of the last target row. Defaults to None: the row.
     name, title, source, lossless, draw, bug_class, any_draft
         As in `Rule`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specsim.testing import position_rule
+    >>> target_only = position_rule(
+    ...     name="target-only", title="Rejects everything", source="made up", lossless=True,
+    ...     acceptance=lambda target, draft: np.zeros_like(target), residual=lambda target, draft: target,
+    ... )
+    >>> target_only.law(np.array([[0.5, 0.5], [0.25, 0.75]]), None, np.array([0]))
+    array([[0.5, 0.5],
+           [0. , 0. ]])
     """
 
     def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
