@@ -21,13 +21,16 @@ from specsim.engines.lockstep.tables import (
     ratio_thresholds,
     recursive_residuals,
 )
-from specsim.errors import InputError, UnsupportedError
+from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
 
 Steps = NDArray[np.intp]
 #: Thresholds or weights for some steps, shape (steps, contexts, tokens).
 Builder = Callable[[Steps], Words]
 
+
+#: Tables are built in time proportional to the number of drafts.
+MOST_DRAFTS = 2**17
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -110,6 +113,10 @@ def prepare(algorithm: Algorithm, pair: ModelPair, horizon: int) -> Plan:
     drafts = structure.widths[0] if structure.widths else 1
     if drafts == math.inf:
         raise InputError("drafts is inf; the limit is known to specsim.theory only, give a whole number")
+    if drafts > MOST_DRAFTS:
+        raise TooLargeError(
+            f"drafts is {drafts}; engines take at most {MOST_DRAFTS}, ask specsim.theory about more"
+        )
     settings: dict[str, Any] = {
         "draft_length": structure.depth,
         "bonus": algorithm.whole_bonus,
