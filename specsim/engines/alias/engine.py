@@ -1,7 +1,7 @@
 """The alias engine: one gather per token from tables of the collapsed law; fast, and no witness.
 
 That the collapsed law is the law of the published algorithm is what Theorem 1 of 2411.00841 proves; the
-literal engine, which uses no theorem, and the exact theory are what this engine is compared with.
+lockstep engine, which uses no theorem, and the exact theory are what this engine is compared with.
 
 Run r reads, for position n, word ``n % 4`` of the Philox block with counter
 ``(n // 4, 2^30, r mod 2^32, r div 2^32)``; position 0 is the prompt. No other engine uses these counters.
