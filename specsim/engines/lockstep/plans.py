@@ -32,6 +32,7 @@ Builder = Callable[[Steps], Words]
 #: Tables are built in time proportional to the number of drafts.
 MOST_DRAFTS = 2**17
 
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How to run an algorithm.
