@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from specsim.algorithms import Algorithm
+from specsim.errors import InputError, TooLargeError
 from specsim.pairs import ModelPair
 from specsim.validation.assertions import Assertion, SimulationRequest
 from specsim.validation.claims_model import StatisticalCheck
@@ -153,6 +154,7 @@ def agreement_check(
     ),
     demands: Mapping[str, float] | None = None,
     engine: str = "auto",
+    skip_too_large: bool = False,
 ) -> StatisticalCheck:
     """Check everything that one simulation can say, from the same runs.
 
@@ -164,10 +166,13 @@ def agreement_check(
     demands
         Discrepancies to be caught. Defaults to None: `DEMANDS`. Quantities that are not named use the runs
         that the others need, and state what those catch.
+    skip_too_large
+        Whether cases whose laws theory refuses as too large are left out. At least one must remain.
     """
     chosen = tuple(statistics)
     wanted = DEMANDS if demands is None else demands
-    return _check(name, cases, chosen, {key: wanted.get(key) for key in chosen}, None, None, engine)
+    discrepancies = {key: wanted.get(key) for key in chosen}
+    return _check(name, cases, chosen, discrepancies, None, None, engine, skip_too_large=skip_too_large)
 
 
 def _check(
@@ -178,23 +183,37 @@ def _check(
     expected: Expected | None,
     excluded: Excluded | None,
     engine: str,
+    *,
+    skip_too_large: bool = False,
 ) -> StatisticalCheck:
     for statistic in statistics:
         get_quantity(statistic)
 
     def plan(witnesses: Witnesses, effort: Effort) -> Iterator[Assertion]:
+        planned = 0
         for pair, algorithm in cases(effort) if callable(cases) else cases:
-            for statistic in statistics:
-                yield assert_quantity(
-                    witnesses,
-                    effort,
-                    pair,
-                    algorithm,
-                    statistic,
-                    discrepancy=discrepancies[statistic],
-                    expected=expected,
-                    excluded=None if excluded is None else float(excluded(witnesses, pair, algorithm)),
-                    engine=engine,
-                )
+            try:
+                assertions = [
+                    assert_quantity(
+                        witnesses,
+                        effort,
+                        pair,
+                        algorithm,
+                        statistic,
+                        discrepancy=discrepancies[statistic],
+                        expected=expected,
+                        excluded=None if excluded is None else float(excluded(witnesses, pair, algorithm)),
+                        engine=engine,
+                    )
+                    for statistic in statistics
+                ]
+            except TooLargeError:
+                if not skip_too_large:
+                    raise
+                continue
+            planned += len(assertions)
+            yield from assertions
+        if skip_too_large and not planned:
+            raise InputError(f"check {name!r}: theory can serve none of the cases; give smaller ones")
 
     return StatisticalCheck(name, plan)

@@ -133,6 +133,22 @@ def equal(label: str, observed: Any, expected: Any) -> Comparison:
     return Comparison(label=label, observed=_spell(left), expected=_spell(right), agrees=same)
 
 
+def near(label: str, observed: Any, expected: Any, bound: float) -> Comparison:
+    """Compare numbers of which one side is rounded; they agree when no two differ by more than `bound`."""
+    left, right = (np.asarray(side, dtype=np.float64).ravel() for side in (observed, expected))
+    if left.shape != right.shape:
+        return Comparison(
+            label=label, observed=f"{left.size} values", expected=f"{right.size} values", agrees=False
+        )
+    worst = int(np.abs(left - right).argmax())
+    return Comparison(
+        label=f"{label}, entry {worst} of {left.size}, within {bound:g}",
+        observed=f"{left[worst]:.12g}",
+        expected=f"{right[worst]:.12g}",
+        agrees=bool(np.abs(left - right)[worst] <= bound),
+    )
+
+
 def decided(label: str, holds: bool, *, observed: Any = "", expected: Any = "") -> Comparison:
     """State a predicate that was decided exactly, such as an inequality of rationals or a certificate.
 

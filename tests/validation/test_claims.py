@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
+from specsim.algorithms import catalogue
 from specsim.pairs import ModelPair
 from specsim.validation import instances
+from specsim.validation.claims import variants
+from specsim.validation.claims.variants import claim_name
 from specsim.validation.claims_model import Verdict
 from specsim.validation.registry import all_claims, select_claims
 from specsim.validation.running.cut_down import SMALL_EFFORT, cut_down
@@ -14,6 +19,12 @@ from specsim.validation.running.outcomes import Status
 from specsim.validation.running.runner import validate
 
 HOLDS, CONDITION, FAILS = Verdict.HOLDS, Verdict.CONDITION, Verdict.FAILS
+
+#: Rules of the catalogue that have no descriptor of their own.
+ONLY_ON_TREES = (
+    "greedy-drafts", "gumbel", "k-seq", "match", "one-hot", "recursive-any-order", "recursive-distinct",
+    "summed-coin", "transport", "transport-distinct", "traversal", "traversal-distinct",
+)  # fmt: skip
 
 #: Every row that has to be listed, with the verdict it has to come to.
 ROWS = {
@@ -62,8 +73,10 @@ ROWS = {
     "specsim.laws-batch": HOLDS,
     "specsim.laws-batch-as-printed": HOLDS,
     "specsim.laws-block-verification": HOLDS,
-    "specsim.engine-alias": HOLDS,
+    **{f"specsim.laws-{name}": HOLDS for name in ONLY_ON_TREES},
     "specsim.engine-literal": HOLDS,
+    "specsim.engine-lockstep": HOLDS,
+    "specsim.engine-alias": HOLDS,
     "specsim.engine-population": HOLDS,
 }
 
@@ -76,7 +89,25 @@ def test_all_claims__have_every_row_with_its_verdict() -> None:
 def test_all_claims__name_mutants_and_sources() -> None:
     for claim in all_claims():
         assert claim.mutants, claim.id
-        assert any(mark in claim.source for mark in ("2411.00841", "2403.10444")), claim.id
+        assert re.search(r"\d{4}\.\d{5}|\w+/[\w.-]+#\d+", claim.source), claim.id
+
+
+def test_all_claims__every_rule_with_a_step_law_has_one() -> None:
+    ids = {claim.id for claim in all_claims()}
+    for rule in catalogue().values():
+        assert f"specsim.laws-{claim_name(rule)}" in ids
+
+
+def test_variants__reach_every_structure_drawing_and_choice() -> None:
+    pair = instances.random_pair(contexts=3, horizon=3, seed=1)
+    for rule in catalogue().values():
+        for shapes in (variants.TINY, variants.LARGE):
+            listed = variants.variants(rule, pair, shapes)
+            assert {algorithm.structure(3).kind for algorithm in listed} == set(rule.structures)
+            assert {algorithm.drawing for algorithm in listed} == set(rule.drawings)
+            for name, parameter in rule.parameters.items():
+                if parameter.kind == "choice":
+                    assert {algorithm.parameters[name] for algorithm in listed} == set(parameter.choices)
 
 
 def test_claims__are_established_in_their_small_instances() -> None:

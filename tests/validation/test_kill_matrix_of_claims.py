@@ -15,15 +15,12 @@ from specsim.validation.witnesses import Witnesses, as_built
 
 #: Claims whose mutants are wrong simulators: only their statistical checks can reject them.
 BY_SIMULATION = {
-    "specsim.laws-autoregressive": "autoregressive-from-draft",
-    "specsim.laws-speculative": "bonus-missing",
-    "specsim.laws-rejection-based": "acceptance-ignored",
-    "specsim.laws-over-acceptance": "epsilon-ignored",
-    "specsim.laws-batch": "one-draft-fewer",
-    "specsim.laws-batch-as-printed": "printed-is-corrected",
-    "specsim.laws-block-verification": "block-is-token-wise",
+    "specsim.laws-speculative": "draft-rows-sharpened",
+    "specsim.laws-gumbel": "draft-rows-sharpened",
+    "specsim.laws-traversal": "context-never-advances",
+    "specsim.engine-literal": "one-draft-fewer",
+    "specsim.engine-lockstep": "one-draft-fewer",
     "specsim.engine-alias": "one-draft-fewer",
-    "specsim.engine-literal": "residual-from-target",
     "specsim.engine-population": "one-draft-fewer",
     "yin2024.theorem-1-lossless": "residual-from-target",
     "yin2024.batch-lossless": "batch-inside-loop",

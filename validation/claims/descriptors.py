@@ -9,18 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim import (
-    Autoregressive,
-    Batch,
-    BatchAsPrinted,
-    BlockVerification,
     ModelPair,
-    OverAcceptance,
     RejectionBased,
     Speculative,
 )
 from specsim.pairs import UNIT
-
-AUTOREGRESSIVE = (Autoregressive(),)
 
 SPECULATIVE = (
     Speculative(),
@@ -28,39 +21,6 @@ SPECULATIVE = (
     Speculative(draft_length=2),
     Speculative(draft_length=2, bonus=False),
     Speculative(draft_length=3),
-)
-
-BATCH = (
-    Batch(drafts=1),
-    Batch(drafts=2),
-    Batch(drafts=3),
-    Batch(drafts=2, draft_length=1, bonus=False),
-    Batch(drafts=2, draft_length=2, bonus=True),
-    Batch(drafts=3, draft_length=2, bonus=False),
-)
-
-BLOCK = (
-    BlockVerification(),
-    BlockVerification(draft_length=1),
-    BlockVerification(draft_length=2),
-    BlockVerification(draft_length=2, bonus=False),
-)
-
-OVER_ACCEPTANCE = (
-    OverAcceptance(epsilon=0.0),
-    OverAcceptance(epsilon=0.125),
-    OverAcceptance(epsilon=0.125, residual="target"),
-    OverAcceptance(epsilon=0.125, residual="draft"),
-    OverAcceptance(epsilon=Fraction(1, 10), residual="target", draft_length=2, bonus=True),
-    OverAcceptance(epsilon=0.05, residual="optimal", draft_length=2, bonus=False),
-    OverAcceptance(epsilon=1.0, residual="draft"),
-)
-
-AS_PRINTED = (
-    BatchAsPrinted(drafts=1, slip="extra-subtraction"),
-    BatchAsPrinted(drafts=2, slip="inside-loop"),
-    BatchAsPrinted(drafts=2, slip="extra-subtraction"),
-    BatchAsPrinted(drafts=3, slip="inside-loop"),
 )
 
 

@@ -115,6 +115,21 @@ CLAIMS = (
         source="2411.00841, Algorithms 1, 2 and 4; 2403.10444; the other rules as their facts say",
     ),
     _claim(
+        "lockstep",
+        "The lockstep engine has the laws of the literal engine",
+        "A word that drafts, tests and replaces gives every tally the law that theory computes, which the "
+        "literal engine is compared with as well.",
+        (
+            agreement_check(
+                "joint law on small trees",
+                _on_trees,
+                statistics=("joint_law", "accepted_length_counts"),
+                demands={"joint_law": 0.03},
+                engine="lockstep",
+            ),
+        ),
+    ),
+    _claim(
         "alias",
         "The alias engine has the laws of the literal algorithm",
         "One draw of (token, rejected or not) per position gives every tally the law that theory computes.",

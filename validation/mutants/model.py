@@ -47,8 +47,10 @@ class Mutant:
 
 @cache
 def all_mutants() -> tuple[Mutant, ...]:
-    """Return every mutant: ``MUTANTS`` of each module of this package, by module name."""
-    return collect("specsim.validation.mutants", "MUTANTS", "mutant")
+    """Return every mutant: ``MUTANTS`` of each module of this package and of the claims, by module name."""
+    return collect("specsim.validation.mutants", "MUTANTS", "mutant") + collect(
+        "specsim.validation.claims", "MUTANTS", "mutant"
+    )
 
 
 def get_mutants(names: Iterable[str]) -> tuple[Mutant, ...]:

@@ -249,6 +249,7 @@ MUTANTS = (
         description="After a rejection the round goes on along the old draft, without a new target call.",
         cite="2411.00841, Algorithm 1: the restart after line 10",
         apply=replace_decoder(Mistakes(no_restart=True), Speculative, Batch),
+        kills=("specsim.laws-speculative",),
     ),
     Mutant(
         name="stale-context",
@@ -273,6 +274,7 @@ MUTANTS = (
         description="A bonus token is counted as a rejection.",
         cite="2411.00841, section 2: a round is identified with a rejection",
         apply=replace_decoder(Mistakes(bonus_counted=True), Speculative, Batch),
+        kills=("specsim.laws-speculative",),
     ),
     Mutant(
         name="bonus-from-draft",
@@ -285,6 +287,7 @@ MUTANTS = (
         description="Every draft of a batch is tried against the target row itself.",
         cite="2411.00841, Algorithm 4, line 19 left out",
         apply=replace_decoder(Mistakes(root_not_updated=True), Batch),
+        kills=("specsim.laws-batch",),
     ),
     Mutant(
         name="first-token-unverified",

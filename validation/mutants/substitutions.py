@@ -18,6 +18,8 @@ from specsim.algorithms import (
     OverAcceptance,
     RejectionBased,
     Speculative,
+    Verification,
+    get_rule,
 )
 from specsim.pairs import ModelPair
 from specsim.validation.mutants.model import Mutant
@@ -39,6 +41,19 @@ def substitute(kind: type[Algorithm], change: Change) -> Callable[[Witnesses], W
         return witnesses.replace(simulate=simulate)
 
     return apply
+
+
+def substitute_rule(rule: str, other: str) -> Callable[[Witnesses], Witnesses]:
+    """Return a mutation that simulates the rule `other` on the same drafts wherever `rule` is asked for."""
+
+    def change(pair: ModelPair, algorithm: Verification) -> tuple[ModelPair, Algorithm]:
+        instead = get_rule(other)
+        if algorithm.rule is not get_rule(rule):
+            return pair, algorithm
+        drawn = algorithm.drawing if algorithm.drawing in instead.drawings else None
+        return pair, dataclasses.replace(algorithm, rule=instead, drawn=drawn, parameters={})
+
+    return substitute(Verification, change)
 
 
 def _member(acceptance: Callable[[Rows, Rows], Rows], residual: Callable[[Rows, Rows], Rows]) -> Change:
@@ -106,6 +121,10 @@ def _frozen_context(pair: ModelPair, algorithm: Algorithm) -> tuple[ModelPair, A
     return _changed(pair, next_context=stay), algorithm
 
 
+def _sharp_draft(pair: ModelPair, algorithm: Algorithm) -> tuple[ModelPair, Algorithm]:
+    return _changed(pair, draft=_normalised(pair.draft**2, pair.draft)), algorithm
+
+
 def _longer_draft(pair: ModelPair, algorithm: Speculative) -> tuple[ModelPair, Algorithm]:
     if algorithm.draft_length is None:
         return pair, dataclasses.replace(algorithm, draft_length=max(1, pair.horizon - 1))
@@ -132,6 +151,7 @@ MUTANTS = (
         description="A rejected token is replaced by one drawn from the target row.",
         cite="ShopeeLLM/Spec-RL#14; 2411.00841, Decoding-UNO",
         apply=substitute(Speculative, _member(ratio, lambda target, draft: target)),
+        kills=("specsim.laws-speculative",),
     ),
     Mutant(
         name="residual-from-draft",
@@ -173,6 +193,12 @@ MUTANTS = (
         apply=substitute(Speculative, _sharpened),
     ),
     Mutant(
+        name="draft-rows-sharpened",
+        description="Drafts are drawn and tested at temperature 1/2.",
+        cite="huggingface/transformers#32867",
+        apply=substitute(Algorithm, _sharp_draft),
+    ),
+    Mutant(
         name="target-row-late",
         description="The token at a step is verified against the target row of the next step.",
         cite="openvinotoolkit/openvino.genai#4190; NVIDIA/TensorRT-LLM#15098",
@@ -189,6 +215,7 @@ MUTANTS = (
         description="A round drafts one token more than the draft length.",
         cite="flashinfer-ai/flashinfer#879: more tokens than allowed",
         apply=substitute(Speculative, _longer_draft),
+        kills=("specsim.laws-speculative",),
     ),
     Mutant(
         name="bonus-missing",
@@ -197,6 +224,7 @@ MUTANTS = (
         apply=substitute(
             Speculative, lambda pair, algorithm: (pair, dataclasses.replace(algorithm, bonus=False))
         ),
+        kills=("specsim.laws-speculative",),
     ),
     Mutant(
         name="one-draft-fewer",
@@ -209,6 +237,7 @@ MUTANTS = (
                 dataclasses.replace(algorithm, drafts=max(1, algorithm.drafts - 1)),
             ),
         ),
+        kills=("specsim.laws-batch",),
     ),
     Mutant(
         name="batch-inside-loop",
@@ -227,6 +256,7 @@ MUTANTS = (
         description="Where Algorithm 4 as printed is asked for, the corrected one runs.",
         cite="2411.00841, Algorithm 4",
         apply=substitute(BatchAsPrinted, lambda pair, algorithm: (pair, Batch(drafts=algorithm.drafts))),
+        kills=("specsim.laws-batch-as-printed",),
     ),
     Mutant(
         name="block-is-token-wise",
@@ -239,6 +269,7 @@ MUTANTS = (
                 Speculative(draft_length=algorithm.draft_length, bonus=algorithm.bonus),
             ),
         ),
+        kills=("specsim.laws-block-verification",),
     ),
     Mutant(
         name="autoregressive-from-draft",
@@ -247,6 +278,7 @@ MUTANTS = (
         apply=substitute(
             Autoregressive, lambda pair, algorithm: (_changed(pair, target=pair.draft), algorithm)
         ),
+        kills=("specsim.laws-autoregressive",),
     ),
     Mutant(
         name="acceptance-ignored",
@@ -259,6 +291,7 @@ MUTANTS = (
                 dataclasses.replace(algorithm, acceptance=np.ones(algorithm.acceptance.shape)),
             ),
         ),
+        kills=("specsim.laws-rejection-based",),
     ),
     Mutant(
         name="epsilon-ignored",
@@ -268,11 +301,13 @@ MUTANTS = (
             OverAcceptance,
             lambda pair, algorithm: (pair, dataclasses.replace(algorithm, epsilon=0.0)),
         ),
+        kills=("specsim.laws-over-acceptance",),
     ),
     Mutant(
         name="residuals-swapped",
         description="Decoding-UNO resamples from the draft where the target is meant, and the reverse.",
         cite="2411.00841, Appendix G, the printed listing",
         apply=substitute(OverAcceptance, _swapped_residual),
+        kills=("specsim.laws-over-acceptance",),
     ),
 )

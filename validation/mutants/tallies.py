@@ -74,6 +74,7 @@ MUTANTS = (
         description="The token after a rejection is counted as an accepted one.",
         cite="huggingface/transformers#28508: a wrong count of accepted tokens",
         apply=recount(_residual_counts_as_accepted),
+        kills=("specsim.laws-speculative",),
     ),
     Mutant(
         name="first-rejection-lost",

@@ -109,7 +109,17 @@ def _accepted_per_run(theory: Any, pair: Any, algorithm: Any, **options: Any) ->
     return theory.first_accepted_length_law(pair, algorithm, **options)
 
 
+def _reversed_sequences(theory: Any, pair: Any, algorithm: Any, **options: Any) -> Any:
+    return theory.output_law(pair, algorithm, **options)[::-1]
+
+
 MUTANTS = (
+    Mutant(
+        name="theory-sequences-reversed",
+        description="Sequences are numbered from the other end.",
+        cite="a law read with its last entry first",
+        apply=formula("output_law", _reversed_sequences),
+    ),
     Mutant(
         name="theory-batch-shifted",
         description="Theorem 3 pairs the mass rejected at a step with the rows of the same step.",
@@ -159,6 +169,7 @@ MUTANTS = (
         description="Rejection probabilities belong to the step before.",
         cite="2411.00841: loops start at n = 0 although the first token is x_1",
         apply=formula("rejections_by_step", _late_steps),
+        kills=("specsim.laws-speculative", "specsim.laws-k-seq"),
     ),
     Mutant(
         name="theory-everything-unbiased",
@@ -171,5 +182,6 @@ MUTANTS = (
         description="The accepted length of any round has the law of the first round's.",
         cite="2211.17192: a constant acceptance rate",
         apply=formula("accepted_length_law", _accepted_per_run),
+        kills=("specsim.laws-speculative",),
     ),
 )
