@@ -163,7 +163,15 @@ def shared_tables(request: Request, kernel: Kernel, structure: Structure) -> tup
     target, draft = pair.target.reshape(-1, tokens), pair.draft.reshape(-1, tokens)
     param = np.zeros((0, 0))
     if kernel.prepare is not None:
-        param = np.ascontiguousarray(kernel.prepare(target, draft, structure, **algorithm.parameters))
+        param = np.ascontiguousarray(
+            kernel.prepare(target, draft, structure, **algorithm.parameters), dtype=np.float64
+        )
+        least = contexts * min(pair.steps, horizon)
+        if param.ndim != 2 or len(param) % contexts or len(param) < least:
+            raise InputError(
+                f"{_place(request)}: prepare returned shape {param.shape}; "
+                f"return numbers for each of the {len(target)} rows"
+            )
     # Tables of parameters may tell steps apart where the pair does not.
     steps = max(pair.steps, len(param) // contexts)
     target, draft = (_repeat(rows, steps * contexts) for rows in (target, draft))

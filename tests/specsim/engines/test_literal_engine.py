@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from specsim import ModelPair
-from specsim.algorithms import Batch, Speculative, get_rule
+from specsim.algorithms import Batch, Speculative, catalogue, get_rule
 from specsim.engines.literal import engine
 from specsim.engines.literal.helpers import draw_weights
+from specsim.engines.literal.kernels import kernel_of
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 
 
@@ -203,6 +205,27 @@ FAULTS = {
 def test_own_rule__faults_name_rule_line_and_remedy(function, request_of):
     with pytest.raises(InputError, match=FAULTS[function]):
         engine.run(request_of(pair_of(), own(function)(draft_length=3)), 0, 100, threads=1)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 2), (0, 1)])
+def test_own_rule__prepare_returns_a_row_of_numbers_for_each_row(shape, request_of):
+    rule = own(damped, own_prepare=lambda target, draft, structure: np.zeros(shape, np.int64))
+    with pytest.raises(InputError, match=r"prepare returned shape .* each of the 5 rows"):
+        engine.run(request_of(pair_of(), rule(draft_length=2)), 0, 1, threads=1)
+
+
+def test_own_rule__prepare_returns_rows_for_every_step(request_of):
+    rows = np.full((4, 3, 3), 1 / 3)
+    pair = ModelPair.from_probabilities(rows, rows, initial=[1, 0, 0])
+    rule = own(damped, own_prepare=lambda target, draft, structure: np.zeros((3, 1)))
+    with pytest.raises(InputError, match="each of the 12 rows"):
+        engine.run(request_of(pair, rule(draft_length=2)), 0, 1, threads=1)
+
+
+@pytest.mark.parametrize("name", [name for name, rule in catalogue().items() if "kernel" in rule.texts])
+def test_kernels__are_short(name):
+    lines = len(inspect.getsource(kernel_of(get_rule(name)).verify).splitlines())
+    assert lines <= {"ratio": 10, "block": 20}.get(name, 45)
 
 
 def test_own_rule__may_make_arrays(request_of):
