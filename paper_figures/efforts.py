@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from specsim.errors import InputError
-from specsim.support.checks import whole
+from specsim.support.checks import named, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +56,5 @@ EFFORTS = {effort.name: effort for effort in (QUICK, STANDARD, DEEP)}
 
 
 def get_effort(effort: str | FigureEffort) -> FigureEffort:
-    """Return the effort of this name.
-
-    InputError: there is none.
-    """
-    if isinstance(effort, FigureEffort):
-        return effort
-    if effort not in EFFORTS:
-        raise InputError(f"effort is {effort!r}; give {', '.join(EFFORTS)}")
-    return EFFORTS[effort]
+    """Return the effort of this name; `InputError` if there is none."""
+    return named("effort", effort, EFFORTS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,6 +31,38 @@ Kind = Literal["chain", "paths", "tree"]
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _DRAWINGS: tuple[Drawing, ...] = ("independent", "distinct", "greedy")
 _KINDS: tuple[Kind, ...] = ("chain", "paths", "tree")
+
+
+#: Libraries whose versions are known elsewhere.
+_KNOWN = {"specsim", "numpy", "numba", *sys.stdlib_module_names}
+
+
+def _parts(value: Any, seen: set[int]) -> Iterator[bytes]:
+    """Yield what decides the meaning of a value that a rule names."""
+    # Numba's compiled functions keep the Python function.
+    value = vars(value).get("py_func", value) if hasattr(value, "__dict__") else value
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, ModuleType):
+        file = Path(value.__file__ or "") if value.__name__.split(".")[0] not in _KNOWN else Path()
+        if file.is_file():
+            yield file.read_bytes()
+    elif inspect.isfunction(value):
+        if value.__module__.split(".")[0] in _KNOWN:
+            return
+        try:
+            yield inspect.getsource(value).encode()
+        except OSError:
+            yield value.__code__.co_code
+        scope = inspect.getclosurevars(value)
+        for name, used in sorted({**scope.globals, **scope.nonlocals}.items()):
+            yield name.encode()
+            yield from _parts(used, seen)
+    elif isinstance(value, int | float | str | tuple | list | Fraction):
+        yield repr(value).encode()
+    elif isinstance(value, np.ndarray):
+        yield value.tobytes()
 
 
 class _Text:
@@ -53,11 +87,14 @@ class OwnRule(Rule):
 
     @cached_property
     def identity(self) -> str:
-        """What names the rule in stored results: its name and a digest of the file in which it stands."""
-        assert self.own is not None
-        file = Path(inspect.getsourcefile(self.own) or "")
-        text = file.read_bytes() if file.is_file() else inspect.getsource(self.own).encode()
-        return f"{self.name} {hashlib.sha256(text).hexdigest()}"
+        """What names the rule in stored results and compiled code: its name and a digest of its text.
+
+        The text is that of the function and of all of the user's that it names: functions, numbers, modules.
+        """
+        digest = hashlib.sha256()
+        for part in _parts(self.own, set()):
+            digest.update(part)
+        return f"{self.name} {digest.hexdigest()}"
 
     def __reduce__(self) -> Any:
         """Travel to other processes as the file in which the rule is made."""

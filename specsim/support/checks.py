@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import numpy as np
 
 from specsim.errors import InputError
+
+Value = TypeVar("Value")
 
 
 def whole(
@@ -56,6 +58,26 @@ def whole(
                 return number
     limits = f"of at least {low}" if high is None else f"from {low} to {high}"
     raise InputError(f"{field} is {value!r}; give a whole number {limits}{otherwise}")
+
+
+def named(field: str, value: str | Value, table: Mapping[str, Value]) -> Value:
+    """Return an entry of a table by its name; an entry itself is returned as it is.
+
+    Raises
+    ------
+    InputError
+        There is no entry of this name.
+
+    Examples
+    --------
+    >>> named("base", "two", {"two": 2, "ten": 10})
+    2
+    """
+    if isinstance(value, str) and value in table:
+        return table[value]
+    if isinstance(value, type(next(iter(table.values())))):
+        return value
+    raise InputError(f"{field} is {value!r}; give {', '.join(table)}")
 
 
 def unknown(

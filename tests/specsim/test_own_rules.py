@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import shutil
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 
 import specsim
-from specsim.algorithms import Rule, chain, levels, paths
+from specsim.algorithms import Rule, chain, levels, paths, rule_files
 from specsim.algorithms.rule_files import read_rule, read_rules
 from specsim.errors import InputError
 from specsim.theory import enumerate_outcomes, target_law
@@ -164,6 +167,47 @@ def test_rule__travels_between_processes_as_its_file(rules: dict[str, Any]) -> N
 def test_identity__changes_with_the_file(rules: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text(RULES.replace("0.75", "0.5"))
     assert read_rule(tmp_path / "other.py", "damped")(draft_length=2) != rules["damped"](draft_length=2)
+
+
+IMPORTING = """
+import specsim
+from NAME import SHARE, test
+
+@specsim.rule("imported", source="mine", lossless=False)
+def imported(step, nodes):
+    if test(step.coin[1], SHARE):
+        return nodes - 1, -1
+    return 0, 0
+"""
+IMPORTED = """
+from numba.extending import register_jitable
+
+SHARE = 0.5
+
+@register_jitable
+def test(coin, share):
+    return coin < share
+"""
+
+
+@pytest.mark.parametrize(("old", "new"), [("0.5", "0.25"), ("coin < share", "coin > share + 0.25")])
+def test_identity_and_machine_code__follow_what_the_rule_imports(old: str, new: str, tmp_path: Path) -> None:
+    # The rule's own file, and its place, stay as they are.
+    (tmp_path / "rule_a.py").write_text(IMPORTING.replace("NAME", "helpers_of_a_rule"))
+    pair = specsim.paper_pair(4)
+    accepted, identities = [], []
+    for text in (IMPORTED, IMPORTED.replace(old, new)):
+        (tmp_path / "helpers_of_a_rule.py").write_text(text)
+        sys.modules.pop("helpers_of_a_rule", None)
+        rule_files._read.clear()
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        algorithm = read_rule(tmp_path / "rule_a.py", "imported")(draft_length=1)
+        identities.append(algorithm.identity)
+        found = specsim.simulate(pair, algorithm, runs=20_000, seed=1)
+        accepted.append(found["first_accepted_length_count"].values[1] / 20_000)
+    assert identities[0] != identities[1]
+    assert accepted == pytest.approx([0.5, 0.25], abs=0.02)
 
 
 def test_grammar__reads_rules_from_files(

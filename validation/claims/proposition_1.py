@@ -30,6 +30,18 @@ def outside_support(horizon: int) -> ModelPair:
     return row_pair((0.5, 0.5), (1.0, 0.0), horizon=horizon, name=f"outside the support, horizon {horizon}")
 
 
+def outside_support_where_nothing_leads() -> ModelPair:
+    """Return a pair whose target leaves the draft's support only in a context that it never reaches."""
+    inside, outside = ((1.0, 0.0), (0.5, 0.5)), ((0.0, 1.0), (1.0, 0.0))
+    return ModelPair.from_probabilities(
+        [inside[0], outside[0]],
+        [inside[1], outside[1]],
+        initial=[1.0, 0.0],
+        horizon=3,
+        name="outside the support where nothing leads",
+    )
+
+
 def sixteenths(horizon: int) -> ModelPair:
     """Return independent tokens with draft (15/16, 1/16) and target (1/16, 15/16)."""
     return row_pair(
@@ -108,6 +120,7 @@ def _inside_support(pair: ModelPair) -> bool:
 
 def _condition(theory: Any, pairs: tuple[ModelPair, ...]) -> Iterator[Comparison]:
     """Decide the condition here too: a guard that is never open would let nothing be compared."""
+    pairs = (*pairs, outside_support_where_nothing_leads())
     inside = [_inside_support(pair) for pair in pairs]
     yield equal("support condition of every pair", [theory.support_condition(p) for p in pairs], inside)
     yield decided(
@@ -282,7 +295,7 @@ CLAIMS = (
         verdict=Verdict.CONDITION,
         condition="the target's support lies in the draft's",
         checks=(ExactCheck("limit, and where the condition fails", _item_2),),
-        mutants=("theory-limit-without-support",),
+        mutants=("theory-limit-without-support", "support-of-unreached-contexts"),
     ),
     Claim(
         id="yin2024.proposition-1-3",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.checks import named
 from specsim.support.hashes import derived_seed
 from specsim.validation.conformance.calling import SEED_RANGE, Caller
 from specsim.validation.conformance.evidence import samples_for_bound
@@ -59,15 +60,8 @@ EFFORTS = {
 
 
 def get_effort(effort: str | Effort) -> Effort:
-    """Return the effort of this name.
-
-    InputError: there is none.
-    """
-    if isinstance(effort, Effort):
-        return effort
-    if effort not in EFFORTS:
-        raise InputError(f"effort is {effort!r}; give {', '.join(EFFORTS)}")
-    return EFFORTS[effort]
+    """Return the effort of this name; `InputError` if there is none."""
+    return named("effort", effort, EFFORTS)
 
 
 #: Laws of all rules on an instance; instances are the same for every subject and seed.

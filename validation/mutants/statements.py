@@ -253,6 +253,15 @@ MUTANTS = (
         apply=formula("limit_is_positive", lambda theory, pair, **options: True),
     ),
     Mutant(
+        name="support-of-unreached-contexts",
+        description="The support condition looks at contexts that the target never reaches, too.",
+        cite="2411.00841, Proposition 1 (2) and (3)",
+        apply=formula(
+            "support_condition",
+            lambda theory, pair, **options: not ((pair.target > 0) & (pair.draft == 0)).any(),
+        ),
+    ),
+    Mutant(
         name="bound-too-high",
         description="The lower bound lies an eighth above the summed distances.",
         cite="a bound taken from an average over the wrong prefixes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from specsim.errors import InputError
+from specsim.support.checks import named
 
 Value = TypeVar("Value")
 
@@ -42,15 +42,5 @@ EFFORTS = {effort.name: effort for effort in (QUICK, STANDARD, DEEP)}
 
 
 def get_effort(effort: str | Effort) -> Effort:
-    """Return the effort of this name.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    if isinstance(effort, Effort):
-        return effort
-    if effort not in EFFORTS:
-        raise InputError(f"effort is {effort!r}; give quick, standard or deep")
-    return EFFORTS[effort]
+    """Return the effort of this name; `InputError` if there is none."""
+    return named("effort", effort, EFFORTS)

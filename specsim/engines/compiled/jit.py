@@ -73,7 +73,7 @@ def lockstep(function: Callable[..., Any]) -> Any:
 
 
 def kernel(
-    signature: Any = None, *, distinct: bool = False, **options: Any
+    signature: Any = None, *, distinct: bool = False, subfolder: str = "", **options: Any
 ) -> Callable[[Callable[..., Any]], Any]:
     """Make a kernel: a function that is called from Python, and cached when it has been compiled.
 
@@ -83,6 +83,8 @@ def kernel(
         Compiled for it at once. Defaults to None: for the arguments of the first call.
     distinct
         Whether the caller promises that no two array arguments overlap.
+    subfolder
+        Where in the cache the machine code is kept, for a function whose helpers are no sources of ours.
     options
         More options of `numba.njit`.
 
@@ -100,7 +102,7 @@ def kernel(
         with _lock:
             users = numba.config.CACHE_DIR  # type: ignore[attr-defined]
             # Numba reads its setting while it decorates; all other code keeps the user's.
-            numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+            numba.config.CACHE_DIR = str(folder / subfolder)  # type: ignore[attr-defined]
             try:
                 return numba.njit(signature, cache=True, **options)(function)
             except RuntimeError:

@@ -6,6 +6,7 @@ processes.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from functools import cache
@@ -52,8 +53,9 @@ def loop_and_kernel(algorithm: Algorithm, kernel: Kernel) -> tuple[Any, Any, Any
     InputError
         A rule of one's own does not compile.
     """
-    verify = compiled(kernel.verify, VERIFY, kernel.own, algorithm.rule.name)
-    propose = compiled(kernel.propose or _nothing, _PROPOSE, False, algorithm.rule.name)
+    rule = algorithm.rule
+    verify = compiled(kernel.verify, VERIFY, rule.identity if kernel.own else "", rule.name)
+    propose = compiled(kernel.propose or _nothing, _PROPOSE, "", rule.name)
     return compiled_loop(), verify, propose, DRAWINGS.index(algorithm.drawing)
 
 
@@ -63,8 +65,8 @@ def compile_rules() -> None:
     for rule in catalogue().values():
         if "kernel" in rule.texts:
             kernel = kernel_of(rule)
-            compiled(kernel.verify, VERIFY, False, rule.name)
-            compiled(kernel.propose or _nothing, _PROPOSE, False, rule.name)
+            compiled(kernel.verify, VERIFY, "", rule.name)
+            compiled(kernel.propose or _nothing, _PROPOSE, "", rule.name)
 
 
 @cache
@@ -78,13 +80,15 @@ def _nothing(step: Any, node: Any) -> int:
 
 
 @cache
-def compiled(function: Callable[..., Any], signature: Any, own: bool, rule: str) -> Any:
-    """Return a function of a rule; `own` tells whether a user wrote it."""
+def compiled(function: Callable[..., Any], signature: Any, own: str, rule: str) -> Any:
+    """Return a function of a rule; `own` is the identity of a user's rule, else empty."""
     if not own:
         return entry(function, signature, no_cpython_wrapper=True)
     try:
         # A stranger's function may make arrays, and its indices are checked.
-        return entry(function, signature, _nrt=True, boundscheck=True)
+        # Numba does not see when a helper in another of the user's files changes; the identity does.
+        folder = f"own-{hashlib.sha256(own.encode()).hexdigest()[:20]}"
+        return entry(function, signature, _nrt=True, boundscheck=True, subfolder=folder)
     except NumbaError as error:
         file = function.__code__.co_filename
         line = (re.findall(r"line (\d+)", str(error)) or [function.__code__.co_firstlineno])[-1]
