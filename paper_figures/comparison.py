@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from specsim.paper_figures.paper_values import PaperValue
 
 #: Level of each statistical row: a bound of the probability that a right program fails the row.
@@ -70,83 +72,55 @@ class Row:
         }
 
 
-def against_paper(
+def row(
     quantity: str,
-    paper: PaperValue,
+    reference: float,
     ours: float,
+    source: str,
+    verdict: str,
     *,
-    agrees: str = "agrees",
-    differs: str = "DIFFERS",
+    passed: bool = True,
     required: bool = True,
-    slack: float = 0.0,
+    sigma: float | None = None,
 ) -> Row:
-    """Return the row that compares an exact number of ours with the paper's, to its precision.
-
-    quantity, paper, ours, required: as in `Row`.
-    agrees, differs: the verdicts.
-    slack: added to the paper's precision.
-    """
-    difference = ours - paper.value
-    passed = abs(difference) <= paper.precision + slack + 1e-12
-    return Row(
-        quantity=quantity,
-        reference=paper.value,
-        source=cited(paper),
-        ours=ours,
-        difference=difference,
-        unit="absolute",
-        verdict=agrees if passed else differs,
-        required=required,
-        passed=passed,
-    )
-
-
-def erratum(quantity: str, paper: PaperValue, ours: float, verdict: str) -> Row:
-    """Return the row that demands that the paper's number is *not* ours, beyond its precision."""
-    difference = ours - paper.value
-    passed = abs(difference) > paper.precision
-    return Row(
-        quantity=quantity,
-        reference=paper.value,
-        source=cited(paper),
-        ours=ours,
-        difference=difference,
-        unit="absolute",
-        verdict=verdict if passed else "erratum NOT confirmed",
-        required=True,
-        passed=passed,
-    )
-
-
-def remark(quantity: str, paper: PaperValue, ours: float, verdict: str) -> Row:
-    """Return a row that demands nothing."""
-    return Row(
-        quantity=quantity,
-        reference=paper.value,
-        source=cited(paper),
-        ours=ours,
-        difference=ours - paper.value,
-        unit="absolute",
-        verdict=verdict,
-        required=False,
-        passed=True,
-    )
-
-
-def exact(quantity: str, reference: float, ours: float, source: str, *, tolerance: float = 1e-9) -> Row:
-    """Return the row that demands that two exact numbers are equal up to float rounding."""
-    passed = abs(ours - reference) <= tolerance
+    """Return a row; its difference is `sigma` standard errors, or by default absolute."""
     return Row(
         quantity=quantity,
         reference=reference,
         source=source,
         ours=ours,
-        difference=ours - reference,
-        unit="absolute",
-        verdict="equal" if passed else "NOT equal",
-        required=True,
+        difference=ours - reference if sigma is None else sigma,
+        unit="absolute" if sigma is None else "sigma",
+        verdict=verdict,
+        required=required,
         passed=passed,
     )
+
+
+def against_paper(
+    quantity: str, paper: PaperValue, ours: float, *, agrees: str = "agrees", slack: float = 0.0
+) -> Row:
+    """Return the row that compares an exact number with the paper's, to its precision plus `slack`."""
+    passed = abs(ours - paper.value) <= paper.precision + slack + 1e-12
+    return row(quantity, paper.value, ours, cited(paper), agrees if passed else "DIFFERS", passed=passed)
+
+
+def erratum(quantity: str, paper: PaperValue, ours: float, verdict: str) -> Row:
+    """Return the row that demands that the paper's number is *not* ours, beyond its precision."""
+    passed = abs(ours - paper.value) > paper.precision
+    words = verdict if passed else "erratum NOT confirmed"
+    return row(quantity, paper.value, ours, cited(paper), words, passed=passed)
+
+
+def remark(quantity: str, paper: PaperValue, ours: float, verdict: str) -> Row:
+    """Return a row that demands nothing."""
+    return row(quantity, paper.value, ours, cited(paper), verdict, required=False)
+
+
+def exact(quantity: str, reference: float, ours: float, source: str) -> Row:
+    """Return the row that demands that two exact numbers are equal up to float rounding."""
+    passed = abs(ours - reference) <= 1e-9
+    return row(quantity, reference, ours, source, "equal" if passed else "NOT equal", passed=passed)
 
 
 def simulation_meets(
@@ -173,16 +147,14 @@ def simulation_meets(
     decision = decide_mean_by_bennett(
         total=total, runs=runs, mean=expected, variance=variance, low=low, high=high, alpha=ALPHA
     )
-    return Row(
-        quantity=quantity,
-        reference=expected,
-        source=source,
-        ours=total / runs,
-        difference=_sigma(total / runs - expected, variance, runs),
-        unit="sigma",
-        verdict=f"met, {runs:,} runs" if decision.agrees else "NOT met",
-        required=True,
+    return row(
+        quantity,
+        expected,
+        total / runs,
+        source,
+        f"met, {runs:,} runs" if decision.agrees else "NOT met",
         passed=bool(decision.agrees),
+        sigma=_sigma(total / runs - expected, variance, runs),
     )
 
 
@@ -214,16 +186,37 @@ def simulation_misses(
     )
     clear = abs(expected - nearest) >= CLEAR_MISS * math.sqrt(variance / runs)
     refuted = not decision.agrees
-    return Row(
-        quantity=quantity,
-        reference=paper.value,
-        source=cited(paper),
-        ours=total / runs,
-        difference=_sigma(total / runs - paper.value, variance, runs),
-        unit="sigma",
-        verdict=verdict if refuted else ("NOT refuted" if clear else "too few runs to tell"),
-        required=clear,
+    return row(
+        quantity,
+        paper.value,
+        total / runs,
+        cited(paper),
+        verdict if refuted else ("NOT refuted" if clear else "too few runs to tell"),
         passed=refuted or not clear,
+        required=clear,
+        sigma=_sigma(total / runs - paper.value, variance, runs),
+    )
+
+
+def worst_point(quantity: str, counts: Any, runs: int, probabilities: Any, source: str) -> Row:
+    """Return the row that demands that counts of single steps have their probabilities, by the worst of them.
+
+    The test is by exact binomial tails, level `ALPHA` for all of them together.
+    """
+    from specsim.validation.statistics import decide_probability_by_binomial_tails
+
+    worst = decide_probability_by_binomial_tails(
+        count=counts, runs=runs, probability=np.clip(probabilities, 0.0, 1.0), alpha=ALPHA
+    )
+    error, apart = float(worst.standard_error), float(worst.observed) - float(worst.expected)
+    return row(
+        quantity,
+        float(worst.expected),
+        float(worst.observed),
+        source,
+        f"met, {runs:,} steps" if worst.agrees else "NOT met",
+        passed=bool(worst.agrees),
+        sigma=apart / error if error > 0 else 0.0,
     )
 
 

@@ -18,7 +18,7 @@ from specsim.errors import InputError
 from specsim.paper_figures import registry
 from specsim.paper_figures.comparison import Row
 from specsim.paper_figures.efforts import FigureEffort, get_effort
-from specsim.paper_figures.registry import Progress
+from specsim.paper_figures.registry import Progress, Task
 from specsim.paper_figures.style import render
 from specsim.paper_figures.tabulate import as_markdown
 from specsim.support.checks import whole
@@ -116,23 +116,23 @@ def draw(
     >>> draw("figure-3-schematic", effort=tiny).title
     'Figure 3, left: one round of batch speculative decoding'
     """
-    module = registry.load(name)
+    definition = registry.load(name)
     chosen = get_effort(effort)
     seed = whole("seed", seed, 0, 2**64 - 1)
     folder = None if out is None else check_folder(out)
-    dataset = module.data(chosen, seed, threads, progress)
+    dataset = definition.data(Task(name=name, effort=chosen, seed=seed, threads=threads, progress=progress))
     heading = registry.title(name)
-    dataset.attrs.update(title=heading, caption=module.caption)
-    figure = module.plot(dataset)
+    dataset.attrs.update(title=heading, caption=definition.caption)
+    figure = definition.plot(dataset)
     svg, png = render(figure, title=heading, salt=f"specsim-{name}")
     drawn = Drawn(
         name=name,
         title=heading,
-        caption=module.caption,
+        caption=definition.caption,
         svg=svg,
         png=png,
         dataset=dataset,
-        comparison=tuple(module.comparison(dataset)),
+        comparison=tuple(definition.comparison(dataset)),
     )
     if folder is None:
         return drawn

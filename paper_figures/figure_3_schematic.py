@@ -11,11 +11,10 @@ import numpy as np
 from specsim.algorithms import Algorithm, Batch, BatchAsPrinted
 from specsim.paper_figures import style
 from specsim.paper_figures.comparison import Row, exact
-from specsim.paper_figures.efforts import FigureEffort
 from specsim.paper_figures.figure_4a import DRAFT, TARGET
 from specsim.paper_figures.improvement import single_step_pair
-from specsim.paper_figures.registry import Progress
-from specsim.paper_figures.simulated import provenance
+from specsim.paper_figures.registry import PaperFigure, Task
+from specsim.paper_figures.simulated import documented
 
 if TYPE_CHECKING:
     import xarray
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 #: Parallel drafts in the drawing.
 DRAFTS = 3
 
-caption = (
+_CAPTION = (
     "One round of batch speculative decoding with M = 3 drafts (the corrected Algorithm 4). The first "
     "tokens of the drafts are tried in turn; each failure replaces the row aimed at (filled) by what "
     "the draft (outlined) leaves of it. The first accepted token decides which draft is followed, by "
@@ -39,9 +38,7 @@ _WIDTH, _LEFT, _STRIDE = 17.0, (2.0, 28.0, 54.0, 80.0), 26.0
 _BASE, _HEIGHT = 43.0, 15.0
 
 
-def data(
-    effort: FigureEffort, seed: int, threads: int | None = None, progress: Progress | None = None
-) -> xarray.Dataset:
+def data(task: Task) -> xarray.Dataset:
     """Compute the chain of rows and what the readings of Algorithm 4 write. Nothing is simulated."""
     import xarray
 
@@ -56,14 +53,18 @@ def data(
     failing = [late / early for early, late in pairwise(masses)]
     return xarray.Dataset(
         {
-            "aimed": (("root", "token"), _floats(chain), _doc("row aimed at, T^(m)")),
-            "draft": ("token", _floats([DRAFT])[0], _doc("draft")),
-            "failing": ("candidate", [float(value) for value in failing], _doc("s_m, m-th token rejected")),
-            "reached": ("root", [float(value) for value in masses], _doc("s_1 ... s_(m-1)")),
+            "aimed": (("root", "token"), _floats(chain), documented("row aimed at, T^(m)")),
+            "draft": ("token", _floats([DRAFT])[0], documented("draft")),
+            "failing": (
+                "candidate",
+                [float(value) for value in failing],
+                documented("s_m, m-th token rejected"),
+            ),
+            "reached": ("root", [float(value) for value in masses], documented("s_1 ... s_(m-1)")),
             "bias": (
                 "reading",
                 [_bias(algorithm) for algorithm in _readings().values()],
-                _doc("TV of the written token to the target, M = 2"),
+                documented("TV of the written token to the target, M = 2"),
             ),
         },
         coords={
@@ -71,17 +72,14 @@ def data(
             "candidate": ("candidate", np.arange(1, DRAFTS + 1)),
             "reading": ("reading", list(_readings())),
         },
-        attrs=provenance(seed, effort.name, figure="figure-3-schematic", drafts=DRAFTS),
+        attrs=task.attributes(drafts=DRAFTS),
     )
 
 
 @style.styled
 def plot(dataset: xarray.Dataset) -> Figure:
     """Draw the round."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.6, 3.75))
-    axes = figure.subplots()
+    figure, axes = style.canvas(5.6, 3.75)
     axes.set_xlim(-0.5, 99.5)
     axes.set_ylim(-4, 70)
     axes.axis("off")
@@ -261,5 +259,4 @@ def _floats(rows: list[Any]) -> np.ndarray:
     return np.array([[float(value) for value in row] for row in rows])
 
 
-def _doc(text: str) -> dict[str, str]:
-    return {"long_name": text, "units": "1"}
+FIGURES = {"figure-3-schematic": PaperFigure(caption=_CAPTION, data=data, plot=plot, comparison=comparison)}

@@ -9,9 +9,8 @@ import numpy as np
 
 from specsim.paper_figures import style
 from specsim.paper_figures.comparison import Row, exact
-from specsim.paper_figures.efforts import FigureEffort
-from specsim.paper_figures.registry import Progress
-from specsim.paper_figures.simulated import provenance
+from specsim.paper_figures.registry import PaperFigure, Task
+from specsim.paper_figures.simulated import documented
 
 if TYPE_CHECKING:
     import xarray
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 TARGET = (Fraction(50, 100), Fraction(30, 100), Fraction(15, 100), Fraction(5, 100))
 DRAFT = (Fraction(20, 100), Fraction(45, 100), Fraction(10, 100), Fraction(25, 100))
 
-caption = (
+_CAPTION = (
     "All pairs of bias and rejection probability that the rejection-based family attains in one step "
     "(shaded), computed exactly for the target (.50, .30, .15, .05) and the draft (.20, .45, .10, .25)."
     " The Pareto front is the segment of slope −1 below; along it the output moves from the target to "
@@ -30,9 +29,7 @@ caption = (
 )
 
 
-def data(
-    effort: FigureEffort, seed: int, threads: int | None = None, progress: Progress | None = None
-) -> xarray.Dataset:
+def data(task: Task) -> xarray.Dataset:
     """Compute the exact region of the stated instance. Nothing is simulated."""
     import xarray
 
@@ -45,24 +42,21 @@ def data(
     points = [_member(value, front) for value in (Fraction(0), tv / 4, tv / 2, 3 * tv / 4, tv)]
     return xarray.Dataset(
         {
-            "smallest_bias": ("rejection", [float(low) for low, _ in bands], _doc("smallest bias")),
-            "largest_bias": ("rejection", [float(high) for _, high in bands], _doc("largest bias")),
-            "member_bias": ("member", [b for b, _ in points], _doc("bias of members on the front")),
-            "member_rejection": ("member", [r for _, r in points], _doc("their rejection probability")),
-            "total_variation": ((), float(tv), _doc("TV(T, D)")),
+            "smallest_bias": ("rejection", [float(low) for low, _ in bands], documented("smallest bias")),
+            "largest_bias": ("rejection", [float(high) for _, high in bands], documented("largest bias")),
+            "member_bias": ("member", [b for b, _ in points], documented("bias of members on the front")),
+            "member_rejection": ("member", [r for _, r in points], documented("their rejection probability")),
+            "total_variation": ((), float(tv), documented("TV(T, D)")),
         },
-        coords={"rejection": ("rejection", [float(value) for value in rejections], _doc("rejection"))},
-        attrs=provenance(seed, effort.name, figure="figure-4a", target=_spell(TARGET), draft=_spell(DRAFT)),
+        coords={"rejection": ("rejection", [float(value) for value in rejections], documented("rejection"))},
+        attrs=task.attributes(target=_spell(TARGET), draft=_spell(DRAFT)),
     )
 
 
 @style.styled
 def plot(dataset: xarray.Dataset) -> Figure:
     """Draw the region, its front and its corners."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.0, 3.75))
-    axes = figure.subplots()
+    figure, axes = style.canvas(4.0, 3.75)
     tv = float(dataset["total_variation"])
     rejection = dataset["rejection"].values
     low, high = dataset["smallest_bias"].values, dataset["largest_bias"].values
@@ -127,5 +121,4 @@ def _spell(row: tuple[Fraction, ...]) -> str:
     return ", ".join(f"{float(value):.2f}" for value in row)
 
 
-def _doc(text: str) -> dict[str, str]:
-    return {"long_name": text, "units": "1"}
+FIGURES = {"figure-4a": PaperFigure(caption=_CAPTION, data=data, plot=plot, comparison=comparison)}

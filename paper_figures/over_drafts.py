@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from specsim.algorithms import Batch
-from specsim.paper_figures import style
-from specsim.paper_figures.comparison import Row, exact, simulation_meets
-from specsim.paper_figures.efforts import FigureEffort
+from specsim.paper_figures import paper_values, style
+from specsim.paper_figures.comparison import Row, exact, row, simulation_meets
 from specsim.paper_figures.paper_values import PaperValue
-from specsim.paper_figures.registry import Progress
-from specsim.paper_figures.running_mean import algorithm_of, short
-from specsim.paper_figures.simulated import provenance, simulate_rejections
+from specsim.paper_figures.plotted_batch import plotted_rows
+from specsim.paper_figures.registry import PaperFigure, Task
+from specsim.paper_figures.running_mean import algorithm_of, per_run, short
+from specsim.paper_figures.simulated import simulate_rejections
 
 if TYPE_CHECKING:
     import xarray
@@ -25,33 +26,25 @@ if TYPE_CHECKING:
 LARGEST = 2000
 #: Where the index-shifted sum is evaluated between the marked numbers of drafts.
 _BETWEEN = (3, 7, 14, 30, 70, 300, 1400)
+#: Numbers of drafts that are simulated, by figure.
+_MARKED_2C = (1, 2, 4, 5, 10, 20, 50, 100, 500, 2000)
+_MARKED_5C = (1, 2, 5, 10, 20, 50, 150, 200, 400, 1000, 2000)
 
 
-def compute(
-    name: str,
-    horizon: int,
-    marked: tuple[int, ...],
-    effort: FigureEffort,
-    seed: int,
-    threads: int | None,
-    progress: Progress | None,
-) -> xarray.Dataset:
+def compute(task: Task, horizon: int, marked: tuple[int, ...]) -> xarray.Dataset:
     """Compute the curve from 1 to 2000 drafts and its limit, and simulate the marked numbers of drafts.
 
-    name: the figure's.
     horizon: 50 or 100 in the paper.
     marked: numbers of drafts to simulate.
-    effort, seed, threads, progress: as in `specsim.paper_figures.draw`.
     """
     import xarray
 
     from specsim import paper_pair, theory
 
-    pair = paper_pair(horizon)
+    pair, effort = paper_pair(horizon), task.effort
     grid = np.unique(np.rint(np.geomspace(1, LARGEST, 70)).astype(int))
     drafts = sorted({*grid.tolist(), *marked, *_BETWEEN})
-    if progress:
-        progress(f"{name}: exact means for {len(drafts)} numbers of drafts")
+    task.tell(f"exact means for {len(drafts)} numbers of drafts")
     expected = [float(theory.expected_rejections(pair, algorithm_of(number))) for number in drafts]
     summed = {*marked, *_BETWEEN}
     shifted = [
@@ -63,39 +56,33 @@ def compute(
     spreads = np.full(len(drafts), math.nan)
     for number in marked:
         algorithm = algorithm_of(number)
-        if progress:
-            progress(f"{name}: {algorithm.label}, {effort.point_runs:,} runs")
-        result = simulate_rejections(
-            pair, algorithm, runs=effort.point_runs, seed=seed, label=f"{name}/{number}", threads=threads
-        )
+        task.tell(f"{algorithm.label}, {effort.point_runs:,} runs")
+        result = simulate_rejections(task, pair, algorithm, runs=effort.point_runs, label=f"{number}")
         place = drafts.index(number)
         totals[place], seeds[place] = result.total, result.seed
         spreads[place] = math.sqrt(theory.rejection_variance(pair, algorithm))
     simulated = np.where(totals >= 0, totals / effort.point_runs, math.nan)
     return xarray.Dataset(
         {
-            "expected": ("drafts", expected, _doc("exact expectation")),
-            "shifted": ("drafts", shifted, _doc("the index-shifted sum that the paper plots (erratum)")),
-            "simulated": ("drafts", simulated, _doc("mean of all runs")),
-            "standard_deviation": ("drafts", spreads, _doc("exact standard deviation of one run")),
+            "expected": ("drafts", expected, per_run("exact expectation")),
+            "shifted": ("drafts", shifted, per_run("the index-shifted sum that the paper plots (erratum)")),
+            "simulated": ("drafts", simulated, per_run("mean of all runs")),
+            "standard_deviation": ("drafts", spreads, per_run("exact standard deviation of one run")),
             "total": ("drafts", totals, {"long_name": "rejections over all runs; -1: not simulated"}),
             "simulation_seed": ("drafts", seeds, {"long_name": "seed of the simulation; -1: none"}),
             "limit": (
                 (),
                 float(theory.expected_rejections(pair, Batch(drafts=math.inf))),
-                _doc("exact expectation in the limit of infinitely many drafts"),
+                per_run("exact expectation in the limit of infinitely many drafts"),
             ),
             "theorem_3": (
                 (),
                 float(theory.batch_rejections(pair, 4)),
-                _doc("Theorem 3 with f(empty) = 1, for 4 drafts"),
+                per_run("Theorem 3 with f(empty) = 1, for 4 drafts"),
             ),
         },
         coords={"drafts": ("drafts", drafts, {"long_name": "parallel drafts; 1 is speculative decoding"})},
-        attrs=provenance(
-            seed,
-            effort.name,
-            figure=name,
+        attrs=task.attributes(
             horizon=horizon,
             all_runs=effort.point_runs,
             pair=pair.name,
@@ -129,22 +116,21 @@ def exact_rows(dataset: xarray.Dataset) -> list[Row]:
         )
     falling = np.append(dataset["expected"].values, float(dataset["limit"]))
     rise = float(np.diff(falling).max())
+    falls = rise <= 1e-12
     rows.append(
-        Row(
-            quantity="largest rise",
-            reference=0.0,
-            source="falls with M, to the limit",
-            ours=rise,
-            difference=rise,
-            unit="absolute",
-            verdict="falls" if rise <= 1e-12 else "RISES",
-            required=True,
-            passed=rise <= 1e-12,
+        row(
+            "largest rise",
+            0.0,
+            rise,
+            "falls with M, to the limit",
+            "falls" if falls else "RISES",
+            passed=falls,
         )
     )
     return rows
 
 
+@style.styled
 def draw_over_drafts(
     dataset: xarray.Dataset, *, readings: dict[int, PaperValue], labelled: tuple[int, ...]
 ) -> Figure:
@@ -256,5 +242,34 @@ def _draw_differences(axes: Axes, dataset: xarray.Dataset, readings: dict[int, P
     )
 
 
-def _doc(text: str) -> dict[str, str]:
-    return {"long_name": text, "units": "rejections per run"}
+def _rows(dataset: xarray.Dataset, readings: dict[int, PaperValue]) -> list[Row]:
+    """Compare curve, simulation and the paper's plotted values."""
+    return [*exact_rows(dataset), *plotted_rows(dataset, readings, int(dataset.attrs["all_runs"]))]
+
+
+FIGURES = {
+    "figure-2c": PaperFigure(
+        caption=(
+            "Expected rejections over 50 tokens against the number of parallel drafts: the exact curve of "
+            "the corrected Algorithm 4 (black), its limit for infinitely many drafts (dotted), simulation "
+            "(blue, 95 % bars) and the curve that the paper plots (dashed; diamonds where it was read off), "
+            "which pairs masses and rows an index apart. Below, everything minus the exact curve."
+        ),
+        data=lambda task: compute(task, 50, _MARKED_2C),
+        plot=partial(draw_over_drafts, readings=paper_values.FIGURE_2C, labelled=(1, 2, 5, 20, 100, 2000)),
+        comparison=partial(_rows, readings=paper_values.FIGURE_2C),
+    ),
+    "figure-5c": PaperFigure(
+        caption=(
+            "As Figure 2c, over 100 tokens, for the eleven numbers of parallel drafts that the paper draws "
+            "as horizontal lines: the exact values of the corrected Algorithm 4 (black), simulation (blue, "
+            "95 % bars) and the paper's lines (diamonds), reproduced by the index-shifted sum (dashed). "
+            "Below, everything minus the exact curve."
+        ),
+        data=lambda task: compute(task, 100, _MARKED_5C),
+        plot=partial(
+            draw_over_drafts, readings=paper_values.FIGURE_5C, labelled=(1, 2, 5, 10, 50, 200, 2000)
+        ),
+        comparison=partial(_rows, readings=paper_values.FIGURE_5C),
+    ),
+}

@@ -1,10 +1,11 @@
-"""Which figures and tables there are."""
+"""Which figures and tables there are, what each offers, and what it is computed from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from specsim.support.checks import unknown
 
@@ -35,33 +36,62 @@ _TITLES = {
     "table-2": "Table 2: win rates of the large over the small model",
     "remark-6": "Remark 6: the front for whole sequences",
 }
+#: The file in which each figure is defined, in `FIGURES` there; else the file of its name.
+_FILES = {
+    **dict.fromkeys(("figure-2a", "figure-2b", "figure-5a", "figure-5b"), "running_mean"),
+    **dict.fromkeys(("figure-2c", "figure-5c"), "over_drafts"),
+    **dict.fromkeys(("figure-3-bernoulli", "figure-3-uniform"), "improvement"),
+    **dict.fromkeys(("figure-4b", "figure-4c"), "trade_off"),
+    **dict.fromkeys(("table-1", "table-2"), "win_rates"),
+}
 
 
-class FigureModule(Protocol):
-    """What a module of a figure offers.
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A figure to compute: its name, how many runs, and seed, threads and progress as in `draw`."""
+
+    name: str
+    effort: FigureEffort
+    seed: int
+    threads: int | None = None
+    progress: Progress | None = None
+
+    def tell(self, text: str) -> None:
+        """Report what begins."""
+        if self.progress is not None:
+            self.progress(f"{self.name}: {text}")
+
+    def attributes(self, **more: Any) -> dict[str, Any]:
+        """Return the attributes that tell how a dataset was computed."""
+        import numpy
+
+        import specsim
+
+        return {
+            "specsim": specsim.__version__,
+            "numpy": numpy.__version__,
+            "paper": "arXiv 2411.00841",
+            "seed": str(self.seed),
+            "effort": self.effort.name,
+            "figure": self.name,
+            **more,
+        }
+
+
+@dataclass(kw_only=True)
+class PaperFigure:
+    """A figure or table of the paper.
 
     caption: what is shown, in full sentences, with what differs from the paper.
+    data: computes everything that the figure shows.
+    plot: draws the figure from the data alone.
+    comparison: compares the data with the paper.
     """
 
     caption: str
-
-    def data(
-        self,
-        effort: FigureEffort,
-        seed: int,
-        threads: int | None = None,
-        progress: Progress | None = None,
-    ) -> xarray.Dataset:
-        """Compute everything that the figure shows."""
-        ...
-
-    def plot(self, dataset: xarray.Dataset) -> Figure:
-        """Draw the figure from the data alone."""
-        ...
-
-    def comparison(self, dataset: xarray.Dataset) -> list[Row]:
-        """Hold the data against the paper."""
-        ...
+    data: Callable[[Task], xarray.Dataset]
+    plot: Callable[[xarray.Dataset], Figure]
+    comparison: Callable[[xarray.Dataset], list[Row]]
 
 
 def names() -> tuple[str, ...]:
@@ -84,13 +114,14 @@ def title(name: str) -> str:
     return _TITLES[check_name(name)]
 
 
-def load(name: str) -> FigureModule:
-    """Return the module of the figure of this name.
+def load(name: str) -> PaperFigure:
+    """Return the figure of this name.
 
     InputError: there is none.
     """
-    module = check_name(name).replace("-", "_")
-    return cast(FigureModule, import_module(f"specsim.paper_figures.{module}"))
+    module = import_module(f"specsim.paper_figures.{_FILES.get(check_name(name), name.replace('-', '_'))}")
+    figure: PaperFigure = module.FIGURES[name]
+    return figure
 
 
 def check_name(name: str) -> str:

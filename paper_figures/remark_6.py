@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.paper_figures import style
-from specsim.paper_figures.comparison import Row, exact
-from specsim.paper_figures.efforts import FigureEffort
-from specsim.paper_figures.registry import Progress
-from specsim.paper_figures.simulated import provenance
+from specsim.paper_figures.comparison import Row, exact, row
+from specsim.paper_figures.registry import PaperFigure, Task
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TARGET = (Fraction(1, 3), Fraction(2, 3))
@@ -24,7 +23,7 @@ DRAFT = (Fraction(2, 3), Fraction(1, 3))
 HORIZONS = (1, 2, 3, 4, 5)
 _PARTS = tuple(Fraction(step, 240) for step in range(241))
 
-caption = (
+_CAPTION = (
     "Smallest expected number of rejections against the bias of the whole output, for two tokens with "
     "the same rows at every step (target 1/3, 2/3; draft 2/3, 1/3) and 1 to 5 tokens, each as a part of"
     " its largest value. Exact linear programmes, certified in rationals. The paper asks for this front"
@@ -33,9 +32,7 @@ caption = (
 )
 
 
-def data(
-    effort: FigureEffort, seed: int, threads: int | None = None, progress: Progress | None = None
-) -> xarray.Dataset:
+def data(task: Task) -> xarray.Dataset:
     """Solve the programmes and check their certificates. Nothing is simulated."""
     import xarray
 
@@ -45,8 +42,7 @@ def data(
 
     curves, distances, most, certified, gaps = [], [], [], [], []
     for horizon in HORIZONS:
-        if progress:
-            progress(f"remark-6: front for {horizon} tokens")
+        task.tell(f"front for {horizon} tokens")
         pair = RationalPair.independent(TARGET, DRAFT, horizon=horizon)
         front = sequence_front(pair, exact=True)
         certified.append(int(check_certificate(pair, front.certificate)))
@@ -67,17 +63,14 @@ def data(
             "horizon": ("horizon", list(HORIZONS), {"long_name": "tokens"}),
             "part": ("part", [float(part) for part in _PARTS], {"long_name": "bias / largest bias"}),
         },
-        attrs=provenance(seed, effort.name, figure="remark-6", target="1/3, 2/3", draft="2/3, 1/3"),
+        attrs=task.attributes(target="1/3, 2/3", draft="2/3, 1/3"),
     )
 
 
 @style.styled
 def plot(dataset: xarray.Dataset) -> Figure:
     """Draw the fronts, each in units of its ends."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2, 3.3))
-    axes = figure.subplots()
+    figure, axes = style.canvas(4.2, 3.3)
     part = dataset["part"].values
     below = dataset["horizon"].values[dataset["horizon"].values >= 3]
     axes.plot(part, 1 - part, color=style.EXACT, linewidth=1.6)
@@ -115,16 +108,14 @@ def comparison(dataset: xarray.Dataset) -> list[Row]:
         sag = float((1 - part - height).max())
         straight = horizon <= 2
         passed = abs(sag) < 1e-12 if straight else sag > 0.05 and float(np.diff(height, 2).min()) > -1e-12
+        verdict = "straight" if straight else "convex, not straight"
         rows.append(
-            Row(
-                quantity=f"{horizon} token{'s' if horizon > 1 else ''}: sag",
-                reference=0.0,
-                source="the straight line",
-                ours=sag,
-                difference=sag,
-                unit="absolute",
-                verdict=("straight" if straight else "convex, not straight") if passed else "NOT as expected",
-                required=True,
+            row(
+                f"{horizon} token{'s' if horizon > 1 else ''}: sag",
+                0.0,
+                sag,
+                "the straight line",
+                verdict if passed else "NOT as expected",
                 passed=passed,
             )
         )
@@ -139,11 +130,8 @@ def _height(corners: list[tuple[Fraction, Fraction]], bias: Any) -> Any:
 
 
 def _name(
-    axes: object, dataset: xarray.Dataset, horizon: int, part: float, offset: tuple[int, int], colour: str
+    axes: Axes, dataset: xarray.Dataset, horizon: int, part: float, offset: tuple[int, int], colour: str
 ) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
     here = dataset.sel(horizon=horizon).sel(part=part, method="nearest")
     axes.annotate(
         f"{horizon} tokens",
@@ -156,3 +144,6 @@ def _name(
         va="center",
         arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkB": 2},
     )
+
+
+FIGURES = {"remark-6": PaperFigure(caption=_CAPTION, data=data, plot=plot, comparison=comparison)}

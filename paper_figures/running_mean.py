@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from specsim.algorithms import Algorithm, Batch, Speculative
-from specsim.paper_figures import style
-from specsim.paper_figures.comparison import Row, simulation_meets
-from specsim.paper_figures.efforts import FigureEffort
+from specsim.paper_figures import paper_values, style
+from specsim.paper_figures.comparison import Row, against_paper, simulation_meets
 from specsim.paper_figures.paper_values import PaperValue
-from specsim.paper_figures.registry import Progress
-from specsim.paper_figures.simulated import provenance, simulate_rejections
+from specsim.paper_figures.plotted_batch import end_rows, plotted_rows
+from specsim.paper_figures.registry import PaperFigure, Task
+from specsim.paper_figures.simulated import documented, simulate_rejections
 
 if TYPE_CHECKING:
     import xarray
@@ -24,49 +25,35 @@ SPACING = 100
 #: Number of repetitions of the paper's experiment, each with its own runs.
 REPETITIONS = 10
 
+#: Attributes of a variable in this unit.
+per_run = partial(documented, units="rejections per run")
+
 
 def algorithm_of(drafts: int) -> Algorithm:
     """Return speculative decoding for one draft and its batch version for more."""
     return Speculative() if drafts == 1 else Batch(drafts=drafts)
 
 
-def compute(
-    name: str,
-    horizon: int,
-    drafts: tuple[int, ...],
-    effort: FigureEffort,
-    seed: int,
-    threads: int | None,
-    progress: Progress | None,
-) -> xarray.Dataset:
+def compute(task: Task, horizon: int, drafts: tuple[int, ...]) -> xarray.Dataset:
     """Simulate each number of drafts on the paper's pair, and compute what must come out.
 
-    name: the figure's.
     horizon: 50 or 100 in the paper.
     drafts: numbers of parallel drafts; 1 is speculative decoding.
-    effort, seed, threads, progress: as in `specsim.paper_figures.draw`.
     """
     import xarray
 
     from specsim import paper_pair, theory
 
-    pair = paper_pair(horizon)
+    pair, effort = paper_pair(horizon), task.effort
     along = min(effort.curve_runs, effort.main_runs)
     repetitions = min(REPETITIONS, effort.main_runs // along)
     runs = np.arange(SPACING, along + 1, SPACING)
     curves, exact, spreads, shifted, totals, seeds = [], [], [], [], [], []
     for number in drafts:
         algorithm = algorithm_of(number)
-        if progress:
-            progress(f"{name}: {algorithm.label}, {effort.main_runs:,} runs")
+        task.tell(f"{algorithm.label}, {effort.main_runs:,} runs")
         result = simulate_rejections(
-            pair,
-            algorithm,
-            runs=effort.main_runs,
-            seed=seed,
-            label=f"{name}/{number}",
-            threads=threads,
-            first=along * repetitions,
+            task, pair, algorithm, runs=effort.main_runs, label=f"{number}", first=along * repetitions
         )
         curves.append(np.cumsum(result.first.reshape(repetitions, along), axis=1)[:, runs - 1] / runs)
         totals.append(result.total)
@@ -80,18 +67,18 @@ def compute(
             "running_mean": (
                 ("drafts", "repetition", "runs"),
                 np.array(curves),
-                _doc("mean of the runs so far, in disjoint blocks of runs"),
+                per_run("mean of the runs so far, in disjoint blocks of runs"),
             ),
             "standard_error": (
                 ("drafts", "runs"),
                 spread[:, None] / np.sqrt(runs),
-                _doc("exact standard deviation of one run, divided by the root of the number of runs"),
+                per_run("exact standard deviation of one run, divided by the root of the number of runs"),
             ),
-            "expected": ("drafts", exact, _doc("exact expectation")),
-            "standard_deviation": ("drafts", spread, _doc("exact standard deviation of one run")),
-            "shifted": ("drafts", shifted, _doc("the index-shifted sum that the paper plots (erratum)")),
+            "expected": ("drafts", exact, per_run("exact expectation")),
+            "standard_deviation": ("drafts", spread, per_run("exact standard deviation of one run")),
+            "shifted": ("drafts", shifted, per_run("the index-shifted sum that the paper plots (erratum)")),
             "total": ("drafts", np.array(totals, np.int64), {"long_name": "rejections over all runs"}),
-            "simulated": ("drafts", np.array(totals) / effort.main_runs, _doc("mean of all runs")),
+            "simulated": ("drafts", np.array(totals) / effort.main_runs, per_run("mean of all runs")),
             "simulation_seed": ("drafts", np.array(seeds, np.int64), {"long_name": "seed of the simulation"}),
         },
         coords={
@@ -99,10 +86,7 @@ def compute(
             "repetition": ("repetition", np.arange(1, repetitions + 1), {"long_name": "block of runs"}),
             "runs": ("runs", runs, {"long_name": "simulated runs"}),
         },
-        attrs=provenance(
-            seed,
-            effort.name,
-            figure=name,
+        attrs=task.attributes(
             horizon=horizon,
             all_runs=effort.main_runs,
             pair=pair.name,
@@ -134,6 +118,7 @@ def method(drafts: int) -> str:
     return "speculative" if drafts == 1 else f"M = {drafts}"
 
 
+@style.styled
 def draw_running_means(
     dataset: xarray.Dataset,
     *,
@@ -151,10 +136,7 @@ def draw_running_means(
     ends: by number of drafts, where the paper's own simulated curve ends; with them the paper's lines are
         drawn. Defaults to None (its line is the exact one).
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.6, 3.1))
-    axes = figure.subplots()
+    figure, axes = style.canvas(4.6, 3.1)
     runs = dataset["runs"].values
     end = float(runs[-1])
     last = end * 1.05
@@ -218,5 +200,81 @@ def short(number: int) -> str:
     return f"{number:,}"
 
 
-def _doc(text: str) -> dict[str, str]:
-    return {"long_name": text, "units": "rejections per run"}
+def _theorem_1(dataset: xarray.Dataset) -> list[Row]:
+    """Compare Theorem 1 and the acceleration with the paper, and the simulation with Theorem 1."""
+    expected = float(dataset["expected"].sel(drafts=1))
+    if dataset.attrs["horizon"] == 50:
+        rows = [
+            against_paper("Theorem 1", paper_values.FIGURE_2A_PRINTED, expected, slack=0.001),
+            against_paper("Theorem 1", paper_values.FIGURE_2A_LINE, expected),
+            against_paper("50 / rejections", paper_values.FIGURE_2A_ACCELERATION, 50 / expected),
+        ]
+    else:
+        rows = [against_paper("Theorem 1", paper_values.FIGURE_5A_LINE, expected)]
+    return [*rows, *simulation_rows(dataset)]
+
+
+def _theorem_3(
+    dataset: xarray.Dataset, lines: dict[int, PaperValue], ends: dict[int, PaperValue]
+) -> list[Row]:
+    """Compare the simulation with Theorem 3, and both with the paper's lines and curves."""
+    runs = int(dataset.attrs["all_runs"])
+    return [*simulation_rows(dataset), *plotted_rows(dataset, lines, runs), *end_rows(dataset, ends)]
+
+
+FIGURES = {
+    "figure-2a": PaperFigure(
+        caption=(
+            "Running mean of the rejections of speculative decoding over 50 tokens (blue), with the exact "
+            "value of Theorem 1 (black line) and the exact 95 % band around it. The point at the right is "
+            "the mean of all runs. The paper draws no band."
+        ),
+        data=lambda task: compute(task, 50, (1,)),
+        plot=partial(draw_running_means, colours={1: style.SIMULATED}, span=(16.15, 16.65), gap=0.03),
+        comparison=_theorem_1,
+    ),
+    "figure-2b": PaperFigure(
+        caption=(
+            "Running mean of the rejections of batch speculative decoding (the corrected Algorithm 4) over "
+            "50 tokens with M = 4 and M = 5 parallel drafts, with the exact values of Theorem 3 (black "
+            "lines) and the exact 95 % bands around them. *The lines of the paper (dashed) are reproduced by"
+            " pairing the mass rejected at a step with that step's own rows, an index too late; they are not"
+            " the expectation, and the simulation misses them."
+        ),
+        data=lambda task: compute(task, 50, (4, 5)),
+        plot=partial(
+            draw_running_means,
+            colours={4: style.SIMULATED, 5: style.SECOND},
+            ends=paper_values.FIGURE_2B_ENDS,
+            span=(13.7, 14.4),
+            gap=0.05,
+        ),
+        comparison=partial(_theorem_3, lines=paper_values.FIGURE_2B_LINES, ends=paper_values.FIGURE_2B_ENDS),
+    ),
+    "figure-5a": PaperFigure(
+        caption=(
+            "As Figure 2a, over 100 tokens: running mean of the rejections of speculative decoding (blue), "
+            "the exact value of Theorem 1 (black line) and the exact 95 % band around it. The point at the "
+            "right is the mean of all runs."
+        ),
+        data=lambda task: compute(task, 100, (1,)),
+        plot=partial(draw_running_means, colours={1: style.SIMULATED}, span=(33.2, 33.9), gap=0.04),
+        comparison=_theorem_1,
+    ),
+    "figure-5b": PaperFigure(
+        caption=(
+            "As Figure 2b, over 100 tokens with M = 2 parallel drafts: running mean of the corrected "
+            "Algorithm 4, the exact value of Theorem 3 (black line; the paper's caption credits Theorem 1) "
+            "and the exact 95 % band around it. *The line of the paper (dashed) is shifted by an index."
+        ),
+        data=lambda task: compute(task, 100, (2,)),
+        plot=partial(
+            draw_running_means,
+            colours={2: style.SIMULATED},
+            ends=paper_values.FIGURE_5B_ENDS,
+            span=(30.6, 31.15),
+            gap=0.04,
+        ),
+        comparison=partial(_theorem_3, lines=paper_values.FIGURE_5B_LINES, ends=paper_values.FIGURE_5B_ENDS),
+    ),
+}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.paper_figures.registry import Task
 from specsim.support.hashes import derived_seed
 
 if TYPE_CHECKING:
@@ -34,32 +35,33 @@ class Rejections:
 
 
 def simulate_rejections(
-    pair: ModelPair,
-    algorithm: Algorithm,
-    *,
-    runs: int,
-    seed: int,
-    label: str,
-    threads: int | None,
-    first: int = 0,
+    task: Task, pair: ModelPair, algorithm: Algorithm, *, runs: int, label: str, first: int = 0
 ) -> Rejections:
     """Simulate, and keep the total of rejections and those of each of the first runs.
 
-    pair, algorithm, runs, threads: as in `specsim.simulate`.
-    seed, label: as in `specsim.support.hashes.derived_seed`.
+    pair, algorithm, runs: as in `specsim.simulate`.
+    label: names the seed, which is derived from that of the task.
     first: for how many of the first runs the rejections of each are kept; at most `runs`.
     """
-    own = derived_seed(seed, label)
+    from specsim import simulate
+
+    own = derived_seed(task.seed, f"{task.name}/{label}")
     total = 0
     kept = np.zeros(0, np.int64)
     first = min(first, runs)
     if first:
-        part = _simulate(pair, algorithm, runs=first, seed=own, threads=threads, per_run=True)
+        part = simulate(pair, algorithm, runs=first, seed=own, threads=task.threads, per_run=True)
         kept = part["rejections_of_run"].values
         total += total_rejections(part)
     if runs > first:
-        part = _simulate(
-            pair, algorithm, runs=runs - first, seed=own, threads=threads, first_run=first, outcomes=False
+        part = simulate(
+            pair,
+            algorithm,
+            runs=runs - first,
+            seed=own,
+            threads=task.threads,
+            first_run=first,
+            outcomes=False,
         )
         total += total_rejections(part)
     return Rejections(total=total, runs=runs, seed=own, first=kept)
@@ -71,21 +73,6 @@ def total_rejections(result: xarray.Dataset) -> int:
     return sum(int(k) * int(n) for k, n in zip(counts["rejections"].values, counts.values, strict=True))
 
 
-def provenance(seed: int, effort: str, **more: Any) -> dict[str, Any]:
-    """Return attributes that tell how a dataset was computed."""
-    import specsim
-
-    return {
-        "specsim": specsim.__version__,
-        "numpy": np.__version__,
-        "paper": "arXiv 2411.00841",
-        "seed": str(seed),
-        "effort": effort,
-        **more,
-    }
-
-
-def _simulate(pair: ModelPair, algorithm: Algorithm, **request: Any) -> xarray.Dataset:
-    from specsim import simulate
-
-    return simulate(pair, algorithm, **request)
+def documented(text: str, units: str = "1") -> dict[str, str]:
+    """Return the attributes of a variable."""
+    return {"long_name": text, "units": units}

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+P = ParamSpec("P")
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito), by meaning.
 EXACT = "#222222"
@@ -42,15 +43,23 @@ def style(salt: str = "specsim") -> Iterator[None]:
         yield
 
 
-def styled(plot: Callable[[xarray.Dataset], Figure]) -> Callable[[xarray.Dataset], Figure]:
+def styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
     """Let a plot function draw in the project's style."""
 
     @wraps(plot)
-    def inside(dataset: xarray.Dataset) -> Figure:
+    def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with style():
-            return plot(dataset)
+            return plot(*args, **kwargs)
 
     return inside
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a new figure of this size in inches, with one panel."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots()
 
 
 def render(figure: Figure, *, title: str, salt: str) -> tuple[str, bytes]:

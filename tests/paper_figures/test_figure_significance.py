@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from specsim.paper_figures.paper_values import PROMPTS, TABLE_1, TABLE_2
-from specsim.paper_figures.significance import detectable_rate, wilson
+from specsim.paper_figures.win_rates import detectable_rate, wilson
 from specsim.support.intervals import clopper_pearson, holm, sign_test
 
 
