@@ -13,7 +13,7 @@ READING_ORDER = (
     "trade_off",
     "sequence_front",
     "calls",
-    "algorithm_4",
+    "batch_as_printed",
     "figures",
     "laws",
     "engines",

@@ -9,4 +9,7 @@ RULE = Rule(
     lossless=True,
     structures=("chain",),
     drawings=("independent",),
+    absent={
+        "claims": "its comparison with the rejection-based family is in theorem_2.py",
+    },
 )

@@ -13,5 +13,6 @@ RULE = Rule(
     absent={
         "program": "continuous noise cannot be enumerated",
         "torch_rule": "drafting and testing share their noise; the decoder draws drafts by inversion",
+        "claims": "no statement of its source is checked beyond the generated claims over all laws",
     },
 )

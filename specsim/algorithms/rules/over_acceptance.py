@@ -18,4 +18,7 @@ RULE = Rule(
             choices=("optimal", "target", "draft"),
         ),
     },
+    absent={
+        "claims": "its statements are those of the paper: trade_off.py",
+    },
 )

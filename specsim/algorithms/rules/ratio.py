@@ -9,4 +9,7 @@ RULE = Rule(
     lossless=True,
     structures=("chain",),
     drawings=("independent",),
+    absent={
+        "claims": "its statements are those of the paper: theorem_1.py, theorem_2.py",
+    },
 )

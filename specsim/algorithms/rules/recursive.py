@@ -10,4 +10,7 @@ RULE = Rule(
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("independent",),
+    absent={
+        "claims": "its statements are those of the paper: theorem_3.py, proposition_1.py, batch_examples.py",
+    },
 )

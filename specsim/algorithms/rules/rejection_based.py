@@ -17,5 +17,8 @@ RULE = Rule(
             meaning="Law of the token after a rejection, same shape.", kind="table", law=True
         ),
     },
-    absent={"torch_rule": "its tables have a row for each context, which a language model has not"},
+    absent={
+        "torch_rule": "its tables have a row for each context, which a language model has not",
+        "claims": "its statements are those of the paper: theorem_2.py, trade_off.py",
+    },
 )

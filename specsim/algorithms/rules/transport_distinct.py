@@ -14,5 +14,6 @@ RULE = Rule(
         "kernel": "the plan is a linear programme over all sets of tokens at every node",
         "program": "a plan of most acceptance is not unique, and none is published as steps",
         "torch_rule": "the plan is a linear programme over the vocabulary at every node",
+        "claims": "no statement of its source is checked beyond the generated claims over all laws",
     },
 )
