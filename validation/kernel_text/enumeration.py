@@ -163,7 +163,7 @@ class KernelText:
                 for name, value in parameters.items()
             }
             given = (target[index], draft[index], tokens[index])
-            key = (structure, *(array.tobytes() for array in given), str(options)) if kind is float else None
+            key = _key(structure, *given, *options.values()) if kind is float else None
             law = self._known.get(key)
             if law is None:
                 try:
@@ -233,6 +233,10 @@ class KernelText:
             floats = (np.array([[float(v) for v in row] for row in table]) for table in (target, draft))
             found = self._prepare(*floats, structure, **values)
         return objects(np.shape(found), [exact(value) for row in found for value in row])
+
+
+def _key(*values: Any) -> tuple[Any, ...]:
+    return tuple(value.tobytes() if isinstance(value, np.ndarray) else value for value in values)
 
 
 def _possible(structure: Structure, draft: Any, tokens: Any) -> bool:
