@@ -49,17 +49,18 @@ def rational_factors(target: Any, draft: Any, structure: Structure) -> Any:
 
 
 def _options(rule: Rule, structure: Structure, tokens: int) -> list[dict[str, Any]]:
-    """Return values of the rule's parameters to try; tables by node."""
-    if rule.name == "rejection-based":
-        generator = np.random.default_rng(3)
-        shape = (len(structure.parents), tokens)
-        cuts = np.sort(generator.integers(0, 17, size=(shape[0], tokens - 1)), axis=1)
-        rows = generator.integers(0, 17, size=shape), np.diff(cuts, axis=1, prepend=0, append=16)
-        tables = [np.array([[Fraction(int(v), 16) for v in row] for row in table], object) for table in rows]
-        return [dict(zip(("acceptance", "residual"), tables, strict=True))]
+    """Return values of the rule's parameters to try; tables by node, in sixteenths."""
+    generator = np.random.default_rng(3)
     options: list[dict[str, Any]] = [{}]
     for name, parameter in rule.parameters.items():
-        values = parameter.choices or (Fraction(1, 8),)
+        values: tuple[Any, ...] = parameter.choices or (Fraction(1, 8),)
+        if parameter.kind == "table":
+            cells = generator.integers(0, 17, size=(len(structure.parents), tokens))
+            if parameter.law:
+                cuts = np.sort(cells[:, 1:], axis=1)
+                cells = np.diff(cuts, axis=1, prepend=0, append=16)
+            rows = [[Fraction(int(cell), 16) for cell in row] for row in cells]
+            values = (np.array(rows, dtype=object),)
         options = [{**chosen, name: value} for chosen in options for value in values]
     return options
 
