@@ -54,6 +54,11 @@ class ArrayLaw(Protocol):
     ) -> NDArray[Any]: ...
 
 
+def number_law(function: Any) -> NumberLaw:
+    """Return the function, with the signatures of `NumberLaw` for type checkers."""
+    return function
+
+
 def _number(law: Callable[[Laws], Any]) -> NumberLaw:
     return _public(law)
 

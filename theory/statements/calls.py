@@ -16,12 +16,18 @@ from specsim.algorithms import Algorithm
 from specsim.algorithms.descriptors import check_algorithm
 from specsim.errors import InputError
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
-from specsim.theory.laws.functions import block_efficiency, expected_rejections, rejections_by_step
+from specsim.theory.laws.functions import (
+    block_efficiency,
+    expected_rejections,
+    number_law,
+    rejections_by_step,
+)
 from specsim.theory.statements.batch_improvement import probability
 
 Number = int | float | Fraction
 
 
+@number_law
 def calls_from_rejections(
     pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
@@ -66,6 +72,7 @@ def calls_from_rejections(
     return sum(steps.tolist()) + 1 - steps.tolist()[-1]
 
 
+@number_law
 def acceleration(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False) -> Any:
     """Return horizon / E[N_rej], the acceleration in the paper's convention; ``math.inf`` without rejections.
 
@@ -89,6 +96,7 @@ def acceleration(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None
     return horizon / rejections if rejections else math.inf
 
 
+@number_law
 def acceleration_per_call(
     pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
 ) -> Any:

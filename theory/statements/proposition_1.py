@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from fractions import Fraction
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,9 +134,25 @@ def batch_limit_rejection_masses(
     return result
 
 
+@overload
+def batch_limit_rejections(
+    pair: Pair | PairTables,
+    *,
+    support_term: bool = True,
+    horizon: int | None = None,
+    exact: Literal[False] = False,
+) -> float: ...
+@overload
+def batch_limit_rejections(
+    pair: Pair | PairTables, *, support_term: bool = True, horizon: int | None = None, exact: Literal[True]
+) -> Fraction: ...
+@overload
+def batch_limit_rejections(
+    pair: Pair | PairTables, *, support_term: bool = True, horizon: int | None = None, exact: bool
+) -> float | Fraction: ...
 def batch_limit_rejections(
     pair: Pair | PairTables, *, support_term: bool = True, horizon: int | None = None, exact: bool = False
-) -> Any:
+) -> float | Fraction:
     """Return the limit of E[N_rej] of the batch algorithm for M -> infinity.
 
     ``sum_n (E_target[TV_n] - E_{f^inf}[TV_n - T_n(D_n = 0)])``; without `support_term` the last term is left

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from fractions import Fraction
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,21 @@ from specsim.theory.laws.target import rows_of, target_context_laws
 Array = NDArray[Any]
 
 
-def theorem_1_rejections(pair: Pair | PairTables, *, horizon: int | None = None, exact: bool = False) -> Any:
+@overload
+def theorem_1_rejections(
+    pair: Pair | PairTables, *, horizon: int | None = None, exact: Literal[False] = False
+) -> float: ...
+@overload
+def theorem_1_rejections(
+    pair: Pair | PairTables, *, horizon: int | None = None, exact: Literal[True]
+) -> Fraction: ...
+@overload
+def theorem_1_rejections(
+    pair: Pair | PairTables, *, horizon: int | None = None, exact: bool
+) -> float | Fraction: ...
+def theorem_1_rejections(
+    pair: Pair | PairTables, *, horizon: int | None = None, exact: bool = False
+) -> float | Fraction:
     """Return sum_n E_{x_<n ~ target}[ TV(D_n, T_n)(x_<n) ], which Theorem 1 equates with E[N_rej].
 
     Parameters

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from fractions import Fraction
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,13 @@ from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.laws.target import rows_of, target_context_laws
 
 
-def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: bool = False) -> Any:
+@overload
+def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: Literal[False] = False) -> float: ...
+@overload
+def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: Literal[True]) -> Fraction: ...
+@overload
+def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: bool) -> float | Fraction: ...
+def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: bool = False) -> float | Fraction:
     """Return sum_n E_target[ 1 - sum_x min(D_n, T_n)(x) ], the bound of Theorem 2.
 
     By Corollary 1 an unbiased member accepts with a <= min(1, T / D), so it keeps at most the overlap

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,6 +174,21 @@ def _steps(
         rejected = after
 
 
+@overload
+def batch_rejections(
+    pair: Pair | PairTables, drafts: int, *, base_case: int | Fraction = 1, horizon: int | None = None,
+    exact: Literal[False] = False,
+) -> float: ...  # fmt: skip
+@overload
+def batch_rejections(
+    pair: Pair | PairTables, drafts: int, *, base_case: int | Fraction = 1, horizon: int | None = None,
+    exact: Literal[True],
+) -> Fraction: ...  # fmt: skip
+@overload
+def batch_rejections(
+    pair: Pair | PairTables, drafts: int, *, base_case: int | Fraction = 1, horizon: int | None = None,
+    exact: bool,
+) -> float | Fraction: ...  # fmt: skip
 def batch_rejections(
     pair: Pair | PairTables,
     drafts: int,
@@ -181,7 +196,7 @@ def batch_rejections(
     base_case: int | Fraction = 1,
     horizon: int | None = None,
     exact: bool = False,
-) -> Any:
+) -> float | Fraction:
     """Return Theorem 3: sum_n E_target[TV_n] - sum_n E_f[TV_n - B_M], for drafts to the horizon.
 
     The second sum is the batch improvement; E_f pairs the mass f(x_{1:n-1}) with the rows of step n.
@@ -214,9 +229,21 @@ def batch_rejections(
     return total if exact else float(total)
 
 
+@overload
+def shifted_batch_rejections(
+    pair: Pair | PairTables, drafts: int, *, horizon: int | None = None, exact: Literal[False] = False
+) -> float: ...
+@overload
+def shifted_batch_rejections(
+    pair: Pair | PairTables, drafts: int, *, horizon: int | None = None, exact: Literal[True]
+) -> Fraction: ...
+@overload
+def shifted_batch_rejections(
+    pair: Pair | PairTables, drafts: int, *, horizon: int | None = None, exact: bool
+) -> float | Fraction: ...
 def shifted_batch_rejections(
     pair: Pair | PairTables, drafts: int, *, horizon: int | None = None, exact: bool = False
-) -> Any:
+) -> float | Fraction:
     """Return the index-shifted sum behind the paper's plotted batch curves: an erratum, not E[N_rej].
 
     ``sum_n [ mu_{n-1} TV_n - F_n (TV_n - B_{M,n}) ]``: the mass rejected *at* step n is paired with the rows

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal, overload
 
 from numpy.typing import NDArray
 
@@ -39,7 +39,13 @@ __all__ = [
 ]
 
 
-def total_variation(target_row: Row, draft_row: Row, *, exact: bool = False) -> Number:
+@overload
+def total_variation(target_row: Row, draft_row: Row, *, exact: Literal[False] = False) -> float: ...
+@overload
+def total_variation(target_row: Row, draft_row: Row, *, exact: Literal[True]) -> Fraction: ...
+@overload
+def total_variation(target_row: Row, draft_row: Row, *, exact: bool) -> float | Fraction: ...
+def total_variation(target_row: Row, draft_row: Row, *, exact: bool = False) -> float | Fraction:
     """Total variation distance of two rows, half their L1 distance.
 
     Parameters
@@ -64,7 +70,13 @@ def total_variation(target_row: Row, draft_row: Row, *, exact: bool = False) -> 
     return _distance(target, draft)
 
 
-def rejection_probability(draft_row: Row, acceptance: Row, *, exact: bool = False) -> Number:
+@overload
+def rejection_probability(draft_row: Row, acceptance: Row, *, exact: Literal[False] = False) -> float: ...
+@overload
+def rejection_probability(draft_row: Row, acceptance: Row, *, exact: Literal[True]) -> Fraction: ...
+@overload
+def rejection_probability(draft_row: Row, acceptance: Row, *, exact: bool) -> float | Fraction: ...
+def rejection_probability(draft_row: Row, acceptance: Row, *, exact: bool = False) -> float | Fraction:
     """Probability that the drafted token is rejected, sum_x (1 - a(x)) D(x).
 
     Parameters
@@ -128,7 +140,21 @@ def written_law(draft_row: Row, acceptance: Row, residual: Row, *, exact: bool =
     return as_array(_written(draft, accept, replace), exact=exact)
 
 
-def loss(target_row: Row, draft_row: Row, acceptance: Row, residual: Row, *, exact: bool = False) -> Number:
+@overload
+def loss(
+    target_row: Row, draft_row: Row, acceptance: Row, residual: Row, *, exact: Literal[False] = False
+) -> float: ...
+@overload
+def loss(
+    target_row: Row, draft_row: Row, acceptance: Row, residual: Row, *, exact: Literal[True]
+) -> Fraction: ...
+@overload
+def loss(
+    target_row: Row, draft_row: Row, acceptance: Row, residual: Row, *, exact: bool
+) -> float | Fraction: ...
+def loss(
+    target_row: Row, draft_row: Row, acceptance: Row, residual: Row, *, exact: bool = False
+) -> float | Fraction:
     """Bias of a member: the distance of the law it writes to the target (2411.00841, section 4.2).
 
     Parameters
@@ -160,7 +186,21 @@ def loss(target_row: Row, draft_row: Row, acceptance: Row, residual: Row, *, exa
     return _distance(target, _written(draft, accept, replace))
 
 
-def over_acceptance_loss(target_row: Row, draft_row: Row, acceptance: Row, *, exact: bool = False) -> Number:
+@overload
+def over_acceptance_loss(
+    target_row: Row, draft_row: Row, acceptance: Row, *, exact: Literal[False] = False
+) -> float: ...
+@overload
+def over_acceptance_loss(
+    target_row: Row, draft_row: Row, acceptance: Row, *, exact: Literal[True]
+) -> Fraction: ...
+@overload
+def over_acceptance_loss(
+    target_row: Row, draft_row: Row, acceptance: Row, *, exact: bool
+) -> float | Fraction: ...
+def over_acceptance_loss(
+    target_row: Row, draft_row: Row, acceptance: Row, *, exact: bool = False
+) -> float | Fraction:
     """Smallest bias that any residual leaves for a given acceptance (2411.00841, Theorem 4).
 
     Loss* = half of sum_x abs(T - a D) minus half of sum_x (1 - a) D, attained by the laws of
@@ -195,7 +235,17 @@ def over_acceptance_loss(target_row: Row, draft_row: Row, acceptance: Row, *, ex
     return _smallest_loss(target, draft, accept)
 
 
-def front_excess(target_row: Row, draft_row: Row, acceptance: Row, *, exact: bool = False) -> Number:
+@overload
+def front_excess(
+    target_row: Row, draft_row: Row, acceptance: Row, *, exact: Literal[False] = False
+) -> float: ...
+@overload
+def front_excess(target_row: Row, draft_row: Row, acceptance: Row, *, exact: Literal[True]) -> Fraction: ...
+@overload
+def front_excess(target_row: Row, draft_row: Row, acceptance: Row, *, exact: bool) -> float | Fraction: ...
+def front_excess(
+    target_row: Row, draft_row: Row, acceptance: Row, *, exact: bool = False
+) -> float | Fraction:
     """How far Pr(reject) + Loss* lies above the front: sum_x min((T - a D)_+, (1 - a) D).
 
     Theorem 5 of 2411.00841 says that Pr(reject) + Loss*(a) = TV(T, D) when min(1, T / D) <= a <= 1. For any
