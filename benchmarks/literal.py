@@ -45,7 +45,7 @@ numba.njit("int64(int64)")(lambda x: x)
 for name in ("ratio", "traversal-distinct"):
     begin = time.process_time()
     rule = get_rule(name)
-    pointers.compiled(kernel_of(rule).verify, pointers.VERIFY, False, name)
+    pointers.compiled(kernel_of(rule).verify, pointers.VERIFY, '', name)
     print(name, time.process_time() - begin)
 begin = time.process_time()
 pointers.compiled_loop()
