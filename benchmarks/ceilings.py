@@ -134,7 +134,7 @@ def _numba() -> tuple[Any, Any]:
     fill = alias_words.fill
 
     @numba.njit("uint32(uint64, int64, int64)")
-    def sum_words(seed, runs, horizon):  # type: ignore[no-untyped-def]
+    def sum_words(seed, runs, horizon):
         words = np.zeros((4, BLOCK), np.uint32)
         total = np.uint32(0)
         for low in range(0, runs, BLOCK):
@@ -148,7 +148,7 @@ def _numba() -> tuple[Any, Any]:
         return total
 
     @numba.njit("uint32(uint64, int64, int64, uint32[::1], int64, int64)")
-    def sum_gathers(seed, runs, horizon, entries, stride, bits):  # type: ignore[no-untyped-def]
+    def sum_gathers(seed, runs, horizon, entries, stride, bits):
         words = np.zeros((4, BLOCK), np.uint32)
         total = np.uint32(0)
         mask = np.uint32((1 << bits) - 1)

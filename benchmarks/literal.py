@@ -53,7 +53,7 @@ print("loop", time.process_time() - begin)
 """
 
 #: Runs (runs, seed) and returns the tallies.
-Call = Callable[[int, int], dict[str, Any]]
+Call = Callable[[int, int], list[np.ndarray]]
 
 
 def measure(
@@ -109,7 +109,7 @@ def calls(rule: str, tokens: int, scans: bool) -> tuple[Call, Call]:
     if scans:
         kernel = scanning(kernel)
         # Not kept on disk: Numba would take it for the kernel whose text it has.
-        verify = numba.njit(VERIFY, _nrt=False, **OPTIONS)(kernel.verify)
+        verify = numba.njit(VERIFY, **(OPTIONS | {"_nrt": False}))(kernel.verify)
         step = step._replace(profile=np.zeros((0, 3, 1)))
 
     def ours(runs: int, seed: int) -> list[np.ndarray]:

@@ -136,10 +136,10 @@ def measure(
         report(f"{workload.name}: repetition {repetition + 1} of {repetitions}")
         # A rotated order, so that no contender always follows the same one.
         turn = repetition % max(1, len(running))
-        for timing, run in running[turn:] + running[:turn]:
-            spent = clock(run, timing.runs, 100 + repetition, timing.wall)
+        for timing, timed in running[turn:] + running[:turn]:
+            spent = clock(timed, timing.runs, 100 + repetition, timing.wall)
             if timing.fixed:
-                timing.fixed.append(clock(run, 1, 200 + repetition, timing.wall))
+                timing.fixed.append(clock(timed, 1, 200 + repetition, timing.wall))
                 spent -= timing.fixed[-1]
             timing.nanoseconds.append(spent / (timing.runs * pair.horizon) * 1e9)
     for timing in timings:

@@ -6,3 +6,5 @@ from specsim.paper_figures.drawing import (
 )
 from specsim.paper_figures.efforts import FigureEffort as FigureEffort
 from specsim.paper_figures.registry import names as names
+
+__all__: list[str]

@@ -47,3 +47,4 @@ from specsim.scale import (
 from specsim.validation.rule_checks import check_rule as check_rule
 
 __version__: str
+__all__: list[str]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 UNIT = 2**32
 
@@ -17,9 +17,9 @@ UNIT = 2**32
 class Outcome(NamedTuple):
     """One decoded run: tokens, rejected positions (from 0), accepted drafted tokens of each round."""
 
-    tokens: tuple
-    rejected: tuple
-    rounds: tuple
+    tokens: tuple[Any, ...]
+    rejected: tuple[Any, ...]
+    rounds: tuple[Any, ...]
 
 
 def exact_law(run):

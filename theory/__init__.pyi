@@ -106,3 +106,5 @@ from specsim.theory.statements.unbiased_members import (
     member_rejections as member_rejections,
     random_unbiased_member as random_unbiased_member,
 )
+
+__all__: list[str]

@@ -23,3 +23,5 @@ from specsim.validation.witnesses import (
     Witnesses as Witnesses,
     as_built as as_built,
 )
+
+__all__: list[str]

@@ -5,6 +5,8 @@ Timed with the tallies of the other engines' benchmark, and again with those tha
 
 from __future__ import annotations
 
+from functools import partial
+
 from benchmarks.contenders.base import Answer, Contender, Run
 from specsim import Batch, ModelPair, simulate
 from specsim.engines.tallies.tally import Tallies
@@ -23,9 +25,7 @@ def contenders() -> list[Contender]:
             note=f"Algorithm 4, engine {engine}, Philox4x32-10",
             builds_tables=engine == "lockstep",
             algorithm=Batch(drafts=drafts),
-            prepare=lambda pair, engine=engine, drafts=drafts, tallies=tallies: _run(
-                pair, engine, drafts, tallies
-            ),
+            prepare=partial(_run, engine=engine, drafts=drafts, tallies=tallies),
         )
         for engine in ("lockstep", "alias")
         for tallies in _TALLIES

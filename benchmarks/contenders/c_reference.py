@@ -76,6 +76,7 @@ def _pointer(array: np.ndarray) -> ctypes.c_void_p:
 
 def _gather(pair: ModelPair) -> Run:
     library = load()
+    assert library is not None
     entries, bits, initial, initial_bits = alias_tables(pair)
     stride = entries.shape[1] if len(entries) > 1 else 0
 
@@ -96,6 +97,7 @@ def _permute(pair: ModelPair) -> Run | None:
     if pair.tokens > 8 or pair.contexts > 8:
         return None
     library = load()
+    assert library is not None
     entries, bits, initial, initial_bits = alias_tables(pair)
     planes = byte_planes(entries, Layout(bits=bits, rows=pair.contexts, root=0, bonus=0))
     stride = planes.shape[1] if len(planes) > 1 else 0

@@ -58,10 +58,11 @@ def _prepare(pair: ModelPair) -> Run:
     def run(runs: int, seed: int) -> Answer:
         if runs % _BLOCK:
             raise ValueError(f"runs is {runs}; give a multiple of {_BLOCK}")
-        sums = None
+        sums: list[np.ndarray] | None = None
         for key in jax.random.split(jax.random.key(seed), runs // _BLOCK):
             parts = [np.asarray(part).astype(np.int64) for part in block(key)]
             sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
+        assert sums is not None
         by_step, rejection_count, token_count = sums
         return Answer(by_step=by_step, rejection_count=rejection_count, token_count=token_count)
 

@@ -28,3 +28,5 @@ from specsim.models.training import (
     Trained as Trained,
     train_pair as train_pair,
 )
+
+__all__: list[str]

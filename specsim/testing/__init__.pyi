@@ -19,3 +19,5 @@ from specsim.validation.conformance.running import (
     check_sampler as check_sampler,
 )
 from specsim.validation.conformance.subjects import Subject as Subject
+
+__all__: list[str]

@@ -5,6 +5,7 @@ import math
 import random
 import warnings
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ LEFT_OUT = {"sweep", "theory", "validation", "rule", "check_rule", "stop_law"}
 
 
 #: What functions that pass their options on need.
-LOOSE = {
+LOOSE: dict[Any, dict[str, Any]] = {
     specsim.ModelPair.from_logits: {"initial": [1.0]},
     specsim.ModelPair.from_ngrams: {"horizon": 2},
 }
@@ -65,7 +66,7 @@ def functions():
 
 def call(rng, function):
     """Call with arguments of which one or two are wrong; return them and what came of it."""
-    arguments = {}
+    arguments: dict[str, Any] = {}
     names = [
         name
         for name, parameter in inspect.signature(function).parameters.items()

@@ -112,6 +112,7 @@ def test_estimates__agree_with_exact_theory(models):
         assert abs(estimate.value - wanted) < 6.5 * estimate.standard_error
         assert estimate.low < estimate.value < estimate.high
     accepted = acceptance_of_trace(trace)
+    assert accepted is not None
     counts = accepted["accepted_length_count"].values
     law = theory.accepted_length_law(start, rule)[:3]
     assert np.abs(counts / counts.sum() - law).max() < 6.5 * 0.5 / np.sqrt(counts.sum())

@@ -94,7 +94,7 @@ def test_rejection_based__residual_rows_of_floats_may_be_off_by_1e_9():
 
 def test_descriptors__are_frozen_and_compare_by_value():
     assert Speculative(draft_length=4) == Speculative(draft_length=4) != Speculative(draft_length=5)
-    assert Speculative() != BlockVerification()
+    assert Speculative() != BlockVerification()  # type: ignore[comparison-overlap]
     assert len({Batch(drafts=2), Batch(drafts=2), Batch(drafts=math.inf)}) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
         Speculative().draft_length = 3

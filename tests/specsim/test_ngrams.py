@@ -48,7 +48,7 @@ CONTEXTS: dict[int, tuple[dict[str, int], int]] = {}
 def with_contexts(text, order, **options):
     """The pair, and the number of the context of every string of `order` tokens that it begins with."""
     pair = from_ngrams(text, **options)
-    table = ngrams._Contexts(*encoded(text), order)
+    table = ngrams._Contexts(*encoded(text), order=order)
     places = {text[i - order : i]: int(table.at[order][i]) for i in range(order, len(text))}
     CONTEXTS[id(pair)] = (places, order)
     return pair

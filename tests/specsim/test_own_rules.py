@@ -143,7 +143,7 @@ def test_rule__bad_facts_are_refused(options: dict[str, Any], message: str) -> N
 
 def test_rule__needs_a_function_of_two() -> None:
     with pytest.raises(InputError, match=r"rule mine is .*; give a function of step and nodes"):
-        specsim.rule("mine", source="mine", lossless=True)(lambda step: (0, 0))  # type: ignore[arg-type]
+        specsim.rule("mine", source="mine", lossless=True)(lambda step: (0, 0))
 
 
 def test_structures__are_those_of_the_rule(rules: dict[str, Any]) -> None:

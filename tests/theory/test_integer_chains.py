@@ -233,7 +233,9 @@ def test_join__worst_case_is_exact(inner, weight, sparse):
 def test_layout__larger_digits_would_be_rounded():
     """The bound of `Layout` is needed: two more bits and float64 rounds."""
     inner = 1025
-    layout = replace(Layout.of(UNIT, inner), digit_bits=Layout.of(UNIT, inner).digit_bits + 2)
+    plain = Layout.of(UNIT, inner)
+    assert plain is not None
+    layout = replace(plain, digit_bits=plain.digit_bits + 2)
     weights = np.full((inner, 2), UNIT - 1, dtype=np.int64)
     digits = np.full((1, inner), (1 << layout.digit_bits) - 1, dtype=np.int64)
     digits[0, ::2] -= 2
@@ -247,6 +249,7 @@ def test_layout__larger_digits_would_be_rounded():
 def test_layout__fewer_passes_would_leave_large_digits(inner):
     """The number of passes is enough, and one less is not."""
     layout = Layout.of(UNIT, inner)
+    assert layout is not None
     # The largest product in every limb, and all ones in its last digit.
     low = np.full((4, 1), float(2**53))
     high = np.full((4, 1), float(2**layout.digit_bits - 1))

@@ -301,4 +301,4 @@ class TestRefusals:
 
     def test_no_pair(self) -> None:
         with pytest.raises(InputError, match="pair is a str"):
-            theory.expected_rejections("paper:50", Speculative())
+            theory.expected_rejections("paper:50", Speculative())  # type: ignore[call-overload]

@@ -120,10 +120,10 @@ def test_block_law_is_that_of_its_state() -> None:
 
 def test_rules_without_a_step_law_are_named() -> None:
     facts = {"title": "t", "source": "s", "lossless": True, "structures": ("chain",)}
-    mine = Rule(name="mine", drawings=("independent",), own=print, **facts)  # type: ignore[arg-type]
+    mine = Rule(name="mine", drawings=("independent",), own=print, **facts)
     with pytest.raises(UnsupportedError, match="mine"):
         step_law_of(mine)
-    other = Rule(name="other", drawings=("independent",), absent={"step_law": "because"}, **facts)  # type: ignore[arg-type]
+    other = Rule(name="other", drawings=("independent",), absent={"step_law": "because"}, **facts)
     with pytest.raises(UnsupportedError, match="because"):
         step_law_of(other)
 

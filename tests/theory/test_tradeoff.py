@@ -357,4 +357,4 @@ def test_rows__bad_acceptance_epsilon_and_inexact_rows():
     with pytest.raises(InputError, match="rejection is 2"):
         pareto_front([0.5, 0.5], [0.5, 0.5]).largest_bias(2)
     with pytest.raises(InputError, match="exact is 1"):
-        total_variation([0.5, 0.5], [0.5, 0.5], exact=1)
+        total_variation([0.5, 0.5], [0.5, 0.5], exact=1)  # type: ignore[call-overload]

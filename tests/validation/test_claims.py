@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -138,9 +139,9 @@ def _has_disjoint_rows(pair: ModelPair) -> bool:
 
 @pytest.mark.parametrize("trait", [_has_zeros, _has_equal_rows, _has_disjoint_rows])
 @pytest.mark.parametrize("markov", [True, False])
-def test_tiny_pairs__have_every_trait(trait: object, markov: bool) -> None:
+def test_tiny_pairs__have_every_trait(trait: Callable[[ModelPair], bool], markov: bool) -> None:
     pairs = [pair for pair in instances.tiny_pairs("standard") if pair.is_markov == markov]
-    assert any(trait(pair) for pair in pairs)  # type: ignore[operator]
+    assert any(trait(pair) for pair in pairs)
 
 
 @pytest.mark.parametrize("size", ["quick", "standard"])

@@ -20,7 +20,7 @@ def _doubled(block):
 
 
 @triton.jit(do_not_specialize=["size"])
-def _kernel(out_ptr, in_ptr, size, BLOCK: tl.constexpr):
+def _kernel(out_ptr, in_ptr, size, BLOCK: tl.constexpr):  # type: ignore[name-defined]
     row = tl.program_id(0).to(tl.int64)
     offsets = tl.arange(0, BLOCK)
     mask = offsets < size

@@ -183,7 +183,7 @@ def reads_beyond(step, nodes):
 
 
 def unknown_name(step, nodes):
-    return something_else(step), -1  # noqa: F821
+    return something_else(step), -1  # type: ignore[name-defined]  # noqa: F821
 
 
 def makes_arrays(step, nodes):

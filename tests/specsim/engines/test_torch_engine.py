@@ -306,7 +306,7 @@ def test_philox__gives_the_words_of_the_kernels(compiled):
     counters = generator.integers(0, 2**32, (4, 400))
     counters[:, :5] = edges
     for seed in (0, 1, 2**63, 2**64 - 1, 0x243F6A8885A308D3):
-        found = torch_words.philox(*map(torch.from_numpy, counters), seed)
+        found = torch_words.philox(*map(torch.from_numpy, counters), seed=seed)
         for column in range(0, 400, 7):
             c0, c1, c2, c3 = (np.uint64(value) for value in counters[:, column])
             expected = compiled(philox)(c0, c1, c2, c3, np.uint64(seed % 2**32), np.uint64(seed >> 32))
@@ -327,7 +327,7 @@ def test_products_and_numbers_below_bounds__are_exact():
     cases = [(a, b, n) for a, b in zip(one.tolist(), other.tolist(), strict=True) for n in bounds]
     columns = [torch.tensor(column) for column in zip(*cases, strict=True)]
     dropped = torch.tensor([2**64 % bound for _, _, bound in cases])
-    numbers, kept = torch_words.below(*columns, dropped)
+    numbers, kept = torch_words.below(*columns, dropped=dropped)
     for (a, b, bound), number, keep in zip(cases, numbers.tolist(), kept.tolist(), strict=True):
         full = ((a << 32) + b) * bound
         assert number == full >> 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_checks_for__shares_its_experiments(samplers_of_tests):
 def samplers_of_tests():
     from types import SimpleNamespace
 
-    names: dict = {}
+    names: dict[str, Any] = {}
     exec(compile(SAMPLER, "sampler.py", "exec"), names)
     return SimpleNamespace(step=names["step"], biased=names["biased"])
 

@@ -92,8 +92,8 @@ def test_step_of_transformers__follows_the_ratio_rule_of_the_rows_it_is_given():
     target, draft = np.array([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]]), np.array([[0.2, 0.3, 0.5]])
     runs = 400
     drafted = np.tile(np.arange(3)[:, None], (runs, 1))
-    everything = [np.broadcast_to(rows, (3, *rows.shape)) for rows in (target, draft)]
-    exact = RATIO.law(*everything, np.arange(3)[:, None])
+    targets, rows = (np.broadcast_to(rows, (3, *rows.shape)) for rows in (target, draft))
+    exact = RATIO.law(targets, rows, np.arange(3)[:, None])
 
     def farthest(draft_rows):
         rows = [torch.tensor(np.log(rows)).repeat(3 * runs, 1, 1) for rows in (target, draft_rows)]

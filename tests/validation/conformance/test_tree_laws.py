@@ -201,7 +201,7 @@ def test_every_bug_is_biased_on_rows_that_depend_on_the_path(name):
     for shape in ("2,2", "unbalanced"):
         generator = np.random.default_rng(11)
         rows = [random_rows(3, SHAPES[shape].depth, generator) for _ in range(2)]
-        worst = max(worst, error(RULES[name], SHAPES[shape], *rows, drawing)[1])
+        worst = max(worst, error(RULES[name], SHAPES[shape], *rows, drawing=drawing)[1])
     assert worst > 0.002
 
 

@@ -102,7 +102,8 @@ def test_rows_of_a_batch_are_independent_or_not(name, tree):
     pairs = [neighbours(item.subject, tree, seed, size=2) for seed in range(1000)]
     first, second = (np.concatenate([pair[i] for pair in pairs]) for i in range(2))
     rule = lossless.RATIO
-    law = rule.law(*(rows[0] for rows in tree.rows(tree.paths[6:7])), tree.paths[6]).ravel()
+    target, draft = (rows[0] for rows in tree.rows(tree.paths[6:7]))
+    law = rule.law(target, draft, tree.paths[6]).ravel()
     decision = agrees(first * law.size + second, np.outer(law, law).ravel())
     assert decision.agrees == (name in CONTROLS)
 
