@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
-from specsim.cli.output import JSON_HELP, Count, output_file, show, show_json
+from specsim.cli.output import JSON_HELP, Count, output_file, show, show_json, table
 from specsim.errors import InputError
 
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _EFFORTS = ("quick", "standard", "deep")
+#: Options that say something about the subject.
+_FIELDS = ("protocol", "rule", "inputs", "framework", "max_batch", "max_vocabulary", "draft")
 _EPILOG = """\b
 TARGET is module:callable, path/to/file.py:callable, or a built-in adapter (see --list).
 The callable's parameters tell its protocol:
@@ -73,18 +76,9 @@ input, 3 undecided within the budget, 130 interrupted.
     "--mutants", is_flag=True, help="In a checkout: the kill matrix, wrong samplers and right ones."
 )
 @click.option("--every-check", is_flag=True, help="With --mutants: also the checks that need not reject.")
-@click.option(
-    "--markdown",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="With --mutants: write the matrix as a page.",
-)
-@click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write one page."
-)
-@click.option(
-    "--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML."
-)
+@click.option("--markdown", type=_FILE, metavar="FILE", help="With --mutants: write the matrix as a page.")
+@click.option("--html", type=_FILE, metavar="FILE", help="Write one page.")
+@click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def conform(target: str | None, **options: Any) -> int:
     """Test whether a sampler is lossless, or follows the rule that it declares.
@@ -114,16 +108,10 @@ def _conform(target: str, options: dict[str, Any]) -> int:
             # The lines are the progress: each check is printed when it ends.
             report = check_sampler(
                 subject,
-                effort=options["effort"],
-                alpha=options["alpha"],
-                eps=options["eps"],
-                delta=options["delta"],
-                seed=options["seed"],
-                budget=options["budget"],
-                only=options["checks"] or None,
+                **_settings(options),
                 expected_failures=expected,
                 callback=_tell,
-                origin=_origin(target, subject, subjects, options),
+                origin=_origin(target, options),
             )
             reports.append(report)
             if not options["as_json"]:
@@ -148,11 +136,7 @@ def _subjects(target: str, options: dict[str, Any]) -> tuple[Any, ...]:
     from specsim.validation.conformance.adapters import adapter_names, adapter_subjects
     from specsim.validation.conformance.subjects import load_subjects
 
-    fields = {
-        key: options[key]
-        for key in ("protocol", "rule", "inputs", "framework", "max_batch", "max_vocabulary", "draft")
-        if options[key] is not None
-    }
+    fields = {key: options[key] for key in _FIELDS if options[key] is not None}
     if options["dtypes"]:
         fields["dtypes"] = tuple(options["dtypes"])
     if ":" in target:
@@ -167,9 +151,9 @@ def _subjects(target: str, options: dict[str, Any]) -> tuple[Any, ...]:
     raise InputError(f"target is {target!r}; write module:callable or file.py:callable, or one of {names}")
 
 
-def _origin(target: str, subject: Any, subjects: tuple[Any, ...], options: dict[str, Any]) -> str:
+def _origin(target: str, options: dict[str, Any]) -> str:
     words = [target if ":" not in target or " " not in target else f"'{target}'"]
-    for name in ("protocol", "rule", "inputs", "framework", "max_batch", "max_vocabulary", "draft"):
+    for name in _FIELDS:
         if options[name] is not None:
             words.append(f"--{name.replace('_', '-')} {options[name]}")
     words += [f"--dtype {dtype}" for dtype in options["dtypes"]]
@@ -191,55 +175,44 @@ def _tell(result: Any) -> None:
 
 
 def _show_report(report: Any) -> None:
-    from rich.table import Table
-
     from specsim.validation.conformance.report_text import SIGNS, power_of_ten, report_lines
     from specsim.validation.conformance.results import CheckStatus
 
-    table = Table(title=f"{report.subject.name} ({report.subject.protocol})", title_justify="left")
-    for column in ("", "check", "kind"):
-        table.add_column(column, no_wrap=True)
-    for column in ("observations", "evidence", "catches TV", "certified TV", "s"):
-        table.add_column(column, justify="right", no_wrap=True)
+    rows = []
     left_out: dict[str, list[str]] = {}
     for check in report.checks:
         if check.status is CheckStatus.SKIPPED:
             left_out.setdefault(check.reason, []).append(check.name)
             continue
-        table.add_row(
+        rows.append((
             SIGNS[check.status],
             check.name,
             check.kind,
             f"{check.samples:,}" if check.samples else "",
             power_of_ten(check.log10_e),
-            "" if math.isnan(check.catches) else f"{check.catches:.3f}",
-            "" if math.isnan(check.certified) else f"{check.certified:.4f}",
+            _unless_nan(check.catches, ".3f"),
+            _unless_nan(check.certified, ".4f"),
             f"{check.seconds:.1f}",
-        )
-    show(table)
+        ))  # fmt: skip
+    title = f"{report.subject.name} ({report.subject.protocol})"
+    numbers = ("observations", "evidence", "catches TV", "certified TV", "s")
+    show(table(title, ("", "check", "kind"), numbers, rows, no_wrap=True))
     for reason, names in left_out.items():
         click.echo(f"left out: {', '.join(names)}: {reason}")
     for line in report_lines(report):
         click.echo(line)
 
 
-def _plan(subjects: tuple[Any, ...], options: dict[str, Any]) -> int:
-    from rich.table import Table
+def _unless_nan(value: float, form: str) -> str:
+    return "" if math.isnan(value) else format(value, form)
 
+
+def _plan(subjects: tuple[Any, ...], options: dict[str, Any]) -> int:
     from specsim.validation.conformance.running import Session
 
     document = []
     for subject in subjects:
-        session = Session(
-            subject,
-            effort=options["effort"],
-            alpha=options["alpha"],
-            eps=options["eps"],
-            delta=options["delta"],
-            seed=options["seed"],
-            budget=options["budget"],
-            only=options["checks"] or None,
-        )
+        session = Session(subject, **_settings(options))
         rows = session.plan()
         document.append({
             "subject": subject.name,
@@ -251,15 +224,12 @@ def _plan(subjects: tuple[Any, ...], options: dict[str, Any]) -> int:
         })  # fmt: skip
         if options["as_json"]:
             continue
-        table = Table(title=f"{subject.name} ({subject.protocol})", title_justify="left")
-        table.add_column("check")
-        table.add_column("observations", justify="right")
-        table.add_column("catches TV", justify="right")
-        table.add_column("what it is for", overflow="fold")
-        for check, planned, power in rows:
-            caught = "" if math.isnan(power) else f"{power:.3f}"
-            table.add_row(check.name, f"{planned:,}" if planned else "exact", caught, check.catches)
-        show(table)
+        lines = [
+            (check.name, check.catches, f"{planned:,}" if planned else "exact", _unless_nan(power, ".3f"))
+            for check, planned, power in rows
+        ]
+        title = f"{subject.name} ({subject.protocol})"
+        show(table(title, ("check", "what it is for"), ("observations", "catches TV"), lines))
         for check, reason in session.skipped:
             click.echo(f"left out: {check.name}: {reason}")
     if options["as_json"]:
@@ -267,9 +237,13 @@ def _plan(subjects: tuple[Any, ...], options: dict[str, Any]) -> int:
     return 0
 
 
-def _list(as_json: bool) -> int:
-    from rich.table import Table
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what `check_sampler` and `Session` share."""
+    names = ("effort", "alpha", "eps", "delta", "seed", "budget")
+    return {**{name: options[name] for name in names}, "only": options["checks"] or None}
 
+
+def _list(as_json: bool) -> int:
     from specsim.validation.conformance.adapters import adapter_lines
     from specsim.validation.conformance.checks import all_checks
     from specsim.validation.conformance.rules import all_rules, all_tree_rules
@@ -287,26 +261,16 @@ def _list(as_json: bool) -> int:
             "adapters": [{"name": name, "title": title} for name, title in adapter_lines()],
         })  # fmt: skip
         return 0
-    checks = Table(title="Checks", title_justify="left")
-    for column in ("name", "kind", "protocols", "what it is for"):
-        checks.add_column(column, overflow="fold")
-    for check in all_checks():
-        checks.add_row(check.name, check.kind, ", ".join(check.protocols), check.catches)
-    listed = Table(title="Rules (--rule)", title_justify="left")
-    for column in ("name", "", "what it does"):
-        listed.add_column(column, overflow="fold")
-    for rule in rules:
-        if rule.lossless:
-            listed.add_row(rule.name, "lossless", rule.title)
-    for rule in rules:
-        if not rule.lossless:
-            listed.add_row(rule.name, "biased or lossy", rule.title)
-    adapters = Table(title="Built-in adapters", title_justify="left")
-    for column in ("name", "what it runs"):
-        adapters.add_column(column, overflow="fold")
-    for name, title in adapter_lines():
-        adapters.add_row(name, title)
-    show(checks, listed, adapters)
+    checks = [(check.name, check.kind, ", ".join(check.protocols), check.catches) for check in all_checks()]
+    listed = [
+        (rule.name, "lossless" if rule.lossless else "biased or lossy", rule.title)
+        for rule in sorted(rules, key=lambda rule: not rule.lossless)
+    ]
+    show(
+        table("Checks", ("name", "kind", "protocols", "what it is for"), rows=checks),
+        table("Rules (--rule)", ("name", "", "what it does"), rows=listed),
+        table("Built-in adapters", ("name", "what it runs"), rows=adapter_lines()),
+    )
     return 0
 
 

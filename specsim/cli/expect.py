@@ -8,10 +8,11 @@ from fractions import Fraction
 from typing import Any
 
 import click
+import numpy as np
 
 from specsim.algorithms import Algorithm
 from specsim.cli.arguments import help_with_grammar, horizon_option, pair_and_algorithm
-from specsim.cli.output import JSON_HELP, show, show_json, spell_exact
+from specsim.cli.output import JSON_HELP, show, show_json, spell_exact, table
 from specsim.errors import TooLargeError
 from specsim.grammar import parse_algorithm, parse_pair
 from specsim.pairs import ModelPair
@@ -103,8 +104,6 @@ def expectations(pair: ModelPair, algorithm: Algorithm, horizon: int, *, exact: 
 
 def _bias(pair: ModelPair, algorithm: Algorithm, horizon: int, reasons: dict[str, str]) -> float | None:
     """Return the largest total variation distance between a token's law and the target's, over positions."""
-    import numpy as np
-
     from specsim import theory
 
     try:
@@ -119,14 +118,8 @@ def _bias(pair: ModelPair, algorithm: Algorithm, horizon: int, reasons: dict[str
 def _print(
     pair: ModelPair, algorithm: Algorithm, horizon: int, findings: dict[str, Any], *, laws: bool
 ) -> None:
-    from rich.table import Table
-
     exact = isinstance(findings["expected_rejections"], Fraction)
-    table = Table(title=f"{algorithm.label} on {pair.name}, horizon {horizon}", title_justify="left")
-    table.add_column("quantity")
-    table.add_column("value", justify="right")
-    if exact:
-        table.add_column("exact", overflow="fold")
+    rows: list[Any] = []
     for label, name in (
         ("expected rejections", "expected_rejections"),
         ("standard deviation of rejections", "rejection_standard_deviation"),
@@ -142,13 +135,16 @@ def _print(
         row = [label, "-" if value is None else f"{float(value):.6g}"]
         if exact:
             row.append(_short(value) if isinstance(value, Fraction) else "")
-        table.add_row(*row)
+        rows.append(row)
     for label, name in (("rejections", "rejection_law"), ("target calls", "target_call_law")):
         law = findings[name]
         if law is not None:
-            low, middle, high = (_quantile(law, share) for share in (0.05, 0.5, 0.95))
-            table.add_row(f"{label}: median (5 %, 95 %)", f"{middle} ({low}, {high})")
-    renderables: list[Any] = [table]
+            sums = np.cumsum(np.asarray(law, dtype=np.float64)) + 1e-12
+            low, middle, high = np.minimum(np.searchsorted(sums, (0.05, 0.5, 0.95)), len(sums) - 1)
+            rows.append((f"{label}: median (5 %, 95 %)", f"{middle} ({low}, {high})"))
+    title = f"{algorithm.label} on {pair.name}, horizon {horizon}"
+    numbers = ("value", "exact") if exact else ("value",)
+    renderables: list[Any] = [table(title, ("quantity",), numbers, rows)]
     if laws or horizon <= _SHORT:
         renderables.append(_law_table(findings, horizon))
     else:
@@ -158,34 +154,19 @@ def _print(
 
 
 def _law_table(findings: dict[str, Any], horizon: int) -> Any:
-    from rich.table import Table
-
-    table = Table(title="Laws", title_justify="left")
-    table.add_column("n", justify="right")
     columns = (
         ("position n rejected", "rejections_by_step", 1),
         ("n rejections", "rejection_law", 0),
         ("n target calls", "target_call_law", 0),
         ("n accepted in a round", "accepted_length_law", 0),
     )
-    for title, _, _ in columns:
-        table.add_column(title, justify="right")
-    for n in range(horizon + 1):
-        cells = []
-        for _, name, first in columns:
-            law = findings[name]
-            cells.append("" if law is None or n < first else f"{float(law[n - first]):.6f}")
-        table.add_row(str(n), *cells)
-    return table
 
+    def cell(name: str, n: int) -> str:
+        law = findings[name]
+        return "" if law is None or n < 0 else f"{float(law[n]):.6f}"
 
-def _quantile(law: Any, share: float) -> int:
-    total = 0.0
-    for n, probability in enumerate(law):
-        total += float(probability)
-        if total >= share - 1e-12:
-            return n
-    return len(law) - 1
+    rows = [(n, *(cell(name, n - first) for _, name, first in columns)) for n in range(horizon + 1)]
+    return table("Laws", (), ("n", *(title for title, *_ in columns)), rows)
 
 
 def _short(value: Fraction) -> str:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsim.cli.models_arguments import (
-    batch_option,
-    chosen_algorithm,
-    chosen_prompts,
-    chosen_sampling,
-    loaded,
-    prompt_options,
-    sampling_options,
-    seed_option,
-    target_and_draft,
-)
-from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json
+from specsim.cli.models_arguments import Decoding, decoding_options, end_options, ends
+from specsim.cli.output import JSON_HELP, output_file, progress, show, show_json, table
 
 if TYPE_CHECKING:
     from specsim.models import Decoded, LoadedPair
@@ -42,65 +31,21 @@ Examples:
 
 
 @click.command("decode", help=_HELP)
-@target_and_draft
-@click.argument("algorithm", metavar="ALGORITHM")
-@prompt_options
-@click.option(
-    "--new-tokens", type=Count(1), default=64, show_default=True, metavar="N", help="Tokens to emit."
-)
-@sampling_options
-@seed_option
-@click.option(
-    "--eos", type=int, multiple=True, metavar="ID", help="Token that ends a text. Default: the target's own."
-)
-@click.option("--ignore-eos", is_flag=True, help="No token ends a text.")
-@batch_option
+@decoding_options(per="text")
+@end_options
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the texts as JSON Lines.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-def command(
-    target: str,
-    draft: str,
-    algorithm: str,
-    device: str | None,
-    dtype: str | None,
-    threads: int | None,
-    prompt: tuple[str, ...],
-    prompts: Path | None,
-    new_tokens: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float,
-    seed: int | None,
-    eos: tuple[int, ...],
-    ignore_eos: bool,
-    batch: int | None,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+def command(asked: Decoding, eos: tuple[int, ...], ignore_eos: bool, out: Path | None, as_json: bool) -> None:
     """Decode and report."""
-    rule = chosen_algorithm(algorithm, new_tokens)
-    sampling = chosen_sampling(temperature, top_k, top_p)
-    texts = chosen_prompts(prompt, prompts)
-    chosen_seed = secrets.randbits(64) if seed is None else seed
     from specsim.models import decode
 
+    texts = asked.texts
     with (
         output_file(out) as temporary,
-        loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,
-        progress("decoding", new_tokens * len(texts)) as update,
+        asked.loaded() as models,
+        progress("decoding", asked.new_tokens * len(texts)) as update,
     ):
-        ends = [] if ignore_eos else list(eos) or end_tokens(models)
-        decoded = decode(
-            models,
-            texts,
-            algorithm=rule,
-            new_tokens=new_tokens,
-            sampling=sampling,
-            seed=chosen_seed,
-            eos=ends,
-            batch=batch,
-            progress=update,
-        )
+        decoded = decode(models, texts, eos=ends(models, eos, ignore_eos), progress=update, **asked.options)
         entries = _entries(models, texts, decoded)
         if temporary is not None:
             lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries]
@@ -110,15 +55,6 @@ def command(
         show_json({**summary, "sequences": entries})
     else:
         _print(summary, entries)
-
-
-def end_tokens(models: LoadedPair) -> list[int]:
-    """Return the tokens that end a text, as the target's configuration says."""
-    for source in (getattr(models.target, "generation_config", None), models.target.config):
-        ends = getattr(source, "eos_token_id", None)
-        if ends is not None:
-            return [ends] if isinstance(ends, int) else list(ends)
-    return []
 
 
 def _entries(models: LoadedPair, prompts: list[Any], decoded: Decoded) -> list[dict[str, Any]]:
@@ -162,7 +98,6 @@ def _summary(models: LoadedPair, decoded: Decoded, out: Path | None) -> dict[str
 
 
 def _print(summary: dict[str, Any], entries: list[dict[str, Any]]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     renderables: list[Any] = []
@@ -171,17 +106,15 @@ def _print(summary: dict[str, Any], entries: list[dict[str, Any]]) -> None:
         made = entry["tokens"] if entry["text"] is None else entry["text"]
         renderables.append(Text.assemble((str(given), "bold"), str(made)))
     title = f"{summary['algorithm']}: {summary['target']} with {summary['draft']}"
-    table = Table(title=title, title_justify="left")
-    for heading in ("tokens", "target calls", "tokens per call", "rejections", "accepted of drafted"):
-        table.add_column(heading, justify="right")
-    table.add_row(
-        str(summary["tokens"]),
-        str(summary["target_calls"]),
+    row = (
+        summary["tokens"],
+        summary["target_calls"],
         f"{summary['tokens_per_target_call']:.3f}",
-        str(summary["rejections"]),
+        summary["rejections"],
         f"{summary['accepted_tokens']} of {summary['drafted_tokens']}",
     )
-    renderables.append(table)
+    headings = ("tokens", "target calls", "tokens per call", "rejections", "accepted of drafted")
+    renderables.append(table(title, (), headings, [row]))
     seconds, sizes = summary["seconds"], summary["bytes"]
     parts = ", ".join(f"{name} {seconds[name]:.2f}" for name in ("prefill", "draft", "verify", "overhead"))
     renderables.append(f"seed {summary['seed']}, {summary['device']}, {seconds['total']:.2f} s ({parts})")

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsim.cli.models_arguments import (
-    batch_option,
-    chosen_algorithm,
-    chosen_prompts,
-    chosen_sampling,
-    loaded,
-    prompt_options,
-    sampling_options,
-    seed_option,
-    target_and_draft,
-)
+from specsim.cli.models_arguments import Decoding, decoding_options
 from specsim.cli.models_results import (
     as_document,
     check_figure,
+    figure_option,
     number,
     p_value,
     spelled,
     write_figure,
+    written,
 )
-from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
+from specsim.cli.output import (
+    JSON_HELP,
+    Count,
+    output_file,
+    progress,
+    show,
+    show_json,
+    table,
+    write_dataset,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -59,83 +59,39 @@ _LINES = (
 
 
 @click.command("measure", help=_HELP)
-@target_and_draft
-@click.argument("algorithm", metavar="ALGORITHM")
-@prompt_options
+@decoding_options()
 @click.option(
-    "--new-tokens", type=Count(1), default=64, show_default=True, metavar="N", help="Tokens per continuation."
-)
-@sampling_options
-@click.option(
-    "--repeats",
-    type=Count(1),
-    default=3,
-    show_default=True,
-    metavar="N",
+    "--repeats", type=Count(1), default=3, show_default=True, metavar="N",
     help="Continuations per prompt; timings.",
-)
-@seed_option
-@batch_option
+)  # fmt: skip
 @click.option(
     "--alpha", type=float, default=1e-6, show_default=True, metavar="P", help="False alarms of both tests."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the result as netCDF.")
-@click.option(
-    "--figure", type=click.Path(path_type=Path), metavar="FILE", help="Draw the result, as .png or .svg."
-)
+@figure_option
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
-    target: str,
-    draft: str,
-    algorithm: str,
-    device: str | None,
-    dtype: str | None,
-    threads: int | None,
-    prompt: tuple[str, ...],
-    prompts: Path | None,
-    new_tokens: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float,
-    repeats: int,
-    seed: int | None,
-    batch: int | None,
-    alpha: float,
-    out: Path | None,
-    figure: Path | None,
-    as_json: bool,
+    asked: Decoding, repeats: int, alpha: float, out: Path | None, figure: Path | None, as_json: bool
 ) -> int:
     """Measure and report; 1 when a test disagrees."""
-    rule = chosen_algorithm(algorithm, new_tokens)
-    sampling = chosen_sampling(temperature, top_k, top_p)
-    texts = chosen_prompts(prompt, prompts)
     check_figure(figure)
     from specsim.models.measuring import measure, steps
     from specsim.models.prompt_files import encode
 
     with (
         output_file(out) as temporary,
-        loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,
+        asked.loaded() as models,
         progress("measuring", steps(repeats)) as update,
     ):
-        dataset = measure(
-            models,
-            encode(models, texts),
-            algorithm=rule,
-            new_tokens=new_tokens,
-            sampling=sampling,
-            seed=secrets.randbits(64) if seed is None else seed,
-            repeats=repeats,
-            batch=batch,
-            alpha=alpha,
-            progress=update,
-        )
+        prompts = encode(models, asked.texts)
+        dataset = measure(models, prompts, repeats=repeats, alpha=alpha, progress=update, **asked.options)
         if temporary is not None:
             write_dataset(dataset, temporary)
     if figure is not None:
         from specsim.paper_figures.measured import plot_measurement
 
-        write_figure(plot_measurement, dataset, figure, title=f"{rule.label}: {target} with {draft}")
+        title = f"{dataset.attrs['algorithm']}: {asked.target} with {asked.draft}"
+        write_figure(plot_measurement, dataset, figure, title=title)
     if as_json:
         places = ("repeat", "prompt", "step")
         names = [str(name) for name in dataset.data_vars if dataset[name].dims != places]
@@ -146,21 +102,15 @@ def command(
 
 
 def _print(dataset: xarray.Dataset, out: Path | None, figure: Path | None) -> None:
-    from rich.table import Table
-
     attrs = dataset.attrs
     title = (
         f"{attrs['algorithm']}: {attrs['target']} with {attrs['draft']}, {attrs['prompts']} prompts x "
         f"{attrs['repeats']} continuations of {attrs['new_tokens']} tokens"
     )
-    table = Table(title=title, title_justify="left")
-    table.add_column("per continuation")
-    for heading in ("value", "s.e.", f"{100 * attrs['confidence']:g} % interval"):
-        table.add_column(heading, justify="right")
-    for text, name in _LINES:
-        if name in dataset:
-            table.add_row(text, *spelled(dataset[name].values))
-    renderables: list[Any] = [table, _lengths(dataset), _times(dataset)]
+    interval = f"{100 * attrs['confidence']:g} % interval"
+    rows = [(text, *spelled(dataset[name].values)) for text, name in _LINES if name in dataset]
+    means = table(title, ("per continuation",), ("value", "s.e.", interval), rows)
+    renderables: list[Any] = [means, _lengths(dataset), _times(dataset)]
     verdict = "agrees" if attrs["agrees"] else "[bold red]DISAGREES[/bold red]"
     catches = float(dataset["detectable_factor"])
     renderables.append(
@@ -176,37 +126,28 @@ def _print(dataset: xarray.Dataset, out: Path | None, figure: Path | None) -> No
         f"{float(dataset['speed_up_range'][0]):.3f} times as fast as plain decoding (median of "
         f"{attrs['repeats']}, from {low:.3f} to {high:.3f}); {attrs['device']}, seed {attrs['seed']}"
     )
-    renderables += [f"{what}: {path}" for what, path in (("result", out), ("figure", figure)) if path]
-    show(*renderables)
+    show(*renderables, *written(out, figure))
 
 
 def _lengths(dataset: xarray.Dataset) -> Any:
-    from rich.table import Table
-
-    table = Table(title="Accepted drafted tokens of a round", title_justify="left")
-    for heading in ("tokens", "rounds", "observed", "95 % interval", "predicted", "s.e."):
-        table.add_column(heading, justify="right")
     predicted = dataset.get("predicted_accepted_length_law")
+    rows = []
     for index, length in enumerate(dataset["accepted"].values.tolist()):
         value, _, interval = spelled(dataset["accepted_length_law"].values[index])
         theory = ("", "") if predicted is None else spelled(predicted.values[index])[:2]
-        rounds = str(int(dataset["accepted_length_count"][index]))
-        table.add_row(str(length), rounds, value, interval, *theory)
-    return table
+        rows.append((length, int(dataset["accepted_length_count"][index]), value, interval, *theory))
+    headings = ("tokens", "rounds", "observed", "95 % interval", "predicted", "s.e.")
+    return table("Accepted drafted tokens of a round", (), headings, rows)
 
 
 def _times(dataset: xarray.Dataset) -> Any:
     import numpy as np
-    from rich.table import Table
 
-    table = Table(title="Wall-clock time, milliseconds per token (medians)", title_justify="left")
-    table.add_column("decoder")
-    parts = dataset["part"].values.tolist()
-    for part in (*parts, "total"):
-        table.add_column(part, justify="right")
     tokens = int(dataset.attrs["new_tokens"]) * int(dataset.attrs["prompts"])
     seconds = 1e3 * dataset["seconds"].values / tokens
+    rows = []
     for name, values in zip(("plain", dataset.attrs["algorithm"]), seconds, strict=True):
-        cells = [f"{value:.4f}" for value in np.median(values, axis=0)]
-        table.add_row(name, *cells, f"{np.median(values.sum(axis=1)):.4f}")
-    return table
+        medians = [*np.median(values, axis=0), np.median(values.sum(axis=1))]
+        rows.append((name, *(f"{value:.4f}" for value in medians)))
+    title = "Wall-clock time, milliseconds per token (medians)"
+    return table(title, ("decoder",), (*dataset["part"].values.tolist(), "total"), rows)

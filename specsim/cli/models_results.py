@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from specsim.errors import InputError
 from specsim.support.files import replacing
 
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
 
 #: Suffixes that a figure can be written with.
 SUFFIXES = (".png", ".svg")
+
+
+def figure_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option ``--figure``."""
+    words = "Draw the result, as .png or .svg."
+    return click.option("--figure", type=click.Path(path_type=Path), metavar="FILE", help=words)(command)
+
+
+def written(out: Path | None, figure: Path | None) -> list[str]:
+    """Return a line for each file that was written."""
+    return [f"{what}: {path}" for what, path in (("result", out), ("figure", figure)) if path]
 
 
 def check_figure(path: Path | None) -> None:

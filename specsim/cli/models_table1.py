@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsim.cli.models_arguments import (
-    chosen_prompts,
-    chosen_sampling,
-    loaded,
-    prompt_options,
-    sampling_options,
-    seed_option,
-    target_and_draft,
+from specsim.cli.models_arguments import Decoding, decoding_options, end_options, ends
+from specsim.cli.models_results import (
+    as_document,
+    check_figure,
+    figure_option,
+    p_value,
+    write_figure,
+    written,
 )
-from specsim.cli.models_results import as_document, check_figure, p_value, write_figure
-from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
+from specsim.cli.output import (
+    JSON_HELP,
+    Count,
+    output_file,
+    progress,
+    show,
+    show_json,
+    table,
+    write_dataset,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -61,8 +68,7 @@ class _Epsilons(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command("table1", help=_HELP)
-@target_and_draft
-@prompt_options
+@decoding_options(algorithm=False, new_tokens=128, per="response", batch=128)
 @click.option("--limit", type=Count(1), metavar="N", help="Number of prompts taken. Default: all.")
 @click.option(
     "--epsilons", type=_Epsilons(), default="0.1,0.2,0.4,0.8", show_default=True, metavar="E,E,...",
@@ -73,9 +79,6 @@ class _Epsilons(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--scorer", default="log-likelihood", show_default=True, metavar="SCORER", help="See above.")
 @click.option(
-    "--new-tokens", type=Count(1), default=128, show_default=True, metavar="N", help="Tokens per response."
-)
-@click.option(
     "--draft-length",
     type=Count(1),
     default=5,
@@ -83,83 +86,53 @@ class _Epsilons(click.ParamType):  # type: ignore[type-arg]
     metavar="N",
     help="Drafted tokens per call.",
 )
-@sampling_options
-@click.option("--eos", type=int, metavar="ID", help="Token that ends a response. Default: the target's own.")
-@click.option("--ignore-eos", is_flag=True, help="No token ends a response.")
-@seed_option
-@click.option(
-    "--batch",
-    type=Count(1),
-    default=128,
-    show_default=True,
-    metavar="N",
-    help="Responses written side by side.",
-)
+@end_options
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the result as netCDF.")
-@click.option(
-    "--figure", type=click.Path(path_type=Path), metavar="FILE", help="Draw the table, as .png or .svg."
-)
+@figure_option
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
-    target: str,
-    draft: str,
-    device: str | None,
-    dtype: str | None,
-    threads: int | None,
-    prompt: tuple[str, ...],
-    prompts: Path | None,
+    asked: Decoding,
     limit: int | None,
     epsilons: tuple[float, ...],
     comparisons: int,
     scorer: str,
-    new_tokens: int,
     draft_length: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float,
-    eos: int | None,
+    eos: tuple[int, ...],
     ignore_eos: bool,
-    seed: int | None,
-    batch: int,
     out: Path | None,
     figure: Path | None,
     as_json: bool,
 ) -> None:
     """Run the experiment and report."""
-    sampling = chosen_sampling(temperature, top_k, top_p)
-    texts = chosen_prompts(prompt, prompts)[:limit]
+    texts = asked.texts[:limit]
     check_figure(figure)
-    from specsim.cli.models_decode import end_tokens
     from specsim.models.opt_uno import opt_against_uno, responses
     from specsim.models.prompt_files import encode
     from specsim.models.scoring import parse_scorer
 
     with (
         output_file(out) as temporary,
-        loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,
+        asked.loaded() as models,
         progress("writing responses", responses(len(texts), len(epsilons), comparisons)) as update,
     ):
-        ends = [] if ignore_eos else end_tokens(models) if eos is None else [eos]
         dataset = opt_against_uno(
             models,
             encode(models, texts),
             parse_scorer(scorer, models),
-            new_tokens=new_tokens,
             epsilons=epsilons,
             comparisons=comparisons,
             draft_length=draft_length,
-            sampling=sampling,
-            eos=ends,
-            seed=secrets.randbits(64) if seed is None else seed,
-            batch=batch,
+            eos=ends(models, eos, ignore_eos),
             progress=update,
+            **asked.options,
         )
         if temporary is not None:
             write_dataset(dataset, temporary)
     if figure is not None:
         from specsim.paper_figures.measured import plot_opt_against_uno
 
-        write_figure(plot_opt_against_uno, dataset, figure, title=f"Table 1: {target} with {draft}")
+        title = f"Table 1: {asked.target} with {asked.draft}"
+        write_figure(plot_opt_against_uno, dataset, figure, title=title)
     if as_json:
         show_json(as_document(dataset, [str(name) for name in dataset.data_vars]))
     else:
@@ -167,8 +140,6 @@ def command(
 
 
 def _print(dataset: xarray.Dataset, out: Path | None, figure: Path | None) -> None:
-    from rich.table import Table
-
     attrs = dataset.attrs
     rates = dict(zip(dataset["decoder"].values.tolist(), dataset["rejection_rate"].values, strict=True))
     count = dataset.sizes["prompt"]
@@ -176,46 +147,39 @@ def _print(dataset: xarray.Dataset, out: Path | None, figure: Path | None) -> No
         f"Decoding-OPT against Decoding-UNO: {attrs['target']} with {attrs['draft']}, {count} prompts, "
         f"{attrs['comparisons']} comparisons each"
     )
-    wins = Table(title=title, title_justify="left")
-    for heading in ("against", "epsilon"):
-        wins.add_column(heading)
-    for heading in ("won", "lost", "tied", "win rate %", "95 % interval", "p", "p (Holm)", "rejected"):
-        wins.add_column(heading, justify="right")
-    means = Table(
-        title="Preferences, and score of OPT minus score of UNO: means over prompts, Student's intervals",
-        title_justify="left",
-    )
-    for heading in ("against", "epsilon"):
-        means.add_column(heading, no_wrap=True)
-    for heading in ("prefer %", "95 % interval", "p", "p (Holm)", "score", "95 % interval"):
-        means.add_column(heading, justify="right", no_wrap=True)
+    wins: list[Any] = []
+    means: list[Any] = []
     levels = dataset["epsilon_level"].values.tolist()
     for cell in range(dataset.sizes["cell"]):
         one = dataset.isel(cell=cell)
         judge, epsilon = str(one["judge"].values), float(one["epsilon"])
         low, high = 100 * one["clopper_pearson"].values
         rate = float(rates["OPT"][levels.index(epsilon)])
-        wins.add_row(
-            judge,
-            f"{epsilon:g}",
-            *(str(int(one[name])) for name in ("wins", "losses", "ties")),
-            f"{float(one['win_rate']):.1f}",
-            f"{low:.1f} .. {high:.1f}",
-            p_value(float(one["p_value"])),
-            p_value(float(one["p_holm"])),
-            f"{100 * rate:.2f} %",
+        wins.append(
+            (
+                judge,
+                f"{epsilon:g}",
+                *(str(int(one[name])) for name in ("wins", "losses", "ties")),
+                f"{float(one['win_rate']):.1f}",
+                f"{low:.1f} .. {high:.1f}",
+                p_value(float(one["p_value"])),
+                p_value(float(one["p_holm"])),
+                f"{100 * rate:.2f} %",
+            )
         )
         least, most = 100 * one["preference_interval"].values
         below, above = one["score_difference_interval"].values
-        means.add_row(
-            judge,
-            f"{epsilon:g}",
-            f"{100 * float(one['preference']):.2f}",
-            f"{least:.2f} .. {most:.2f}",
-            p_value(float(one["preference_p_value"])),
-            p_value(float(one["preference_p_holm"])),
-            f"{float(one['score_difference']):.3g}",
-            f"{below:.2g} .. {above:.2g}",
+        means.append(
+            (
+                judge,
+                f"{epsilon:g}",
+                f"{100 * float(one['preference']):.2f}",
+                f"{least:.2f} .. {most:.2f}",
+                p_value(float(one["preference_p_value"])),
+                p_value(float(one["preference_p_holm"])),
+                f"{float(one['score_difference']):.3g}",
+                f"{below:.2g} .. {above:.2g}",
+            )
         )
     lossless = float(dataset["lossless_score"].mean())
     lines = [
@@ -224,5 +188,12 @@ def _print(dataset: xarray.Dataset, out: Path | None, figure: Path | None) -> No
         f"{attrs['new_tokens']} tokens at most, draft length {attrs['draft_length']}, {attrs['sampling']}, "
         f"seed {attrs['seed']}, {attrs['device']}",
     ]
-    lines += [f"{what}: {path}" for what, path in (("result", out), ("figure", figure)) if path]
-    show(wins, means, *lines)
+    of_prompts = "won", "lost", "tied", "win rate %", "95 % interval", "p", "p (Holm)", "rejected"
+    of_scores = "prefer %", "95 % interval", "p", "p (Holm)", "score", "95 % interval"
+    words = "Preferences, and score of OPT minus score of UNO: means over prompts, Student's intervals"
+    show(
+        table(title, ("against", "epsilon"), of_prompts, wins),
+        table(words, ("against", "epsilon"), of_scores, means, no_wrap=True),
+        *lines,
+        *written(out, figure),
+    )

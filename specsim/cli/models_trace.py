@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from specsim.cli.group import LazyGroup
-from specsim.cli.models_arguments import (
-    batch_option,
-    chosen_algorithm,
-    chosen_prompts,
-    chosen_sampling,
-    loaded,
-    prompt_options,
-    sampling_options,
-    seed_option,
-    target_and_draft,
-)
+from specsim.cli.models_arguments import Decoding, decoding_options, ends
 from specsim.cli.models_results import as_document, number, spelled
-from specsim.cli.output import JSON_HELP, Count, progress, show, show_json
+from specsim.cli.output import JSON_HELP, Count, progress, show, show_json, table
 
 if TYPE_CHECKING:
     import xarray
@@ -77,72 +66,36 @@ def command() -> None:
 
 
 @click.command("record", help=_RECORD_HELP)
-@target_and_draft
-@click.argument("algorithm", metavar="ALGORITHM")
-@prompt_options
+@decoding_options()
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, metavar="FILE.nc", help="File to write."
 )
-@click.option(
-    "--new-tokens", type=Count(1), default=64, show_default=True, metavar="N", help="Tokens per continuation."
-)
-@sampling_options
 @click.option("--top", type=Count(0), metavar="K", help="Tokens kept of each row. Default: all.")
 @click.option("--eos", is_flag=True, help="Let the target's own end token end a continuation.")
-@seed_option
-@batch_option
 @click.option("--unchecked", is_flag=True, help="Do not compare the rows with those of the decoder's caches.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-def record(
-    target: str,
-    draft: str,
-    algorithm: str,
-    device: str | None,
-    dtype: str | None,
-    threads: int | None,
-    prompt: tuple[str, ...],
-    prompts: Path | None,
-    out: Path,
-    new_tokens: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float,
-    top: int | None,
-    eos: bool,
-    seed: int | None,
-    batch: int | None,
-    unchecked: bool,
-    as_json: bool,
-) -> None:
+def record(asked: Decoding, out: Path, top: int | None, eos: bool, unchecked: bool, as_json: bool) -> None:
     """Record a trace."""
     from specsim.support.files import check_writable_folder
 
-    rule = chosen_algorithm(algorithm, new_tokens)
-    sampling = chosen_sampling(temperature, top_k, top_p)
-    texts = chosen_prompts(prompt, prompts)
     # Found out before the work, not after it.
     check_writable_folder(out.parent)
-    from specsim.cli.models_decode import end_tokens
     from specsim.models.prompt_files import encode
     from specsim.models.traces import record_trace
     from specsim.records.trace_files import write_trace
 
     with (
-        loaded(target, draft, device=device, dtype=dtype, threads=threads) as models,
-        progress("decoding", new_tokens * len(texts)) as update,
+        asked.loaded() as models,
+        progress("decoding", asked.new_tokens * len(asked.texts)) as update,
     ):
         trace = record_trace(
             models,
-            encode(models, texts),
-            algorithm=rule,
-            new_tokens=new_tokens,
-            sampling=sampling,
-            seed=secrets.randbits(64) if seed is None else seed,
-            eos=end_tokens(models) if eos else None,
+            encode(models, asked.texts),
+            eos=ends(models) if eos else None,
             top=top,
-            batch=batch,
             check_rows=not unchecked,
             progress=update,
+            **asked.options,
         )
     write_trace(trace, out)
     _show(trace, as_json, f"trace: {out}")
@@ -178,8 +131,6 @@ def log(file: Path, draft_length: int | None, no_bonus: bool, level: float, as_j
 
 
 def _show(trace: xarray.Dataset, as_json: bool, last: str) -> None:
-    from rich.table import Table
-
     from specsim.records.trace_estimates import acceptance_of_trace, rejections_of_trace, theorem_1_of_trace
 
     first = theorem_1_of_trace(trace)
@@ -195,46 +146,44 @@ def _show(trace: xarray.Dataset, as_json: bool, last: str) -> None:
         return
     attrs = trace.attrs
     title = f"{attrs['algorithm']}: {attrs['target']} with {attrs['draft']}"
-    table = Table(title=title, title_justify="left")
-    for heading in ("per continuation", "value", "s.e.", "95 % interval"):
-        table.add_column(heading, justify="left" if heading.startswith("per") else "right")
     tested = theorem_1_of_trace(trace, bonus_places=False)
-    for text, estimate in (
-        ("Theorem 1: rejections without bonus tokens", first),
-        ("the same without the places of bonus tokens", tested),
-        ("rejections that happened", happened),
-    ):
-        shown = [estimate.value, estimate.standard_error, estimate.low, estimate.high]
-        table.add_row(text, *spelled(shown))
+    estimates = [
+        (text, *spelled((found.value, found.standard_error, found.low, found.high)))
+        for text, found in (
+            ("Theorem 1: rejections without bonus tokens", first),
+            ("the same without the places of bonus tokens", tested),
+            ("rejections that happened", happened),
+        )
+    ]
+    made = table(title, ("per continuation",), ("value", "s.e.", "95 % interval"), estimates)
     rows = "full rows" if attrs["rows"] == "full" else f"top {attrs['top']} of each row"
     lines = [
         f"{attrs['sequences']} continuations, {trace.sizes['position']} tokens, {rows} over "
         f"{attrs['vocabulary']} tokens; {attrs['sampling']}; seed {attrs['seed']}",
         last,
     ]
-    show(table, *([] if accepted is None else _acceptance(accepted, "its rounds")), *lines)
+    show(made, *([] if accepted is None else _acceptance(accepted, "its rounds")), *lines)
 
 
 def _acceptance(result: xarray.Dataset, source: str) -> list[Any]:
-    from rich.table import Table
-
     percent = f"{100 * float(result.attrs['level']):g} % interval"
-    law = Table(title=f"Accepted drafted tokens of a round: {source}", title_justify="left")
-    for heading in ("tokens", "rounds", "share", percent):
-        law.add_column(heading, justify="right")
-    for index, length in enumerate(result["accepted"].values.tolist()):
-        low, high = result["accepted_length_interval"].values[index]
-        share = number(float(result["accepted_length_law"][index]))
-        law.add_row(
-            str(length), str(int(result["accepted_length_count"][index])), share, f"{low:.4f} .. {high:.4f}"
-        )
-    places = Table(title="Acceptance by place in the draft", title_justify="left")
-    for heading in ("place", "tested", "accepted", percent):
-        places.add_column(heading, justify="right")
-    for index, place in enumerate(result["draft_position"].values.tolist()):
-        low, high = result["acceptance_interval"].values[index]
-        share = number(float(result["acceptance"][index]))
-        places.add_row(str(place), str(int(result["tested_count"][index])), share, f"{low:.4f} .. {high:.4f}")
+
+    def rows(labels: str, counts: str, shares: str, intervals: str) -> list[Any]:
+        values = zip(
+            result[labels].values, result[counts].values, result[shares].values, result[intervals].values,
+            strict=True,
+        )  # fmt: skip
+        return [
+            (label, int(count), number(float(share)), f"{low:.4f} .. {high:.4f}")
+            for label, count, share, (low, high) in values
+        ]
+
+    lengths = rows("accepted", "accepted_length_count", "accepted_length_law", "accepted_length_interval")
+    law = table(
+        f"Accepted drafted tokens of a round: {source}", (), ("tokens", "rounds", "share", percent), lengths
+    )
+    tested = rows("draft_position", "tested_count", "acceptance", "acceptance_interval")
+    places = table("Acceptance by place in the draft", (), ("place", "tested", "accepted", percent), tested)
     lines = []
     for text, name in (
         ("tokens per target call", "block_efficiency"),

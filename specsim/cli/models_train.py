@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from specsim.cli.models_arguments import quiet_torch
-from specsim.cli.output import JSON_HELP, Count, progress, show, show_json
+from specsim.cli.output import JSON_HELP, Count, progress, show, show_json, table
 
 _HELP = """Train a small draft and a larger target on TEXT: GPT-NeoX models whose tokens are bytes.
 
@@ -65,21 +65,19 @@ def command(
     if as_json:
         show_json({**asdict(trained), "out": str(out)})
         return
-    from rich.table import Table
-
-    table = Table(title=f"Trained on {text.name}", title_justify="left")
-    table.add_column("model")
-    for heading in ("weights", "held-out loss, nats per byte", "perplexity"):
-        table.add_column(heading, justify="right")
-    for name, weights, loss in (
-        ("draft", trained.draft_parameters, trained.draft_loss),
-        ("target", trained.target_parameters, trained.target_loss),
-    ):
-        table.add_row(name, str(weights), f"{loss:.4f}", f"{exp(loss):.2f}")
+    rows = [
+        (name, weights, f"{loss:.4f}", f"{exp(loss):.2f}")
+        for name, weights, loss in (
+            ("draft", trained.draft_parameters, trained.draft_loss),
+            ("target", trained.target_parameters, trained.target_loss),
+        )
+    ]
+    headings = ("weights", "held-out loss, nats per byte", "perplexity")
+    made = table(f"Trained on {text.name}", ("model",), headings, rows)
     lines = [f"{trained.steps} steps, seed {seed}; models: {out / 'draft'}, {out / 'target'}"]
     if trained.target_loss >= trained.draft_loss:
         lines.append("The target is no better than the draft: train longer, or on more text.")
-    show(table, *lines)
+    show(made, *lines)
 
 
 def _lines(total: int) -> Callable[[int], None]:

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +20,7 @@ from specsim.support.files import replacing
 
 if TYPE_CHECKING:
     import xarray
+    from rich.table import Table
 
 #: Help of the option ``--json`` of every command.
 JSON_HELP = "Print the result as JSON on standard output."
@@ -47,6 +48,27 @@ class Count(click.ParamType):  # type: ignore[type-arg]
             limits = f"of at least {low}" if high is None else f"from {low} to {high}"
             self.fail(f"{value} is out of range; give a whole number {limits}", param, ctx)
         return found
+
+
+def table(
+    title: str,
+    text: Iterable[str],
+    numbers: Iterable[str] = (),
+    rows: Iterable[Iterable[object]] = (),
+    *,
+    no_wrap: bool = False,
+) -> Table:
+    """Return a table with columns of text, then columns of numbers, under these headings."""
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left")
+    for headings, side in ((text, "left"), (numbers, "right")):
+        for heading in headings:
+            overflow = "ellipsis" if no_wrap else "fold"
+            made.add_column(heading, justify=side, overflow=overflow, no_wrap=no_wrap)  # type: ignore[arg-type]
+    for row in rows:
+        made.add_row(*map(str, row))
+    return made
 
 
 def show(*renderables: Any) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from specsim.algorithms import Rule, catalogue, get_rule
 from specsim.algorithms.rule import REQUIRED, TEXTS
-from specsim.cli.output import JSON_HELP, show, show_json
+from specsim.cli.output import JSON_HELP, show, show_json, table
 from specsim.grammar import ALGORITHMS
 
 _HELP = """List the verification rules, or say everything about the rule NAME.
@@ -85,22 +85,23 @@ def facts(rule: Rule) -> dict[str, Any]:
 
 
 def _overview(rules: list[Rule]) -> Table:
-    table = Table(title="Verification rules", title_justify="left")
-    for heading in ("rule", "lossless", "structures", "drawn", "what it does"):
-        table.add_column(heading, no_wrap=heading == "rule")
-    for rule in rules:
-        table.add_row(
+    rows = [
+        (
             rule.name,
             "yes" if rule.lossless else "no",
             ", ".join(rule.structures),
             ", ".join(rule.drawings),
             f"{escape(rule.title)} ({escape(rule.source)})",
         )
-    return table
+        for rule in rules
+    ]
+    made = table("Verification rules", ("rule", "lossless", "structures", "drawn", "what it does"), rows=rows)
+    made.columns[0].no_wrap = True
+    return made
 
 
 def _details(rule: Rule) -> Table:
-    table = Table(title=f"{rule.name}: {escape(rule.title)}", title_justify="left", show_header=False)
+    made = Table(title=f"{rule.name}: {escape(rule.title)}", title_justify="left", show_header=False)
     rows = {
         "source": rule.source,
         "other names": ", ".join(rule.aliases),
@@ -123,5 +124,5 @@ def _details(rule: Rule) -> Table:
     }
     for heading, text in rows.items():
         if text:
-            table.add_row(heading, escape(text))
-    return table
+            made.add_row(heading, escape(text))
+    return made

@@ -11,7 +11,7 @@ import click
 from specsim.cli.arguments import engine_option, help_with_grammar, horizon_option, pair_and_algorithm
 from specsim.cli.comparison import Extreme, Line, as_document, compare
 from specsim.cli.expect import describe
-from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
+from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, table, write_dataset
 from specsim.cli.scaling import resumable, scale_options
 from specsim.grammar import parse_algorithm, parse_pair
 
@@ -105,30 +105,24 @@ def _print(
     extremes: list[Extreme],
     silence: str | None,
 ) -> None:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    table.add_column("per run")
-    for heading in ("observed", "s.e.", "theory", "sigma"):
-        table.add_column(heading, justify="right")
-    for line in lines:
-        table.add_row(
+    rows = [
+        (
             line.quantity,
             f"{line.observed:.6g}",
             "" if line.standard_error is None else f"{line.standard_error:.2g}",
             "" if line.expected is None else f"{line.expected:.6g}",
             "" if line.sigma is None else f"{line.sigma:+.2f}",
         )
-    renderables: list[Any] = [table]
+        for line in lines
+    ]
+    renderables: list[Any] = [table(title, ("per run",), ("observed", "s.e.", "theory", "sigma"), rows)]
     if extremes:
-        largest = Table(title="Largest deviations", title_justify="left")
-        largest.add_column("compared")
-        for heading in ("cells", "largest, in sigmas", "typical for so many"):
-            largest.add_column(heading, justify="right")
-        for extreme in extremes:
-            cells, sigma = str(extreme.cells), f"{extreme.sigma:.2f}"
-            largest.add_row(extreme.quantity, cells, sigma, f"{extreme.typical:.2f}")
-        renderables.append(largest)
+        largest = [
+            (extreme.quantity, extreme.cells, f"{extreme.sigma:.2f}", f"{extreme.typical:.2f}")
+            for extreme in extremes
+        ]
+        headings = ("cells", "largest, in sigmas", "typical for so many")
+        renderables.append(table("Largest deviations", ("compared",), headings, largest))
     if silence:
         renderables.append(f"Theory is silent: {silence}")
     runs, seed = provenance["runs"], provenance["seed"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from specsim.cli.arguments import engine_option, help_with_grammar
-from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, write_dataset
+from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, table, write_dataset
 from specsim.cli.scaling import resumable, scale_options
 from specsim.cli.sweep_theory import add_theory
 from specsim.errors import InputError
@@ -143,29 +143,21 @@ def _cells(dataset: xarray.Dataset) -> list[dict[str, Any]]:
 def _print(
     dataset: xarray.Dataset, provenance: dict[str, Any], seconds: float, silence: dict[str, str]
 ) -> None:
-    from rich.table import Table
-
     columns = [column for column in _COLUMNS if column[1] in dataset]
+    headings = [name for heading, *_ in columns for name in (heading, "s.e.", "theory", "sigma")]
     tables: list[Any] = []
     for pair in range(dataset.sizes["pair"]):
         row = dataset.isel(pair=pair)
-        table = Table(title=f"{row['pair'].item()}, horizon {int(row['horizon'])}", title_justify="left")
-        table.add_column("algorithm", overflow="fold")
-        for heading, *_ in columns:
-            for name in (heading, "s.e.", "theory", "sigma"):
-                table.add_column(name, justify="right")
+        rows = []
         for algorithm in range(dataset.sizes["algorithm"]):
             cell = row.isel(algorithm=algorithm)
             texts = [cell["algorithm"].item()]
             for _, mean, expected, sigma in columns:
-                texts += [
-                    _number(cell[mean], ".6g"),
-                    _number(cell[f"{mean}_error"], ".2g"),
-                    _number(cell[expected], ".6g"),
-                    _number(cell[sigma], "+.2f"),
-                ]
-            table.add_row(*texts)
-        tables.append(table)
+                forms = {mean: ".6g", f"{mean}_error": ".2g", expected: ".6g", sigma: "+.2f"}
+                texts += [_number(cell[name], form) for name, form in forms.items()]
+            rows.append(texts)
+        title = f"{row['pair'].item()}, horizon {int(row['horizon'])}"
+        tables.append(table(title, ("algorithm",), headings, rows))
     tables += [f"Theory is silent on {name}: {reason}" for name, reason in silence.items()]
     cells = dataset.sizes["pair"] * dataset.sizes["algorithm"]
     tables.append(
