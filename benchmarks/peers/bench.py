@@ -124,10 +124,10 @@ class Bench:
 
     def decode(self, instance: Instance, prompt_token: int, texts: int, length: int) -> Integers:
         """Write texts after one prompt token, with a decoder."""
-        from specsim.validation.conformance.checks.decoder import decoder_models
+        from specsim.validation.conformance.checks.decoder import DecoderModels
 
         self.samples += texts
-        models = decoder_models(self.caller, instance)
+        models = DecoderModels(self.caller, instance)
         written, _ = self.caller.decode(models, np.full((texts, 1), prompt_token), length)
         return written
 

@@ -124,11 +124,6 @@ class Instance:
         law: Floats = self.target[contexts, texts].prod(axis=1)
         return law
 
-    def continuation_law(self, prefix: Integers, length: int) -> Floats:
-        """Return the target's law of `length` more tokens after one prefix ``(n,)``."""
-        start = int(self.contexts(prefix[None, :])[0, -1])
-        return replace(self, start=start).target_law(length)
-
     def mapped(self, change: Callable[[Floats], Floats], name: str) -> Instance:
         """Return the instance with `change` applied to the rows of both sides."""
         return replace(self, name=name, target=change(self.target), draft=change(self.draft))

@@ -21,7 +21,7 @@ from specsim.validation.conformance.instances import Instance, chain_instance, t
 from specsim.validation.conformance.rules import Rule, all_rules
 from specsim.validation.conformance.rules.lossless import ONE_HOT
 from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.tables import completed_law, path_law, step_table
+from specsim.validation.conformance.tables import completed_law, is_law, path_law, step_table
 
 Floats = NDArray[np.float64]
 
@@ -219,7 +219,7 @@ class Laboratory:
                     table = self.joint(rule, instance, one_hot=one_hot, own=own)
             except InputError:
                 continue
-            if np.isfinite(table).all() and abs(table.sum() - 1) < 1e-6 and (table > -1e-12).all():
+            if is_law(table.ravel()):
                 found[rule.name] = (rule, np.clip(table, 0.0, None))
         return found
 

@@ -139,11 +139,6 @@ class Subject:
         """Return the subject with some fields changed."""
         return dataclasses.replace(self, **changes)
 
-    @property
-    def draft_optional(self) -> bool:
-        """Whether drafts without draft rows (None) can be given."""
-        return self.draft != "required"
-
 
 def as_subject(
     thing: Any, *, protocol: str | None = None, rule: Any = None, name: str | None = None, **fields: Any

@@ -62,6 +62,20 @@ def completed_law(table: Floats, paths: Floats, instance: Instance, length: int)
     return law
 
 
+def text_partitions(vocabulary: int, length: int) -> list[Integers]:
+    """Group texts by their first tokens, for each number of them, and by each later token but the last."""
+    cells = np.arange(vocabulary**length)
+    prefixes = [cells // vocabulary ** (length - n) for n in range(1, length)]
+    return prefixes + [cells // vocabulary ** (length - 1 - n) % vocabulary for n in range(1, length)]
+
+
+def is_law(table: Floats) -> bool:
+    """Say whether every table ``(..., cells)`` is a law, up to rounding."""
+    return bool(
+        np.isfinite(table).all() and (table > -1e-12).all() and np.abs(table.sum(axis=-1) - 1).max() < 1e-6
+    )
+
+
 def normalised(view: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Divide every stratum by its sum; return the laws and which strata can be reached at all."""
     sums = view.sum(axis=1)

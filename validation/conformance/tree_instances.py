@@ -11,6 +11,7 @@ from specsim.algorithms.rule import Drawing
 from specsim.errors import InputError
 from specsim.theory.step_laws import greedy_drafts
 from specsim.theory.step_laws.drafts import child_law
+from specsim.validation.conformance.instances import inverse, number
 from specsim.validation.conformance.rules.base import Floats, Integers
 
 #: How the children of a node are drawn, and the catalogue's word for it: ``"with"`` replacement, from the
@@ -44,7 +45,7 @@ class PrefixRows:
 
     def __call__(self, paths: Integers) -> Floats:
         """Return the rows ``(..., vocabulary)`` after the paths ``(..., n)``."""
-        rows: Floats = self.tables[paths.shape[-1]][prefix_numbers(paths, self.vocabulary)]
+        rows: Floats = self.tables[paths.shape[-1]][number(paths, self.vocabulary)]
         return rows
 
     def law(self, length: int) -> Floats:
@@ -53,35 +54,6 @@ class PrefixRows:
         for n in range(length):
             law = (law[:, None] * self.tables[n]).reshape(-1)
         return law
-
-
-def prefix_numbers(paths: Integers, vocabulary: int) -> Integers:
-    """Return the numbers of paths ``(..., n)`` in base `vocabulary`, the first token most significant."""
-    numbers = np.zeros(paths.shape[:-1], dtype=np.int64)
-    for n in range(paths.shape[-1]):
-        numbers = numbers * vocabulary + paths[..., n]
-    return numbers
-
-
-def random_rows(
-    vocabulary: int, depth: int, generator: np.random.Generator, *, concentration: float = 1.0, zeros: int = 0
-) -> PrefixRows:
-    """Return Dirichlet rows after all paths of up to `depth` tokens, each with `zeros` tokens of no mass."""
-    tables = []
-    for n in range(depth + 1):
-        table = generator.dirichlet(np.full(vocabulary, concentration), size=vocabulary**n)
-        if zeros:
-            order = np.argsort(generator.random(table.shape), axis=-1)
-            np.put_along_axis(table, order[:, :zeros], 0.0, axis=-1)
-            table /= table.sum(axis=-1, keepdims=True)
-        tables.append(table)
-    return PrefixRows(tuple(tables))
-
-
-def constant_rows(row: Floats, depth: int) -> PrefixRows:
-    """Return the same row after every path."""
-    row = np.asarray(row, dtype=np.float64)
-    return PrefixRows(tuple(np.tile(row, (len(row) ** n, 1)) for n in range(depth + 1)))
 
 
 def next_child_law(row: Floats, before: Integers, children: int, drawing: str) -> Floats:
@@ -115,10 +87,7 @@ def draw_trees(
         row = draft(tokens[:, list(shape.path(node))]) if children else np.empty(0)
         for j, child in enumerate(children):
             law = next_child_law(row, tokens[:, list(children[:j])], len(children), drawing)
-            edges = np.cumsum(law, axis=-1)
-            at = generator.random(batch) * edges[:, -1]
-            at = np.minimum(at, np.nextafter(edges[:, -1], 0.0))
-            tokens[:, child] = (edges <= at[:, None]).sum(axis=-1)
+            tokens[:, child] = inverse(law, generator.random(batch))
     return tokens
 
 
@@ -145,13 +114,13 @@ def emitted_laws(shape: Structure, tokens: Integers, tables: Floats, mass: Float
     tokens: of the trees, ``(trees, nodes)``.
     tables: probability of stopping at each node with each final token, ``(trees, nodes, vocabulary)``.
     mass: weight of every tree, ``(trees,)``.
-    Returns: arrays ``(vocabulary ** (n + 1),)`` for n = 0..depth, numbered as by `prefix_numbers`.
+    Returns: arrays ``(vocabulary ** (n + 1),)`` for n = 0..depth, numbered as by `number`.
     """
     vocabulary = tables.shape[-1]
     laws = [np.zeros((vocabulary**n, vocabulary)) for n in range(shape.depth + 1)]
     for node in range(len(shape.parents)):
         path = shape.path(node)
-        numbers = prefix_numbers(tokens[:, list(path)], vocabulary)
+        numbers = number(tokens[:, list(path)], vocabulary)
         np.add.at(laws[len(path)], numbers, mass[:, None] * tables[:, node])
     return [law.reshape(-1) for law in laws]
 
@@ -167,16 +136,6 @@ def completed_law(target: PrefixRows, laws: list[Floats]) -> Floats:
     return law
 
 
-def emitted_cells(tokens: Integers, lengths: Integers, vocabulary: int) -> Integers:
-    """Return the cell of each output ``(batch, depth + 1)`` in the laws of `emitted_laws` put end to end."""
-    cells = np.zeros(len(tokens), dtype=np.int64)
-    for length in range(1, tokens.shape[1] + 1):
-        rows = np.flatnonzero(lengths == length)
-        start = sum(vocabulary**n for n in range(1, length))
-        cells[rows] = start + prefix_numbers(tokens[rows, :length], vocabulary)
-    return cells
-
-
 def complete(
     target: PrefixRows, tokens: Integers, lengths: Integers, generator: np.random.Generator
 ) -> Integers:
@@ -184,13 +143,5 @@ def complete(
     whole = np.array(tokens, dtype=np.int64)
     for n in range(1, whole.shape[1]):
         rows = np.flatnonzero(lengths <= n)
-        edges = np.cumsum(target(whole[rows, :n]), axis=-1)
-        at = np.minimum(generator.random(len(rows)) * edges[:, -1], np.nextafter(edges[:, -1], 0.0))
-        whole[rows, n] = (edges <= at[:, None]).sum(axis=-1)
+        whole[rows, n] = inverse(target(whole[rows, :n]), generator.random(len(rows)))
     return whole
-
-
-def accepted_mean(shape: Structure, tables: Floats, mass: Floats) -> float:
-    """Return the expected number of accepted drafted tokens."""
-    depths = np.array(shape.depths)
-    return float(np.einsum("m,mnv,n->", mass, tables, depths))

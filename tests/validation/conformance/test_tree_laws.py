@@ -2,24 +2,22 @@
 
 import numpy as np
 import pytest
+from specsim_tests_zoo import accepted_mean, constant_rows, random_rows
 
 from specsim.algorithms import levels
 from specsim.errors import InputError
+from specsim.validation.conformance.instances import number
 from specsim.validation.conformance.rules import all_tree_rules, get_rule
 from specsim.validation.conformance.rules.lossless import BLOCK, LOSSLESS_UNDER, RATIO
 from specsim.validation.conformance.rules.tree_bugs import BIASED_UNDER
 from specsim.validation.conformance.tree_instances import (
     DRAWINGS,
     SHAPES,
-    accepted_mean,
     all_trees,
     completed_law,
-    constant_rows,
     draw_trees,
     emitted_laws,
     next_child_law,
-    prefix_numbers,
-    random_rows,
     tree_rows,
 )
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
@@ -227,8 +225,8 @@ def test_drawn_trees_have_the_enumerated_law(drawing):
     drawn = draw_trees(shape, draft, runs, np.random.default_rng(3), drawing=drawing)
     assert (drawn[:, 0] == -1).all()
     law = np.zeros(3 ** (len(shape.parents) - 1))
-    law[prefix_numbers(tokens[:, 1:], 3)] = mass
-    counts = np.bincount(prefix_numbers(drawn[:, 1:], 3), minlength=len(law))
+    law[number(tokens[:, 1:], 3)] = mass
+    counts = np.bincount(number(drawn[:, 1:], 3), minlength=len(law))
     decision = decide_law_by_cells_and_entropy(counts=counts, runs=runs, probabilities=law, alpha=1e-9)
     assert decision.agrees, decision
     if drawing != "with":

@@ -2,19 +2,18 @@
 
 import numpy as np
 import pytest
+from specsim_tests_zoo import emitted_cells, random_rows
 
 from benchmarks.zoo.tree_controls import CONTROLS
 from benchmarks.zoo.tree_mutants import MUTANTS
+from specsim.validation.conformance.instances import number
 from specsim.validation.conformance.tree_instances import (
     SHAPES,
     all_trees,
     complete,
     completed_law,
     draw_trees,
-    emitted_cells,
     emitted_laws,
-    prefix_numbers,
-    random_rows,
     tree_rows,
 )
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
@@ -90,12 +89,12 @@ def test_a_tree_that_reads_the_rows_of_the_next_one_is_biased():
     emitted, lengths = run(subject, shape, target, draft, drawn)
     whole = complete(target, emitted, lengths, np.random.default_rng(9))
     law = target.law(shape.depth + 1)
-    assert not agrees(prefix_numbers(whole, TOKENS), law).agrees
+    assert not agrees(number(whole, TOKENS), law).agrees
     # The completion itself is not to blame.
     right = EVERYTHING["tree-recursive-with-replacement"]
     emitted, lengths = run(right, shape, target, draft, drawn)
     whole = complete(target, emitted, lengths, np.random.default_rng(9))
-    assert agrees(prefix_numbers(whole, TOKENS), law).agrees
+    assert agrees(number(whole, TOKENS), law).agrees
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
@@ -136,7 +135,7 @@ def test_trees_do_not_see_each_other(name):
     assert (first[0][:100] == second[0][:100]).all()
 
 
-@pytest.mark.parametrize("name", [name for name, subject in EVERYTHING.items() if subject.draft_optional])
+@pytest.mark.parametrize("name", [name for name, item in EVERYTHING.items() if item.draft != "required"])
 def test_samplers_without_draft_rows(name):
     subject, shape = EVERYTHING[name], SHAPES["2,1"]
     target, draft = pair(shape)

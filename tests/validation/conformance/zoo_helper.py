@@ -6,6 +6,7 @@ All statistical comparisons of the tests that use it together raise a false alar
 
 import importlib.util
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from benchmarks.zoo import all_controls, all_mutants
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.instances import number
+from specsim.validation.conformance.tree_instances import PrefixRows
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
 
 #: Samples of most tests.
@@ -114,3 +116,44 @@ def texts(instance, tokens, lengths, length=K + 1, seed=5):
 def stated_rule(item):
     """The exact law that a sampler has to follow: a mutant's own, a control's declared one."""
     return item.law if hasattr(item, "law") else item.subject.rule
+
+
+def continuation_law(instance, prefix, length):
+    """Return the target's law of `length` more tokens after one prefix ``(n,)``."""
+    start = int(instance.contexts(prefix[None, :])[0, -1])
+    return replace(instance, start=start).target_law(length)
+
+
+def random_rows(vocabulary, depth, generator, *, concentration=1.0, zeros=0):
+    """Return Dirichlet rows after all paths of up to `depth` tokens, each with `zeros` tokens of no mass."""
+    tables = []
+    for n in range(depth + 1):
+        table = generator.dirichlet(np.full(vocabulary, concentration), size=vocabulary**n)
+        if zeros:
+            order = np.argsort(generator.random(table.shape), axis=-1)
+            np.put_along_axis(table, order[:, :zeros], 0.0, axis=-1)
+            table /= table.sum(axis=-1, keepdims=True)
+        tables.append(table)
+    return PrefixRows(tuple(tables))
+
+
+def constant_rows(row, depth):
+    """Return the same row after every path."""
+    row = np.asarray(row, dtype=np.float64)
+    return PrefixRows(tuple(np.tile(row, (len(row) ** n, 1)) for n in range(depth + 1)))
+
+
+def emitted_cells(tokens, lengths, vocabulary):
+    """Return the cell of each output ``(batch, depth + 1)`` in the laws of `emitted_laws` put end to end."""
+    cells = np.zeros(len(tokens), dtype=np.int64)
+    for length in range(1, tokens.shape[1] + 1):
+        rows = np.flatnonzero(lengths == length)
+        start = sum(vocabulary**n for n in range(1, length))
+        cells[rows] = start + number(tokens[rows, :length], vocabulary)
+    return cells
+
+
+def accepted_mean(shape, tables, mass):
+    """Return the expected number of accepted drafted tokens."""
+    depths = np.array(shape.depths)
+    return float(np.einsum("m,mnv,n->", mass, tables, depths))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.validation.conformance.evidence import Component, Evidence, mixture, total_variation_bound
+from specsim.validation.conformance.probes import ProbeGroup
 from specsim.validation.conformance.results import Deviation, Picture
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import normalised
@@ -190,9 +191,9 @@ class Check:
 
     name: str
     title: str
-    kind: str
     protocols: tuple[str, ...]
     make: Callable[[Laboratory], Statistical | Exact]
+    kind: str = "output"
     why_not: Callable[[Subject], str] = lambda subject: ""
     catches: str = ""
     weight: float = 1.0
@@ -202,6 +203,55 @@ class Check:
         if subject.protocol not in self.protocols:
             return f"protocol is {subject.protocol}"
         return self.why_not(subject)
+
+
+def check(
+    name: str, title: str, **facts: Any
+) -> Callable[[Callable[[Laboratory], Statistical | Exact]], Check]:
+    """Make a check of the function that builds its procedure; `facts` are the other fields of `Check`."""
+    return lambda make: Check(name=name, title=title, make=make, **facts)
+
+
+def together(
+    probes: Sequence[Probe], looks: Sequence[Look], planned: int, picture: Callable[[], Picture] | None = None
+) -> Statistical:
+    """Return the procedure of several experiments that are continued by equal shares."""
+    for look in looks:
+        look.shares = look.shares / len(probes)
+    return Statistical(probe=ProbeGroup(probes), looks=looks, planned=planned, picture=picture)
+
+
+def law_picture(title: str, look: Look) -> Picture:
+    """Return the picture of the stratum of a look with most observations."""
+    counts = look.counts()
+    stratum = int(counts.sum(axis=1).argmax())
+    size = int(counts[stratum].sum())
+    cells = range(counts.shape[1])
+    return Picture(
+        title=title,
+        cells=tuple(look.name_cell(stratum, cell) for cell in cells),
+        observed=tuple(float(value) / max(size, 1) for value in counts[stratum]),
+        expected=tuple(float(value) for value in look.evidence.null[stratum]),
+        samples=size,
+    )
+
+
+def lossless_only(subject: Subject) -> str:
+    """Say why the output is not the target's."""
+    return "its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""
+
+
+def needs_rule(subject: Subject) -> str:
+    """Say why the rule's laws cannot be checked."""
+    if subject.rule is None:
+        return "no rule is declared"
+    if (
+        subject.protocol in ("step", "draft-and-verify")
+        and subject.draft == "never"
+        and not subject.rule.any_draft
+    ):
+        return f"rule {subject.rule.name} needs draft rows, and the subject takes none"
+    return ""
 
 
 def make_look(

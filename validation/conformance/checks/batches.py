@@ -5,24 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.validation.conformance.calling import Caller
-from specsim.validation.conformance.checks.base import Check, Look, Statistical, make_look, worst_cells
+from specsim.validation.conformance.checks.base import (
+    Look,
+    Statistical,
+    check,
+    law_picture,
+    lossless_only,
+    make_look,
+    together,
+    worst_cells,
+)
 from specsim.validation.conformance.checks.step import (
     STEPS,
-    law_picture,
     main_probe,
     output_looks,
     step_looks,
+    step_probe,
 )
 from specsim.validation.conformance.evidence import mixture
 from specsim.validation.conformance.independence import IndependenceEvidence
 from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.probes import PairProbe, ProbeGroup, StepProbe, spelled
+from specsim.validation.conformance.probes import PairProbe, StepProbe, spelled
 from specsim.validation.conformance.results import Deviation
 from specsim.validation.conformance.rules.lossless import ONE_HOT, RATIO
 from specsim.validation.conformance.subjects import PROTOCOLS, Subject
@@ -51,18 +61,19 @@ def _needs_batch(subject: Subject) -> str:
     return "it takes one row at a time" if subject.max_batch == 1 else ""
 
 
-def _make_batch_rows(lab: Laboratory) -> Statistical:
+@check(
+    "batch-rows",
+    "every row of a batch follows its own pair of models",
+    protocols=STEPS,
+    why_not=_needs_batch,
+    catches="rows, seeds or coins of another request",
+)
+def _batch_rows(lab: Laboratory) -> Statistical:
     length = min(2, lab.draft_length)
     instances = batch_instances(lab, length)
     limit = lab.subject.max_batch or 40 * ROWS
-    probe = StepProbe(
-        caller=lab.caller("batch rows"),
-        rng=lab.rng("batch rows"),
-        instances=instances,
-        length=length + 1,
-        batch=max(2, min(limit, 40 * ROWS) // ROWS * ROWS),
-        one_hot=lab.subject.draft == "never",
-    )
+    batch = max(2, min(limit, 40 * ROWS) // ROWS * ROWS)
+    probe = step_probe(lab, "batch rows", instances, length + 1, batch=batch)
     looks: list[Look] = []
     for index, instance in enumerate(instances):
         more = {}
@@ -81,26 +92,31 @@ def _make_batch_rows(lab: Laboratory) -> Statistical:
     )
 
 
+def _no_ragged(subject: Subject) -> str:
+    takes = "" if "draft_lengths" in subject.options else "it takes no option draft_lengths"
+    return _needs_batch(subject) or takes or lossless_only(subject)
+
+
 def _rule_applies(subject: Subject) -> bool:
     return subject.draft != "never" or (subject.rule is not None and subject.rule.any_draft)
 
 
-def _make_ragged(lab: Laboratory) -> Statistical:
+@check(
+    "ragged",
+    "rows of a batch with different numbers of drafted tokens, none included",
+    protocols=("step",),
+    why_not=_no_ragged,
+    catches="padding verified as tokens, lengths of another row",
+)
+def _ragged(lab: Laboratory) -> Statistical:
     length = lab.draft_length
     instances = batch_instances(lab, length)[: length + 1]
     lengths = np.array([row % (length + 1) for row in range(len(instances))], dtype=np.int64)
     lengths = lengths[::-1].copy()
     if not (lengths > 0).any():
         lengths[:] = 1
-    probe = StepProbe(
-        caller=lab.caller("ragged"),
-        rng=lab.rng("ragged"),
-        instances=instances,
-        length=2 if length > 1 else 1,
-        batch=40 * len(instances),
-        one_hot=lab.subject.draft == "never",
-        draft_lengths=lengths,
-    )
+    batch = 40 * len(instances)
+    probe = step_probe(lab, "ragged", instances, 2 if length > 1 else 1, batch=batch, draft_lengths=lengths)
     looks = [_ragged_look(lab, probe, index, int(lengths[index])) for index in range(len(instances))]
     return Statistical(probe=probe, looks=looks, planned=lab.side_samples)
 
@@ -124,27 +140,23 @@ def _ragged_look(lab: Laboratory, probe: StepProbe, index: int, drafted: int) ->
     )
 
 
-def _make_invariance(lab: Laboratory) -> Statistical:
+@check(
+    "batch-invariance",
+    "the law does not depend on the size of the batch",
+    protocols=STEPS,
+    why_not=_needs_batch,
+    catches="code that is right for one row only, or for many only",
+)
+def _invariance(lab: Laboratory) -> Statistical:
     limit = lab.subject.max_batch or 33
     sizes = tuple(dict.fromkeys(min(size, limit) for size in (1, 2, 7, 33)))
     instance = main_probe(lab).instances[0]
-    group = ProbeGroup([
-        StepProbe(
-            caller=lab.caller(f"batches of {size}"),
-            rng=lab.rng(f"batches of {size}"),
-            instances=[instance],
-            length=min(2, lab.draft_length + 1),
-            batch=size,
-            one_hot=lab.subject.draft == "never",
-        )
-        for size in sizes
-    ])  # fmt: skip
+    length = min(2, lab.draft_length + 1)
+    probes = [step_probe(lab, f"batches of {size}", [instance], length, batch=size) for size in sizes]
     looks: list[Look] = []
-    for size, probe in zip(sizes, group.probes, strict=True):
+    for size, probe in zip(sizes, probes, strict=True):
         looks += output_looks(lab, probe, 0, probe.length, prefix=f"batches of {size}: ")
-    for look in looks:
-        look.shares = look.shares / len(sizes)
-    return Statistical(probe=group, looks=looks, planned=max(lab.effort.least_side, lab.side_samples // 4))
+    return together(probes, looks, max(lab.effort.least_side, lab.side_samples // 4))
 
 
 def _outcomes(lab: Laboratory, caller: Caller, apart: str) -> Callable[[int], Callable[[int], Integers]]:
@@ -272,53 +284,14 @@ def _telling_path(lab: Laboratory) -> Integers:
     return path
 
 
-BATCH_ROWS = Check(
-    name="batch-rows",
-    title="every row of a batch follows its own pair of models",
-    kind="output",
-    protocols=STEPS,
-    make=_make_batch_rows,
-    why_not=_needs_batch,
-    catches="rows, seeds or coins of another request",
-)
-RAGGED = Check(
-    name="ragged",
-    title="rows of a batch with different numbers of drafted tokens, none included",
-    kind="output",
-    protocols=("step",),
-    make=_make_ragged,
-    why_not=lambda subject: (
-        _needs_batch(subject)
-        or ("" if "draft_lengths" in subject.options else "it takes no option draft_lengths")
-        or ("its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else "")
-    ),
-    catches="padding verified as tokens, lengths of another row",
-)
-INVARIANCE = Check(
-    name="batch-invariance",
-    title="the law does not depend on the size of the batch",
-    kind="output",
-    protocols=STEPS,
-    make=_make_invariance,
-    why_not=_needs_batch,
-    catches="code that is right for one row only, or for many only",
-)
-BATCH_INDEPENDENCE = Check(
-    name="batch-independence",
-    title="rows of a batch are independent, whatever their distance",
-    kind="output",
-    protocols=tuple(PROTOCOLS),
-    make=lambda lab: _make_pairs(lab, "rows"),
-    why_not=_needs_batch,
-    catches="one coin for all rows",
-)
-SEED_INDEPENDENCE = Check(
-    name="seed-independence",
-    title="seeds near each other give independent outputs",
-    kind="output",
-    protocols=tuple(PROTOCOLS),
-    make=lambda lab: _make_pairs(lab, "seeds"),
+_independence = partial(check, protocols=tuple(PROTOCOLS))
+_rows = _independence(
+    "batch-independence", "rows of a batch are independent, whatever their distance",
+    why_not=_needs_batch, catches="one coin for all rows",
+)(partial(_make_pairs, apart="rows"))  # fmt: skip
+_seeds = _independence(
+    "seed-independence", "seeds near each other give independent outputs",
     catches="seeds ignored or truncated, streams that overlap",
-)
+)(partial(_make_pairs, apart="seeds"))  # fmt: skip
 
-CHECKS = (SEED_INDEPENDENCE, BATCH_ROWS, RAGGED, INVARIANCE, BATCH_INDEPENDENCE)
+CHECKS = (_seeds, _batch_rows, _ragged, _invariance, _rows)

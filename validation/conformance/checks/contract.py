@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.validation.conformance.calling import Caller, ContractError
-from specsim.validation.conformance.checks.base import Check, Exact
+from specsim.validation.conformance.checks.base import Exact, check
 from specsim.validation.conformance.instances import Instance, edge_instances
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import Models
@@ -39,9 +39,9 @@ def one_call(
         which = np.zeros(size, dtype=np.int64)
         return lambda seed: caller.draft_and_verify(Models(caller, [instance], which), seed=seed)
     if protocol == "decoder":
-        from specsim.validation.conformance.checks.decoder import decoder_models
+        from specsim.validation.conformance.checks.decoder import DecoderModels
 
-        models = decoder_models(caller, instance)
+        models = DecoderModels(caller, instance)
         prompts = rng.integers(0, instance.vocabulary, size=(size, 3))
         if prompt is not None:
             prompts[:] = prompt
@@ -56,7 +56,14 @@ def _batch(lab: Laboratory, wanted: int) -> int:
     return max(1, min(wanted, lab.subject.max_batch or wanted))
 
 
-def _make_contract(lab: Laboratory) -> Exact:
+@check(
+    "contract",
+    "shapes, types, lengths and token ids; accepted tokens are the drafted ones",
+    kind="contract",
+    protocols=tuple(PROTOCOLS),
+    catches="ids out of range, wrong lengths, tokens that were never drafted",
+)
+def _contract(lab: Laboratory) -> Exact:
     def run() -> int:
         caller, rng = lab.caller("contract"), lab.rng("contract")
         cases = 0
@@ -83,7 +90,14 @@ def _contract_on_edges(lab: Laboratory, caller: Caller, rng: np.random.Generator
     return cases
 
 
-def _make_untouched(lab: Laboratory) -> Exact:
+@check(
+    "untouched-inputs",
+    "rows and drafted tokens are not written to",
+    kind="contract",
+    protocols=("step", "tree"),
+    catches="rows divided, zeroed or renormalised in place",
+)
+def _untouched(lab: Laboratory) -> Exact:
     def run() -> int:
         caller, rng = lab.caller("untouched"), lab.rng("untouched")
         for _ in range(REPETITIONS):
@@ -132,7 +146,14 @@ def _compare_inputs(lab: Laboratory, caller: Caller, rng: np.random.Generator) -
             )
 
 
-def _make_determinism(lab: Laboratory) -> Exact:
+@check(
+    "determinism",
+    "the same seed gives the same output, whatever was called in between",
+    kind="contract",
+    protocols=tuple(PROTOCOLS),
+    catches="seeds ignored, clock seeds, hidden state",
+)
+def _determinism(lab: Laboratory) -> Exact:
     def run() -> int:
         caller, rng = lab.caller("determinism"), lab.rng("determinism")
         differing = 0
@@ -167,29 +188,4 @@ def _short(array: Any) -> str:
     return text if np.asarray(array).size <= 8 else text[:-1] + " ...]"
 
 
-CONTRACT = Check(
-    name="contract",
-    title="shapes, types, lengths and token ids; accepted tokens are the drafted ones",
-    kind="contract",
-    protocols=tuple(PROTOCOLS),
-    make=_make_contract,
-    catches="ids out of range, wrong lengths, tokens that were never drafted",
-)
-UNTOUCHED = Check(
-    name="untouched-inputs",
-    title="rows and drafted tokens are not written to",
-    kind="contract",
-    protocols=("step", "tree"),
-    make=_make_untouched,
-    catches="rows divided, zeroed or renormalised in place",
-)
-DETERMINISM = Check(
-    name="determinism",
-    title="the same seed gives the same output, whatever was called in between",
-    kind="contract",
-    protocols=tuple(PROTOCOLS),
-    make=_make_determinism,
-    catches="seeds ignored, clock seeds, hidden state",
-)
-
-CHECKS = (CONTRACT, UNTOUCHED, DETERMINISM)
+CHECKS = (_contract, _untouched, _determinism)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,15 +13,22 @@ from numpy.typing import NDArray
 
 from specsim.pairs import ModelPair
 from specsim.validation.conformance.calling import Caller, NotApplicable
-from specsim.validation.conformance.checks.base import Check, Look, Statistical, make_look
-from specsim.validation.conformance.checks.step import law_picture
+from specsim.validation.conformance.checks.base import (
+    Look,
+    Statistical,
+    check,
+    law_picture,
+    lossless_only,
+    make_look,
+    needs_rule,
+    together,
+)
 from specsim.validation.conformance.evidence import samples_for_bound
 from specsim.validation.conformance.instances import Instance, digits, number
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.probes import LARGEST_BATCH, ProbeGroup, spelled
+from specsim.validation.conformance.probes import LARGEST_BATCH, spelled
 from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.tables import step_table
+from specsim.validation.conformance.tables import is_law, step_table, text_partitions
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -74,11 +84,6 @@ class DecoderModels:
         if array.min() < 0 or array.max() >= self.vocabulary:
             raise ValueError(f"tokens are 0..{self.vocabulary - 1}; got {array.min()}..{array.max()}")
         return self._caller.give(table[self._instance.contexts(array)[:, 1:]])
-
-
-def decoder_models(caller: Caller, instance: Instance) -> DecoderModels:
-    """Return the models of an instance for one caller."""
-    return DecoderModels(caller, instance)
 
 
 class DecoderProbe:
@@ -163,14 +168,7 @@ def decoder_probe(lab: Laboratory) -> DecoderProbe:
 
 def moved(instance: Instance, start: int) -> Instance:
     """Return the instance with another first context."""
-    return Instance(
-        name=instance.name,
-        target=instance.target,
-        draft=instance.draft,
-        next_context=instance.next_context,
-        start=start,
-        draft_length=instance.draft_length,
-    )
+    return replace(instance, start=start)
 
 
 def rounds_law(rule: Rule, instance: Instance, start: int, length: int) -> Floats:
@@ -204,28 +202,31 @@ def rounds_law(rule: Rule, instance: Instance, start: int, length: int) -> Float
     return law(start, length)
 
 
-def _make_joint(lab: Laboratory) -> Statistical:
+@check(
+    "joint-law",
+    f"joint law of the first {LENGTH} tokens after each prompt",
+    protocols=("decoder",),
+    catches="most biases",
+    weight=12.0,
+)
+def _joint(lab: Laboratory) -> Statistical:
     probe = decoder_probe(lab)
     instance = probe.instance
     rule = lab.rule
-    lossy = rule is not None and not rule.lossless
-    laws = []
-    for start in probe.starts:
-        if lossy:
-            assert rule is not None
-            laws.append(rounds_law(rule, instance, int(start), LENGTH))
-        else:
-            laws.append(moved(instance, int(start)).target_law(LENGTH))
+    if rule is not None and not rule.lossless:
+        laws = [rounds_law(rule, instance, int(start), LENGTH) for start in probe.starts]
+    else:
+        laws = [moved(instance, int(start)).target_law(LENGTH) for start in probe.starts]
     null = np.stack(laws)
     vocabulary = instance.vocabulary
-    cells = np.arange(vocabulary**LENGTH)
-    partitions = [cells // vocabulary ** (LENGTH - n) for n in range(1, LENGTH)]
-    partitions += [cells // vocabulary ** (LENGTH - 1 - n) % vocabulary for n in range(1, LENGTH)]
     alternatives = {"the draft's law": np.stack([_draft_law(instance, int(start)) for start in probe.starts])}
     for shift in range(1, len(null)):
         alternatives[f"the law of another prompt ({shift})"] = np.roll(null, shift, axis=0)
-    if not lossy:
-        alternatives |= _bug_laws(lab, probe)
+    if rule is None or rule.lossless:
+        alternatives |= _laws_of_rules(
+            lambda rule: np.stack([rounds_law(rule, instance, int(start), LENGTH) for start in probe.starts]),
+            lossless=False,
+        )
     look = make_look(
         lambda table: table,
         null / len(null),
@@ -234,7 +235,7 @@ def _make_joint(lab: Laboratory) -> Statistical:
         lambda stratum, cell: (
             f"prompt {_spell(probe.prompts[stratum])}: text {spelled(cell, vocabulary, LENGTH)}"
         ),
-        partitions=partitions,
+        partitions=text_partitions(vocabulary, LENGTH),
         tolerance=lab.tolerance,
     )
 
@@ -251,42 +252,37 @@ def _make_joint(lab: Laboratory) -> Statistical:
     )
 
 
-def _bug_laws(lab: Laboratory, probe: DecoderProbe) -> dict[str, Floats]:
+def _laws_of_rules(law_of: Callable[[Rule], Floats], *, lossless: bool) -> dict[str, Floats]:
+    """Return the laws of the known rules that have one, or of those alone that are not lossless."""
     from specsim.validation.conformance.rules import all_rules
 
     found = {}
     for rule in all_rules():
-        if rule.lossless:
-            continue
-        try:
-            with np.errstate(all="ignore"):
-                law = np.stack(
-                    [rounds_law(rule, probe.instance, int(start), LENGTH) for start in probe.starts]
-                )
-        except Exception:
-            continue
-        if np.isfinite(law).all() and np.abs(law.sum(axis=1) - 1).max() < 1e-6 and (law > -1e-12).all():
-            found[rule.name] = np.clip(law, 0.0, None)
+        if lossless or not rule.lossless:
+            # Wrong rules may divide by zero, or not know what to do with some rows.
+            with suppress(Exception), np.errstate(all="ignore"):
+                law = law_of(rule)
+                if is_law(law):
+                    found[rule.name] = np.clip(law, 0.0, None)
     return found
 
 
 def _draft_law(instance: Instance, start: int) -> Floats:
-    swapped = Instance(
-        name=instance.name,
-        target=instance.draft,
-        draft=instance.draft,
-        next_context=instance.next_context,
-        start=start,
-        draft_length=instance.draft_length,
-    )
-    return swapped.target_law(LENGTH)
+    return replace(instance, target=instance.draft, start=start).target_law(LENGTH)
 
 
 def _spell(tokens: Integers) -> str:
     return "(" + " ".join(str(int(token)) for token in tokens) + ")"
 
 
-def _make_transitions(lab: Laboratory) -> Statistical:
+@check(
+    "transitions",
+    "law of the next token given its context, at every position",
+    protocols=("decoder",),
+    why_not=lossless_only,
+    catches="caches and contexts out of step after a rejection or a bonus token",
+)
+def _transitions(lab: Laboratory) -> Statistical:
     probe = decoder_probe(lab)
     instance = probe.instance
     contexts, vocabulary = instance.target.shape
@@ -345,7 +341,15 @@ def _transition_name(name: str, stratum: int, cell: int, contexts: int, instance
     return f"{where}after {context}: token {cell}"
 
 
-def _make_lengths(lab: Laboratory) -> Statistical:
+@check(
+    "accepted-length",
+    "law of the accepted length of a round, by the context it begins in",
+    kind="rule",
+    protocols=("decoder",),
+    why_not=needs_rule,
+    catches="wrong acceptance, drafts from another law",
+)
+def _lengths(lab: Laboratory) -> Statistical:
     probe = decoder_probe(lab)
     rule = lab.rule
     assert rule is not None
@@ -360,17 +364,7 @@ def _make_lengths(lab: Laboratory) -> Statistical:
         return np.stack(rows)
 
     null = law_of(rule)
-    alternatives = {}
-    from specsim.validation.conformance.rules import all_rules
-
-    for item in all_rules():
-        try:
-            with np.errstate(all="ignore"):
-                law = law_of(item)
-        except Exception:
-            continue
-        if np.isfinite(law).all() and np.abs(law.sum(axis=1) - 1).max() < 1e-6 and (law > -1e-12).all():
-            alternatives[item.name] = np.clip(law, 0.0, None)
+    alternatives = _laws_of_rules(law_of, lossless=True)
     look = make_look(
         lambda table: table,
         null,
@@ -399,11 +393,14 @@ class _Lengths(Statistical):
         return super().log_e()
 
 
-def _needs_rule(subject: Subject) -> str:
-    return "no rule is declared" if subject.rule is None else ""
-
-
-def _make_prompts(lab: Laboratory) -> Statistical:
+@check(
+    "prompts",
+    "first token after prompts of one token and of several, all different in a batch",
+    protocols=("decoder",),
+    why_not=lossless_only,
+    catches="prompts ignored or taken from another row",
+)
+def _prompts(lab: Laboratory) -> Statistical:
     """Check batches in which every row has another prompt, of one token and of several."""
     instance = lab.main_instance
     rng = lab.rng("mixed prompts")
@@ -415,10 +412,7 @@ def _make_prompts(lab: Laboratory) -> Statistical:
         probe = DecoderProbe(lab.caller(f"prompts {prompts.shape[1]}"), instance, prompts)
         probes.append(probe)
         looks.append(_prompt_look(lab, probe))
-    for look in looks:
-        look.shares = look.shares / len(looks)
-    planned = max(lab.effort.least_side, lab.side_samples // 2)
-    return Statistical(probe=ProbeGroup(probes), looks=looks, planned=planned)
+    return together(probes, looks, max(lab.effort.least_side, lab.side_samples // 2))
 
 
 def _prompt_look(lab: Laboratory, probe: DecoderProbe) -> Look:
@@ -447,46 +441,4 @@ def _prompt_look(lab: Laboratory, probe: DecoderProbe) -> Look:
     )
 
 
-def lossless_only(subject: Subject) -> str:
-    """Say why the output is not the target's."""
-    return "its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""
-
-
-TEXTS = Check(
-    name="joint-law",
-    title=f"joint law of the first {LENGTH} tokens after each prompt",
-    kind="output",
-    protocols=("decoder",),
-    make=_make_joint,
-    catches="most biases",
-    weight=12.0,
-)
-TRANSITIONS = Check(
-    name="transitions",
-    title="law of the next token given its context, at every position",
-    kind="output",
-    protocols=("decoder",),
-    make=_make_transitions,
-    why_not=lossless_only,
-    catches="caches and contexts out of step after a rejection or a bonus token",
-)
-LENGTHS = Check(
-    name="accepted-length",
-    title="law of the accepted length of a round, by the context it begins in",
-    kind="rule",
-    protocols=("decoder",),
-    make=_make_lengths,
-    why_not=_needs_rule,
-    catches="wrong acceptance, drafts from another law",
-)
-PROMPT_ROWS = Check(
-    name="prompts",
-    title="first token after prompts of one token and of several, all different in a batch",
-    kind="output",
-    protocols=("decoder",),
-    make=_make_prompts,
-    why_not=lossless_only,
-    catches="prompts ignored or taken from another row",
-)
-
-CHECKS = (TEXTS, TRANSITIONS, LENGTHS, PROMPT_ROWS)
+CHECKS = (_joint, _transitions, _lengths, _prompts)

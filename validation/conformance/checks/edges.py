@@ -9,17 +9,23 @@ from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.validation.conformance.calling import Caller, ContractError, SubjectError
-from specsim.validation.conformance.checks.base import Check, Exact, Look, Statistical
+from specsim.validation.conformance.checks.base import (
+    Exact,
+    Statistical,
+    check,
+    law_picture,
+    lossless_only,
+    together,
+)
 from specsim.validation.conformance.checks.step import (
     STEPS,
-    law_picture,
     main_probe,
     output_looks,
     step_looks,
+    step_probe,
 )
 from specsim.validation.conformance.instances import Instance, edge_instances, tiny_instance
 from specsim.validation.conformance.laboratory import TOLERANCES, Laboratory
-from specsim.validation.conformance.probes import ProbeGroup, StepProbe
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.wide import make_wide
 
@@ -27,6 +33,10 @@ Floats = NDArray[np.float64]
 
 #: Smallest masses that are tried, for the subject's first type; all are normal numbers of the type.
 TINIEST = {"float64": 1e-300, "float32": 1e-37, "float16": 7e-5, "bfloat16": 1e-37}
+
+
+def _needs_small(subject: Subject) -> str:
+    return "" if (subject.max_vocabulary or 4) >= 4 else "its vocabulary is below 4"
 
 
 def _grouped(
@@ -37,14 +47,7 @@ def _grouped(
     for instance in instances:
         for dtype in dtypes:
             name = f"{label} {instance.name} {dtype or ''}".strip()
-            probe = StepProbe(
-                caller=lab.caller(name),
-                rng=lab.rng(name),
-                instances=[instance],
-                length=min(2, instance.draft_length + 1),
-                dtype=dtype,
-                one_hot=lab.subject.draft == "never",
-            )
+            probe = step_probe(lab, name, [instance], min(2, instance.draft_length + 1), dtype=dtype)
             prefix = f"{dtype or instance.name}: "
             tolerance = lab.tolerance if dtype is None else TOLERANCES[dtype]
             found = output_looks(lab, probe, 0, probe.length, tolerance=tolerance, prefix=prefix)
@@ -53,15 +56,8 @@ def _grouped(
                 found += step_looks(lab, probe, 0, rule, ("acceptance",), tolerance=tolerance, prefix=prefix)
             probes.append(probe)
             looks += found
-    for look in looks:
-        look.shares = look.shares / len(probes)
-    first: Look = looks[0]
-    return Statistical(
-        probe=ProbeGroup(probes),
-        looks=looks,
-        planned=max(lab.side_samples, min(300, lab.effort.least_side) * len(probes)),
-        picture=lambda: law_picture(f"joint law, {label}", first),
-    )
+    planned = max(lab.side_samples, min(300, lab.effort.least_side) * len(probes))
+    return together(probes, looks, planned, lambda: law_picture(f"joint law, {label}", looks[0]))
 
 
 def _edges(lab: Laboratory) -> dict[str, Instance]:
@@ -74,16 +70,29 @@ def _edges(lab: Laboratory) -> dict[str, Instance]:
     return found
 
 
-def _make_zero_mass(lab: Laboratory) -> Statistical:
+@check(
+    "zero-mass",
+    "rows with zeros, one-hot rows and disjoint supports",
+    protocols=STEPS,
+    catches="division by zero, tokens of probability zero",
+)
+def _zero_mass(lab: Laboratory) -> Statistical:
     instances = [instance for name, instance in _edges(lab).items() if name != "equal rows"]
     return _grouped(lab, instances, "zero mass")
 
 
-def _make_equal_rows(lab: Laboratory) -> Statistical:
+@check("equal-rows", "draft and target the same", protocols=STEPS, catches="empty residuals")
+def _equal_rows(lab: Laboratory) -> Statistical:
     return _grouped(lab, [_edges(lab)["equal rows"]], "equal rows")
 
 
-def _make_tiny_mass(lab: Laboratory) -> Statistical:
+@check(
+    "tiny-mass",
+    "masses near the smallest normal number of the type",
+    protocols=STEPS,
+    catches="ratios that overflow, logarithms of zero, thresholds",
+)
+def _tiny_mass(lab: Laboratory) -> Statistical:
     instance = tiny_instance(
         lab.instance_seed,
         tiniest=TINIEST[lab.subject.dtypes[0]],
@@ -97,22 +106,32 @@ def _narrow(subject: Subject) -> tuple[str, ...]:
     return tuple(dtype for dtype in subject.dtypes if dtype in ("float16", "bfloat16"))
 
 
-def _make_low_precision(lab: Laboratory) -> Statistical:
+@check(
+    "low-precision",
+    "rows in float16 and bfloat16, which hold them exactly",
+    protocols=("step",),
+    why_not=lambda subject: "" if _narrow(subject) else "it takes no narrow type",
+    catches="sums and ratios in a narrow type",
+)
+def _low_precision(lab: Laboratory) -> Statistical:
     return _grouped(lab, [lab.main_instance], "low precision", dtypes=_narrow(lab.subject))
 
 
-def _make_one_hot(lab: Laboratory) -> Statistical:
+@check(
+    "one-hot-drafts",
+    "greedy drafts that come without rows",
+    protocols=("step",),
+    why_not=lambda subject: (
+        lossless_only(subject) if subject.draft == "optional" else f"draft rows are {subject.draft} for it"
+    ),
+    catches="a missing draft row taken for probability 1 in ratios",
+)
+def _one_hot(lab: Laboratory) -> Statistical:
     """Drafts without rows: the likeliest token of the draft, always."""
     instance = main_probe(lab).instances[0]
     greedy = np.eye(instance.vocabulary)[instance.draft.argmax(axis=1)]
-    probe = StepProbe(
-        caller=lab.caller("one-hot drafts"),
-        rng=lab.rng("one-hot drafts"),
-        instances=[instance],
-        length=min(3, instance.draft_length + 1),
-        one_hot=True,
-        drafting=[greedy],
-    )
+    length = min(3, instance.draft_length + 1)
+    probe = step_probe(lab, "one-hot drafts", [instance], length, drafting=[greedy], one_hot=True)
     looks = output_looks(lab, probe, 0, probe.length, known=False)
     return Statistical(
         probe=probe,
@@ -122,7 +141,15 @@ def _make_one_hot(lab: Laboratory) -> Statistical:
     )
 
 
-def _make_not_finite(lab: Laboratory) -> Exact:
+@check(
+    "not-finite",
+    "NaN and infinity are refused or contained, never emitted",
+    kind="contract",
+    protocols=("step",),
+    why_not=_needs_small,
+    catches="NaN that compares as false and falls through to token 0 or to the vocabulary's size",
+)
+def _not_finite(lab: Laboratory) -> Exact:
     return Exact(run=lambda: _run_not_finite(lab))
 
 
@@ -173,76 +200,18 @@ def _one_bad_row(lab: Laboratory, caller: Caller, side: str, value: float, whole
                 )
 
 
-def _needs_small(subject: Subject) -> str:
-    return "" if (subject.max_vocabulary or 4) >= 4 else "its vocabulary is below 4"
+def _wide_only(subject: Subject) -> str:
+    wide = (subject.max_vocabulary or 10**9) >= 256
+    return lossless_only(subject) if wide else "its vocabulary is small"
 
 
-ZERO_MASS = Check(
-    name="zero-mass",
-    title="rows with zeros, one-hot rows and disjoint supports",
-    kind="output",
+_wide = check(
+    "wide-vocabulary",
+    "a wide vocabulary, tokens lumped by rank, by likelihood ratio and by id",
     protocols=STEPS,
-    make=_make_zero_mass,
-    catches="division by zero, tokens of probability zero",
-)
-EQUAL_ROWS = Check(
-    name="equal-rows",
-    title="draft and target the same",
-    kind="output",
-    protocols=STEPS,
-    make=_make_equal_rows,
-    catches="empty residuals",
-)
-TINY_MASS = Check(
-    name="tiny-mass",
-    title="masses near the smallest normal number of the type",
-    kind="output",
-    protocols=STEPS,
-    make=_make_tiny_mass,
-    catches="ratios that overflow, logarithms of zero, thresholds",
-)
-NOT_FINITE = Check(
-    name="not-finite",
-    title="NaN and infinity are refused or contained, never emitted",
-    kind="contract",
-    protocols=("step",),
-    make=_make_not_finite,
-    why_not=_needs_small,
-    catches="NaN that compares as false and falls through to token 0 or to the vocabulary's size",
-)
-LOW_PRECISION = Check(
-    name="low-precision",
-    title="rows in float16 and bfloat16, which hold them exactly",
-    kind="output",
-    protocols=("step",),
-    make=_make_low_precision,
-    why_not=lambda subject: "" if _narrow(subject) else "it takes no narrow type",
-    catches="sums and ratios in a narrow type",
-)
-ONE_HOT = Check(
-    name="one-hot-drafts",
-    title="greedy drafts that come without rows",
-    kind="output",
-    protocols=("step",),
-    make=_make_one_hot,
-    why_not=lambda subject: (
-        ("" if subject.draft == "optional" else f"draft rows are {subject.draft} for it")
-        or ("its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else "")
-    ),
-    catches="a missing draft row taken for probability 1 in ratios",
-)
-WIDE = Check(
-    name="wide-vocabulary",
-    title="a wide vocabulary, tokens lumped by rank, by likelihood ratio and by id",
-    weight=4.0,
-    kind="output",
-    protocols=STEPS,
-    make=make_wide,
-    why_not=lambda subject: (
-        ("" if (subject.max_vocabulary or 10**9) >= 256 else "its vocabulary is small")
-        or ("its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else "")
-    ),
+    why_not=_wide_only,
     catches="ids mapped, cut or shifted; rare tokens lost; uniforms of few bits",
-)
+    weight=4.0,
+)(make_wide)
 
-CHECKS = (NOT_FINITE, EQUAL_ROWS, ZERO_MASS, TINY_MASS, LOW_PRECISION, ONE_HOT, WIDE)
+CHECKS = (_not_finite, _equal_rows, _zero_mass, _tiny_mass, _low_precision, _one_hot, _wide)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.validation.conformance.checks.base import Check, Exact
+from specsim.validation.conformance.checks.base import Exact, check, lossless_only
 from specsim.validation.conformance.instances import Instance, edge_instances
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.rules.base import Rule
@@ -20,7 +20,19 @@ Integers = NDArray[np.int64]
 MARGIN = 1e-3
 
 
-def _make_forced_coins(lab: Laboratory) -> Exact:
+def _why_not(subject: Subject) -> str:
+    return lossless_only(subject) if "coins" in subject.options else "it takes no option coins"
+
+
+@check(
+    "forced-coins",
+    "coins at 0, just below 1 and around the acceptance probability, on rows with zeros",
+    kind="contract",
+    protocols=("step",),
+    why_not=_why_not,
+    catches="a coin of 0 that accepts a token of mass zero, a coin near 1 that falls behind the last token",
+)
+def _forced_coins(lab: Laboratory) -> Exact:
     return Exact(run=lambda: _run(lab))
 
 
@@ -100,22 +112,4 @@ def _spell(values: NDArray[np.number]) -> str:
     return "(" + " ".join(f"{float(value):.9g}" for value in values) + ")"
 
 
-def _why_not(subject: Subject) -> str:
-    if "coins" not in subject.options:
-        return "it takes no option coins"
-    if subject.rule is not None and not subject.rule.lossless:
-        return "its declared law is lossy"
-    return ""
-
-
-FORCED = Check(
-    name="forced-coins",
-    title="coins at 0, just below 1 and around the acceptance probability, on rows with zeros",
-    kind="contract",
-    protocols=("step",),
-    make=_make_forced_coins,
-    why_not=_why_not,
-    catches="a coin of 0 that accepts a token of mass zero, a coin near 1 that falls behind the last token",
-)
-
-CHECKS = (FORCED,)
+CHECKS = (_forced_coins,)

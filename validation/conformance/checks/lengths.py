@@ -5,17 +5,27 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.validation.conformance.checks.base import Check, Statistical, make_look
+from specsim.validation.conformance.checks.base import (
+    Statistical,
+    check,
+    law_picture,
+    lossless_only,
+    make_look,
+    together,
+)
 from specsim.validation.conformance.checks.decoder import (
     DecoderProbe,
     context_shares,
     ending_prompts,
-    lossless_only,
 )
-from specsim.validation.conformance.checks.step import STEPS, law_picture, output_looks, step_looks
+from specsim.validation.conformance.checks.step import (
+    STEPS,
+    output_looks,
+    step_looks,
+    step_probe,
+)
 from specsim.validation.conformance.instances import tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.probes import ProbeGroup, StepProbe
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +37,13 @@ SEED = 32
 LONG, BLOCK = 48, 8
 
 
-def _make_draft_lengths(lab: Laboratory) -> Statistical:
+@check(
+    "draft-lengths",
+    "drafts of one token and of many, all positions",
+    protocols=STEPS,
+    catches="buffers and masks of a fixed size, axes of length one that vanish",
+)
+def _draft_lengths(lab: Laboratory) -> Statistical:
     limit = lab.subject.max_draft_length or max(length for length, _ in SIZES)
     probes, looks = [], []
     for length, vocabulary in dict.fromkeys((min(length, limit), size) for length, size in SIZES):
@@ -37,13 +53,7 @@ def _make_draft_lengths(lab: Laboratory) -> Statistical:
             draft_length=length,
             name=f"drafts of {length}",
         )
-        probe = StepProbe(
-            caller=lab.caller(instance.name),
-            rng=lab.rng(instance.name),
-            instances=[instance],
-            length=length + 1,
-            one_hot=lab.subject.draft == "never",
-        )
+        probe = step_probe(lab, instance.name, [instance], length + 1)
         prefix = f"{instance.name}: "
         looks += output_looks(lab, probe, 0, probe.length, prefix=prefix)
         rule = lab.rule_or_none(one_hot=probe.one_hot)
@@ -51,17 +61,19 @@ def _make_draft_lengths(lab: Laboratory) -> Statistical:
             kinds = ("acceptance_by_position", "accepted_length", "bonus")
             looks += step_looks(lab, probe, 0, rule, kinds, prefix=prefix)
         probes.append(probe)
-    for look in looks:
-        look.shares = look.shares / len(probes)
-    return Statistical(
-        probe=ProbeGroup(probes),
-        looks=looks,
-        planned=lab.side_samples * len(probes),
-        picture=lambda: law_picture(f"joint law, {instance.name}", looks[0]),
-    )
+    planned = lab.side_samples * len(probes)
+    return together(probes, looks, planned, lambda: law_picture(f"joint law, {instance.name}", looks[0]))
 
 
-def _make_long_texts(lab: Laboratory) -> Statistical:
+@check(
+    "long-texts",
+    f"law of the next token given its context, up to {LONG} tokens after the prompt",
+    protocols=("decoder",),
+    why_not=lossless_only,
+    catches="caches that are moved, cut or full",
+    weight=2.0,
+)
+def _long_texts(lab: Laboratory) -> Statistical:
     instance = lab.main_instance
     probe = DecoderProbe(lab.caller("long texts"), instance, ending_prompts(lab, instance), new_tokens=LONG)
     contexts, vocabulary = instance.target.shape
@@ -103,23 +115,4 @@ def _make_long_texts(lab: Laboratory) -> Statistical:
     )
 
 
-DRAFT_LENGTHS = Check(
-    name="draft-lengths",
-    title="drafts of one token and of many, all positions",
-    kind="output",
-    protocols=STEPS,
-    make=_make_draft_lengths,
-    catches="buffers and masks of a fixed size, axes of length one that vanish",
-)
-LONG_TEXTS = Check(
-    name="long-texts",
-    title=f"law of the next token given its context, up to {LONG} tokens after the prompt",
-    kind="output",
-    protocols=("decoder",),
-    make=_make_long_texts,
-    why_not=lossless_only,
-    catches="caches that are moved, cut or full",
-    weight=2.0,
-)
-
-CHECKS = (DRAFT_LENGTHS, LONG_TEXTS)
+CHECKS = (_draft_lengths, _long_texts)

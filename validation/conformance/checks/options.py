@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
-from specsim.validation.conformance.checks.base import Check, Statistical
-from specsim.validation.conformance.checks.step import STEPS, law_picture, output_looks, step_looks
+from specsim.validation.conformance.checks.base import Check, Statistical, check, law_picture, together
+from specsim.validation.conformance.checks.step import (
+    STEPS,
+    output_looks,
+    step_looks,
+    step_probe,
+)
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.probes import ProbeGroup, StepProbe
+from specsim.validation.conformance.probes import StepProbe
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import completed_law
 
@@ -76,14 +82,7 @@ def _make(lab: Laboratory, option: str) -> Statistical:
     probes, looks = [], []
     for chosen in _settings(lab.subject, option):
         words = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
-        probe = StepProbe(
-            caller=lab.caller(words),
-            rng=lab.rng(words),
-            instances=[instance],
-            length=instance.draft_length + 1,
-            options=chosen,
-            one_hot=lab.subject.draft == "never",
-        )
+        probe = step_probe(lab, words, [instance], instance.draft_length + 1, options=chosen)
         prefix = f"{words}: "
         more = _mistakes(lab, probe, instance, chosen)
         looks += output_looks(lab, probe, 0, probe.length, prefix=prefix, more=more)
@@ -91,14 +90,8 @@ def _make(lab: Laboratory, option: str) -> Statistical:
         if rule is not None and not probe.one_hot:
             looks += step_looks(lab, probe, 0, rule, ("acceptance",), prefix=prefix)
         probes.append(probe)
-    for look in looks:
-        look.shares = look.shares / len(probes)
-    return Statistical(
-        probe=ProbeGroup(probes),
-        looks=looks,
-        planned=lab.side_samples * len(probes) // len(VALUES[option]),
-        picture=lambda: law_picture(f"joint law with {option}", looks[0]),
-    )
+    planned = lab.side_samples * len(probes) // len(VALUES[option])
+    return together(probes, looks, planned, lambda: law_picture(f"joint law with {option}", looks[0]))
 
 
 def _clear_together(rows: Floats) -> bool:
@@ -174,14 +167,7 @@ def _mistakes(
 
 
 def _with_target(instance: Instance, target: Floats, draft: Floats | None = None) -> Instance:
-    return Instance(
-        name=instance.name,
-        target=target,
-        draft=instance.draft if draft is None else draft,
-        next_context=instance.next_context,
-        start=instance.start,
-        draft_length=instance.draft_length,
-    )
+    return replace(instance, target=target, draft=instance.draft if draft is None else draft)
 
 
 def _check(option: str, name: str, title: str) -> Check:
@@ -192,15 +178,9 @@ def _check(option: str, name: str, title: str) -> Check:
             return "its vocabulary is below 3"
         return ""
 
-    return Check(
-        name=name,
-        title=title,
-        kind="output",
-        protocols=STEPS,
-        make=lambda lab: _make(lab, option),
-        why_not=why_not,
-        catches="parameters ignored, applied twice, or applied to one side",
-    )
+    words = "parameters ignored, applied twice, or applied to one side"
+    made = check(name, title, protocols=STEPS, why_not=why_not, catches=words)
+    return made(lambda lab: _make(lab, option))
 
 
 CHECKS = (

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.validation.conformance.checks.base import Check, Look, Statistical, make_look
+from specsim.validation.conformance.checks.base import (
+    Check,
+    Look,
+    Statistical,
+    check,
+    law_picture,
+    make_look,
+    needs_rule,
+)
 from specsim.validation.conformance.instances import Instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import StepProbe, spelled
-from specsim.validation.conformance.results import Picture
 from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.tables import Views, completed_law
+from specsim.validation.conformance.tables import Views, completed_law, text_partitions
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -23,28 +30,24 @@ Integers = NDArray[np.int64]
 STEPS = ("step", "draft-and-verify")
 
 
-def needs_rule(subject: Subject) -> str:
-    """Say why the rule's laws cannot be checked."""
-    if subject.rule is None:
-        return "no rule is declared"
-    if subject.draft == "never" and not subject.rule.any_draft:
-        return f"rule {subject.rule.name} needs draft rows, and the subject takes none"
-    return ""
+def step_probe(
+    lab: Laboratory, name: str, instances: Sequence[Instance], length: int, **more: Any
+) -> StepProbe:
+    """Return an experiment of this name, without draft rows for subjects that take none."""
+    return StepProbe(
+        caller=lab.caller(name),
+        rng=lab.rng(name),
+        instances=instances,
+        length=length,
+        **{"one_hot": lab.subject.draft == "never", **more},
+    )
 
 
 def main_probe(lab: Laboratory) -> StepProbe:
     """Return the main experiment: one instance, whole batches of it."""
-
-    def build() -> StepProbe:
-        return StepProbe(
-            caller=lab.caller("main"),
-            rng=lab.rng("main"),
-            instances=[lab.main_instance],
-            length=min(lab.draft_length + 1, 3),
-            one_hot=lab.subject.draft == "never",
-        )
-
-    probe: StepProbe = lab.keep("main", build)
+    probe: StepProbe = lab.keep(
+        "main", lambda: step_probe(lab, "main", [lab.main_instance], min(lab.draft_length + 1, 3))
+    )
     return probe
 
 
@@ -74,20 +77,18 @@ def step_looks(
     laws = lab.known_laws(instance, one_hot=probe.one_hot, own=own)
     alternatives = {name: table for name, (_, table) in laws.items()}
     views = Views(probe.vocabulary, probe.draft_length)
-    looks = []
-    for kind in kinds:
-        looks.append(
-            make_look(
-                getattr(views, kind),
-                null,
-                alternatives,
-                lambda: probe.table[index],
-                _cell_names(views, kind, prefix),
-                directions=_directions(kind, probe.vocabulary),
-                tolerance=lab.tolerance if tolerance is None else tolerance,
-            )
+    return [
+        make_look(
+            getattr(views, kind),
+            null,
+            alternatives,
+            lambda: probe.table[index],
+            _cell_names(views, kind, prefix),
+            directions=_directions(kind, probe.vocabulary),
+            tolerance=lab.tolerance if tolerance is None else tolerance,
         )
-    return looks
+        for kind in kinds
+    ]
 
 
 def _directions(kind: str, vocabulary: int) -> dict[str, Floats]:
@@ -162,18 +163,8 @@ def output_looks(
     if known:
         alternatives |= lab.known_text_laws(instance, length, one_hot=probe.one_hot, own=own)
     vocabulary = instance.vocabulary
-    draft_instance = Instance(
-        name=instance.name,
-        target=instance.draft,
-        draft=instance.draft,
-        next_context=instance.next_context,
-        start=instance.start,
-        draft_length=instance.draft_length,
-    )
+    draft_instance = replace(instance, target=instance.draft)
     directions = {} if length > instance.draft_length else {"the draft": draft_instance.target_law(length)}
-    cells = np.arange(vocabulary**length)
-    partitions = [cells // vocabulary ** (length - n) for n in range(1, length)]
-    partitions += [cells // vocabulary ** (length - 1 - n) % vocabulary for n in range(1, length)]
 
     def view(table: NDArray[np.number]) -> NDArray[np.number]:
         return table.reshape(1, vocabulary**length, -1).sum(axis=2)
@@ -186,25 +177,10 @@ def output_looks(
             lambda: probe.texts[index],
             lambda stratum, cell: f"{prefix}text {spelled(cell, vocabulary, length)}",
             directions=directions,
-            partitions=partitions,
+            partitions=text_partitions(vocabulary, length),
             tolerance=lab.tolerance if tolerance is None else tolerance,
         )
     ]
-
-
-def law_picture(title: str, look: Look) -> Picture:
-    """Return the picture of the stratum of a look with most observations."""
-    counts = look.counts()
-    stratum = int(counts.sum(axis=1).argmax())
-    size = int(counts[stratum].sum())
-    cells = range(counts.shape[1])
-    return Picture(
-        title=title,
-        cells=tuple(look.name_cell(stratum, cell) for cell in cells),
-        observed=tuple(float(value) / max(size, 1) for value in counts[stratum]),
-        expected=tuple(float(value) for value in look.evidence.null[stratum]),
-        samples=size,
-    )
 
 
 def _rule_check(
@@ -266,7 +242,14 @@ DRAFT_LAW = _rule_check(
 )
 
 
-def _make_first_token(lab: Laboratory) -> Statistical:
+@check(
+    "first-token",
+    "law of the first emitted token",
+    protocols=STEPS,
+    catches="most biases of a single position",
+    weight=8.0,
+)
+def _first_token(lab: Laboratory) -> Statistical:
     probe = main_probe(lab)
     looks = output_looks(lab, probe, 0, 1)
     return Statistical(
@@ -277,7 +260,14 @@ def _make_first_token(lab: Laboratory) -> Statistical:
     )
 
 
-def _make_joint_law(lab: Laboratory) -> Statistical:
+@check(
+    "joint-law",
+    "joint law of the first tokens, continued by the target where the step emits fewer",
+    protocols=STEPS,
+    catches="coins shared between positions, bonus tokens, rows off by one",
+    weight=8.0,
+)
+def _joint_law(lab: Laboratory) -> Statistical:
     probe = main_probe(lab)
     looks = output_looks(lab, probe, 0, probe.length)
     law = looks[0].evidence.null[0]
@@ -294,23 +284,4 @@ def _make_joint_law(lab: Laboratory) -> Statistical:
     )
 
 
-FIRST_TOKEN = Check(
-    name="first-token",
-    title="law of the first emitted token",
-    kind="output",
-    protocols=STEPS,
-    make=_make_first_token,
-    catches="most biases of a single position",
-    weight=8.0,
-)
-JOINT_LAW = Check(
-    name="joint-law",
-    title="joint law of the first tokens, continued by the target where the step emits fewer",
-    kind="output",
-    protocols=STEPS,
-    make=_make_joint_law,
-    catches="coins shared between positions, bonus tokens, rows off by one",
-    weight=8.0,
-)
-
-CHECKS = (FIRST_TOKEN, JOINT_LAW, ACCEPTANCE, RESIDUAL, ACCEPTED_LENGTH, BONUS, DRAFT_LAW)
+CHECKS = (_first_token, _joint_law, ACCEPTANCE, RESIDUAL, ACCEPTED_LENGTH, BONUS, DRAFT_LAW)

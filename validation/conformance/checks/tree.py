@@ -13,15 +13,22 @@ from specsim.errors import InputError
 from specsim.support.streams import Stream
 from specsim.validation.conformance import tree_instances as trees
 from specsim.validation.conformance.calling import Caller, ContractError
-from specsim.validation.conformance.checks.base import Check, Statistical, make_look
-from specsim.validation.conformance.checks.step import law_picture
+from specsim.validation.conformance.checks.base import (
+    Statistical,
+    check,
+    law_picture,
+    lossless_only,
+    make_look,
+    needs_rule,
+    together,
+)
 from specsim.validation.conformance.evidence import samples_for_bound
-from specsim.validation.conformance.instances import telling_rows
+from specsim.validation.conformance.instances import number, telling_rows
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import ProbeGroup, spelled
 from specsim.validation.conformance.rules import all_tree_rules
 from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.tables import is_law, text_partitions
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -53,18 +60,13 @@ def tree_models(depth: int, vocabulary: int, seed: int) -> tuple[trees.PrefixRow
     return trees.PrefixRows(tuple(target)), trees.PrefixRows(tuple(draft))
 
 
-def drawing_of(subject: Subject) -> str:
-    """Return how the children of a node are drawn for this subject."""
-    return subject.drawing
-
-
 def tree_inputs(
     lab: Laboratory, rng: np.random.Generator, size: int, shape_name: str = MAIN_SHAPE
 ) -> tuple[Integers, Floats, Floats, Integers]:
     """Return parents, target rows, draft rows and tokens of freshly drawn trees."""
     shape = trees.SHAPES[shape_name]
     target, draft = tree_models(shape.depth, _vocabulary(lab), SEEDS[shape.depth])
-    tokens = trees.draw_trees(shape, draft, size, rng, drawing=drawing_of(lab.subject))
+    tokens = trees.draw_trees(shape, draft, size, rng, drawing=lab.subject.drawing)
     parents = np.array(shape.parents, dtype=np.int64)
     return parents, trees.tree_rows(shape, target, tokens), trees.tree_rows(shape, draft, tokens), tokens
 
@@ -106,8 +108,8 @@ class TreeProbe:
         emitted, lengths = self.caller.tree(parents, target, draft, tokens)
         _check_paths(self.shape, tokens, emitted, lengths)
         whole = trees.complete(self.target, emitted, lengths, self._rng)
-        self.texts += np.bincount(trees.prefix_numbers(whole, self.vocabulary), minlength=len(self.texts))
-        roots = trees.prefix_numbers(tokens[:, list(self.shape.children(0))], self.vocabulary)
+        self.texts += np.bincount(number(whole, self.vocabulary), minlength=len(self.texts))
+        roots = number(tokens[:, list(self.shape.children(0))], self.vocabulary)
         np.add.at(self.stops, (roots, lengths - 1), 1)
         self.total += size
 
@@ -140,7 +142,7 @@ def _tables(rule: Rule, shape_name: str, drawing: str, vocabulary: int) -> Any:
             tables = rule.tree_law(shape, rows_target, rows_draft, tokens)
     except InputError:
         return None
-    if not np.isfinite(tables).all() or np.abs(tables.sum(axis=(1, 2)) - 1).max() > 1e-6:
+    if not is_law(tables.reshape(len(tables), -1)):
         return None
     return tokens, mass, np.clip(tables, 0.0, None)
 
@@ -154,7 +156,7 @@ def _stop_law(probe: TreeProbe, tables: Any) -> Floats:
     """Return the joint law of the root's children and the accepted length."""
     tokens, mass, laws = tables
     depths = np.array(probe.shape.depths)
-    roots = trees.prefix_numbers(tokens[:, list(probe.shape.children(0))], probe.vocabulary)
+    roots = number(tokens[:, list(probe.shape.children(0))], probe.vocabulary)
     found = np.zeros((probe.roots, probe.shape.depth + 1))
     by_node = laws.sum(axis=2) * mass[:, None]
     for node, depth in enumerate(depths):
@@ -171,7 +173,7 @@ def _probe(lab: Laboratory, shape_name: str) -> TreeProbe:
 
 def _text_looks(lab: Laboratory, probe: TreeProbe, *, known: bool) -> list[Any]:
     rule = lab.subject.rule
-    drawing = drawing_of(lab.subject)
+    drawing = lab.subject.drawing
     law = probe.target.law(probe.shape.depth + 1)
     if rule is not None and not rule.lossless:
         tables = _tables(rule, probe.shape_name, drawing, probe.vocabulary)
@@ -184,9 +186,6 @@ def _text_looks(lab: Laboratory, probe: TreeProbe, *, known: bool) -> list[Any]:
         if tables is not None:
             alternatives[item.name] = _text_law(probe, tables)
     length, vocabulary = probe.shape.depth + 1, probe.vocabulary
-    cells = np.arange(vocabulary**length)
-    partitions = [cells // vocabulary ** (length - n) for n in range(1, length)]
-    partitions += [cells // vocabulary ** (length - 1 - n) % vocabulary for n in range(1, length)]
     return [
         make_look(
             lambda table: table[None, :],
@@ -195,13 +194,20 @@ def _text_looks(lab: Laboratory, probe: TreeProbe, *, known: bool) -> list[Any]:
             lambda: probe.texts,
             lambda stratum, cell: f"tree {probe.shape_name}: text {spelled(cell, vocabulary, length)}",
             directions={"the draft": probe.draft.law(length)} if len(probe.draft.tables) >= length else {},
-            partitions=partitions,
+            partitions=text_partitions(vocabulary, length),
             tolerance=lab.tolerance,
         )
     ]
 
 
-def _make_tree_law(lab: Laboratory) -> Statistical:
+@check(
+    "tree-law",
+    "joint law of the first tokens, rows depending on the whole path",
+    protocols=("tree",),
+    catches="candidates tested against the wrong target, or drawn otherwise than verified",
+    weight=8.0,
+)
+def _tree_law(lab: Laboratory) -> Statistical:
     main, star = _probe(lab, MAIN_SHAPE), _probe(lab, STAR)
     looks = [*_text_looks(lab, main, known=True), *_text_looks(lab, star, known=True)]
     for look in looks:
@@ -216,21 +222,34 @@ def _make_tree_law(lab: Laboratory) -> Statistical:
     )
 
 
-def _make_shapes(lab: Laboratory) -> Statistical:
+@check(
+    "tree-shapes",
+    "the same on trees of other shapes, leaves at different depths",
+    protocols=("tree",),
+    why_not=lossless_only,
+    catches="rows of another node, bonus tokens at inner leaves",
+)
+def _shapes(lab: Laboratory) -> Statistical:
     probes = [_probe(lab, name) for name in SHAPES]
     looks = []
     for probe in probes:
         looks += _text_looks(lab, probe, known=False)
-    for look in looks:
-        look.shares = look.shares / len(probes)
-    return Statistical(probe=ProbeGroup(probes), looks=looks, planned=lab.main_samples)
+    return together(probes, looks, lab.main_samples)
 
 
-def _make_tree_acceptance(lab: Laboratory) -> Statistical:
+@check(
+    "tree-acceptance",
+    "law of the accepted length, given the candidates at the root",
+    kind="rule",
+    protocols=("tree",),
+    why_not=needs_rule,
+    catches="another rule than the declared one",
+)
+def _tree_acceptance(lab: Laboratory) -> Statistical:
     probe = _probe(lab, MAIN_SHAPE)
     rule = lab.subject.rule
     assert rule is not None
-    drawing = drawing_of(lab.subject)
+    drawing = lab.subject.drawing
     tables = _tables(rule, MAIN_SHAPE, drawing, probe.vocabulary)
     if tables is None:
         raise InputError(f"rule {rule.name} has no law on trees of shape {MAIN_SHAPE}")
@@ -261,34 +280,4 @@ def _make_tree_acceptance(lab: Laboratory) -> Statistical:
     )
 
 
-TREE_LAW = Check(
-    name="tree-law",
-    title="joint law of the first tokens, rows depending on the whole path",
-    kind="output",
-    protocols=("tree",),
-    make=_make_tree_law,
-    catches="candidates tested against the wrong target, or drawn otherwise than verified",
-    weight=8.0,
-)
-TREE_SHAPES = Check(
-    name="tree-shapes",
-    title="the same on trees of other shapes, leaves at different depths",
-    kind="output",
-    protocols=("tree",),
-    make=_make_shapes,
-    why_not=lambda subject: (
-        "its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""
-    ),
-    catches="rows of another node, bonus tokens at inner leaves",
-)
-TREE_ACCEPTANCE = Check(
-    name="tree-acceptance",
-    title="law of the accepted length, given the candidates at the root",
-    kind="rule",
-    protocols=("tree",),
-    make=_make_tree_acceptance,
-    why_not=lambda subject: "no rule is declared" if subject.rule is None else "",
-    catches="another rule than the declared one",
-)
-
-CHECKS = (TREE_LAW, TREE_SHAPES, TREE_ACCEPTANCE)
+CHECKS = (_tree_law, _shapes, _tree_acceptance)
