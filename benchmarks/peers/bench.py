@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import SEED_RANGE, Caller, ContractError, SubjectError
-from specsim.validation.conformance.instances import Floats, Instance, Integers
+from specsim.validation.conformance.instances import Instance
 from specsim.validation.conformance.probes import Models
 from specsim.validation.conformance.subjects import Subject
 

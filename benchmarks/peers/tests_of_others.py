@@ -28,7 +28,8 @@ from benchmarks.peers.vllm import (
     vllm_v2_narrow,
     vllm_v2_wide,
 )
-from specsim.validation.conformance.instances import Floats, Instance, Integers, number, prefix_contexts
+from specsim.support.arrays import Floats, Integers
+from specsim.validation.conformance.instances import Instance, number, prefix_contexts
 from specsim.validation.conformance.subjects import Subject
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.bench import Bench, PeerOutcome, run_test, same_rows, softmax
-from specsim.validation.conformance.instances import Floats
+from specsim.support.arrays import Floats
 from specsim.validation.conformance.subjects import Subject
 
 

@@ -8,16 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.errors import TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
+from specsim.support.arrays import Floats, Integers
 
 if TYPE_CHECKING:
     import xarray
 
-Floats = NDArray[np.float64]
 
 _FEW = 20
 
@@ -155,7 +154,7 @@ def theory_of(
     return known, silence
 
 
-def mean_line(quantity: str, counts: NDArray[np.int64], law: Floats | None, expected: float | None) -> Line:
+def mean_line(quantity: str, counts: Integers, law: Floats | None, expected: float | None) -> Line:
     """Compare the mean of a histogram over 0, 1, ... with theory.
 
     quantity: what was counted.
@@ -185,7 +184,7 @@ def mean_line(quantity: str, counts: NDArray[np.int64], law: Floats | None, expe
     )
 
 
-def _extreme(quantity: str, counts: NDArray[np.int64], law: Floats, runs: int) -> Extreme:
+def _extreme(quantity: str, counts: Integers, law: Floats, runs: int) -> Extreme:
     probabilities = np.clip(np.asarray(law, dtype=np.float64), 0.0, 1.0).reshape(-1)
     shares = counts.reshape(-1) / runs
     # A cell in which theory expects only a few runs is far from normal.

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from specsim.support.arrays import Bools, Floats, Integers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +21,12 @@ class Run:
     start: first place of each round, from 0.
     """
 
-    tested: NDArray[np.bool_]
-    rejected: NDArray[np.bool_]
-    bonus: NDArray[np.bool_]
-    root: NDArray[np.bool_]
-    drafted: Ints
-    start: Ints
+    tested: Bools
+    rejected: Bools
+    bonus: Bools
+    root: Bools
+    drafted: Integers
+    start: Integers
 
 
 def outcomes_of_rounds(

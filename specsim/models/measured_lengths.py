@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.models.along_path import Run
+from specsim.support.arrays import Array, Floats, Integers
 from specsim.support.intervals import Estimate, ratio_over
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 #: The entries_of numbers of an estimate.
 STATISTICS = ("value", "standard_error", "low", "high")
@@ -21,7 +18,7 @@ def accepted_lengths(
     runs: list[list[Run]],
     accepted: list[list[list[int]]],
     counts: Floats | None,
-    calls: Ints,
+    calls: Integers,
     new_tokens: int,
     level: float,
 ) -> dict[str, Any]:
@@ -61,7 +58,7 @@ def accepted_lengths(
     return values
 
 
-def by_prompt(values: NDArray[Any]) -> Floats:
+def by_prompt(values: Array) -> Floats:
     """Return means over the repeats; where there is one prompt, the repeats."""
     array = np.asarray(values, dtype=np.float64)
     return array[:, 0] if array.shape[1] == 1 else array.mean(axis=0)

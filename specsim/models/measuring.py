@@ -17,7 +17,6 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, Autoregressive, Speculative
 from specsim.errors import InputError, UnsupportedError
@@ -34,6 +33,7 @@ from specsim.models.row_pass import UsedRows, rows_along
 from specsim.models.rules import check_algorithm
 from specsim.models.sampling import Sampling
 from specsim.records.trace_files import OUTCOMES
+from specsim.support.arrays import Bools
 from specsim.support.checks import whole
 from specsim.support.hashes import derived_seed
 from specsim.support.intervals import check_confidence, mean_over
@@ -42,8 +42,6 @@ from specsim.support.labelled import check, label
 if TYPE_CHECKING:
     import xarray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 #: Parts of the wall-clock time.
 PARTS = ("prefill", "draft", "verify", "overhead")
@@ -266,7 +264,7 @@ def _values(
 ) -> dict[str, Any]:
     """Return all variables but the difference of rows."""
 
-    def flags(name: str) -> NDArray[np.bool_]:
+    def flags(name: str) -> Bools:
         return np.array([[getattr(run, name) for run in row] for row in runs])
 
     rejected, bonus, tested, root = flags("rejected"), flags("bonus"), flags("tested"), flags("root")

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, OverAcceptance, Residual, Speculative
 from specsim.errors import InputError
@@ -22,6 +21,7 @@ from specsim.models.coins import check_seed
 from specsim.models.decoding import decode
 from specsim.models.sampling import Sampling
 from specsim.models.scoring import Scorer
+from specsim.support.arrays import Floats
 from specsim.support.checks import whole
 from specsim.support.hashes import derived_seed
 from specsim.support.intervals import clopper_pearson, holm, mean_over, sign_test
@@ -30,7 +30,6 @@ from specsim.support.labelled import Variable, label, registry
 if TYPE_CHECKING:
     import xarray
 
-Floats = NDArray[np.float64]
 
 #: The paper's values.
 EPSILONS = (0.1, 0.2, 0.4, 0.8)

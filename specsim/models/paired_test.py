@@ -14,13 +14,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.models.position_numbers import PlaceNumbers
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from specsim.support.arrays import Bools, Floats
 
 #: Alternatives of rejections: factors on the odds of a rejection.
 ODDS = (0.25, 0.5, 0.75, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0)

@@ -9,14 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.errors import UnsupportedError
+from specsim.support.arrays import Floats, Integers
 from specsim.theory.step_laws import step_law_of
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +78,7 @@ def masses(algorithm: Algorithm, target: Floats, draft: Floats, root: bool) -> t
     return taken.sum(axis=-2), final
 
 
-def place_numbers(algorithm: Algorithm, target: Floats, draft: Floats, token: Ints) -> PlaceNumbers:
+def place_numbers(algorithm: Algorithm, target: Floats, draft: Floats, token: Integers) -> PlaceNumbers:
     """Return the numbers of places from their rows and the tokens emitted there.
 
     algorithm: the descriptor.

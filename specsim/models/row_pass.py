@@ -11,13 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.models.results import RoundRecord
 from specsim.models.sampling import Sampling
-
-Floats = NDArray[np.float64]
+from specsim.support.arrays import Array, Floats
 
 #: Numbers held at once, per model: 64 Mi logits.
 _MOST_LOGITS = 2**26
@@ -68,7 +66,7 @@ class UsedRows:
     """Rows that a decoder used, collected as the ``record`` of `decode`, by sequence and place."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[int, int], tuple[NDArray[Any], NDArray[Any] | None]] = {}
+        self._rows: dict[tuple[int, int], tuple[Array, Array | None]] = {}
 
     def __call__(self, record: RoundRecord) -> None:
         """Keep the rows of the places that the round emitted."""

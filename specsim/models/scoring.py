@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.models import sources
+from specsim.support.arrays import Floats
 
-Floats = NDArray[np.float64]
 Ids = Sequence[Sequence[int]]
 
 

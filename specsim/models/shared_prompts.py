@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.models.caches import CachedModel, context_limit
 from specsim.models.rounds import distinct
-
-Floats = NDArray[np.float64]
+from specsim.support.arrays import Floats
 
 #: Logits held at once: 16 Mi numbers.
 _MOST_LOGITS = 2**24

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from specsim.errors import InputError, TooLargeError
 from specsim.pairs import ModelPair
 from specsim.pairs.row_families import ROW_FAMILIES, Family, Tables
+from specsim.support.arrays import Floats
 from specsim.support.checks import whole
-from specsim.support.streams import Floats, Stream, normalised
+from specsim.support.streams import Stream, normalised
 
 #: How `random_pair` chooses the law of the first context, unless an array is given.
 Initial = Literal["uniform", "random", "point"]

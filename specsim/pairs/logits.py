@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from specsim.errors import InputError
 from specsim.pairs.pair import ModelPair, real_array
-from specsim.support.streams import Floats
+from specsim.support.arrays import Floats
 
 
 def from_logits(

@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.pairs.families import check_size
+from specsim.support.arrays import Floats, Integers
 from specsim.support.checks import whole
 from specsim.support.files import read_file
-from specsim.support.streams import Floats
 
 #: What one token of a text is.
 Level = Literal["character", "word", "byte"]
 
 #: The name of the token that stands for everything outside the vocabulary.
 UNKNOWN = "<unknown>"
-
-Ints = NDArray[np.int64]
 
 
 def from_ngrams(
@@ -130,13 +127,13 @@ class _Contexts:
     shorter: for each context the number of the one without its oldest token (for the empty one, itself).
     """
 
-    def __init__(self, tokens: Ints, vocabulary: int, order: int) -> None:
+    def __init__(self, tokens: Integers, vocabulary: int, order: int) -> None:
         self.tokens = tokens
         self.vocabulary = vocabulary
         self.order = order
         length = len(tokens)
         self.first = [0, 1]
-        self.at: list[Ints] = [np.zeros(length, dtype=np.int64)]
+        self.at: list[Integers] = [np.zeros(length, dtype=np.int64)]
         shorter = [np.zeros(1, dtype=np.int64)]
         for size in range(1, order + 1):
             # A string is its first size - 1 tokens, already numbered, and its last token.
@@ -169,7 +166,7 @@ class _Contexts:
                 table[start:stop] = table[self.shorter[start:stop]]
         return taken[target_order], taken[draft_order]
 
-    def transitions(self) -> Ints:
+    def transitions(self) -> Integers:
         """Return the context after each token: the longest suffix of context and token that is a context."""
         after = np.zeros((self.count, self.vocabulary), dtype=np.int64)
         for size in range(self.order + 1):
@@ -188,7 +185,7 @@ class _Contexts:
         return law
 
 
-def _tokens(source: str | os.PathLike[str], level: str, vocabulary: int | None) -> tuple[Ints, list[str]]:
+def _tokens(source: str | os.PathLike[str], level: str, vocabulary: int | None) -> tuple[Integers, list[str]]:
     if level not in ("character", "word", "byte"):
         raise InputError(f"level is {level!r}; give 'character', 'word' or 'byte'")
     if isinstance(source, str) and _is_file_name(source):
@@ -223,7 +220,7 @@ def _tokens(source: str | os.PathLike[str], level: str, vocabulary: int | None) 
     return _restricted(tokens.reshape(-1).astype(np.int64), names, vocabulary)
 
 
-def _restricted(tokens: Ints, names: list[str], vocabulary: int | None) -> tuple[Ints, list[str]]:
+def _restricted(tokens: Integers, names: list[str], vocabulary: int | None) -> tuple[Integers, list[str]]:
     if vocabulary is None or vocabulary >= len(names):
         return tokens, names
     frequency = Counter(dict(enumerate(np.bincount(tokens, minlength=len(names)).tolist())))

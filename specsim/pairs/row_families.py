@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
-from specsim.support.streams import Floats, Stream, normalised
+from specsim.support.arrays import Floats
+from specsim.support.streams import Stream, normalised
 
 #: Names of the families of `random_pair` and `random_prefix_pair`.
 Family = Literal[

@@ -6,18 +6,17 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.pairs.families import check_size
 from specsim.records.trace_files import check_trace, read_trace, rows_of
+from specsim.support.arrays import Floats
 from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     import xarray
 
-Floats = NDArray[np.float64]
 
 #: How `from_trace` reads a trace.
 Reading = Literal["rows", "path", "markov"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from specsim.errors import InputError, TooLargeError
+from specsim.support.arrays import Integers
 from specsim.support.intervals import FEWEST_CLUSTERS, Estimate, check_confidence, clopper_pearson, ratio_over
 from specsim.support.labelled import Variable, label, registry
 
 if TYPE_CHECKING:
     import xarray
 
-Ints = NDArray[np.int64]
 
 _MOST_CELLS = 2**28
 
@@ -153,7 +153,7 @@ def acceptance_estimates(
     )
 
 
-def _whole_numbers(field: str, values: ArrayLike) -> Ints:
+def _whole_numbers(field: str, values: ArrayLike) -> Integers:
     found = np.asarray(values)
     if found.size == 0:
         return found.astype(np.int64)
@@ -164,7 +164,7 @@ def _whole_numbers(field: str, values: ArrayLike) -> Ints:
     return found.astype(np.int64)
 
 
-def _like(field: str, values: ArrayLike, lengths: Ints) -> Ints:
+def _like(field: str, values: ArrayLike, lengths: Integers) -> Integers:
     found = _whole_numbers(field, values)
     if found.shape not in ((), lengths.shape):
         raise InputError(
@@ -173,7 +173,7 @@ def _like(field: str, values: ArrayLike, lengths: Ints) -> Ints:
     return np.broadcast_to(found, lengths.shape)
 
 
-def _check_sizes(drafts: Ints, weights: Ints) -> None:
+def _check_sizes(drafts: Integers, weights: Integers) -> None:
     """Refuse what would not fit in 64 bits or in memory; every sum is at most this one."""
     tokens = sum(count * (draft + 1) for count, draft in zip(weights.tolist(), drafts.tolist(), strict=True))
     if tokens >= 2**62:
@@ -190,7 +190,13 @@ class _Sums:
     """Sums over the rounds of each cluster."""
 
     def __init__(
-        self, lengths: Ints, drafts: Ints, weights: Ints, groups: Ints, clusters: int, bonus: bool
+        self,
+        lengths: Integers,
+        drafts: Integers,
+        weights: Integers,
+        groups: Integers,
+        clusters: int,
+        bonus: bool,
     ) -> None:
         longest = int(drafts.max())
         self.lengths = np.zeros((clusters, longest + 1), dtype=np.int64)
@@ -209,17 +215,17 @@ class _Sums:
         self.all_tested = self.tested.sum(axis=1)
 
     @staticmethod
-    def _total(groups: Ints, values: Ints, clusters: int) -> Ints:
+    def _total(groups: Integers, values: Integers, clusters: int) -> Integers:
         out = np.zeros(clusters, dtype=np.int64)
         np.add.at(out, groups, values)
         return out
 
 
-def _emitted(lengths: Ints, drafts: Ints, bonus: bool) -> Ints:
+def _emitted(lengths: Integers, drafts: Integers, bonus: bool) -> Integers:
     return lengths + (np.ones_like(lengths) if bonus else (lengths < drafts).astype(np.int64))
 
 
-def _groups(lengths: Ints, request: ArrayLike | None) -> Ints:
+def _groups(lengths: Integers, request: ArrayLike | None) -> Integers:
     if request is None:
         return np.zeros(lengths.shape, dtype=np.int64)
     groups = np.asarray(request)
@@ -229,7 +235,13 @@ def _groups(lengths: Ints, request: ArrayLike | None) -> Ints:
 
 
 def _put(
-    values: dict[str, Any], name: str, interval: str, hits: Ints, trials: Ints, clustered: bool, level: float
+    values: dict[str, Any],
+    name: str,
+    interval: str,
+    hits: Integers,
+    trials: Integers,
+    clustered: bool,
+    level: float,
 ) -> None:
     """Add shares of hits among trials, given for each cluster, and their intervals."""
     total = hits.sum(axis=0)
@@ -253,7 +265,9 @@ def _put(
     values[interval] = np.array(bounds).reshape(*total.shape, 2)
 
 
-def _by_rounds(name: str, lengths: Ints, drafts: Ints, weights: Ints, bonus: bool, level: float) -> Estimate:
+def _by_rounds(
+    name: str, lengths: Integers, drafts: Integers, weights: Integers, bonus: bool, level: float
+) -> Estimate:
     """Estimate a mean over rounds taken as independent; each entry stands for several equal rounds."""
     from scipy.special import stdtrit
 

@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.arrays import Array, Floats, Integers
 from specsim.support.labelled import Variable, check, label, registry
 from specsim.support.netcdf import read_netcdf, write_netcdf
 
 if TYPE_CHECKING:
     import xarray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 #: Written as the attribute ``format``; readers refuse any other.
 FORMAT = "specsim-trace 1"
@@ -90,7 +88,7 @@ ATTRIBUTES: dict[str, str] = {
 }
 
 
-def top_rows(target: Floats, draft: Floats, top: int) -> dict[str, NDArray[Any]]:
+def top_rows(target: Floats, draft: Floats, top: int) -> dict[str, Array]:
     """Reduce pairs of rows to their `top` tokens and the two lumped rests, keeping total variation.
 
     Parameters
@@ -226,7 +224,7 @@ def check_trace(trace: xarray.Dataset, what: str) -> None:
     if sequence.size == 0:
         raise InputError(f"{what} is empty; record at least one token")
     sequences = int(trace.attrs["sequences"])
-    lengths: Ints = np.bincount(np.maximum(sequence, 0), minlength=sequences).astype(np.int64)
+    lengths: Integers = np.bincount(np.maximum(sequence, 0), minlength=sequences).astype(np.int64)
     if sequence.min() < 0 or len(lengths) != sequences or (np.diff(sequence) < 0).any():
         raise InputError(f"{what}: sequence must count up from 0 to {sequences - 1}")
     if not np.array_equal(step, np.concatenate([np.arange(1, n + 1) for n in lengths])):
@@ -271,12 +269,12 @@ def rows_of(trace: xarray.Dataset) -> tuple[Floats, Floats]:
     return pairs[0], pairs[1]
 
 
-def rounds_of(trace: xarray.Dataset) -> tuple[Ints, Ints, Ints]:
+def rounds_of(trace: xarray.Dataset) -> tuple[Integers, Integers, Integers]:
     """Return accepted and drafted tokens and the sequence of each round."""
     return trace["round_accepted"].values, trace["round_drafted"].values, trace["round_sequence"].values
 
 
-def _check_rounds(trace: xarray.Dataset, what: str, lengths: Ints) -> None:
+def _check_rounds(trace: xarray.Dataset, what: str, lengths: Integers) -> None:
     accepted, drafted, sequence = rounds_of(trace)
     if accepted.size == 0:
         return

@@ -7,9 +7,8 @@ enters (logarithms), results are cut to 24 significant bits, so that its last-di
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from specsim.support.arrays import Floats, Integers
 
 
 class Stream:
@@ -34,11 +33,11 @@ class Stream:
         values = (np.asarray(raw, dtype=np.uint64) >> np.uint64(12)).astype(np.float64)
         return ((values + 0.5) * 2.0**-52).reshape(shape)
 
-    def below(self, limit: int, *shape: int) -> NDArray[np.int64]:
+    def below(self, limit: int, *shape: int) -> Integers:
         """Return whole numbers from 0 to `limit` - 1 of the given shape."""
         return (self.uniforms(*shape) * limit).astype(np.int64)
 
-    def orders(self, *shape: int) -> NDArray[np.int64]:
+    def orders(self, *shape: int) -> Integers:
         """Return, along the last axis, uniformly random permutations."""
         return np.argsort(self.uniforms(*shape), axis=-1, kind="stable")
 

@@ -6,14 +6,12 @@ from fractions import Fraction
 from typing import Any, Literal, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.target import emit, initial_law, rows_of, target_context_laws
 from specsim.theory.statements.theorem_1 import theorem_1_rejections_by_step, total_variation
-
-Array = NDArray[Any]
 
 _MAX_PREFIXES = 2**18
 

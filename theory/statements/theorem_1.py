@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.integer_chains import IntegerChain
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.target import rows_of, target_context_laws
-
-Array = NDArray[Any]
 
 
 @overload

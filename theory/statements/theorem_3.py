@@ -11,15 +11,13 @@ from fractions import Fraction
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError, TooLargeError
+from specsim.support.arrays import Array
 from specsim.support.checks import whole
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.target import emit, initial_law, rows_of, target_context_laws
 from specsim.theory.statements.theorem_1 import total_variation
-
-Array = NDArray[Any]
 
 _MAX_PREFIXES = 2**18
 _STEPS_AT_ONCE_CELLS = 2**15

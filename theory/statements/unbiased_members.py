@@ -5,19 +5,17 @@ from __future__ import annotations
 import random
 from fractions import Fraction
 from numbers import Rational
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from specsim.algorithms import RejectionBased
 from specsim.errors import InputError
+from specsim.support.arrays import Array
 from specsim.support.checks import whole
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.laws.target import rows_of, target_context_laws
 from specsim.theory.statements.batch_improvement import is_finite
-
-Array = NDArray[Any]
 
 
 def acceptance_from_epsilon(target: ArrayLike, draft: ArrayLike, epsilon: ArrayLike) -> Array:

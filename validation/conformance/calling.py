@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.arrays import Array, Floats, Integers
 from specsim.validation.conformance.subjects import Subject
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Seeds given to subjects lie in [0, this), which every library takes.
 SEED_RANGE = 2**31 - 1
@@ -76,7 +73,7 @@ class Caller:
             return np.ascontiguousarray(tokens.astype(np.int64))
         return self._import_torch().from_numpy(np.ascontiguousarray(tokens)).to(self.subject.device)
 
-    def take(self, value: Any, what: str) -> NDArray[Any]:
+    def take(self, value: Any, what: str) -> Array:
         """Turn what the subject returned into an array."""
         if hasattr(value, "detach"):
             value = value.detach().cpu()

@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from specsim.support.arrays import Bools, Floats, Integers
 
 #: Probability of missing a discrepancy of the stated size.
 MISS = 1e-3
@@ -246,7 +244,7 @@ def samples_for_bound(cells: int, eps: float, delta: float) -> int:
     return math.ceil((root / eps) ** 2)
 
 
-def log_dirichlet(table: Integers, support: NDArray[np.bool_] | None = None) -> Floats:
+def log_dirichlet(table: Integers, support: Bools | None = None) -> Floats:
     """Return, for each stratum, the log likelihood of counts under the Dirichlet (1/2, ...) mixture.
 
     table: counts, shape ``(strata, cells)``.

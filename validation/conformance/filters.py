@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.arrays import Floats
 from specsim.support.checks import whole
-
-Floats = NDArray[np.float64]
 
 
 def filtered(rows: Floats, options: Mapping[str, Any]) -> Floats:

@@ -6,13 +6,10 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.evidence import MISS, Component, dirichlet_regret, log_dirichlet, mixture
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 class IndependenceEvidence:

@@ -8,15 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
+from specsim.support.arrays import Floats, Integers
 from specsim.support.streams import Stream
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
 
 #: Up to this many tokens rows are drawn from all at once, above it context by context.
 NARROW = 64

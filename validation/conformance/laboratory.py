@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.arrays import Floats
 from specsim.support.checks import named
 from specsim.support.hashes import derived_seed
 from specsim.validation.conformance.calling import SEED_RANGE, Caller
@@ -22,8 +22,6 @@ from specsim.validation.conformance.rules import Rule, all_rules
 from specsim.validation.conformance.rules.lossless import ONE_HOT
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import completed_law, is_law, path_law, step_table
-
-Floats = NDArray[np.float64]
 
 #: Relative error that rows of a type may have, rounding and normalisation together.
 TOLERANCES = {"float64": 1e-12, "float32": 2.0**-21, "float16": 2.0**-9, "bfloat16": 2.0**-6}

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.instances import Instance, digits, number
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Rows of one call, where the subject has no limit of its own.
 LARGEST_BATCH = 8192

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Bools, Floats, Integers
 from specsim.validation.conformance.instances import Instance, digits, number
 from specsim.validation.conformance.rules.base import Rule
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 def step_table(rule: Rule, instance: Instance, *, one_hot: bool = False) -> Floats:
@@ -76,7 +74,7 @@ def is_law(table: Floats) -> bool:
     )
 
 
-def normalised(view: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+def normalised(view: Floats) -> tuple[Floats, Bools]:
     """Divide every stratum by its sum; return the laws and which strata can be reached at all."""
     sums = view.sum(axis=1)
     reachable = sums > 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
 
+from specsim.support.arrays import Floats
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import Look, Statistical
 from specsim.validation.conformance.evidence import Evidence
@@ -15,9 +15,6 @@ from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import Models
 from specsim.validation.conformance.results import Picture
 from specsim.validation.conformance.wide_laws import GROUPS, alternatives, telling_partitions
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Bytes of rows of one call, at most.
 CALL_BYTES = 2**26

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from specsim.support.arrays import Bools, Floats, Integers
 from specsim.validation.conformance.filters import tempered
 from specsim.validation.conformance.instances import inverse_of_row
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Groups of about equal mass that tokens are lumped into, finely and coarsely.
 GROUPS, FEW_GROUPS = 16, 4
@@ -28,7 +25,7 @@ LEFT = 0.1
 
 
 def alternatives(
-    target: Floats, draft: Floats, expand: Callable[[Floats], Floats], bonus: NDArray[np.bool_], own: bool
+    target: Floats, draft: Floats, expand: Callable[[Floats], Floats], bonus: Bools, own: bool
 ) -> Iterator[tuple[str, Floats]]:
     """Yield named laws of all strata that a wrong sampler may have.
 
@@ -39,7 +36,7 @@ def alternatives(
     """
     laws = expand(target)
 
-    def only(chosen: NDArray[np.bool_], rows: Floats) -> Floats:
+    def only(chosen: Bools, rows: Floats) -> Floats:
         return np.where(chosen[:, None], expand(rows), laws)
 
     def towards(rows: Floats, weight: float) -> Floats:

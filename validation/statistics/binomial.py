@@ -6,12 +6,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from specsim.errors import InputError
+from specsim.support.arrays import Floats
 from specsim.validation.statistics.decision import MISS, Decision, check_level, check_runs, smallest_runs
-
-Floats = NDArray[np.float64]
 
 
 def lower_tail(count: ArrayLike, runs: int, probability: ArrayLike) -> Floats:

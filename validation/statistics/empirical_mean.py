@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from specsim.errors import InputError
+from specsim.support.arrays import Floats
 from specsim.validation.statistics.decision import MISS, Decision, check_level, check_runs, smallest_runs
-
-Floats = NDArray[np.float64]
 
 
 def decide_mean_by_empirical_bernstein(

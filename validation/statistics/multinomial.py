@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from specsim.errors import InputError
+from specsim.support.arrays import Floats, Integers
 from specsim.validation.statistics.binomial import (
     detectable_by_binomial_tails,
     two_sided_p_values,
     worst_member,
 )
 from specsim.validation.statistics.decision import MISS, Decision, check_level, check_runs, smallest_runs
-
-Floats = NDArray[np.float64]
 
 #: Taken off every relative entropy: rounding of the null, which matters when nothing is random.
 SLACK = 1e-12
@@ -180,7 +179,7 @@ def _caught_by_entropy(runs: int, cells: int, spare: bool, share: float, miss: f
     )
 
 
-def _rows(values: ArrayLike) -> NDArray[np.int64]:
+def _rows(values: ArrayLike) -> Integers:
     array = np.asarray(values)
     if array.ndim not in (1, 2) or array.size == 0:
         raise InputError(f"counts has shape {array.shape}; give (rows, cells) or (cells,)")

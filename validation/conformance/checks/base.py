@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Bools, Floats, Integers
 from specsim.validation.conformance.evidence import Component, Evidence, mixture, total_variation_bound
 from specsim.validation.conformance.probes import ProbeGroup
 from specsim.validation.conformance.results import Deviation, Picture
@@ -18,9 +19,6 @@ from specsim.validation.conformance.tables import normalised
 
 if TYPE_CHECKING:
     from specsim.validation.conformance.laboratory import Laboratory
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 class Probe(Protocol):
@@ -48,7 +46,7 @@ class Look:
     evidence: Evidence
     observe: Callable[[], Integers]
     shares: Floats
-    reachable: NDArray[np.bool_]
+    reachable: Bools
     name_cell: Callable[[int, int], str]
 
     def counts(self) -> Integers:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from specsim.support.arrays import Integers
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import (
     Look,
@@ -36,9 +36,6 @@ from specsim.validation.conformance.probes import PairProbe, StepProbe, spelled
 from specsim.validation.conformance.results import Deviation
 from specsim.validation.conformance.rules.lossless import ONE_HOT, RATIO
 from specsim.validation.conformance.subjects import PROTOCOLS, Subject
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Different pairs in a batch.
 ROWS = 5

@@ -6,16 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from specsim.support.arrays import Integers
 from specsim.validation.conformance.calling import Caller, ContractError
 from specsim.validation.conformance.checks.base import Exact, check
 from specsim.validation.conformance.instances import Instance, edge_instances
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import Models
 from specsim.validation.conformance.subjects import PROTOCOLS
-
-Integers = NDArray[np.int64]
 
 #: Repetitions of an exact check; a fault that shows in a tenth of the calls is missed with probability 0.04.
 REPETITIONS = 30

@@ -9,9 +9,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.pairs import ModelPair
+from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller, NotApplicable
 from specsim.validation.conformance.checks.base import (
     Look,
@@ -29,9 +29,6 @@ from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import LARGEST_BATCH, spelled
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.tables import is_law, step_table, text_partitions
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Tokens whose joint law is counted.
 LENGTH = 3

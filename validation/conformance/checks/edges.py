@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.validation.conformance.calling import Caller, ContractError, SubjectError
@@ -28,8 +27,6 @@ from specsim.validation.conformance.instances import Instance, edge_instances, t
 from specsim.validation.conformance.laboratory import TOLERANCES, Laboratory
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.wide import make_wide
-
-Floats = NDArray[np.float64]
 
 #: Smallest masses that are tried, for the subject's first type; all are normal numbers of the type.
 TINIEST = {"float64": 1e-300, "float32": 1e-37, "float16": 7e-5, "bfloat16": 1e-37}

@@ -7,14 +7,12 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.checks.base import Exact, check, lossless_only
 from specsim.validation.conformance.instances import Instance, edge_instances
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: How far from the acceptance probability a coin is, when its side must be respected.
 MARGIN = 1e-3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Floats
 from specsim.validation.conformance.checks.base import (
     Statistical,
     check,
@@ -26,8 +27,6 @@ from specsim.validation.conformance.checks.step import (
 )
 from specsim.validation.conformance.instances import tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
-
-Floats = NDArray[np.float64]
 
 #: Draft lengths, with the vocabulary whose texts can still be counted.
 SIZES = ((1, 4), (6, 2))

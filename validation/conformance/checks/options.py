@@ -9,9 +9,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.arrays import Floats
 from specsim.validation.conformance.checks.base import Check, Statistical, check, law_picture, together
 from specsim.validation.conformance.checks.step import (
     STEPS,
@@ -25,8 +25,6 @@ from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import StepProbe
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import completed_law
-
-Floats = NDArray[np.float64]
 
 #: Values tried of each option.
 VALUES: dict[str, tuple[float, ...]] = {"temperature": (0.7, 1.5), "top_k": (2,), "top_p": (0.8,)}

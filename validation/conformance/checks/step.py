@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Floats
 from specsim.validation.conformance.checks.base import (
     Check,
     Look,
@@ -23,9 +24,6 @@ from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import StepProbe, spelled
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.tables import Views, completed_law, text_partitions
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 STEPS = ("step", "draft-and-verify")
 

@@ -6,10 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Structure
 from specsim.errors import InputError
+from specsim.support.arrays import Floats, Integers
 from specsim.support.streams import Stream
 from specsim.validation.conformance import tree_instances as trees
 from specsim.validation.conformance.calling import Caller, ContractError
@@ -29,9 +29,6 @@ from specsim.validation.conformance.probes import ProbeGroup, spelled
 from specsim.validation.conformance.rules import all_tree_rules
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.tables import is_law, text_partitions
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Tokens of the vocabulary; all trees of the shapes below can be enumerated with them.
 VOCABULARY = 4
