@@ -52,12 +52,8 @@ _ITEM = re.compile(r'\s*(?:(?P<key>[A-Za-z_]\w*)\s*=)?\s*(?P<value>"[^"]*"|[^",]
 class Kind:
     """A type of value.
 
-    Attributes
-    ----------
-    description
-        What to write, for help and errors.
-    read
-        Turns text into the value; raises `ValueError` for text that is none.
+    description: what to write, for help and errors.
+    read: turns text into the value; raises `ValueError` for text that is none.
     """
 
     description: str
@@ -68,18 +64,11 @@ class Kind:
 class Entry:
     """One keyword of the grammar.
 
-    Attributes
-    ----------
-    build
-        Called with the values by key.
-    keys
-        The kind of each key, required ones first.
-    required
-        Keys that must be given.
-    help
-        One sentence.
-    first
-        The key that a leading value without a key stands for, if any.
+    build: called with the values by key.
+    keys: the kind of each key, required ones first.
+    required: keys that must be given.
+    help: one sentence.
+    first: the key that a leading value without a key stands for, if any.
     """
 
     build: Callable[..., Any]

@@ -33,10 +33,7 @@ class Round(NamedTuple):
 class Rounds:
     """The law of a round of an algorithm on a pair, by its start.
 
-    Parameters
-    ----------
-    pair, algorithm, horizon, full_drafts
-        As in `specsim.theory.enumerate_outcomes`.
+    pair, algorithm, horizon, full_drafts: as in `specsim.theory.enumerate_outcomes`.
     """
 
     def __init__(
@@ -196,19 +193,12 @@ class _Draft:
 def child_law(row: Row, before: Sequence[int], children: int, drawing: Drawing, program: Any) -> Row:
     """Return the law of the next child of a node, given the tokens of those before.
 
-    Parameters
-    ----------
-    row
-        The draft row of the node.
-    before
-        Tokens of the children so far.
-    children
-        How many the node gets.
-    drawing
-        How they are drawn: see `specsim.algorithms.rule.Drawing`. Distinct children are uniform over the
+    row: the draft row of the node.
+    before: tokens of the children so far.
+    children: how many the node gets.
+    drawing: how they are drawn: see `specsim.algorithms.rule.Drawing`. Distinct children are uniform over the
         untried tokens where the row has no mass left.
-    program
-        The rule's module, whose ``propose`` serves where it draws its own drafts.
+    program: the rule's module, whose ``propose`` serves where it draws its own drafts.
     """
     if drawing == "independent":
         return row
@@ -234,10 +224,7 @@ class Budget:
     def spend(self) -> None:
         """Count one branch.
 
-        Raises
-        ------
-        TooLargeError
-            There were too many.
+        TooLargeError: there were too many.
         """
         self.left -= 1
         if self.left < 0:
@@ -254,20 +241,11 @@ def explore(
 ) -> Iterator[tuple[tuple[int, int | None], dict[int, int], Fraction]]:
     """Run a program along every sequence of draws of positive probability.
 
-    Parameters
-    ----------
-    start
-        Starts a fresh run with the drafted tokens so far; reading another raises `Undrawn`.
-    budget
-        Of branches.
-    next_token
-        Of the tokens so far and the node that was read: the node to draw, and the law of its token. Defaults
-        to None: all are given.
-
-    Yields
-    ------
-    tuple
-        What the program returned, the tokens that were drawn, and the probability.
+    start: starts a fresh run with the drafted tokens so far; reading another raises `Undrawn`.
+    budget: of branches.
+    next_token: of the tokens so far and the node that was read: the node to draw, and the law of its token.
+        Defaults to None: all are given.
+    Yields: what the program returned, the tokens that were drawn, and the probability.
     """
     open_branches: list[tuple[dict[int, int], tuple[Any, ...], Fraction]] = [({}, (), Fraction(1))]
     while open_branches:

@@ -47,26 +47,15 @@ def assert_quantity(
 ) -> Assertion:
     """Plan one assertion: the simulated `statistic` of (pair, algorithm) against theory.
 
-    Parameters
-    ----------
-    witnesses, effort
-        As given to the check's `plan`.
-    pair, algorithm
-        What is simulated.
-    statistic
-        A name in `specsim.validation.quantities.QUANTITIES`.
-    discrepancy
-        To be caught, at standard effort. Defaults to None: no demand.
-    expected
-        Where the expected value comes from. Defaults to None: the theory function of the same name.
-    excluded
-        For means: a published value that the simulation has to miss.
-    engine
-        Passed on to `specsim.simulate`.
-    runs
-        Smallest number of runs.
-    label
-        Put in front of the assertion's label.
+    witnesses, effort: as given to the check's `plan`.
+    pair, algorithm: what is simulated.
+    statistic: a name in `specsim.validation.quantities.QUANTITIES`.
+    discrepancy: to be caught, at standard effort. Defaults to None: no demand.
+    expected: where the expected value comes from. Defaults to None: the theory function of the same name.
+    excluded: for means: a published value that the simulation has to miss.
+    engine: passed on to `specsim.simulate`.
+    runs: smallest number of runs.
+    label: put in front of the assertion's label.
     """
     quantity = get_quantity(statistic)
     value = (expected or quantity.expected)(witnesses, pair, algorithm)
@@ -123,12 +112,8 @@ def mean_check(
 ) -> StatisticalCheck:
     """Check a mean per run, and that a published value that is not the mean is missed.
 
-    Parameters
-    ----------
-    expected
-        Returns (mean, variance).
-    excluded
-        Returns the published value, such as a line read off a figure.
+    expected: returns (mean, variance).
+    excluded: returns the published value, such as a line read off a figure.
     """
     return _check(name, cases, (statistic,), {statistic: discrepancy}, expected, excluded, engine)
 
@@ -158,16 +143,12 @@ def agreement_check(
 ) -> StatisticalCheck:
     """Check everything that one simulation can say, from the same runs.
 
-    Parameters
-    ----------
-    statistics
-        Names of quantities. Defaults to all that need neither a small pair nor enumeration; add
+    statistics: names of quantities. Defaults to all that need neither a small pair nor enumeration; add
         ``"transition_marginals"``, ``"output_law"`` or ``"joint_law"`` for small pairs.
-    demands
-        Discrepancies to be caught. Defaults to None: `DEMANDS`. Quantities that are not named use the runs
-        that the others need, and state what those catch.
-    skip_too_large
-        Whether cases whose laws theory refuses as too large are left out. At least one must remain.
+    demands: discrepancies to be caught. Defaults to None: `DEMANDS`. Quantities that are not named use the
+        runs that the others need, and state what those catch.
+    skip_too_large: whether cases whose laws theory refuses as too large are left out. At least one must
+        remain.
     """
     chosen = tuple(statistics)
     wanted = DEMANDS if demands is None else demands

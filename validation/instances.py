@@ -84,10 +84,7 @@ def late_difference() -> ModelPair:
 def tiny_pairs(size: str) -> tuple[ModelPair, ...]:
     """Return pairs small enough to enumerate: chains and prefix trees; zeros, equal rows, disjoint supports.
 
-    Parameters
-    ----------
-    size
-        ``"quick"``, ``"standard"`` or ``"deep"``: each contains the one before.
+    size: ``"quick"``, ``"standard"`` or ``"deep"``: each contains the one before.
     """
     pairs = [
         dyadic_fixture(3),

@@ -14,10 +14,7 @@ from specsim.support.checks import unknown
 def collect(package: str, attribute: str, kind: str) -> tuple[Any, ...]:
     """Return the objects in the tuple `attribute` of each module of a package, by module name.
 
-    Raises
-    ------
-    InputError
-        Two objects have the same name.
+    InputError: two objects have the same name.
     """
     found: list[Any] = []
     for module in sorted(pkgutil.iter_modules(import_module(package).__path__), key=lambda item: item.name):
@@ -32,10 +29,7 @@ def collect(package: str, attribute: str, kind: str) -> tuple[Any, ...]:
 def choose(kind: str, known: tuple[Any, ...], names: Iterable[str]) -> tuple[Any, ...]:
     """Return the objects of these names.
 
-    Raises
-    ------
-    InputError
-        One of them does not exist.
+    InputError: one of them does not exist.
     """
     by_name = {item.name: item for item in known}
     return tuple(by_name[name] if name in by_name else unknown(kind, name, by_name) for name in names)

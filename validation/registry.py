@@ -41,10 +41,7 @@ def all_claims() -> tuple[Claim, ...]:
 def check_unique(claims: Iterable[Claim]) -> tuple[Claim, ...]:
     """Return the claims as a tuple.
 
-    Raises
-    ------
-    InputError
-        Two have the same id.
+    InputError: two have the same id.
     """
     listed = tuple(claims)
     ids = [claim.id for claim in listed]

@@ -33,14 +33,9 @@ Verdict = Literal["agrees", "disagrees", "not done"]
 class Finding:
     """One comparison.
 
-    Attributes
-    ----------
-    name
-        What was compared.
-    verdict
-        How it came out.
-    detail
-        The numbers, or why it was not done.
+    name: what was compared.
+    verdict: how it came out.
+    detail: the numbers, or why it was not done.
     """
 
     name: str
@@ -52,12 +47,8 @@ class Finding:
 class RuleReport:
     """What `check_rule` found.
 
-    Attributes
-    ----------
-    rule
-        Its name.
-    findings
-        One for each comparison.
+    rule: its name.
+    findings: one for each comparison.
     """
 
     rule: str

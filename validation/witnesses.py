@@ -11,12 +11,8 @@ from typing import Any
 class Overlay:
     """A namespace that is `base` with some attributes replaced.
 
-    Parameters
-    ----------
-    base
-        A module or any object.
-    replaced
-        The attributes that differ.
+    base: a module or any object.
+    replaced: the attributes that differ.
     """
 
     def __init__(self, base: Any, **replaced: Any) -> None:

@@ -56,19 +56,12 @@ LARGEST = 10**300
 class Parameter:
     """An option of a rule.
 
-    Attributes
-    ----------
-    meaning
-        One sentence.
-    default
-        Its value when it is not given; `REQUIRED` when it must be.
-    kind
-        ``"number"`` (a float or a Fraction of at least 0), ``"choice"`` (one of `choices`) or ``"table"``
+    meaning: one sentence.
+    default: its value when it is not given; `REQUIRED` when it must be.
+    kind: ``"number"`` (a float or a Fraction of at least 0), ``"choice"`` (one of `choices`) or ``"table"``
         (rows for each step and context, available in Python only).
-    choices
-        For a choice.
-    law
-        For a table: whether each row is a law, which sums to 1 (floats: within 1e-9); otherwise its entries
+    choices: for a choice.
+    law: for a table: whether each row is a law, which sums to 1 (floats: within 1e-9); otherwise its entries
         are probabilities.
     """
 
@@ -81,10 +74,7 @@ class Parameter:
     def check(self, name: str, value: Any) -> Any:
         """Return the value as it is used: NumPy's numbers as Python's, tables as read-only arrays.
 
-        Raises
-        ------
-        InputError
-            The value is not of the parameter's kind.
+        InputError: the value is not of the parameter's kind.
         """
         if self.kind == "choice":
             if not isinstance(value, str) or value not in self.choices:

@@ -34,10 +34,7 @@ def split_rule(text: str) -> tuple[str, str, str | None] | None:
 def read_rules(file: str | Path) -> dict[str, Rule]:
     """Run a Python file and return the rules that it makes with `specsim.rule`, by name.
 
-    Raises
-    ------
-    InputError
-        The file does not exist, or an error arises in it.
+    InputError: the file does not exist, or an error arises in it.
     """
     path = Path(file).resolve()
     try:
@@ -72,10 +69,7 @@ def read_rules(file: str | Path) -> dict[str, Rule]:
 def read_rule(file: str | Path, name: str) -> Rule:
     """Return the rule of this name that a Python file makes with `specsim.rule`.
 
-    Raises
-    ------
-    InputError
-        As for `read_rules`; or the file makes no rule of this name.
+    InputError: as for `read_rules`; or the file makes no rule of this name.
     """
     rules = read_rules(file)
     if name not in rules:

@@ -76,12 +76,8 @@ class _ReaderGone(Exception):
 class LazyGroup(click.Group):
     """A group that imports a subcommand's module when the subcommand is called, and no other.
 
-    Parameters
-    ----------
-    subcommands
-        A table like `COMMANDS`.
-    options
-        Of `click.Group`.
+    subcommands: a table like `COMMANDS`.
+    options: of `click.Group`.
     """
 
     def __init__(self, *, subcommands: dict[str, tuple[str, str]], **options: Any) -> None:

@@ -18,20 +18,12 @@ from specsim.pairs import ModelPair
 class Request:
     """What is simulated, checked; how (threads, chunks, where) is not part of it.
 
-    Attributes
-    ----------
-    pair, algorithm
-        The models and the descriptor.
-    shape
-        What is tallied; its horizon is the one used.
-    engine
-        A key of `specsim.engines.ENGINES`.
-    seed, first_run, runs
-        Runs ``first_run .. first_run + runs - 1`` of the seed.
-    per_run
-        Whether the rejections of each run are kept.
-    device
-        Where the torch engine works; the result does not depend on it.
+    pair, algorithm: the models and the descriptor.
+    shape: what is tallied; its horizon is the one used.
+    engine: a key of `specsim.engines.ENGINES`.
+    seed, first_run, runs: runs ``first_run .. first_run + runs - 1`` of the seed.
+    per_run: whether the rejections of each run are kept.
+    device: where the torch engine works; the result does not depend on it.
     """
 
     pair: ModelPair
@@ -69,22 +61,11 @@ class Engine(Protocol):
     ) -> Tally:
         """Simulate some runs of a request.
 
-        Parameters
-        ----------
-        request
-            What to simulate and to tally.
-        first_run, runs
-            Runs ``first_run .. first_run + runs - 1`` of the request's seed.
-        threads
-            Number of threads; the result does not depend on it.
-        rejections_of_run
-            Length `runs`, filled with the rejections of each run when given.
-        progress
-            Called in the calling thread with the number of finished runs.
-
-        Raises
-        ------
-        TooLargeError
-            The tables of a single step, or the tallies, do not fit in memory.
+        request: what to simulate and to tally.
+        first_run, runs: runs ``first_run .. first_run + runs - 1`` of the request's seed.
+        threads: number of threads; the result does not depend on it.
+        rejections_of_run: length `runs`, filled with the rejections of each run when given.
+        progress: called in the calling thread with the number of finished runs.
+        TooLargeError: the tables of a single step, or the tallies, do not fit in memory.
         """
         ...

@@ -106,16 +106,10 @@ def perform(
 ) -> xarray.Dataset:
     """Run an engine on some of a request's runs and label the tallies.
 
-    Parameters
-    ----------
-    request
-        What to simulate.
-    first_run, runs
-        The runs ``first_run .. first_run + runs - 1``.
-    threads
-        Number of workers in this process.
-    progress
-        Called in the calling thread with the number of finished runs.
+    request: what to simulate.
+    first_run, runs: the runs ``first_run .. first_run + runs - 1``.
+    threads: number of workers in this process.
+    progress: called in the calling thread with the number of finished runs.
     """
     rejections_of_run = np.zeros(runs, np.int64) if request.per_run else None
     tally = ENGINES[request.engine].run(

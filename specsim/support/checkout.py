@@ -13,10 +13,7 @@ from specsim.errors import InputError
 def load_benchmarks(module: str) -> Any:
     """Import a module of the folder ``benchmarks`` beside the package.
 
-    Raises
-    ------
-    InputError
-        The package does not stand in a checkout.
+    InputError: the package does not stand in a checkout.
     """
     import specsim
 

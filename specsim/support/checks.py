@@ -26,23 +26,12 @@ def whole(
 ) -> int:
     """Return a whole number as an int.
 
-    Parameters
-    ----------
-    field
-        Name of the argument.
-    value
-        An int or an integer of NumPy; never a bool.
-    low, high
-        Smallest and largest number allowed. `high` defaults to None: no limit.
-    floats
-        Whether whole floats such as 1e5 are taken too. Defaults to False.
-    otherwise
-        What else the argument may be, for the message, such as ``", or None for the horizon"``.
-
-    Raises
-    ------
-    InputError
-        It is something else.
+    field: name of the argument.
+    value: an int or an integer of NumPy; never a bool.
+    low, high: smallest and largest number allowed. `high` defaults to None: no limit.
+    floats: whether whole floats such as 1e5 are taken too. Defaults to False.
+    otherwise: what else the argument may be, for the message, such as ``", or None for the horizon"``.
+    InputError: it is something else.
 
     Examples
     --------
@@ -63,10 +52,7 @@ def whole(
 def named(field: str, value: str | Value, table: Mapping[str, Value]) -> Value:
     """Return an entry of a table by its name; an entry itself is returned as it is.
 
-    Raises
-    ------
-    InputError
-        There is no entry of this name.
+    InputError: there is no entry of this name.
 
     Examples
     --------
@@ -85,23 +71,12 @@ def unknown(
 ) -> NoReturn:
     """Raise `InputError` for a name that is not known, with the nearest ones that are.
 
-    Parameters
-    ----------
-    kind
-        What has the name, such as ``"mutant"``.
-    name
-        The name given.
-    known
-        The names that exist.
-    near
-        Better suggestions than the names spelled alike. Defaults to none.
-    remedy
-        What to do where nothing is near. Defaults to ``""``: the known names are listed.
-
-    Raises
-    ------
-    InputError
-        Always.
+    kind: what has the name, such as ``"mutant"``.
+    name: the name given.
+    known: the names that exist.
+    near: better suggestions than the names spelled alike. Defaults to none.
+    remedy: what to do where nothing is near. Defaults to ``""``: the known names are listed.
+    InputError: always.
     """
     close = list(near)[:3] or difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else remedy or f"give one of {', '.join(known)}"

@@ -24,17 +24,10 @@ _MOST = 100_000
 def expand(text: str) -> list[str]:
     """Return the texts that `text` stands for.
 
-    Parameters
-    ----------
-    text
-        Such as ``batch:drafts={1,2,4..8},draft_length={none,5}``. A range includes both ends; a third number
-        is its step.
-
-    Raises
-    ------
-    InputError
-        A brace without its partner, a brace within braces, an empty item, a range that runs backwards, or
-        more than 100000 texts.
+    text: such as ``batch:drafts={1,2,4..8},draft_length={none,5}``. A range includes both ends; a third
+        number is its step.
+    InputError: a brace without its partner, a brace within braces, an empty item, a range that runs
+        backwards, or more than 100000 texts.
 
     Examples
     --------

@@ -29,19 +29,10 @@ def files_written() -> int:
 def read_file(path: str | os.PathLike[str], remedy: str, *, most_bytes: int = MOST_BYTES) -> bytes:
     """Return the contents of a regular file.
 
-    Parameters
-    ----------
-    path
-        The file.
-    remedy
-        End of the error message, such as ``"give a CSV or JSON file"``.
-    most_bytes
-        Largest size that is read.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is a folder, a device or a pipe, or is larger than `most_bytes`.
+    path: the file.
+    remedy: end of the error message, such as ``"give a CSV or JSON file"``.
+    most_bytes: largest size that is read.
+    InputError: the file cannot be read, is a folder, a device or a pipe, or is larger than `most_bytes`.
 
     Examples
     --------
@@ -79,20 +70,9 @@ def check_regular(path: str | os.PathLike[str], remedy: str, *, most_bytes: int 
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`, moved onto `path` when the block ends without an error.
 
-    Parameters
-    ----------
-    path
-        The file to write. Its folder is created when missing.
-
-    Yields
-    ------
-    Path
-        A fresh name in the same folder, with the same suffix. It is removed when the block raises.
-
-    Raises
-    ------
-    InputError
-        The folder or the file cannot be written (permissions, full disk, a folder of that name).
+    path: the file to write. Its folder is created when missing.
+    Yields: a fresh name in the same folder, with the same suffix. It is removed when the block raises.
+    InputError: the folder or the file cannot be written (permissions, full disk, a folder of that name).
     """
     target = Path(path)
     try:
@@ -161,10 +141,7 @@ def _is_running(process: int) -> bool:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` to `path` in UTF-8, atomically.
 
-    Raises
-    ------
-    InputError
-        The file cannot be written.
+    InputError: the file cannot be written.
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -173,10 +150,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def check_writable_folder(folder: str | os.PathLike[str]) -> None:
     """Create `folder` when missing and make sure that files can be written there.
 
-    Raises
-    ------
-    InputError
-        They cannot.
+    InputError: they cannot.
     """
     place = Path(folder)
     if place.exists() and not place.is_dir():

@@ -22,12 +22,8 @@ def derived_seed(seed: int, label: str) -> int:
 def source_digest(*places: Path, suffixes: tuple[str, ...] = (".py",)) -> str:
     """Return a SHA-256, in hexadecimal, of source files: their names and texts.
 
-    Parameters
-    ----------
-    places
-        Files and folders; folders are searched, linked ones too.
-    suffixes
-        Of the files that count.
+    places: files and folders; folders are searched, linked ones too.
+    suffixes: of the files that count.
     """
     state = hashlib.sha256()
     for place in places:

@@ -30,10 +30,7 @@ class Interrupts:
     waits for the end of the import, at most `LONGEST_IMPORT` seconds. A second signal within `SAME_PRESS`
     seconds of the first is ignored, so that cleaning up is not interrupted; a later one interrupts again.
 
-    Parameters
-    ----------
-    clock
-        Returns seconds.
+    clock: returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -84,10 +81,7 @@ def run(main: Callable[[], object]) -> NoReturn:
     nothing half-written; the process then ends with 143 instead of 130. Signals that were switched off by the
     parent process, or do something of their own, stay so.
 
-    Parameters
-    ----------
-    main
-        May import what it needs.
+    main: may import what it needs.
     """
     interrupts = Interrupts()
     try:

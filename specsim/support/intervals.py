@@ -21,14 +21,9 @@ FEWEST_CLUSTERS = 8
 class Estimate:
     """A number with its uncertainty.
 
-    Attributes
-    ----------
-    value
-        The estimate.
-    standard_error
-        Its standard error; nan where there is none.
-    low, high
-        The interval.
+    value: the estimate.
+    standard_error: its standard error; nan where there is none.
+    low, high: the interval.
     """
 
     value: float
@@ -40,10 +35,7 @@ class Estimate:
 def check_confidence(level: float) -> float:
     """Return the confidence level of an interval.
 
-    Raises
-    ------
-    InputError
-        It does not lie strictly between 0 and 1.
+    InputError: it does not lie strictly between 0 and 1.
     """
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
         raise InputError(f"level is {level!r}; give a number between 0 and 1, such as 0.95")
@@ -53,12 +45,8 @@ def check_confidence(level: float) -> float:
 def clopper_pearson(count: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
     """Return the exact intervals of probabilities from independent trials.
 
-    Parameters
-    ----------
-    count, trials
-        Whole numbers, any shape; where there are no trials the interval is [0, 1].
-    level
-        Confidence of each interval by itself.
+    count, trials: whole numbers, any shape; where there are no trials the interval is [0, 1].
+    level: confidence of each interval by itself.
     """
     from scipy.special import betaincinv
 
@@ -78,12 +66,8 @@ def clopper_pearson(count: ArrayLike, trials: ArrayLike, level: float = 0.95) ->
 def mean_over(values: ArrayLike, level: float = 0.95) -> Estimate:
     """Estimate a mean from independent values, with Student's interval.
 
-    Parameters
-    ----------
-    values
-        Shape ``(clusters,)``.
-    level
-        Confidence; approximate for values far from normal and few clusters.
+    values: shape ``(clusters,)``.
+    level: confidence; approximate for values far from normal and few clusters.
     """
     array = np.asarray(values, dtype=np.float64)
     return ratio_over(array, np.ones_like(array), level)
@@ -95,12 +79,8 @@ def ratio_over(numerators: ArrayLike, denominators: ArrayLike, level: float = 0.
     The standard error is that of the linearised ratio, with the factor clusters / (clusters - 1), and the
     interval is Student's: approximate, for clusters of any dependence inside.
 
-    Parameters
-    ----------
-    numerators, denominators
-        Sums over each cluster, shape ``(clusters,)``.
-    level
-        Confidence.
+    numerators, denominators: sums over each cluster, shape ``(clusters,)``.
+    level: confidence.
     """
     from scipy.special import stdtrit
 

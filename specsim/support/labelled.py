@@ -18,16 +18,10 @@ if TYPE_CHECKING:
 class Variable:
     """A variable of a labelled result.
 
-    Attributes
-    ----------
-    name, dims
-        As in the Dataset.
-    dtype
-        NumPy name of the dtype.
-    meaning
-        One sentence.
-    required
-        Whether every result of the kind has it.
+    name, dims: as in the Dataset.
+    dtype: numPy name of the dtype.
+    meaning: one sentence.
+    required: whether every result of the kind has it.
     """
 
     name: str
@@ -54,16 +48,10 @@ def label(
 ) -> xarray.Dataset:
     """Build a Dataset of registered variables, each cast to its dtype and described by ``long_name``.
 
-    Parameters
-    ----------
-    known
-        The registry.
-    values
-        Arrays or numbers by name.
-    coordinates
-        Labels by dim. Defaults to None (no labels).
-    attributes
-        Attributes of the Dataset; None becomes the word ``none``.
+    known: the registry.
+    values: arrays or numbers by name.
+    coordinates: labels by dim. Defaults to None (no labels).
+    attributes: attributes of the Dataset; None becomes the word ``none``.
     """
     import xarray
 
@@ -82,16 +70,10 @@ def label(
 def check(dataset: xarray.Dataset, known: Registry, attributes: Iterable[str], what: str) -> None:
     """Raise `InputError` unless the Dataset has what the registry says, and nothing else.
 
-    Parameters
-    ----------
-    dataset
-        What to check.
-    known
-        The registry.
-    attributes
-        Names of the attributes that must be there.
-    what
-        What the Dataset is, for messages.
+    dataset: what to check.
+    known: the registry.
+    attributes: names of the attributes that must be there.
+    what: what the Dataset is, for messages.
     """
     for name in attributes:
         if name not in dataset.attrs:

@@ -21,19 +21,10 @@ if TYPE_CHECKING:
 def read_netcdf(path: str | os.PathLike[str], what: str, remedy: str) -> xarray.Dataset:
     """Read a whole netCDF file into memory.
 
-    Parameters
-    ----------
-    path
-        The file.
-    what
-        What it should hold, such as ``"a pair"``.
-    remedy
-        What to do about a damaged file, such as ``"write it again"``.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is not a regular file, or is not a whole netCDF file.
+    path: the file.
+    what: what it should hold, such as ``"a pair"``.
+    remedy: what to do about a damaged file, such as ``"write it again"``.
+    InputError: the file cannot be read, is not a regular file, or is not a whole netCDF file.
     """
     import xarray
 
@@ -60,10 +51,7 @@ def write_netcdf(
 ) -> None:
     """Write a Dataset to a netCDF file, which appears under its name when it is complete.
 
-    Raises
-    ------
-    InputError
-        The file cannot be written.
+    InputError: the file cannot be written.
     """
     with replacing(path) as temporary, _silent():
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)

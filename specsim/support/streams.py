@@ -16,12 +16,8 @@ class Stream:
 
     Every table of a random pair has its own stream, so that adding one never changes the others.
 
-    Parameters
-    ----------
-    seed
-        Non-negative.
-    label
-        Any text; different labels give independent streams.
+    seed: non-negative.
+    label: any text; different labels give independent streams.
     """
 
     def __init__(self, seed: int, label: str) -> None:

@@ -60,12 +60,8 @@ class BoundCheck:
     def __call__(self, *_: Any) -> None:
         """Run the check.
 
-        Raises
-        ------
-        ConformanceError
-            The sampler failed it, or raised an exception itself.
-        Skipped
-            It turned out not to apply, or could not be decided within the budget.
+        ConformanceError: the sampler failed it, or raised an exception itself.
+        Skipped: it turned out not to apply, or could not be decided within the budget.
         """
         __tracebackhide__ = True
         result = self.run()

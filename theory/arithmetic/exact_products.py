@@ -29,17 +29,10 @@ _EXACT = 2**53
 class Layout:
     """Sizes that make every product exact.
 
-    Attributes
-    ----------
-    low_bits
-        A weight w is split into ``w >> low_bits`` and the rest.
-    digit_bits
-        The base of the digits is 2^digit_bits.
-    passes
-        How many times carries move up by one limb after a product.
+    low_bits: a weight w is split into ``w >> low_bits`` and the rest.
+    digit_bits: the base of the digits is 2^digit_bits.
+    passes: how many times carries move up by one limb after a product.
 
-    Notes
-    -----
     Let h bound both halves, h = max(unit >> low_bits, 2^low_bits - 1), and let every digit be at most
     2^digit_bits, *including* 2^digit_bits itself. A sum of ``terms`` products is then at most
     ``terms * h * 2^digit_bits``, and digit_bits is the largest with this at most 2^53.
@@ -147,12 +140,8 @@ class Halves(Protocol):
 class DenseHalves:
     """Halves of a dense matrix.
 
-    Parameters
-    ----------
-    blocks
-        Integer matrices with the same number of rows, put side by side.
-    low_bits
-        As in `Layout`.
+    blocks: integer matrices with the same number of rows, put side by side.
+    low_bits: as in `Layout`.
     """
 
     def __init__(self, blocks: Sequence[NDArray[np.int64]], low_bits: int) -> None:
@@ -180,14 +169,9 @@ class DenseHalves:
 class SparseHalves:
     """Halves of a sparse matrix, given by its entries.
 
-    Parameters
-    ----------
-    weights, rows, columns
-        Entries and where they stand; no place twice.
-    shape
-        Rows and columns.
-    low_bits
-        As in `Layout`.
+    weights, rows, columns: entries and where they stand; no place twice.
+    shape: rows and columns.
+    low_bits: as in `Layout`.
     """
 
     def __init__(

@@ -50,23 +50,12 @@ _SPARSE = 10
 class IntegerChain:
     """A chain over the contexts of a pair, with integer kernels and costs.
 
-    Parameters
-    ----------
-    pair
-        Gives the initial law, the next contexts, and the unit.
-    horizon
-        Number of steps.
-    rows
-        Kernels and costs by table (one table for a stationary pair).
-    method
-        ``"plain"``, ``"flint"`` (stationary pairs only) or ``"limbs"``. Defaults to None, the quickest.
-    sparse
-        Whether limbs use sparse matrices. Defaults to None, whichever is quicker.
-
-    Raises
-    ------
-    TooLargeError
-        The numbers would not fit in memory, or not be ready in reasonable time.
+    pair: gives the initial law, the next contexts, and the unit.
+    horizon: number of steps.
+    rows: kernels and costs by table (one table for a stationary pair).
+    method: ``"plain"``, ``"flint"`` (stationary pairs only) or ``"limbs"``. Defaults to None, the quickest.
+    sparse: whether limbs use sparse matrices. Defaults to None, whichever is quicker.
+    TooLargeError: the numbers would not fit in memory, or not be ready in reasonable time.
     """
 
     def __init__(

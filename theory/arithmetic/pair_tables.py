@@ -24,12 +24,8 @@ Pair = ModelPair | RationalPair
 class PairTables:
     """Weights of a pair as integers over ``unit``; a `RationalPair` has the least common unit of its entries.
 
-    Attributes
-    ----------
-    horizon, steps, contexts, tokens, stationary, is_markov, next_context
-        As in `specsim.pairs.ModelPair`.
-    unit
-        Every weight divided by it is the exact probability.
+    horizon, steps, contexts, tokens, stationary, is_markov, next_context: as in `specsim.pairs.ModelPair`.
+    unit: every weight divided by it is the exact probability.
     """
 
     def __init__(self, pair: Pair) -> None:

@@ -22,10 +22,7 @@ Row = Sequence[Any] | NDArray[Any]
 def read_values(field: str, values: Row, *, exact: bool) -> list[Any]:
     """Read finite numbers in [0, 1], one per token, as floats or as the exact rationals they are.
 
-    Raises
-    ------
-    InputError
-        Not a flat sequence of numbers in [0, 1].
+    InputError: not a flat sequence of numbers in [0, 1].
     """
     items = values.tolist() if isinstance(values, np.ndarray) else values
     if isinstance(items, str) or not isinstance(items, Sequence) or len(items) == 0:
@@ -36,10 +33,7 @@ def read_values(field: str, values: Row, *, exact: bool) -> list[Any]:
 def read_row(field: str, values: Row, *, exact: bool) -> list[Any]:
     """Read a law over tokens; it must sum to 1 (exactly if `exact`, else within `TOLERANCE`).
 
-    Raises
-    ------
-    InputError
-        Not a flat sequence of probabilities with that sum.
+    InputError: not a flat sequence of probabilities with that sum.
     """
     row = read_values(field, values, exact=exact)
     total = sum(row) if exact else math.fsum(row)
@@ -55,10 +49,7 @@ def read_row(field: str, values: Row, *, exact: bool) -> list[Any]:
 def read_number(field: str, value: Any, *, exact: bool, most: float = math.inf) -> Number:
     """Read one number between 0 and `most`.
 
-    Raises
-    ------
-    InputError
-        Not a finite number in that range.
+    InputError: not a finite number in that range.
     """
     return _value(field, value, exact, most)
 
@@ -66,10 +57,7 @@ def read_number(field: str, value: Any, *, exact: bool, most: float = math.inf) 
 def same_length(**rows: Sequence[Any]) -> int:
     """Return the common length of the rows, which are named for the message.
 
-    Raises
-    ------
-    InputError
-        The lengths differ.
+    InputError: the lengths differ.
     """
     lengths = {name: len(row) for name, row in rows.items()}
     if len(set(lengths.values())) > 1:

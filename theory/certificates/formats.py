@@ -79,14 +79,9 @@ class RejectionCertificate:
 class FrontPoint:
     """A law of the output, which proves that the front lies at or below a point.
 
-    Attributes
-    ----------
-    bias
-        Joint total variation distance of the law to the target.
-    rejections
-        Expected rejections of the best decoder with this output law.
-    law
-        Joint law of (first context, output), ordered by first context of positive probability, then by
+    bias: joint total variation distance of the law to the target.
+    rejections: expected rejections of the best decoder with this output law.
+    law: joint law of (first context, output), ordered by first context of positive probability, then by
         output as a number in base ``tokens``, first token most significant.
     """
 
@@ -99,16 +94,11 @@ class FrontPoint:
 class FrontLine:
     """A dual solution, which proves that the front lies at or above ``intercept - price * bias``.
 
-    Attributes
-    ----------
-    price
-        Rejections charged per unit of bias, at least 0.
-    intercept
-        Value of the line at bias 0.
-    rejection_prices
-        ``rejection_prices[n][i]`` in [0, 1], one per prefix of n + 1 tokens, ordered like a `FrontPoint` law.
-    bias_prices
-        One per whole output, in [0, price].
+    price: rejections charged per unit of bias, at least 0.
+    intercept: value of the line at bias 0.
+    rejection_prices: ``rejection_prices[n][i]`` in [0, 1], one per prefix of n + 1 tokens, ordered like a
+        `FrontPoint` law.
+    bias_prices: one per whole output, in [0, price].
     """
 
     price: Fraction

@@ -28,23 +28,10 @@ def children_laws(
 ) -> Iterator[tuple[Integers, Array]]:
     """Yield tokens of all children of a node and their probabilities, in parts.
 
-    Parameters
-    ----------
-    draft
-        Rows ``(rows, V)``.
-    children
-        How many.
-    drawing, own
-        As for `child_law`.
-
-    Yields
-    ------
-    tokens ``(rows, n, children)``, probabilities ``(rows, n)``
-
-    Raises
-    ------
-    TooLargeError
-        There are too many tuples of tokens.
+    draft: rows ``(rows, V)``.
+    children: how many.
+    drawing, own: as for `child_law`.
+    TooLargeError: there are too many tuples of tokens.
     """
     rows, vocabulary = draft.shape
     if drawing == "greedy":

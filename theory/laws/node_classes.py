@@ -42,16 +42,10 @@ class Move:
 class Classes:
     """The classes of nodes of a structure.
 
-    Attributes
-    ----------
-    depth
-        Depth of each class; class 0 is the root.
-    leaves
-        The classes without children.
-    groups
-        Classes that stop by the same kernel, by (at the root?, children).
-    moves
-        How masses descend.
+    depth: depth of each class; class 0 is the root.
+    leaves: the classes without children.
+    groups: classes that stop by the same kernel, by (at the root?, children).
+    moves: how masses descend.
     """
 
     def __init__(self, structure: Structure, endless: bool, other_root: bool) -> None:

@@ -29,12 +29,8 @@ _CHUNK = 2**17
 class NodeKernels:
     """The kernels of an algorithm: masses that stop, and that descend into a child, by context and token.
 
-    Parameters
-    ----------
-    rows
-        Rows and parameters.
-    algorithm, step_law, horizon
-        What decodes, and how far.
+    rows: rows and parameters.
+    algorithm, step_law, horizon: what decodes, and how far.
     """
 
     def __init__(self, rows: RuleRows, algorithm: Algorithm, step_law: StepLaw, horizon: int) -> None:

@@ -58,12 +58,8 @@ class _Flow:
 class NodeWalk:
     """Forward recursion over positions, for a rule that goes from node to node.
 
-    Parameters
-    ----------
-    rows
-        Rows and parameters.
-    algorithm, step_law, horizon
-        What decodes, and how far.
+    rows: rows and parameters.
+    algorithm, step_law, horizon: what decodes, and how far.
     """
 
     def __init__(self, rows: RuleRows, algorithm: Algorithm, step_law: StepLaw, horizon: int) -> None:
@@ -81,15 +77,11 @@ class NodeWalk:
     def run(self, count: str = "", *, depths: bool = False, emitted: str = "") -> Tally:
         """Carry the mass over all positions.
 
-        Parameters
-        ----------
-        count
-            ``"rejections"`` or ``"calls"`` for the law of the count, ``"moments"`` for the moments of the
+        count: ``"rejections"`` or ``"calls"`` for the law of the count, ``"moments"`` for the moments of the
             number of rejections.
-        depths
-            Whether rounds are counted by start and accepted length.
-        emitted
-            ``"tokens"`` or ``"transitions"``: the law of the token, or of context and token, at each step.
+        depths: whether rounds are counted by start and accepted length.
+        emitted: ``"tokens"`` or ``"transitions"``: the law of the token, or of context and token, at each
+            step.
         """
         counter: Counter = NoCount()
         if count:

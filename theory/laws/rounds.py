@@ -74,15 +74,10 @@ def ranked(index: Integers) -> tuple[Integers, Integers]:
 class Round:
     """The round that starts at one position, by its first context.
 
-    Attributes
-    ----------
-    taken, stopped
-        Entry j: probability that the token after j accepted ones is accepted, or ends the round by a
-        rejection, by context and token.
-    whole
-        Entry j: probability of the context after a path of j tokens is accepted to its leaf.
-    landed
-        Entry j: probability of the context after j accepted tokens and a rejection.
+    taken, stopped: entry j: probability that the token after j accepted ones is accepted, or ends the round
+        by a rejection, by context and token.
+    whole: entry j: probability of the context after a path of j tokens is accepted to its leaf.
+    landed: entry j: probability of the context after j accepted tokens and a rejection.
     """
 
     taken: list[Cells]
@@ -94,12 +89,8 @@ class Round:
 class Rounds(ABC):
     """Forward recursion over the starts of rounds.
 
-    Parameters
-    ----------
-    rows
-        Rows and parameters.
-    algorithm, step_law, horizon
-        What decodes, and how far.
+    rows: rows and parameters.
+    algorithm, step_law, horizon: what decodes, and how far.
     """
 
     def __init__(self, rows: RuleRows, algorithm: Algorithm, step_law: StepLaw, horizon: int) -> None:

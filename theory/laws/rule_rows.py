@@ -20,15 +20,8 @@ Array = NDArray[Any]
 class RuleRows:
     """Rows and parameters of an algorithm on a pair: float64, or `flint.fmpq` objects when exact.
 
-    Attributes
-    ----------
-    stationary
-        Whether all positions have the same rows and parameters.
-
-    Raises
-    ------
-    InputError
-        A table of the rule does not fit the pair.
+    stationary: whether all positions have the same rows and parameters.
+    InputError: a table of the rule does not fit the pair.
     """
 
     def __init__(self, pair: PairTables, algorithm: Algorithm, horizon: int, exact: bool) -> None:

@@ -123,12 +123,7 @@ class StateRounds(Rounds):
     def _extend(
         self, paths: _Paths, target: Array, draft: Array, more: bool
     ) -> tuple[Integers, Array, Array, _Paths]:
-        """Return what the next token of each path does, by group and context, and the longer paths.
-
-        Returns
-        -------
-        Cells (group times contexts plus context), in order; taken and stopped ``(cells, tokens)``; paths.
-        """
+        """Return what the next token of each path does, by group and context, and the longer paths."""
         contexts, size = self.pair.contexts, max(1, _CHUNK // self.pair.tokens)
         cells, place = ranked(paths.group * contexts + paths.context)
         taken = zeros((len(cells), self.pair.tokens), target)

@@ -53,15 +53,8 @@ class ContextStates:
 class PathStates:
     """The states are pairs (first context, emitted sequence), which fix the context.
 
-    Attributes
-    ----------
-    contexts
-        Entry n, ``(first contexts * tokens ** n,)``: the context of each state before step n.
-
-    Raises
-    ------
-    TooLargeError
-        There are too many states.
+    contexts: entry n, ``(first contexts * tokens ** n,)``: the context of each state before step n.
+    TooLargeError: there are too many states.
     """
 
     def __init__(self, pair: PairTables, horizon: int, exact: bool) -> None:

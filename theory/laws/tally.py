@@ -19,18 +19,11 @@ Array = NDArray[Any]
 class Tally:
     """What one pass over all positions adds up.
 
-    Attributes
-    ----------
-    rejected
-        Probability of a rejection at each position, ``(horizon,)``.
-    calls
-        Expected number of rounds.
-    rounds
-        Expected number of rounds by start and accepted length, ``(horizon, longest + 1)``.
-    emitted
-        Law of the token, or of context and token, at each position; empty if not asked for.
-    final
-        By count, after the last position.
+    rejected: probability of a rejection at each position, ``(horizon,)``.
+    calls: expected number of rounds.
+    rounds: expected number of rounds by start and accepted length, ``(horizon, longest + 1)``.
+    emitted: law of the token, or of context and token, at each position; empty if not asked for.
+    final: by count, after the last position.
     """
 
     rejected: Array
@@ -61,16 +54,10 @@ class Tally:
 class Regime:
     """One uncut round of a stationary pair, from every context.
 
-    Attributes
-    ----------
-    initial
-        Law of the first context, ``(contexts,)``.
-    following
-        Probability of the first context of the next round, ``(contexts, contexts)``.
-    lengths
-        Law of the accepted length, ``(contexts, depth + 1)``.
-    tokens
-        Expected number of emitted tokens, ``(contexts,)``.
+    initial: law of the first context, ``(contexts,)``.
+    following: probability of the first context of the next round, ``(contexts, contexts)``.
+    lengths: law of the accepted length, ``(contexts, depth + 1)``.
+    tokens: expected number of emitted tokens, ``(contexts,)``.
     """
 
     initial: Array

@@ -22,10 +22,7 @@ from specsim.errors import UnsupportedError
 def get_program(rule: Rule) -> Any:
     """Return the module with the program of a rule; for a user's rule, its text, which has `program` too.
 
-    Raises
-    ------
-    UnsupportedError
-        The rule has none.
+    UnsupportedError: the rule has none.
 
     Examples
     --------

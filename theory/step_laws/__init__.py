@@ -56,16 +56,10 @@ NodeStep = Callable[..., tuple[Array, Array]]
 class State:
     """A rule on chains whose past is one number per drafted path.
 
-    Attributes
-    ----------
-    start
-        Numbers ``(n,)`` before anything is drafted, from an array of ones.
-    advance
-        Numbers ``(n, 1)`` and rows ``(n, V)`` to the number after each token, ``(n, V)``.
-    kept
-        Numbers to the probability that a path with this number is accepted, given its tokens.
-    stop
-        Numbers ``(n, 1)`` and rows ``(n, V)`` to the probability of stopping here with each final token,
+    start: numbers ``(n,)`` before anything is drafted, from an array of ones.
+    advance: numbers ``(n, 1)`` and rows ``(n, V)`` to the number after each token, ``(n, V)``.
+    kept: numbers to the probability that a path with this number is accepted, given its tokens.
+    stop: numbers ``(n, 1)`` and rows ``(n, V)`` to the probability of stopping here with each final token,
         given the path so far. Must not depend on how much more is drafted.
     """
 
@@ -94,10 +88,7 @@ class StepLaw:
 def step_law_of(rule: Rule) -> StepLaw:
     """Return the step law of a rule.
 
-    Raises
-    ------
-    UnsupportedError
-        The rule has none.
+    UnsupportedError: the rule has none.
 
     Examples
     --------
@@ -134,12 +125,9 @@ def node_wise(
 ) -> Array:
     """Return the law of a rule that goes from node to node by `step` (at the root by `root`, if given).
 
-    Parameters
-    ----------
-    step, root
-        A ``node_step``; see the package.
-    structure, target, draft, tokens, parameters
-        As for ``law``; arrays among the parameters are tables with a row for each node.
+    step, root: a ``node_step``; see the package.
+    structure, target, draft, tokens, parameters: as for ``law``; arrays among the parameters are tables with
+        a row for each node.
     """
     found = zeros(np.broadcast_shapes(target.shape, (*tokens.shape, 1)), target)
     reached = ones(found.shape[:-1], target)

@@ -27,23 +27,13 @@ def child_law(
 ) -> Array:
     """Return the law of the next child of a node.
 
-    Parameters
-    ----------
-    draft
-        The draft row of the node, ``(..., V)``.
-    before
-        The children so far, ``(..., j)``.
-    children
-        How many the node gets.
-    drawing
-        How they are drawn, see `specsim.algorithms.rule.Drawing`.
-    own
-        The rule's ``next_child``, for rules that draw their own drafts. Defaults to None, from the draft row.
-
-    Raises
-    ------
-    InputError
-        Children that differ are asked for, and there are more than tokens.
+    draft: the draft row of the node, ``(..., V)``.
+    before: the children so far, ``(..., j)``.
+    children: how many the node gets.
+    drawing: how they are drawn, see `specsim.algorithms.rule.Drawing`.
+    own: the rule's ``next_child``, for rules that draw their own drafts. Defaults to None, from the draft
+        row.
+    InputError: children that differ are asked for, and there are more than tokens.
     """
     if drawing == "independent":
         return draft

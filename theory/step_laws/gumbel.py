@@ -31,17 +31,9 @@ def second_draw_law(first: Array, second: Array, token: Integers) -> Array:
     matching, 2408.07978). Between two neighbours of the sorted ``r`` the integral is
     ``(t_2 - t_1) / (S(t_1) S(t_2))``.
 
-    Parameters
-    ----------
-    first, second
-        Laws, shape ``(..., V)``.
-    token
-        The first draw, shape ``(...)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(..., V)``; sums to 1.
+    first, second: laws, shape ``(..., V)``.
+    token: the first draw, shape ``(...)``.
+    Returns: shape ``(..., V)``; sums to 1.
 
     Examples
     --------

@@ -28,12 +28,8 @@ def follow(
 ) -> tuple[Array, Array]:
     """Return the step that follows the plan of each row.
 
-    Parameters
-    ----------
-    target, draft, tokens
-        As for ``node_step``.
-    next_row
-        Draft row and the tokens of the children so far to the law of the next child.
+    target, draft, tokens: as for ``node_step``.
+    next_row: draft row and the tokens of the children so far to the law of the next child.
     """
     children, vocabulary = tokens.shape[-1], target.shape[-1]
     shape = np.broadcast_shapes(target.shape[:-1], draft.shape[:-1], tokens.shape[:-1])

@@ -39,14 +39,9 @@ def traverse(
 ) -> Array:
     """Return the law of accepting the first path to a leaf by its weight, or deleting the leaf.
 
-    Parameters
-    ----------
-    structure, target, draft, tokens
-        As for ``law``.
-    next_row
-        Draft row of a node and the tokens of its deleted children to the row for those that are left.
-    update
-        What a failure makes of the parent's weight and target row.
+    structure, target, draft, tokens: as for ``law``.
+    next_row: draft row of a node and the tokens of its deleted children to the row for those that are left.
+    update: what a failure makes of the parent's weight and target row.
     """
     found = zeros(np.broadcast_shapes(target.shape, (*tokens.shape, 1)), target)
     rows = [target[..., node, :] for node in range(found.shape[-2])]

@@ -87,14 +87,9 @@ def variants(rule: Rule, pair: ModelPair, shapes: dict[str, tuple[Options, ...]]
 
     Structures and drawings are crossed; the values of the parameters go round, so that each occurs.
 
-    Parameters
-    ----------
-    rule
-        A rule of the catalogue.
-    pair
-        Tables of parameters are made for this pair.
-    shapes
-        `TINY` or `LARGE`.
+    rule: a rule of the catalogue.
+    pair: tables of parameters are made for this pair.
+    shapes: `TINY` or `LARGE`.
     """
     structures = [options for kind in rule.structures for options in shapes[kind]]
     values = list(_values(rule, pair))

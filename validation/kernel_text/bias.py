@@ -23,16 +23,10 @@ MOST_PREFIXES = 10_000
 class Bias:
     """The largest difference found between the output law of a round and the target's.
 
-    Attributes
-    ----------
-    value
-        Its absolute value; 0 proves that rounds are lossless on the pairs tried.
-    sequence
-        The tokens whose probability is off by it.
-    found, wanted
-        Their probability as the rule emits them, and the target's.
-    pair
-        The rows; its horizon is where the round is cut.
+    value: its absolute value; 0 proves that rounds are lossless on the pairs tried.
+    sequence: the tokens whose probability is off by it.
+    found, wanted: their probability as the rule emits them, and the target's.
+    pair: the rows; its horizon is where the round is cut.
     """
 
     value: Fraction

@@ -18,19 +18,10 @@ Rows = np.ndarray
 def every_draft(pair: RationalPair, algorithm: Algorithm) -> Iterator[tuple[Rows, Rows, Rows]]:
     """Yield (target rows, draft rows, tokens) of each draft of positive probability of the first round.
 
-    Parameters
-    ----------
-    pair
-        The rows of leaves are those of its last step where the structure reaches to the horizon.
-    algorithm
-        What drafts; its structure is cut at the horizon.
-
-    Yields
-    ------
-    target, draft
-        Fractions, shape ``(nodes, tokens)``: rows after each node.
-    tokens
-        int64, shape ``(nodes,)``; that of the root is 0 and means nothing.
+    pair: the rows of leaves are those of its last step where the structure reaches to the horizon.
+    algorithm: what drafts; its structure is cut at the horizon.
+    Yields target, draft: Fractions, shape ``(nodes, tokens)``: rows after each node.
+    Yields tokens: int64, shape ``(nodes,)``; that of the root is 0 and means nothing.
     """
     structure = algorithm.structure(pair.horizon)
     parents, drawing = structure.parents, algorithm.drawing

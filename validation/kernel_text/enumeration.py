@@ -26,23 +26,12 @@ _MOST_KEPT = 100_000
 class KernelText:
     """A kernel, enumerated from its own Python text; it serves as a program and as a step law.
 
-    Parameters
-    ----------
-    kernel
-        ``verify(step, nodes) -> (stop node, final token or -1)``, compiled or not.
-    name
-        Name of the rule, for errors.
-    prepare
-        ``prepare(target, draft, structure, **parameters)``: what the kernel reads as ``step.param``, of
+    kernel: ``verify(step, nodes) -> (stop node, final token or -1)``, compiled or not.
+    name: name of the rule, for errors.
+    prepare: ``prepare(target, draft, structure, **parameters)``: what the kernel reads as ``step.param``, of
         exact rows, or of floats where it cannot use these. Defaults to None: nothing.
+    InputError: the text is not to be found, or uses what cannot be followed.
 
-    Raises
-    ------
-    InputError
-        The text is not to be found, or uses what cannot be followed.
-
-    Notes
-    -----
     The kernel sees one level of nodes more than there are, as if the horizon had cut them off. They are
     empty, as is the working space: to read there is an error.
     """
@@ -68,21 +57,12 @@ class KernelText:
     ) -> Outcomes:
         """Return the law of what the kernel returns, given the drafted tokens.
 
-        Parameters
-        ----------
-        structure
-            What was drafted.
-        target, draft, tokens
-            Rows after each node, numbers of any kind, each taken as the rational that it is; token of each
-            node. Of a leaf no row is read, of the root no token.
-        parameters
-            Of the rule.
-
-        Raises
-        ------
-        InputError
-            The text cannot be enumerated, fails, or returns what is not a node or a token; the message names
-            the rule, the line and the remedy.
+        structure: what was drafted.
+        target, draft, tokens: rows after each node, numbers of any kind, each taken as the rational that it
+            is; token of each node. Of a leaf no row is read, of the root no token.
+        parameters: of the rule.
+        InputError: the text cannot be enumerated, fails, or returns what is not a node or a token; the
+            message names the rule, the line and the remedy.
         """
         nodes = len(structure.parents)
         inner, _ = _extended(structure)
@@ -135,22 +115,12 @@ class KernelText:
     ) -> np.ndarray:
         """Return the step law in the form of `specsim.theory.step_laws`, in the kind of numbers of `target`.
 
-        Parameters
-        ----------
-        structure
-            The draft structure of N nodes.
-        target, draft
-            Rows after each node, shape ``(..., N, V)``: floats, or objects of one exact kind.
-        tokens
-            Token of each node, shape ``(..., N)``.
-        parameters
-            Of the rule.
-
-        Returns
-        -------
-        ndarray
-            Shape ``(..., N, V)``: probability of stopping at each node with each final token, which at a leaf
-            is one of the target's row.
+        structure: the draft structure of N nodes.
+        target, draft: rows after each node, shape ``(..., N, V)``: floats, or objects of one exact kind.
+        tokens: token of each node, shape ``(..., N)``.
+        parameters: of the rule.
+        Returns: shape ``(..., N, V)``: probability of stopping at each node with each final token, which at a
+            leaf is one of the target's row.
         """
         shape = np.broadcast_shapes(target.shape[:-2], draft.shape[:-2], tokens.shape[:-1])
         target, draft = (np.broadcast_to(rows, (*shape, *rows.shape[-2:])) for rows in (target, draft))

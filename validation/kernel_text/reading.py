@@ -183,16 +183,10 @@ def plain(function: Any) -> FunctionType | None:
 class Text:
     """A Python function read from its own text, for runs on rationals and coins.
 
-    Parameters
-    ----------
-    function
-        The function, compiled by Numba or not.
-    name
-        The rule, for errors.
-    helpers
-        Exact functions that stand for helpers of these names of the literal engine.
-    tick
-        Called in each round of a ``while``.
+    function: the function, compiled by Numba or not.
+    name: the rule, for errors.
+    helpers: exact functions that stand for helpers of these names of the literal engine.
+    tick: called in each round of a ``while``.
     """
 
     def __init__(

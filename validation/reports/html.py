@@ -31,16 +31,10 @@ _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 class ReportFigure:
     """A figure for the page.
 
-    Attributes
-    ----------
-    name, title, caption
-        What it is.
-    svg
-        The drawing as SVG text.
-    rows
-        Lines of a comparison: quantity, reference, ours, verdict.
-    passed
-        Whether the figure came out as it must.
+    name, title, caption: what it is.
+    svg: the drawing as SVG text.
+    rows: lines of a comparison: quantity, reference, ours, verdict.
+    passed: whether the figure came out as it must.
     """
 
     name: str
@@ -65,16 +59,10 @@ def report_html(
 ) -> str:
     """Return the report as the text of a self-contained HTML page.
 
-    Parameters
-    ----------
-    report
-        What was found.
-    matrix
-        The kill matrix. Defaults to None: the page has none.
-    figures
-        Drawings, embedded.
-    figure_notes
-        What to say about figures that could not be drawn.
+    report: what was found.
+    matrix: the kill matrix. Defaults to None: the page has none.
+    figures: drawings, embedded.
+    figure_notes: what to say about figures that could not be drawn.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

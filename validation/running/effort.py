@@ -14,15 +14,10 @@ Value = TypeVar("Value")
 class Effort:
     """One of the three sizes of a validation run.
 
-    Attributes
-    ----------
-    name
-        ``"quick"``, ``"standard"`` or ``"deep"``.
-    discrepancy_factor
-        Claims state the discrepancy to be caught at standard effort; it is multiplied by this, so the number
-        of runs is divided by about its square.
-    max_runs
-        No simulation is given more runs. An assertion that would need more is reported as undecided.
+    name: ``"quick"``, ``"standard"`` or ``"deep"``.
+    discrepancy_factor: claims state the discrepancy to be caught at standard effort; it is multiplied by
+        this, so the number of runs is divided by about its square.
+    max_runs: no simulation is given more runs. An assertion that would need more is reported as undecided.
     """
 
     name: str

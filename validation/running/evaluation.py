@@ -22,16 +22,10 @@ def evaluate(
 ) -> AssertionOutcome:
     """Test one assertion on the tallies of its simulation.
 
-    Parameters
-    ----------
-    assertion, simulation, dataset
-        What was planned, and the tallies.
-    alpha
-        The assertion's share of the budget.
-    required
-        The runs that its discrepancy needs.
-    run_command
-        Repeats the whole run; used where the simulation alone has no command.
+    assertion, simulation, dataset: what was planned, and the tallies.
+    alpha: the assertion's share of the budget.
+    required: the runs that its discrepancy needs.
+    run_command: repeats the whole run; used where the simulation alone has no command.
     """
     runs, seed = simulation.runs, simulation.seed
     test = assertion.test

@@ -31,12 +31,8 @@ def run_check(check: ExactCheck, witnesses: Witnesses, effort: Effort) -> Iterat
 class ExactProcess:
     """A process that runs exact checks of registered claims with the project's own witnesses.
 
-    Parameters
-    ----------
-    effort
-        How much to compare.
-    checks
-        (claim id, check name), in order.
+    effort: how much to compare.
+    checks: (claim id, check name), in order.
     """
 
     def __init__(self, effort: Effort, checks: list[tuple[str, str]]) -> None:
@@ -51,10 +47,7 @@ class ExactProcess:
     def answers(self) -> Iterator[Answer]:
         """Yield what `run_check` yields, check by check.
 
-        Raises
-        ------
-        EOFError
-            The process ended early.
+        EOFError: the process ended early.
         """
         while self._remaining:
             answer: Answer = self._answers.recv()

@@ -18,16 +18,10 @@ from specsim.validation.witnesses import Witnesses, as_built
 class Kill:
     """One mutant against one claim.
 
-    Attributes
-    ----------
-    mutant, claim
-        Names.
-    killed
-        Whether the claim was contradicted. A crash does not count.
-    status
-        How the claim came out.
-    evidence
-        The first failure, in one line.
+    mutant, claim: names.
+    killed: whether the claim was contradicted. A crash does not count.
+    status: how the claim came out.
+    evidence: the first failure, in one line.
     """
 
     mutant: str
@@ -72,16 +66,10 @@ def kill_matrix(
     A mutant meets the claims that name it and those that it names; each must be contradicted by an exact or a
     statistical check (regression checks are left out: any change at all contradicts them).
 
-    Parameters
-    ----------
-    claims, mutants
-        What to cross.
-    effort, seed, alpha, threads
-        As in `specsim.validation.validate`.
-    witnesses
-        What the mutants start from. Defaults to None: the project's own.
-    progress
-        Called with the mutant's name, the number of mutants done and of all.
+    claims, mutants: what to cross.
+    effort, seed, alpha, threads: as in `specsim.validation.validate`.
+    witnesses: what the mutants start from. Defaults to None: the project's own.
+    progress: called with the mutant's name, the number of mutants done and of all.
     """
     listed = [without_regressions(claim) for claim in claims]
     chosen = tuple(mutants)

@@ -37,18 +37,11 @@ class PlannedSimulation:
 class Plan:
     """All that will be simulated and asserted.
 
-    Attributes
-    ----------
-    assertions
-        The assertions of each statistical check.
-    required
-        The runs that each of them needs, in the same order.
-    errors
-        Checks whose planning failed, with the reason.
-    simulations
-        By the identity of the request.
-    alpha_each
-        The share of the false-alarm budget of each assertion.
+    assertions: the assertions of each statistical check.
+    required: the runs that each of them needs, in the same order.
+    errors: checks whose planning failed, with the reason.
+    simulations: by the identity of the request.
+    alpha_each: the share of the false-alarm budget of each assertion.
     """
 
     assertions: dict[Place, list[Assertion]]

@@ -29,12 +29,8 @@ def run_regression(
 ) -> CheckOutcome:
     """Compare a check's integers with the stored ones, or store them.
 
-    Parameters
-    ----------
-    update
-        Whether to rewrite the stored integers. Defaults to False.
-    folder
-        Where they are stored.
+    update: whether to rewrite the stored integers. Defaults to False.
+    folder: where they are stored.
     """
     path = data_path(claim, check, folder)
     found = as_integers(check.run(witnesses), check.name)
@@ -64,10 +60,7 @@ def run_regression(
 def as_integers(value: Any, name: str) -> Any:
     """Return `value` in lists, dicts and ints.
 
-    Raises
-    ------
-    InputError
-        It holds something else.
+    InputError: it holds something else.
     """
     if isinstance(value, dict):
         return {str(key): as_integers(item, f"{name}.{key}") for key, item in value.items()}

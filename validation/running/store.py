@@ -60,19 +60,10 @@ def provenance(argv: list[str] | None = None) -> dict[str, Any]:
 class ComparisonStore:
     """The comparisons of finished exact checks.
 
-    Parameters
-    ----------
-    folder
-        Created when missing. Each kind of witnesses has a subfolder, so that a mutant shares nothing.
-    witnesses
-        Name of the witnesses.
-    note
-        Called with a message about each file that could not be used.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be written.
+    folder: created when missing. Each kind of witnesses has a subfolder, so that a mutant shares nothing.
+    witnesses: name of the witnesses.
+    note: called with a message about each file that could not be used.
+    InputError: the folder cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], witnesses: str, note: Callable[[str], None]) -> None:

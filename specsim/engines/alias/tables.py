@@ -33,12 +33,9 @@ _SHIFT = np.uint64(31)
 class AliasTables:
     """Tables of the steps ``begin .. end - 1``.
 
-    Attributes
-    ----------
-    begin, end
-        Range of steps, counted from 0.
-    entries
-        uint32 of shape ``(steps or 1, rows * 2**bits)``; see `specsim.engines.alias.kernels.build.build`.
+    begin, end: range of steps, counted from 0.
+    entries: uint32 of shape ``(steps or 1, rows * 2**bits)``; see
+        `specsim.engines.alias.kernels.build.build`.
     """
 
     begin: int
@@ -50,15 +47,10 @@ class AliasTables:
 class Layout:
     """Where the rows of a step lie.
 
-    Attributes
-    ----------
-    bits
-        Binary logarithm of the number of columns.
-    rows
-        Rows per step: one per context for positions inside a round, then, if they differ, for first
+    bits: binary logarithm of the number of columns.
+    rows: rows per step: one per context for positions inside a round, then, if they differ, for first
         positions of a round, then for bonus tokens.
-    root, bonus
-        First row for first positions and for bonus tokens; 0 when there are none of their own.
+    root, bonus: first row for first positions and for bonus tokens; 0 when there are none of their own.
     """
 
     bits: int
@@ -122,17 +114,9 @@ def build_tables(pair: ModelPair, plan: Plan, layout: Layout, begin: int, end: i
 def collapse(thresholds: Words, residual: Words) -> tuple[Words, Words]:
     """Collapse acceptance and residual to integer masses.
 
-    Parameters
-    ----------
-    thresholds
-        Probability of (token drafted and accepted) times 2^63, uint64 of shape ``(rows, tokens)``.
-    residual
-        Integer weights of the residual law, same shape.
-
-    Returns
-    -------
-    accepted, rejected
-        uint64 of the same shape; each row of the two together sums to 2^32.
+    thresholds: probability of (token drafted and accepted) times 2^63, uint64 of shape ``(rows, tokens)``.
+    residual: integer weights of the residual law, same shape.
+    Returns: uint64 of the same shape; each row of the two together sums to 2^32.
     """
     accepted = thresholds >> _SHIFT
     missing = np.uint64(UNIT) - accepted.sum(axis=1, dtype=np.uint64)
@@ -158,19 +142,10 @@ def root_laws(target: Floats, draft: Floats, drafts: int, subtractions: int) -> 
     With c the probability that all candidates so far were rejected and U = c * (current target row), a
     candidate is accepted with law min(U, c D), and U becomes (U - c D)_+, whose sum is the new c.
 
-    Parameters
-    ----------
-    target, draft
-        Rows, float64 of shape ``(rows, tokens)``.
-    drafts
-        Number of candidates.
-    subtractions
-        `drafts`, or one more for the printed slip that subtracts the draft once more.
-
-    Returns
-    -------
-    accepted, rejected
-        Together they sum to 1 in each row, up to rounding.
+    target, draft: rows, float64 of shape ``(rows, tokens)``.
+    drafts: number of candidates.
+    subtractions: `drafts`, or one more for the printed slip that subtracts the draft once more.
+    Returns: together they sum to 1 in each row, up to rounding.
     """
     left = target.copy()
     rejection = np.ones((len(target), 1))
@@ -190,12 +165,8 @@ def root_laws(target: Floats, draft: Floats, drafts: int, subtractions: int) -> 
 def pack(masses: Words, bits: int) -> Indices:
     """Return alias tables for rows of integer masses, each with sum 2^32.
 
-    Parameters
-    ----------
-    masses
-        uint64 of shape ``(rows, atoms)``, at most ``2**bits`` atoms.
-    bits
-        Binary logarithm of the number of columns.
+    masses: uint64 of shape ``(rows, atoms)``, at most ``2**bits`` atoms.
+    bits: binary logarithm of the number of columns.
     """
     from specsim.engines.alias.kernels.build import build
 
@@ -222,10 +193,7 @@ def unpack(entries: Indices, bits: int) -> Words:
 def byte_planes(entries: Indices, layout: Layout) -> NDArray[np.uint8]:
     """Return tables of at most 8 tokens as byte planes for `specsim.engines.alias.kernels.permute`.
 
-    Returns
-    -------
-    ndarray of uint8
-        Shape ``(steps or 1, 4 * 128)``, or ``(steps or 1, 4 * 256)`` with rows for first positions.
+    Returns: shape ``(steps or 1, 4 * 128)``, or ``(steps or 1, 4 * 256)`` with rows for first positions.
     """
     steps = len(entries)
     rooted = layout.root > 0

@@ -39,17 +39,9 @@ def jobs() -> list[tuple[str, str | None]]:
 def compile_all(report: Callable[[str], object] = print, processes: int | None = None) -> Path:
     """Compile all kernels and return the folder where they are kept.
 
-    Parameters
-    ----------
-    report
-        Called with a line for each job.
-    processes
-        Defaults to None: one for each available core.
-
-    Raises
-    ------
-    InputError
-        The cache cannot be written.
+    report: called with a line for each job.
+    processes: defaults to None: one for each available core.
+    InputError: the cache cannot be written.
     """
     folder = cache_folder()
     if folder is None:

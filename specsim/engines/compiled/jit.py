@@ -77,21 +77,12 @@ def kernel(
 ) -> Callable[[Callable[..., Any]], Any]:
     """Make a kernel: a function that is called from Python, and cached when it has been compiled.
 
-    Parameters
-    ----------
-    signature
-        Compiled for it at once. Defaults to None: for the arguments of the first call.
-    distinct
-        Whether the caller promises that no two array arguments overlap.
-    subfolder
-        Where in the cache the machine code is kept, for a function whose helpers are no sources of ours.
-    options
-        More options of `numba.njit`.
-
-    Returns
-    -------
-    callable
-        A decorator.
+    signature: compiled for it at once. Defaults to None: for the arguments of the first call.
+    distinct: whether the caller promises that no two array arguments overlap.
+    subfolder: where in the cache the machine code is kept, for a function whose helpers are no sources of
+        ours.
+    options: more options of `numba.njit`.
+    Returns: a decorator.
     """
     options |= OPTIONS | ({"pipeline_class": Distinct} if distinct else {})
 

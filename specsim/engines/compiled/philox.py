@@ -28,17 +28,9 @@ _32 = np.uint64(32)
 def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
     """Return the four 32-bit words of one counter.
 
-    Parameters
-    ----------
-    c0, c1, c2, c3
-        Counter words, uint64 below 2^32.
-    k0, k1
-        Key words, uint64 below 2^32.
-
-    Returns
-    -------
-    tuple of uint64
-        Four words, each uniform on [0, 2^32).
+    c0, c1, c2, c3: counter words, uint64 below 2^32.
+    k0, k1: key words, uint64 below 2^32.
+    Returns: four words, each uniform on [0, 2^32).
     """
     for _ in range(10):
         first = _MULTIPLIER_0 * c0

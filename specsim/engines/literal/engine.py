@@ -64,10 +64,7 @@ def run(
 ) -> Tally:
     """Simulate some runs of a request; see `specsim.engines.request.Engine`.
 
-    Raises
-    ------
-    InputError
-        The rule does not compile, or returned a node or a token that does not exist.
+    InputError: the rule does not compile, or returned a node or a token that does not exist.
     """
     from specsim.engines.literal.kernels import kernel_of
     from specsim.engines.literal.pointers import loop_and_kernel

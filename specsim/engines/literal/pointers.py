@@ -48,10 +48,7 @@ _LOOP = int64(
 def loop_and_kernel(algorithm: Algorithm, kernel: Kernel) -> tuple[Any, Any, Any, int]:
     """Return the compiled loop, its `verify` and `propose`, and the number of the way of drawing.
 
-    Raises
-    ------
-    InputError
-        A rule of one's own does not compile.
+    InputError: a rule of one's own does not compile.
     """
     rule = algorithm.rule
     verify = compiled(kernel.verify, VERIFY, rule.identity if kernel.own else "", rule.name)

@@ -8,14 +8,9 @@ from typing import Any, NamedTuple
 class Table(NamedTuple):
     """Rows for drawing tokens exactly; see `specsim.engines.literal.drawing.draw_row`.
 
-    Attributes
-    ----------
-    last
-        uint32 of shape ``(R, V)``: last 32-bit word that means the token.
-    guide
-        uint32 of shape ``(R, cells)``.
-    shift
-        uint64: number of low bits in which words of a cell may differ.
+    last: uint32 of shape ``(R, V)``: last 32-bit word that means the token.
+    guide: uint32 of shape ``(R, cells)``.
+    shift: uint64: number of low bits in which words of a cell may differ.
     """
 
     last: Any
@@ -26,31 +21,19 @@ class Table(NamedTuple):
 class Step(NamedTuple):
     """What a kernel sees of one verification step: a draft structure of N nodes, node 0 the root.
 
-    Attributes
-    ----------
-    parent, first
-        int64 of shapes ``(N,)`` and ``(N + 1,)``: the structure. Cut at the horizon, only the first `nodes`
-        nodes are there: use ``children(step, node, nodes)``.
-    row
-        int64 of shape ``(N,)``: row of the tables after each node.
-    token
-        int64 of shape ``(N,)``: the drafted tokens; that of the root means nothing.
-    coin
-        float64 of shape ``(N,)``: a uniform number in [0, 1) for each node; that of the root is for the final
-        draw.
-    target, draft
-        float64 of shape ``(R, V)``: the rows, multiples of 2^-32, read only.
-    param
-        float64 of shape ``(R, P)``: what `prepare` returned, read only; empty without it.
-    room, weight
-        Working space, float64 of shapes ``(depth + 2, V)`` and ``(N,)``; what stands there is left from
-        earlier steps.
-    key
-        uint64 of shape ``(3,)``: seed, run and slot of the random words; for helpers only.
-    table
-        The target rows for exact draws; for helpers only.
-    profile
-        float64 of shape ``(R, 3, V + 1)``: what `excess` reads for wide vocabularies; empty if it scans.
+    parent, first: int64 of shapes ``(N,)`` and ``(N + 1,)``: the structure. Cut at the horizon, only the
+        first `nodes` nodes are there: use ``children(step, node, nodes)``.
+    row: int64 of shape ``(N,)``: row of the tables after each node.
+    token: int64 of shape ``(N,)``: the drafted tokens; that of the root means nothing.
+    coin: float64 of shape ``(N,)``: a uniform number in [0, 1) for each node; that of the root is for the
+        final draw.
+    target, draft: float64 of shape ``(R, V)``: the rows, multiples of 2^-32, read only.
+    param: float64 of shape ``(R, P)``: what `prepare` returned, read only; empty without it.
+    room, weight: working space, float64 of shapes ``(depth + 2, V)`` and ``(N,)``; what stands there is left
+        from earlier steps.
+    key: uint64 of shape ``(3,)``: seed, run and slot of the random words; for helpers only.
+    table: the target rows for exact draws; for helpers only.
+    profile: float64 of shape ``(R, 3, V + 1)``: what `excess` reads for wide vocabularies; empty if it scans.
     """
 
     parent: Any
@@ -102,17 +85,11 @@ class Models(NamedTuple):
 class Counts(NamedTuple):
     """The tallies of a worker, int64; the names are those of `specsim.engines.tallies.tally.Tally`.
 
-    Attributes
-    ----------
-    width
-        Tokens per context in `tokens`, or 0 when contexts are not distinguished.
-    path_place, rejected_place
-        int64 of shape ``(H,)``: what a token, and a rejection, at a position adds to the numbers of an
-        outcome; zeros when outcomes are not kept.
-    lengths
-        Working space, shape ``(depth + 1,)``, zeros: rounds of the run by accepted length.
-    rejections_of_run
-        Shape ``(runs,)``, or empty.
+    width: tokens per context in `tokens`, or 0 when contexts are not distinguished.
+    path_place, rejected_place: int64 of shape ``(H,)``: what a token, and a rejection, at a position adds to
+        the numbers of an outcome; zeros when outcomes are not kept.
+    lengths: working space, shape ``(depth + 1,)``, zeros: rounds of the run by accepted length.
+    rejections_of_run: shape ``(runs,)``, or empty.
     """
 
     rejections_by_step: Any

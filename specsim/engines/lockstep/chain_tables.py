@@ -57,18 +57,11 @@ _CELLS_AT_ONCE = 2**20
 class Layout:
     """Sizes of the tables of one step.
 
-    Attributes
-    ----------
-    token_bits
-        Binary logarithm of the places per row, one per token.
-    bits
-        Binary logarithm of the guide cells per row.
-    rows
-        One per context, and one more per context for bonus tokens where drafts are finite.
-    bonus
-        First row for bonus tokens; 0 when there are none of their own.
-    step_bytes
-        Bytes of all tables of a step, scratch of building them included.
+    token_bits: binary logarithm of the places per row, one per token.
+    bits: binary logarithm of the guide cells per row.
+    rows: one per context, and one more per context for bonus tokens where drafts are finite.
+    bonus: first row for bonus tokens; 0 when there are none of their own.
+    step_bytes: bytes of all tables of a step, scratch of building them included.
     """
 
     token_bits: int
@@ -122,18 +115,15 @@ class Layout:
 class Arrays(NamedTuple):
     """Tables of some steps; the first axis is the step, or has length 1 to serve all.
 
-    Attributes
-    ----------
-    last, entries
-        Guides of (token, accepted or rejected); see `specsim.engines.compiled.guides.build_rows`.
-    slides, residual_last, residual_entries, residual_shifts
-        Positions of rejected words and their guides, where the word is shared.
-    accept, separate_end, separate_guide
-        Thresholds times 2^63 and residuals with their own words, where it is not.
-    root_cuts, root_accept, root_end, root_guide
-        The same for the later candidates of a root, and its residual.
-    token_bits, bits, bonus, separate_bits
-        Sizes, as in `Layout`; binary logarithm of the guide cells of residuals with their own words.
+    last, entries: guides of (token, accepted or rejected); see `specsim.engines.compiled.guides.build_rows`.
+    slides, residual_last, residual_entries, residual_shifts: positions of rejected words and their guides,
+        where the word is shared.
+    accept, separate_end, separate_guide: thresholds times 2^63 and residuals with their own words, where it
+        is not.
+    root_cuts, root_accept, root_end, root_guide: the same for the later candidates of a root, and its
+        residual.
+    token_bits, bits, bonus, separate_bits: sizes, as in `Layout`; binary logarithm of the guide cells of
+        residuals with their own words.
     """
 
     last: Indices

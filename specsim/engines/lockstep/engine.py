@@ -44,11 +44,8 @@ def run(
 ) -> Tally:
     """Simulate some runs of a request; see `specsim.engines.request.Engine`.
 
-    Parameters
-    ----------
-    table_bytes
-        Memory for tables. Defaults to None: half a gibibyte, or a quarter of what is available if that is
-        less. Steps are processed in stages whose tables fit; the result does not depend on it.
+    table_bytes: memory for tables. Defaults to None: half a gibibyte, or a quarter of what is available if
+        that is less. Steps are processed in stages whose tables fit; the result does not depend on it.
     """
     from specsim.engines.compiled.jit import require_compiler
 

@@ -37,26 +37,16 @@ MOST_DRAFTS = 2**17
 class Plan:
     """How to run an algorithm.
 
-    Attributes
-    ----------
-    draft_length
-        0 for plain decoding, ``horizon + 1`` when a draft reaches to the horizon.
-    bonus
-        Whether a target token follows a fully accepted draft.
-    drafts
-        Candidates at a root.
-    thresholds, residual
-        Builders of the acceptance thresholds and of the residual weights.
-    shared
-        Whether the word that drafts a token also tests it and finds its replacement, which needs residual
+    draft_length: 0 for plain decoding, ``horizon + 1`` when a draft reaches to the horizon.
+    bonus: whether a target token follows a fully accepted draft.
+    drafts: candidates at a root.
+    thresholds, residual: builders of the acceptance thresholds and of the residual weights.
+    shared: whether the word that drafts a token also tests it and finds its replacement, which needs residual
         weights that sum to the rejected ones; see `specsim.engines.lockstep.chain_tables`.
-    root
-        Builder of (thresholds of candidates 2.., residual weights) of a root, or None when a root is like
+    root: builder of (thresholds of candidates 2.., residual weights) of a root, or None when a root is like
         any other position.
-    table_steps
-        1 when one step's tables serve all, else the horizon.
-    subtractions
-        Length of the recursion behind `root`.
+    table_steps: 1 when one step's tables serve all, else the horizon.
+    subtractions: length of the recursion behind `root`.
     """
 
     draft_length: int
@@ -88,21 +78,11 @@ def serves(algorithm: Algorithm, horizon: int) -> bool:
 def prepare(algorithm: Algorithm, pair: ModelPair, horizon: int) -> Plan:
     """Return how the lockstep engine runs an algorithm.
 
-    Parameters
-    ----------
-    algorithm
-        A descriptor.
-    pair
-        The models.
-    horizon
-        Tokens to emit.
-
-    Raises
-    ------
-    UnsupportedError
-        The engine does not know the rule or the draft structure.
-    InputError
-        The descriptor does not fit the pair.
+    algorithm: a descriptor.
+    pair: the models.
+    horizon: tokens to emit.
+    UnsupportedError: the engine does not know the rule or the draft structure.
+    InputError: the descriptor does not fit the pair.
     """
     if not serves(algorithm, horizon):
         raise UnsupportedError(

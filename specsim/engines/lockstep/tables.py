@@ -57,10 +57,7 @@ def guide_bits(tokens: int) -> int:
 def segments(weights: Words) -> Segments:
     """Lay out rows of weights that sum to 2^32.
 
-    Parameters
-    ----------
-    weights
-        uint64 of shape ``(rows, tokens)``.
+    weights: uint64 of shape ``(rows, tokens)``.
     """
     rows, tokens = weights.shape
     bits = guide_bits(tokens)
@@ -76,10 +73,7 @@ def segments(weights: Words) -> Segments:
 def residuals(weights: Words) -> Residuals:
     """Lay out rows of weights with any sums below 2^63; a row of zeros stays empty.
 
-    Parameters
-    ----------
-    weights
-        uint64 of shape ``(rows, tokens)``.
+    weights: uint64 of shape ``(rows, tokens)``.
     """
     bits = guide_bits(weights.shape[1])
     ends = np.cumsum(weights, axis=1, dtype=np.uint64)
@@ -112,12 +106,8 @@ def ratio_thresholds(target: Words, draft: Words, epsilon: float | Fraction = 0)
 def acceptance_thresholds(acceptance: NDArray[Any], draft: Words) -> Words:
     """Thresholds of any acceptance probabilities, exact for multiples of 2^-63 that need no more bits.
 
-    Parameters
-    ----------
-    acceptance
-        float64 or `fractions.Fraction` objects in [0, 1], of the shape of `draft`.
-    draft
-        Draft weights, uint64.
+    acceptance: float64 or `fractions.Fraction` objects in [0, 1], of the shape of `draft`.
+    draft: draft weights, uint64.
     """
     scale = 2**THRESHOLD_BITS
     if acceptance.dtype == object:
@@ -140,15 +130,8 @@ def positive_part(target: Words, draft: Words) -> Words:
 def law_weights(rows: NDArray[Any]) -> Words:
     """Integer weights of laws, exact for fractions of small common denominator and for most floats.
 
-    Parameters
-    ----------
-    rows
-        float64 or `fractions.Fraction` objects, shape ``(rows, tokens)``; each row sums to about 1.
-
-    Returns
-    -------
-    ndarray of uint64
-        Proportional to the rows, rounded down to multiples of 2^-62 where they cannot be exact.
+    rows: float64 or `fractions.Fraction` objects, shape ``(rows, tokens)``; each row sums to about 1.
+    Returns: proportional to the rows, rounded down to multiples of 2^-62 where they cannot be exact.
     """
     scale = 2**RESIDUAL_BITS
     if rows.dtype != object:
@@ -167,22 +150,12 @@ def recursive_residuals(
 ) -> tuple[Words, Words]:
     """Walk the recursion ``cur <- norm((cur - D)_+)`` of Algorithm 4, line 19 (2411.00841).
 
-    Parameters
-    ----------
-    target, draft
-        Probabilities, float64 of shape ``(rows, tokens)``.
-    count
-        How many times the recursion is applied, at least 1.
+    target, draft: probabilities, float64 of shape ``(rows, tokens)``.
+    count: how many times the recursion is applied, at least 1.
+    Returns thresholds: uint64 of shape ``(rows, count, tokens)``: min(1, cur_m / D) for m = 1..count as
+        thresholds.
+    Returns weights: uint64 of shape ``(rows, tokens)``: the row after `count` subtractions.
 
-    Returns
-    -------
-    thresholds
-        uint64 of shape ``(rows, count, tokens)``: min(1, cur_m / D) for m = 1..count as thresholds.
-    weights
-        uint64 of shape ``(rows, tokens)``: the row after `count` subtractions.
-
-    Notes
-    -----
     Rows stay well away from empty: for m >= 2 some token has cur_m(x) = 0 < D(x), so the mass of the positive
     part is at least 2^-32. Only T = D gives an empty row; then every candidate is accepted and the zero row
     returned is never read.

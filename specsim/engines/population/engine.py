@@ -90,10 +90,7 @@ def run(
     the result for a range of runs is not the sum of the results for its parts; it only has the same law. The
     cost depends on neither `runs` nor `threads`.
 
-    Raises
-    ------
-    TooLargeError
-        Too many states.
+    TooLargeError: too many states.
     """
     check(request)
     plan = prepare(request.algorithm, request.pair, request.shape.horizon)

@@ -35,14 +35,9 @@ def available_bytes() -> int:
 def require(size: int, what: str, remedy: str) -> None:
     """Raise `TooLargeError` when `size` bytes are more than is available.
 
-    Parameters
-    ----------
-    size
-        Bytes that are about to be allocated.
-    what
-        What needs them, in words.
-    remedy
-        What to change, in words.
+    size: bytes that are about to be allocated.
+    what: what needs them, in words.
+    remedy: what to change, in words.
     """
     free = available_bytes()
     if size > free:

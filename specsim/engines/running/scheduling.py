@@ -32,16 +32,10 @@ def work_through(
     An exception in `work` or `done`, or a KeyboardInterrupt in the calling thread, lets the tasks in progress
     finish, starts no other, and is raised.
 
-    Parameters
-    ----------
-    tasks
-        Taken one by one, in order.
-    work
-        Called with the number of the worker, 0..threads - 1, so that workers can have their own tallies.
-    threads
-        With 1, everything happens in the calling thread.
-    done
-        Reports a finished task.
+    tasks: taken one by one, in order.
+    work: called with the number of the worker, 0..threads - 1, so that workers can have their own tallies.
+    threads: with 1, everything happens in the calling thread.
+    done: reports a finished task.
     """
     if threads == 1:
         for task in tasks:

@@ -53,29 +53,17 @@ def run_stages(
 ) -> Tally:
     """Run an engine and return its tallies, which do not depend on how the work is cut.
 
-    Parameters
-    ----------
-    engine
-        Does the work.
-    shape
-        What is tallied.
-    first_run, runs
-        Range of runs.
-    chunk
-        Runs of a worker's task.
-    group
-        With stages, runs that pass a stage together, so that its tables are built once for all of them.
-    stage_steps
-        Steps whose tables fit in memory together; the horizon if all do.
-    workers
-        Number of threads.
-    blocks
-        Blocks of `BLOCK` runs whose rounds a worker counts before it adds them up; 0 where rounds are not
+    engine: does the work.
+    shape: what is tallied.
+    first_run, runs: range of runs.
+    chunk: runs of a worker's task.
+    group: with stages, runs that pass a stage together, so that its tables are built once for all of them.
+    stage_steps: steps whose tables fit in memory together; the horizon if all do.
+    workers: number of threads.
+    blocks: blocks of `BLOCK` runs whose rounds a worker counts before it adds them up; 0 where rounds are not
         counted.
-    rejections_of_run
-        Filled with the rejections of each run when given.
-    progress
-        Called with the number of finished runs.
+    rejections_of_run: filled with the rejections of each run when given.
+    progress: called with the number of finished runs.
     """
     tallies = [Tally(shape) for _ in range(workers)]
     finished = 0

@@ -14,10 +14,8 @@ Counts = NDArray[Any]
 def contradiction(tallies: Mapping[str, Counts]) -> str | None:
     """Return what two tallies of a result contradict each other in, or None.
 
-    Parameters
-    ----------
-    tallies
-        Arrays by name, as in `specsim.engines.tallies.variables`; those that are absent are not compared.
+    tallies: arrays by name, as in `specsim.engines.tallies.variables`; those that are absent are not
+        compared.
     """
     for what, one, other in _comparisons(tallies):
         if not np.array_equal(one, other):

@@ -40,16 +40,11 @@ class Work(NamedTuple):
 class Runs(NamedTuple):
     """State of runs between positions; uint32, one number per run where nothing else is said.
 
-    Attributes
-    ----------
-    context, accepted, rejections
-        Context, accepted drafted tokens of the present round, rejections so far.
-    calls, first_length
-        Rounds that have ended, and the accepted length of the first one; empty unless rounds are counted.
-    lengths
-        Rounds of each run by accepted length, shape ``(blocks, horizon + 1, BLOCK)``.
-    path, rejected
-        Emitted sequence and set of rejected positions, uint64; empty unless outcomes are counted.
+    context, accepted, rejections: context, accepted drafted tokens of the present round, rejections so far.
+    calls, first_length: rounds that have ended, and the accepted length of the first one; empty unless rounds
+        are counted.
+    lengths: rounds of each run by accepted length, shape ``(blocks, horizon + 1, BLOCK)``.
+    path, rejected: emitted sequence and set of rejected positions, uint64; empty unless outcomes are counted.
     """
 
     context: Words
@@ -77,16 +72,10 @@ class Counts(NamedTuple):
 class Shape:
     """What is tallied, and the sizes of it.
 
-    Attributes
-    ----------
-    horizon, contexts, tokens
-        Of the pair.
-    transitions
-        Whether tokens are counted per context.
-    outcomes
-        Whether whole outcomes are counted.
-    rounds
-        Whether target calls and accepted lengths are counted.
+    horizon, contexts, tokens: of the pair.
+    transitions: whether tokens are counted per context.
+    outcomes: whether whole outcomes are counted.
+    rounds: whether target calls and accepted lengths are counted.
     """
 
     horizon: int
@@ -102,10 +91,7 @@ class Shape:
 
         With ``tallies="rejections"`` only rejections and tokens are counted, and outcomes on request.
 
-        Raises
-        ------
-        TooLargeError
-            Outcomes were asked for and there are too many of them.
+        TooLargeError: outcomes were asked for and there are too many of them.
         """
         # Beyond a horizon of 24 there are more outcomes than the limit even with one token.
         count = (2 * pair.tokens) ** horizon if horizon <= 24 else _MOST_OUTCOMES + 1

@@ -48,19 +48,11 @@ def run(
 ) -> Tally:
     """Simulate some runs of a request; see `specsim.engines.request.Engine`.
 
-    Parameters
-    ----------
-    table_bytes
-        Memory of the device for tables. Defaults to None: a quarter of what is free. Steps are processed in
-        stages whose tables fit; the result does not depend on it.
-    chunk_runs
-        Runs that go through a position together. Defaults to None: 2^14 on the processor, 2^20 elsewhere,
-        fewer where memory is short. The result does not depend on it.
-
-    Raises
-    ------
-    InputError
-        torch is not installed, or there is no such device.
+    table_bytes: memory of the device for tables. Defaults to None: a quarter of what is free. Steps are
+        processed in stages whose tables fit; the result does not depend on it.
+    chunk_runs: runs that go through a position together. Defaults to None: 2^14 on the processor, 2^20
+        elsewhere, fewer where memory is short. The result does not depend on it.
+    InputError: torch is not installed, or there is no such device.
     """
     pair, shape = request.pair, request.shape
     check(request)

@@ -40,14 +40,9 @@ _FRACTION_MASK = 2**31 - 1
 class Positions:
     """The positions of one simulation.
 
-    Parameters
-    ----------
-    pair, plan, shape
-        What to run and to tally.
-    seed
-        0 to 2^64 - 1.
-    device
-        Where.
+    pair, plan, shape: what to run and to tally.
+    seed: 0 to 2^64 - 1.
+    device: where.
     """
 
     def __init__(self, pair: ModelPair, plan: Plan, shape: Shape, seed: int, device: torch.device) -> None:
@@ -110,10 +105,7 @@ class Positions:
     def advance(self, state: DeviceState, tally: DeviceTally, begin: int, end: int) -> None:
         """Move the runs of a chunk over the loaded steps, and count what happens.
 
-        Raises
-        ------
-        RuntimeError
-            An empty residual was reached, or all retries of a word failed.
+        RuntimeError: an empty residual was reached, or all retries of a word failed.
         """
         if not self.needs_levels:
             self._walk(state, tally, begin, end, 1, 0)

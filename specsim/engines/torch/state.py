@@ -17,17 +17,11 @@ _STATE = ("context", "phase", "rejections", "calls", "first_length", "lengths", 
 class DeviceState:
     """State of the runs ``first .. first + size - 1`` between positions, one int64 number per run.
 
-    Attributes
-    ----------
-    run_lower, run_upper
-        Halves of the numbers of the runs.
-    context, phase, rejections
-        Context, accepted draft tokens of the present round, rejections so far.
-    calls, first_length, lengths
-        Rounds that ended, accepted length of the first one, and rounds by accepted length (int32, lengths
-        times runs); empty unless rounds are counted.
-    path, rejected
-        Emitted sequence and set of rejected positions; empty unless outcomes are counted.
+    run_lower, run_upper: halves of the numbers of the runs.
+    context, phase, rejections: context, accepted draft tokens of the present round, rejections so far.
+    calls, first_length, lengths: rounds that ended, accepted length of the first one, and rounds by accepted
+        length (int32, lengths times runs); empty unless rounds are counted.
+    path, rejected: emitted sequence and set of rejected positions; empty unless outcomes are counted.
     """
 
     def __init__(self, first: int, size: int, shape: Shape, draft_length: int, device: torch.device) -> None:
@@ -79,16 +73,10 @@ class DeviceState:
 
         Returns the accepted lengths of the rounds, and which ended there; None unless rounds are counted.
 
-        Parameters
-        ----------
-        step
-            Number of the position, from 0.
-        token, failed
-            What was emitted, and whether after a rejection.
-        whole
-            Length of a whole draft.
-        keep
-            Whether a whole draft is followed by a bonus token, so that its end must be remembered.
+        step: number of the position, from 0.
+        token, failed: what was emitted, and whether after a rejection.
+        whole: length of a whole draft.
+        keep: whether a whole draft is followed by a bonus token, so that its end must be remembered.
         """
         import torch
 

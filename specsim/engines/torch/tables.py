@@ -34,16 +34,10 @@ _MOST_ROWS = 2**31
 class Sizes:
     """Sizes of the tables of a step.
 
-    Attributes
-    ----------
-    rows
-        One per context, and one more per context for bonus tokens where drafts are finite.
-    bonus
-        First row for bonus tokens; 0 when there are none of their own.
-    step_bytes
-        Bytes of the tables of a step.
-    scratch_bytes
-        Bytes that building them takes on the host.
+    rows: one per context, and one more per context for bonus tokens where drafts are finite.
+    bonus: first row for bonus tokens; 0 when there are none of their own.
+    step_bytes: bytes of the tables of a step.
+    scratch_bytes: bytes that building them takes on the host.
     """
 
     rows: int
@@ -79,16 +73,10 @@ class Sizes:
 class Separate:
     """Residual rows that are drawn by their own 64-bit words.
 
-    Attributes
-    ----------
-    end
-        Running sums of the weights, int64, all rows one after the other.
-    total
-        Their last ones, one per row.
-    dropped
-        2^64 modulo the total; 0 for an empty row.
-    drops
-        Whether a word may be dropped.
+    end: running sums of the weights, int64, all rows one after the other.
+    total: their last ones, one per row.
+    dropped: 2^64 modulo the total; 0 for an empty row.
+    drops: whether a word may be dropped.
     """
 
     end: Tensor
@@ -101,20 +89,13 @@ class Separate:
 class StepTables:
     """Tables of one step, int64, all rows one after the other.
 
-    Attributes
-    ----------
-    start
-        First number of each token's segment of the draft line, and one more: the end of the line.
-    accept
-        Where words are shared: accepted numbers of the segment. Otherwise thresholds times 2^63.
-    slide, residual
-        Where words are shared: what leads from the offset of a rejected word to a number of the residual
-        line, and the ends of that line's segments.
-    separate
-        Residuals where words are not shared.
-    root_accept, root
-        Thresholds of the later candidates of a root, first context first and first candidate first, and its
-        residual.
+    start: first number of each token's segment of the draft line, and one more: the end of the line.
+    accept: where words are shared: accepted numbers of the segment. Otherwise thresholds times 2^63.
+    slide, residual: where words are shared: what leads from the offset of a rejected word to a number of the
+        residual line, and the ends of that line's segments.
+    separate: residuals where words are not shared.
+    root_accept, root: thresholds of the later candidates of a root, first context first and first candidate
+        first, and its residual.
     """
 
     start: Tensor

@@ -22,17 +22,9 @@ _ROUNDS = 10
 def philox(c0: Any, c1: Any, c2: Any, c3: Any, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the four 32-bit words of counters, those of `specsim.engines.compiled.philox.philox`.
 
-    Parameters
-    ----------
-    c0, c1, c2, c3
-        Counter words, numbers or int64 tensors of numbers below 2^32 that broadcast.
-    seed
-        0 to 2^64 - 1, the key.
-
-    Returns
-    -------
-    tuple of Tensor
-        int64 in [0, 2^32).
+    c0, c1, c2, c3: counter words, numbers or int64 tensors of numbers below 2^32 that broadcast.
+    seed: 0 to 2^64 - 1, the key.
+    Returns: int64 in [0, 2^32).
     """
     k0, k1 = seed & LOW, seed >> 32
     for _ in range(_ROUNDS):
@@ -59,21 +51,11 @@ def product(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 def below(upper: Tensor, lower: Tensor, bound: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
     """Map uniform 64-bit words to [0, bound), as `specsim.engines.compiled.sampling.below` does.
 
-    Parameters
-    ----------
-    upper, lower
-        Halves of the words, in [0, 2^32).
-    bound
-        In [1, 2^63); where it is 0 the results mean nothing.
-    dropped
-        2^64 modulo `bound`.
-
-    Returns
-    -------
-    number
-        In [0, bound).
-    kept
-        Whether the word is among those that make the number exactly uniform.
+    upper, lower: halves of the words, in [0, 2^32).
+    bound: in [1, 2^63); where it is 0 the results mean nothing.
+    dropped: 2^64 modulo `bound`.
+    Returns number: in [0, bound).
+    Returns kept: whether the word is among those that make the number exactly uniform.
     """
     bound_upper, bound_lower = bound >> 32, bound & LOW
     high_00, low_00 = product(lower, bound_lower)

@@ -23,12 +23,8 @@ OPTION = "13 lossy by option"
 def lenient(lenience: float, name: str = "lenience") -> Rule:
     """Return the rule that accepts with min(1, target / (lenience * draft)) (2211.17192, Appendix A.5).
 
-    Parameters
-    ----------
-    lenience
-        Above 0 and at most 1, which is the ratio rule.
-    name
-        Of the rule.
+    lenience: above 0 and at most 1, which is the ratio rule.
+    name: of the rule.
     """
     if not 0 < lenience <= 1:
         raise InputError(f"lenience is {lenience}; give a number above 0 and at most 1")
@@ -51,14 +47,10 @@ def lenient(lenience: float, name: str = "lenience") -> Rule:
 def over_accepting(epsilon: float, residual: str = "optimal", name: str | None = None) -> Rule:
     """Return the rule that accepts with min(1, (target + epsilon) / draft) (2411.00841, section 4.2).
 
-    Parameters
-    ----------
-    epsilon
-        At least 0.
-    residual
-        ``"optimal"``: the normalised positive part of target - draft; ``"target"`` or ``"draft"``: that row.
-    name
-        Defaults to None: ``over-acceptance`` and the residual.
+    epsilon: at least 0.
+    residual: ``"optimal"``: the normalised positive part of target - draft; ``"target"`` or ``"draft"``: that
+        row.
+    name: defaults to None: ``over-acceptance`` and the residual.
     """
     if not epsilon >= 0:
         raise InputError(f"epsilon is {epsilon}; give a number of at least 0")
@@ -142,12 +134,8 @@ def synthetic(rate: float) -> Rule:
 def aimed_rule(name: str, title: str, source: str, aim: PositionLaw) -> Rule:
     """Return the ratio rule that aims at another law than the target's.
 
-    Parameters
-    ----------
-    name, title, source
-        As in `Rule`.
-    aim
-        Of a target row and a draft row: the law aimed at. The bonus token is the target's.
+    name, title, source: as in `Rule`.
+    aim: of a target row and a draft row: the law aimed at. The bonus token is the target's.
     """
 
     def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:

@@ -13,12 +13,8 @@ from specsim.algorithms.rule import Rule
 class Kernel:
     """The functions of a rule, as Python functions.
 
-    Attributes
-    ----------
-    verify, prepare, propose
-        See `specsim.engines.literal`; the last two may be None.
-    own
-        Whether it is a user's, which is compiled with checks.
+    verify, prepare, propose: see `specsim.engines.literal`; the last two may be None.
+    own: whether it is a user's, which is compiled with checks.
     """
 
     verify: Callable[..., Any]
@@ -34,10 +30,7 @@ class Kernel:
 def kernel_of(rule: Rule) -> Kernel:
     """Return the kernel of a rule: from the file of its name, or the function of a rule of one's own.
 
-    Raises
-    ------
-    UnsupportedError
-        There is none; the reason stands in the facts of the rule.
+    UnsupportedError: there is none; the reason stands in the facts of the rule.
     """
     if rule.own is not None:
         return Kernel(verify=rule.own, prepare=rule.own_prepare, own=True)
