@@ -20,7 +20,7 @@ from specsim import (
 from specsim.validation.builders import agreement_check
 from specsim.validation.claims_model import ExactCheck, RegressionCheck, equal
 from specsim.validation.mutants import Mutant, get_mutants
-from specsim.validation.mutants.sampler import MUTANTS as DECODERS, Mistakes, replace_decoder
+from specsim.validation.mutants.sampler import MUTANTS as DECODERS, replace_decoder
 from specsim.validation.mutants.substitutions import MUTANTS as SUBSTITUTIONS
 from specsim.validation.mutants.tallies import MUTANTS as TALLIES
 from specsim.validation.mutants.theories import MUTANTS as THEORIES
@@ -77,7 +77,7 @@ def checks(algorithms):
 
 
 def test_decoder_without_mistakes_passes_everything(coins):
-    correct = replace_decoder(Mistakes(), Speculative, Batch)(as_built())
+    correct = replace_decoder(None, Speculative, Batch)(as_built())
     claim = coins.claim("a.a", *checks(lambda pair: (*SPECULATIVE, *BATCH)))
     report = validate([claim], effort=LIGHT, witnesses=correct)
     assert report.status is Status.AGREES, evidence(report.claims[0])

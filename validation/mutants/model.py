@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from specsim.validation.named import choose, collect
 from specsim.validation.witnesses import Witnesses
@@ -43,6 +44,40 @@ class Mutant:
     cite: str
     apply: Callable[[Witnesses], Witnesses]
     kills: tuple[str, ...] = ()
+
+
+#: Takes correct witnesses, returns wrong ones.
+Mutation = Callable[[Witnesses], Witnesses]
+
+
+def mutant(
+    mutation: Callable[[Callable[..., Any]], Mutation], *, cite: str, kills: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Mutant]:
+    """Return a decorator that makes a mutant of a wrong function: its name and docstring are the mutant's.
+
+    Parameters
+    ----------
+    mutation
+        Takes the function, returns what puts it among the witnesses.
+    cite, kills
+        As in `Mutant`.
+    """
+
+    def make(function: Callable[..., Any]) -> Mutant:
+        return Mutant(
+            name=function.__name__.replace("_", "-"),
+            description=function.__doc__ or "",
+            cite=cite,
+            apply=mutation(function),
+            kills=kills,
+        )
+
+    return make
+
+
+def defined(names: Mapping[str, Any]) -> tuple[Mutant, ...]:
+    """Return the mutants among the global names of a module, in order."""
+    return tuple(value for value in names.values() if isinstance(value, Mutant))
 
 
 @cache

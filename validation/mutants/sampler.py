@@ -1,12 +1,11 @@
-"""A small NumPy decoder with switches for mistakes that no descriptor can express.
+"""A small NumPy decoder with mistakes that no descriptor can express.
 
-With every switch off it is speculative or batch speculative decoding, and has to pass everything; it is a
+Without a mistake it is speculative or batch speculative decoding, and has to pass everything; it is a
 fourth witness as much as a breeding ground for mutants.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, Batch, Speculative
 from specsim.pairs import ModelPair
-from specsim.validation.mutants.model import Mutant
+from specsim.validation.mutants.model import Mutant, Mutation
 from specsim.validation.witnesses import Witnesses
 
 Ints = NDArray[np.int64]
@@ -24,58 +23,24 @@ Floats = NDArray[np.float64]
 BLOCK = 2**14
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mistakes:
-    """What is done wrong.
-
-    Attributes
-    ----------
-    no_restart
-        After a rejection the round goes on along the old draft: no target call, no new root.
-    stale_context
-        After a rejection the next row is read as if the rejected token had been emitted.
-    shared_coin
-        The coin of the acceptance is used once more to draw the residual.
-    only_drafted_token_removed
-        The residual is the target row without the drafted token.
-    bonus_counted
-        A bonus token is counted as a rejection.
-    bonus_from_draft
-        A bonus token is drawn from the draft row.
-    root_not_updated
-        Every draft of a batch is tried against the target row itself, and so is the last residual.
-    first_unverified
-        The first drafted token of a round is always accepted.
-    """
-
-    no_restart: bool = False
-    stale_context: bool = False
-    shared_coin: bool = False
-    only_drafted_token_removed: bool = False
-    bonus_counted: bool = False
-    bonus_from_draft: bool = False
-    root_not_updated: bool = False
-    first_unverified: bool = False
-
-
 def decode(
     pair: ModelPair,
     algorithm: Speculative | Batch,
     *,
     runs: int,
     seed: int,
-    mistakes: Mistakes,
+    mistake: str | None,
     horizon: int | None = None,
     outcomes: bool | None = None,
     **ignored: Any,
 ) -> Any:
-    """Simulate with mistakes and return tallies, an `xarray.Dataset` like that of `specsim.simulate`."""
+    """Simulate with a mistake of `MISTAKES`, and return tallies like those of `specsim.simulate`."""
     length = pair.check_horizon(horizon)
     tallies = _Tallies(pair, length, outcomes)
     generator = np.random.Generator(np.random.PCG64DXSM(seed))
     for start in range(0, runs, BLOCK):
         size = min(BLOCK, runs - start)
-        _Block(pair, algorithm, mistakes, generator, size, length).run(tallies)
+        _Block(pair, algorithm, mistake, generator, size, length).run(tallies)
     return tallies.dataset(runs)
 
 
@@ -86,12 +51,12 @@ class _Block:
         self,
         pair: ModelPair,
         algorithm: Speculative | Batch,
-        mistakes: Mistakes,
+        mistake: str | None,
         generator: np.random.Generator,
         size: int,
         length: int,
     ) -> None:
-        self.pair, self.mistakes, self.generator = pair, mistakes, generator
+        self.pair, self.mistake, self.generator = pair, mistake, generator
         self.size, self.length = size, length
         self.drafts = int(algorithm.drafts) if isinstance(algorithm, Batch) else 1
         self.most = algorithm.draft_length or length
@@ -99,7 +64,7 @@ class _Block:
         self.context = _draw(np.tile(pair.initial, (size, 1)), generator.random(size))
 
     def run(self, tallies: _Tallies) -> None:
-        size, length, mistakes = self.size, self.length, self.mistakes
+        size, length, mistake = self.size, self.length, self.mistake
         accepted = np.zeros(size, np.int64)
         fresh = np.ones(size, bool)
         pending = np.zeros(size, bool)
@@ -119,20 +84,20 @@ class _Block:
             target, draft = self.pair.target[index][self.context], self.pair.draft[index][self.context]
             calls += fresh & ~pending
             token, drafted, rejected = self._position(target, draft, fresh)
-            bonus_rows = draft if mistakes.bonus_from_draft else target
+            bonus_rows = draft if mistake == "bonus-from-draft" else target
             token = np.where(pending, _draw(bonus_rows, self.generator.random(size)), token)
             rejected &= ~pending
             accepted += ~rejected & ~pending
-            counted = rejected | pending if mistakes.bonus_counted else rejected
+            counted = rejected | pending if mistake == "bonus-counted-as-rejection" else rejected
             tallies.position(step, self.context, token, counted)
             rejections += counted
             path = path * self.pair.tokens + token
             mask |= counted.astype(np.int64) << step if length < 63 else 0
-            seen = np.where(rejected & mistakes.stale_context, drafted, token)
+            seen = np.where(rejected & (mistake == "stale-context"), drafted, token)
             self.context = self.pair.next_context[self.context, seen]
             whole = ~pending & ~rejected & (accepted == self.most)
             last = step == length - 1
-            ended = (rejected & (not mistakes.no_restart)) | whole | (last & ~pending)
+            ended = (rejected & (mistake != "no-restart-after-rejection")) | whole | (last & ~pending)
             end_rounds(ended)
             accepted[ended] = 0
             fresh = ended | pending
@@ -143,35 +108,36 @@ class _Block:
         self, target: Floats, draft: Floats, fresh: NDArray[np.bool_]
     ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
         """Return the emitted token, the last one drafted, and whether the position was rejected."""
-        size, mistakes = self.size, self.mistakes
+        size, mistake = self.size, self.mistake
         current = target.copy()
         token, drafted = np.zeros(size, np.int64), np.zeros(size, np.int64)
         waiting = np.ones(size, bool)
         coin = np.zeros(size)
+        unchanged = mistake == "chain-not-updated"
         everyone = np.arange(size)
         for draft_number in range(self.drafts):
             tried = waiting & (fresh | (draft_number == 0))
             candidate = _draw(draft, self.generator.random(size))
             coin = np.where(tried, self.generator.random(size), coin)
             accept = coin * draft[everyone, candidate] < current[everyone, candidate]
-            if mistakes.first_unverified:
+            if mistake == "first-token-unverified":
                 accept |= fresh
             token = np.where(tried & accept, candidate, token)
             drafted = np.where(tried, candidate, drafted)
             failed = tried & ~accept
             waiting &= ~(tried & accept)
-            if mistakes.root_not_updated and draft_number < self.drafts - 1:
+            if unchanged and draft_number < self.drafts - 1:
                 continue
-            if mistakes.only_drafted_token_removed:
+            if mistake == "residual-removes-one-token":
                 residual = current.copy()
                 residual[everyone, candidate] = 0.0
             else:
                 residual = np.maximum(current - draft, 0.0)
             totals = residual.sum(axis=1, keepdims=True)
             updated = np.where(totals > 0, residual / np.where(totals > 0, totals, 1.0), current)
-            update = failed if not mistakes.root_not_updated else waiting
+            update = waiting if unchanged else failed
             current = np.where(update[:, None], updated, current)
-        uniform = coin if mistakes.shared_coin else self.generator.random(size)
+        uniform = coin if mistake == "coin-shared-with-residual" else self.generator.random(size)
         return np.where(waiting, _draw(current, uniform), token), drafted, waiting
 
 
@@ -229,13 +195,13 @@ def _draw(rows: Floats, uniform: Floats) -> Ints:
     return np.minimum(token, last)
 
 
-def replace_decoder(mistakes: Mistakes, *kinds: type[Algorithm]) -> Any:
-    """Return a mutation that decodes the given kinds of algorithm with mistakes."""
+def replace_decoder(mistake: str | None, *kinds: type[Algorithm]) -> Mutation:
+    """Return a mutation that decodes the given kinds of algorithm with a mistake."""
 
     def apply(witnesses: Witnesses) -> Witnesses:
         def simulate(pair: ModelPair, algorithm: Algorithm, **options: Any) -> Any:
             if isinstance(algorithm, kinds):
-                return decode(pair, algorithm, mistakes=mistakes, **options)  # type: ignore[arg-type]
+                return decode(pair, algorithm, mistake=mistake, **options)  # type: ignore[arg-type]
             return witnesses.simulate(pair, algorithm, **options)
 
         return witnesses.replace(simulate=simulate)
@@ -243,56 +209,68 @@ def replace_decoder(mistakes: Mistakes, *kinds: type[Algorithm]) -> Any:
     return apply
 
 
-MUTANTS = (
-    Mutant(
-        name="no-restart-after-rejection",
-        description="After a rejection the round goes on along the old draft, without a new target call.",
-        cite="2411.00841, Algorithm 1: the restart after line 10",
-        apply=replace_decoder(Mistakes(no_restart=True), Speculative, Batch),
-        kills=("specsim.laws-speculative",),
+_BOTH = (Speculative, Batch)
+#: Name, description, source, the algorithms that are decoded so, and claims that must reject it.
+MISTAKES: tuple[tuple[str, str, str, tuple[type[Algorithm], ...], tuple[str, ...]], ...] = (
+    (
+        "no-restart-after-rejection",
+        "After a rejection the round goes on along the old draft, without a new target call.",
+        "2411.00841, Algorithm 1: the restart after line 10",
+        _BOTH,
+        ("specsim.laws-speculative",),
     ),
-    Mutant(
-        name="stale-context",
-        description="After a rejection the next row is read as if the rejected token had been emitted.",
-        cite="feifeibear/LLMSpeculativeSampling#29; eBay/spec_dec",
-        apply=replace_decoder(Mistakes(stale_context=True), Speculative, Batch),
+    (
+        "stale-context",
+        "After a rejection the next row is read as if the rejected token had been emitted.",
+        "feifeibear/LLMSpeculativeSampling#29; eBay/spec_dec",
+        _BOTH,
+        (),
     ),
-    Mutant(
-        name="coin-shared-with-residual",
-        description="The uniform number of the acceptance is used once more to draw the residual.",
-        cite="vllm-project/vllm#54282; flashinfer-ai/flashinfer#424; sgl-project/sglang#7231",
-        apply=replace_decoder(Mistakes(shared_coin=True), Speculative, Batch),
+    (
+        "coin-shared-with-residual",
+        "The uniform number of the acceptance is used once more to draw the residual.",
+        "vllm-project/vllm#54282; flashinfer-ai/flashinfer#424; sgl-project/sglang#7231",
+        _BOTH,
+        (),
     ),
-    Mutant(
-        name="residual-removes-one-token",
-        description="The residual is the target row without the drafted token.",
-        cite="xLLM-AI/xllm#2175; SafeAILab/EAGLE#20",
-        apply=replace_decoder(Mistakes(only_drafted_token_removed=True), Speculative),
+    (
+        "residual-removes-one-token",
+        "The residual is the target row without the drafted token.",
+        "xLLM-AI/xllm#2175; SafeAILab/EAGLE#20",
+        (Speculative,),
+        (),
     ),
-    Mutant(
-        name="bonus-counted-as-rejection",
-        description="A bonus token is counted as a rejection.",
-        cite="2411.00841, section 2: a round is identified with a rejection",
-        apply=replace_decoder(Mistakes(bonus_counted=True), Speculative, Batch),
-        kills=("specsim.laws-speculative",),
+    (
+        "bonus-counted-as-rejection",
+        "A bonus token is counted as a rejection.",
+        "2411.00841, section 2: a round is identified with a rejection",
+        _BOTH,
+        ("specsim.laws-speculative",),
     ),
-    Mutant(
-        name="bonus-from-draft",
-        description="A bonus token is drawn from the draft row.",
-        cite="the bonus position is mocked in vLLM's tests",
-        apply=replace_decoder(Mistakes(bonus_from_draft=True), Speculative, Batch),
+    (
+        "bonus-from-draft",
+        "A bonus token is drawn from the draft row.",
+        "the bonus position is mocked in vLLM's tests",
+        _BOTH,
+        (),
     ),
-    Mutant(
-        name="chain-not-updated",
-        description="Every draft of a batch is tried against the target row itself.",
-        cite="2411.00841, Algorithm 4, line 19 left out",
-        apply=replace_decoder(Mistakes(root_not_updated=True), Batch),
-        kills=("specsim.laws-batch",),
+    (
+        "chain-not-updated",
+        "Every draft of a batch is tried against the target row itself.",
+        "2411.00841, Algorithm 4, line 19 left out",
+        (Batch,),
+        ("specsim.laws-batch",),
     ),
-    Mutant(
-        name="first-token-unverified",
-        description="The first drafted token of a round is always accepted.",
-        cite="ohdearquant/lattice#243",
-        apply=replace_decoder(Mistakes(first_unverified=True), Speculative, Batch),
+    (
+        "first-token-unverified",
+        "The first drafted token of a round is always accepted.",
+        "ohdearquant/lattice#243",
+        _BOTH,
+        (),
     ),
+)
+
+MUTANTS = tuple(
+    Mutant(name=name, description=description, cite=cite, apply=replace_decoder(name, *kinds), kills=kills)
+    for name, description, cite, kinds, kills in MISTAKES
 )
