@@ -50,9 +50,9 @@ def _wrong_step(step: VerificationStep, law: Rule) -> Mutant:
 
 
 MUTANTS = (
-    _wrong_step(recovery_from_target, bugs.RECOVERY_FROM_TARGET),
-    _wrong_step(first_unverified, bugs.FIRST_UNVERIFIED),
-    _wrong_step(bonus_row_before, bugs.BONUS_ROW_BEFORE),
+    _wrong_step(recovery_from_target, bugs.recovery_from_target),
+    _wrong_step(first_unverified, bugs.first_unverified),
+    _wrong_step(bonus_row_before, bugs.bonus_row_before),
     _mutant(
         "cache-keeps-rejected",
         CACHES,

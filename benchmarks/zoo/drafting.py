@@ -172,15 +172,15 @@ def _mutant(run: Any, law: Rule, claims: Rule, killed_by: tuple[str, ...]) -> Mu
 
 
 MUTANTS = (
-    _mutant(drafts_top_2, draft_bugs.DRAFTS_TOP_2, RATIO, ("draft-law", "joint-law")),
-    _mutant(drafts_argmax, draft_bugs.DRAFTS_ARGMAX, RATIO, ("draft-law", "joint-law")),
-    _mutant(drafts_temperature, draft_bugs.DRAFTS_TEMPERATURE, RATIO, ("draft-law", "joint-law")),
-    _mutant(drafts_top_p, draft_bugs.DRAFTS_TOP_P, RATIO, ("draft-law", "joint-law")),
-    _mutant(drafts_bfloat16, draft_bugs.DRAFTS_BFLOAT16, RATIO, ("draft-law",)),
-    _mutant(vocabulary_shifted, draft_bugs.VOCABULARY_SHIFTED, RATIO, ("acceptance", "joint-law")),
-    _mutant(shared_gumbel, coin_bugs.SHARED_GUMBEL, RATIO, ("residual",)),
-    _mutant(draft_coin, coin_bugs.DRAFT_COIN, RATIO, ("acceptance", "joint-law")),
-    _mutant(match_or_one_hot, bugs.MATCH_OR_ONE_HOT, ARGMAX_ONE_HOT, ("acceptance", "joint-law")),
+    _mutant(drafts_top_2, draft_bugs.drafts_top_2, RATIO, ("draft-law", "joint-law")),
+    _mutant(drafts_argmax, draft_bugs.drafts_argmax, RATIO, ("draft-law", "joint-law")),
+    _mutant(drafts_temperature, draft_bugs.drafts_temperature, RATIO, ("draft-law", "joint-law")),
+    _mutant(drafts_top_p, draft_bugs.drafts_top_p, RATIO, ("draft-law", "joint-law")),
+    _mutant(drafts_bfloat16, draft_bugs.drafts_bfloat16, RATIO, ("draft-law",)),
+    _mutant(vocabulary_shifted, draft_bugs.vocabulary_shifted, RATIO, ("acceptance", "joint-law")),
+    _mutant(shared_gumbel, coin_bugs.shared_gumbel, RATIO, ("residual",)),
+    _mutant(draft_coin, coin_bugs.draft_coin, RATIO, ("acceptance", "joint-law")),
+    _mutant(match_or_one_hot, bugs.match_or_one_hot, ARGMAX_ONE_HOT, ("acceptance", "joint-law")),
     Mutant(
         name="drafts-divided-in-place",
         description="the race that draws a draft divides the draft rows in place, before they are tested",

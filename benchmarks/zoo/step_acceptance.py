@@ -165,13 +165,13 @@ _LOSSY: tuple[tuple[Any, Rule], ...] = (
 )
 
 MUTANTS = (
-    _mutant(always_accept, bugs.ALWAYS_ACCEPT),
-    _mutant(double_ratio, bugs.DOUBLE_RATIO),
-    _mutant(match_or_ratio, bugs.MATCH_OR_RATIO),
-    _mutant(first_unverified, bugs.FIRST_UNVERIFIED, killed_by=("first-token", "joint-law")),
-    _mutant(counts_all, bugs.COUNTS_ALL, killed_by=("accepted-length", "joint-law")),
-    _mutant(greedy_test, bugs.GREEDY_TEST, MATCH, draft="optional"),
-    _mutant(silently_greedy, bugs.SILENTLY_GREEDY, MATCH, draft="optional"),
+    _mutant(always_accept, bugs.always_accept),
+    _mutant(double_ratio, bugs.double_ratio),
+    _mutant(match_or_ratio, bugs.match_or_ratio),
+    _mutant(first_unverified, bugs.first_unverified, killed_by=("first-token", "joint-law")),
+    _mutant(counts_all, bugs.counts_all, killed_by=("accepted-length", "joint-law")),
+    _mutant(greedy_test, bugs.greedy_test, MATCH, draft="optional"),
+    _mutant(silently_greedy, bugs.silently_greedy, MATCH, draft="optional"),
     *(_mutant(run, law, None, ("joint-law",)) for run, law in _LOSSY),
 )
 

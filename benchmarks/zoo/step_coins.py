@@ -156,9 +156,9 @@ def _right_law(name: str, description: str, cite: str, run: Any, killed_by: tupl
 
 
 MUTANTS = (
-    _mutant(reused_coin, coin_bugs.REUSED_COIN, ("residual", "joint-law")),
-    _mutant(reused_last_coin, coin_bugs.REUSED_LAST_COIN, ("residual", "bonus")),
-    _mutant(one_coin_per_block, coin_bugs.ONE_COIN, ("accepted-length", "joint-law")),
+    _mutant(reused_coin, coin_bugs.reused_coin, ("residual", "joint-law")),
+    _mutant(reused_last_coin, coin_bugs.reused_last_coin, ("residual", "bonus")),
+    _mutant(one_coin_per_block, coin_bugs.one_coin_per_block, ("accepted-length", "joint-law")),
     _mutant(coarse_coins, coin_bugs.COARSE_COINS, ("tiny-mass",)),
     _mutant(coarse_gumbel, coin_bugs.COARSE_GUMBEL, ("wide-vocabulary",), MATCH),
     _right_law(

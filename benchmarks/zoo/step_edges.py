@@ -189,13 +189,13 @@ MUTANTS = (
     ),
     Mutant(
         name="zeroed-in-place",
-        description=row_bugs.ZEROED_IN_PLACE.title,
-        cite=row_bugs.ZEROED_IN_PLACE.source,
+        description=row_bugs.zeroed_in_place.title,
+        cite=row_bugs.zeroed_in_place.source,
         bug_class=row_bugs.OVERWRITTEN,
         subject=Subject(
             name="zeroed-in-place", protocol="step", run=zeroed_in_place, rule=ONE_HOT, draft="optional"
         ),
-        law=row_bugs.ZEROED_IN_PLACE,
+        law=row_bugs.zeroed_in_place,
         killed_by=("untouched-inputs", "joint-law"),
     ),
     _edge(

@@ -135,13 +135,13 @@ def _mutant(run: Any, law: Any, claims: Any, killed_by: tuple[str, ...] = SEEN, 
 
 
 MUTANTS = (
-    _mutant(recovery_from_target, bugs.RECOVERY_FROM_TARGET, RATIO),
-    _mutant(recovery_excess, bugs.RECOVERY_EXCESS, RATIO),
-    _mutant(recovery_distance, bugs.RECOVERY_DISTANCE, RATIO),
-    _mutant(ratio_without_rejected, bugs.RATIO_WITHOUT_REJECTED, RATIO),
-    _mutant(recovery_log_ratio, bugs.RECOVERY_LOG_RATIO, RATIO, ("residual",)),
+    _mutant(recovery_from_target, bugs.recovery_from_target, RATIO),
+    _mutant(recovery_excess, bugs.recovery_excess, RATIO),
+    _mutant(recovery_distance, bugs.recovery_distance, RATIO),
+    _mutant(ratio_without_rejected, bugs.ratio_without_rejected, RATIO),
+    _mutant(recovery_log_ratio, bugs.recovery_log_ratio, RATIO, ("residual",)),
     _mutant(residual_clamped, bugs.RESIDUAL_CLAMPED, RATIO, ("zero-mass",)),
-    _mutant(one_hot_gap, bugs.ONE_HOT_GAP, ONE_HOT),
-    _mutant(block_plain_residual, block_bugs.BLOCK_PLAIN_RESIDUAL, BLOCK, ("joint-law",)),
-    _mutant(block_one_hot, block_bugs.BLOCK_ONE_HOT, ONE_HOT, ("joint-law",), draft="optional"),
+    _mutant(one_hot_gap, bugs.one_hot_gap, ONE_HOT),
+    _mutant(block_plain_residual, block_bugs.block_plain_residual, BLOCK, ("joint-law",)),
+    _mutant(block_one_hot, block_bugs.block_one_hot, ONE_HOT, ("joint-law",), draft="optional"),
 )

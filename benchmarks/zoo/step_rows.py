@@ -223,19 +223,19 @@ def _batch_mutant(
 _RAGGED: dict[str, Any] = {"options": frozenset({"draft_lengths"})}
 
 MUTANTS = (
-    _mutant(target_row_after, row_bugs.TARGET_ROW_AFTER, ("acceptance", "joint-law")),
-    _mutant(target_row_before, row_bugs.TARGET_ROW_BEFORE, ("acceptance", "joint-law")),
-    _mutant(draft_row_after, row_bugs.DRAFT_ROW_AFTER, ("acceptance", "joint-law")),
-    _mutant(first_row, row_bugs.FIRST_ROW, ("acceptance", "joint-law")),
-    _mutant(draft_rows_reversed, row_bugs.DRAFT_ROWS_REVERSED, ("acceptance", "joint-law")),
+    _mutant(target_row_after, row_bugs.target_row_after, ("acceptance", "joint-law")),
+    _mutant(target_row_before, row_bugs.target_row_before, ("acceptance", "joint-law")),
+    _mutant(draft_row_after, row_bugs.draft_row_after, ("acceptance", "joint-law")),
+    _mutant(first_row, row_bugs.first_row, ("acceptance", "joint-law")),
+    _mutant(draft_rows_reversed, row_bugs.draft_rows_reversed, ("acceptance", "joint-law")),
     _mutant(
-        recovery_row_after, row_bugs.RECOVERY_ROW_AFTER, ("residual", "joint-law"), MATCH, draft="optional"
+        recovery_row_after, row_bugs.recovery_row_after, ("residual", "joint-law"), MATCH, draft="optional"
     ),
-    _mutant(bonus_from_draft, bugs.BONUS_FROM_DRAFT, ("bonus",)),
-    _mutant(bonus_row_before, bugs.BONUS_ROW_BEFORE, ("bonus",)),
-    _mutant(bonus_residual, bugs.BONUS_RESIDUAL, ("bonus",)),
-    _mutant(bonus_unwritten, bugs.BONUS_UNWRITTEN, ("bonus",)),
-    _mutant(bonus_penalty, bugs.BONUS_PENALTY, ("bonus",)),
+    _mutant(bonus_from_draft, bugs.bonus_from_draft, ("bonus",)),
+    _mutant(bonus_row_before, bugs.bonus_row_before, ("bonus",)),
+    _mutant(bonus_residual, bugs.bonus_residual, ("bonus",)),
+    _mutant(bonus_unwritten, bugs.bonus_unwritten, ("bonus",)),
+    _mutant(bonus_penalty, bugs.bonus_penalty, ("bonus",)),
     _batch_mutant(
         "target-of-next-request",
         "a row is verified with the target rows of the next row of the batch",

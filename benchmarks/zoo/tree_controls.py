@@ -238,7 +238,7 @@ CONTROLS = (
     ),
     _control(
         lowered_thresholds,
-        tree_bugs.LOWERED_THRESHOLDS,
+        tree_bugs.thresholds_below_one,
         "Thresholds below 1 accept more than the target allows, as documented.",
         drawing="without",
         draft="optional",

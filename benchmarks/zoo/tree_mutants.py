@@ -32,7 +32,7 @@ from benchmarks.zoo.tree_walk import (
     traverse,
     walk,
 )
-from specsim.validation.conformance.rules import lossless, tree_bugs
+from specsim.validation.conformance.rules import lossless, tree_bug_laws, tree_bugs
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
 
@@ -311,21 +311,21 @@ def _mutant(run: Any, law: Rule, claims: Rule | None) -> Mutant:
 
 
 MUTANTS = (
-    _mutant(independent_tests, tree_bugs.INDEPENDENT_TESTS, lossless.RECURSIVE),
-    _mutant(target_draw_per_branch, tree_bugs.DRAW_PER_BRANCH, lossless.MATCH),
-    _mutant(draft_row_not_renormalised, tree_bugs.NOT_RENORMALISED, lossless.RECURSIVE_DISTINCT),
-    _mutant(with_verified_as_without, tree_bugs.WITH_AS_DISTINCT, lossless.RECURSIVE),
-    _mutant(duplicates_dropped, tree_bugs.DUPLICATES_DROPPED, lossless.RECURSIVE),
-    _mutant(longest_of_independent_chains, tree_bugs.LONGEST_CHAIN, None),
-    _mutant(zeroed_residual, tree_bugs.ZEROED_RESIDUAL, lossless.RECURSIVE),
-    _mutant(recovery_from_target, tree_bugs.RECOVERY_FROM_TARGET, lossless.RECURSIVE),
-    _mutant(first_child_unverified, tree_bugs.FIRST_UNVERIFIED, lossless.RECURSIVE),
-    _mutant(one_coin_for_siblings, tree_bugs.ONE_COIN, lossless.RECURSIVE),
-    _mutant(final_coin_reused, tree_bugs.FINAL_COIN_REUSED, lossless.SUMMED_COIN),
-    _mutant(duplicates_summed, tree_bugs.DUPLICATES_SUMMED, lossless.MATCH),
-    _mutant(residual_from_root_rows, tree_bugs.RESIDUAL_FROM_ROOT, lossless.RECURSIVE),
-    _mutant(wrong_logits_slice, tree_bugs.NEXT_SLICE, lossless.RECURSIVE),
-    _mutant(first_sibling_rows, tree_bugs.FIRST_SIBLING_ROWS, lossless.RECURSIVE),
+    _mutant(independent_tests, tree_bugs.independent_tests, lossless.RECURSIVE),
+    _mutant(target_draw_per_branch, tree_bugs.target_draw_per_branch, lossless.MATCH),
+    _mutant(draft_row_not_renormalised, tree_bugs.draft_row_not_renormalised, lossless.RECURSIVE_DISTINCT),
+    _mutant(with_verified_as_without, tree_bugs.with_verified_as_without, lossless.RECURSIVE),
+    _mutant(duplicates_dropped, tree_bugs.duplicates_dropped, lossless.RECURSIVE),
+    _mutant(longest_of_independent_chains, tree_bug_laws.longest_of_independent_chains, None),
+    _mutant(zeroed_residual, tree_bugs.zeroed_residual, lossless.RECURSIVE),
+    _mutant(recovery_from_target, tree_bugs.recovery_from_target, lossless.RECURSIVE),
+    _mutant(first_child_unverified, tree_bug_laws.first_child_unverified, lossless.RECURSIVE),
+    _mutant(one_coin_for_siblings, tree_bugs.one_coin_for_siblings, lossless.RECURSIVE),
+    _mutant(final_coin_reused, tree_bugs.final_coin_reused, lossless.SUMMED_COIN),
+    _mutant(duplicates_summed, tree_bugs.duplicates_summed, lossless.MATCH),
+    _mutant(residual_from_root_rows, tree_bug_laws.residual_from_root_rows, lossless.RECURSIVE),
+    _mutant(wrong_logits_slice, tree_bug_laws.wrong_logits_slice, lossless.RECURSIVE),
+    _mutant(first_sibling_rows, tree_bug_laws.first_sibling_rows, lossless.RECURSIVE),
     Mutant(
         name="tree-next-request-rows",
         description="The target rows of the next tree of the batch are read.",
@@ -336,10 +336,10 @@ MUTANTS = (
         ),
         killed_by=("tree-law",),
     ),
-    _mutant(draft_row_of_child, tree_bugs.DRAFT_ROW_OF_CHILD, lossless.RECURSIVE),
-    _mutant(greedy_acceptance, tree_bugs.GREEDY_CHILD, lossless.MATCH),
-    _mutant(bonus_from_draft, tree_bugs.BONUS_FROM_DRAFT, lossless.RECURSIVE),
-    _mutant(k_seq_factor_one, tree_bugs.K_SEQ_UNSCALED, lossless.K_SEQ),
-    _mutant(traversal_row_kept, tree_bugs.TRAVERSAL_ROW_KEPT, lossless.TRAVERSAL),
-    _mutant(traversal_weight_kept, tree_bugs.TRAVERSAL_WEIGHT_KEPT, lossless.TRAVERSAL),
+    _mutant(draft_row_of_child, tree_bug_laws.draft_row_of_child, lossless.RECURSIVE),
+    _mutant(greedy_acceptance, tree_bugs.greedy_acceptance, lossless.MATCH),
+    _mutant(bonus_from_draft, tree_bug_laws.bonus_from_draft, lossless.RECURSIVE),
+    _mutant(k_seq_factor_one, tree_bugs.k_seq_factor_one, lossless.K_SEQ),
+    _mutant(traversal_row_kept, tree_bugs.traversal_row_kept, lossless.TRAVERSAL),
+    _mutant(traversal_weight_kept, tree_bugs.traversal_weight_kept, lossless.TRAVERSAL),
 )

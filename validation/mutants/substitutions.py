@@ -172,8 +172,8 @@ def context_never_advances(pair: ModelPair, algorithm: Algorithm) -> Changed:
 )
 def draft_length_off_by_one(pair: ModelPair, algorithm: Speculative) -> Changed:
     """A round drafts one token more than the draft length."""
-    endless = algorithm.draft_length is None
-    longer = max(1, pair.horizon - 1) if endless else algorithm.draft_length + 1
+    length = algorithm.draft_length
+    longer = max(1, pair.horizon - 1) if length is None else length + 1
     return pair, dataclasses.replace(algorithm, draft_length=longer)
 
 

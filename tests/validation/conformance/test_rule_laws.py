@@ -216,23 +216,23 @@ def tv(law):
 
 # Rules of one token: (rule, total variation distance as printed, digits, samples at non-centrality 30).
 PRINTED = [
-    (draft_bugs.DRAFTS_TOP_2, 0.150, 3, 260),
-    (draft_bugs.DRAFTS_ARGMAX, 0.367, 3, 46),
-    (draft_bugs.DRAFTS_TEMPERATURE, 0.058, 3, 1465),
-    (bugs.RECOVERY_FROM_TARGET, 0.125, 3, 405),
-    (bugs.RECOVERY_EXCESS, 0.350, 3, 28),
-    (bugs.RECOVERY_DISTANCE, 0.175, 3, 112),
-    (bugs.RATIO_WITHOUT_REJECTED, 0.088, 3, 932),
-    (bugs.ONE_HOT_GAP, 0.232, 3, 130),
-    (bugs.ALWAYS_ACCEPT, 0.350, 3, 28),
-    (bugs.DOUBLE_RATIO, 0.200, 3, 159),
-    (bugs.MATCH_OR_RATIO, 0.055, 3, 2205),
-    (bugs.MATCH_OR_ONE_HOT, 0.210, 3, 143),
-    (bugs.FIRST_UNVERIFIED, 0.350, 3, 28),
-    (coin_bugs.SHARED_GUMBEL, 0.0143, 4, 16962),
-    (coin_bugs.REUSED_COIN, 0.050, 3, 1385),
-    (coin_bugs.DRAFT_COIN, 0.150, 3, 213),
-    (bugs.GREEDY_TEST, 0.100, 3, 750),
+    (draft_bugs.drafts_top_2, 0.150, 3, 260),
+    (draft_bugs.drafts_argmax, 0.367, 3, 46),
+    (draft_bugs.drafts_temperature, 0.058, 3, 1465),
+    (bugs.recovery_from_target, 0.125, 3, 405),
+    (bugs.recovery_excess, 0.350, 3, 28),
+    (bugs.recovery_distance, 0.175, 3, 112),
+    (bugs.ratio_without_rejected, 0.088, 3, 932),
+    (bugs.one_hot_gap, 0.232, 3, 130),
+    (bugs.always_accept, 0.350, 3, 28),
+    (bugs.double_ratio, 0.200, 3, 159),
+    (bugs.match_or_ratio, 0.055, 3, 2205),
+    (bugs.match_or_one_hot, 0.210, 3, 143),
+    (bugs.first_unverified, 0.350, 3, 28),
+    (coin_bugs.shared_gumbel, 0.0143, 4, 16962),
+    (coin_bugs.reused_coin, 0.050, 3, 1385),
+    (coin_bugs.draft_coin, 0.150, 3, 213),
+    (bugs.greedy_test, 0.100, 3, 750),
     (lossy.FIXED_THRESHOLD, 0.225, 3, 116),
 ]
 
@@ -248,7 +248,7 @@ def test_bugs_on_fixture_b_have_the_printed_distance_and_power(rule, printed, di
 
 
 def test_bonus_bugs_on_fixture_b_show_at_the_bonus_position_only():
-    for rule, printed in ((bugs.BONUS_FROM_DRAFT, 0.350), (bugs.BONUS_RESIDUAL, 0.357)):
+    for rule, printed in ((bugs.bonus_from_draft, 0.350), (bugs.bonus_residual, 0.357)):
         law, _, bonus = one_step(rule)
         assert tv(law) < 1e-15
         assert round(tv(bonus), 3) == printed
@@ -260,7 +260,7 @@ def iid(draft_length):
 
 def test_one_coin_for_a_block_of_two_on_fixture_b():
     tree = iid(2)
-    joint = tree.text_law(coin_bugs.ONE_COIN, 2)
+    joint = tree.text_law(coin_bugs.one_coin_per_block, 2)
     law = np.array([joint[text] for text in sorted(joint)])
     null = np.outer(TARGET, TARGET).ravel()
     assert tv(law.reshape(4, 4).sum(axis=1)) < 1e-15
@@ -269,7 +269,7 @@ def test_one_coin_for_a_block_of_two_on_fixture_b():
     assert abs(30 / ((law - null) ** 2 / null).sum() - 318) < 1
 
 
-@pytest.mark.parametrize("rule", [row_bugs.TARGET_ROW_AFTER, row_bugs.DRAFT_ROW_AFTER, row_bugs.FIRST_ROW])
+@pytest.mark.parametrize("rule", [row_bugs.target_row_after, row_bugs.draft_row_after, row_bugs.first_row])
 def test_rows_of_another_position_do_not_show_on_equal_rows(rule):
     tree = iid(2)
     assert distance(tree.text_law(rule, 3), tree.target_law(3)) < 1e-14

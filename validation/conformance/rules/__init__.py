@@ -23,6 +23,7 @@ _MODULES = (
     "row_bugs",
     "coin_bugs",
     "tree_bugs",
+    "tree_bug_laws",
 )
 
 

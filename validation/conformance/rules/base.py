@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,6 +158,91 @@ def position_rule(
     )
 
 
+def law_bug(
+    bug_class: str, source: str, *, needs_draft: bool = True
+) -> Callable[[Callable[[Floats, Floats, Integers], Floats]], Rule]:
+    """Return a decorator that makes a wrong rule of its law; it takes over the function's name and docstring.
+
+    Parameters
+    ----------
+    bug_class, source
+        As in `Rule`.
+    needs_draft
+        Whether the law reads the draft rows. Defaults to True.
+    """
+
+    def make(law: Callable[[Floats, Floats, Integers], Floats]) -> Rule:
+        name = name_of(law)
+
+        def checked(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
+            rows = need_draft(draft, name) if needs_draft else target
+            return law(target, rows, drafted)
+
+        return wrong_rule(law, bug_class, source, law=checked)
+
+    return make
+
+
+def wrong_rule(function: Callable[..., object], bug_class: str, source: str, **laws: Any) -> Rule:
+    """Return a wrong rule with the name and the docstring of a function, and the given laws."""
+    return Rule(
+        name=name_of(function),
+        title=function.__doc__ or "",
+        source=source,
+        lossless=False,
+        bug_class=bug_class,
+        **laws,
+    )
+
+
+def name_of(function: Callable[..., object]) -> str:
+    """Return the name of the rule that a function is made into."""
+    return function.__name__.replace("_", "-")
+
+
+def position_bug(
+    bug_class: str,
+    source: str,
+    *,
+    needs_draft: bool = True,
+    bonus: Callable[[Floats], Floats] | None = None,
+    draw: Callable[[Floats], Floats] | None = None,
+) -> Callable[[Callable[[Floats, Floats], tuple[Floats, Floats]]], Rule]:
+    """Return a decorator that makes a rule of a wrong test; it takes over the function's name and docstring.
+
+    The function returns acceptance and residual of a target and a draft row, as in `position_rule`.
+
+    Parameters
+    ----------
+    bug_class, source, bonus, draw
+        As in `position_rule`.
+    needs_draft
+        Whether the function reads the draft row. Defaults to True.
+    """
+
+    def make(test: Callable[[Floats, Floats], tuple[Floats, Floats]]) -> Rule:
+        name = name_of(test)
+
+        def part(number: int) -> Callable[[Floats, Floats | None], Floats]:
+            return lambda target, draft: test(target, need_draft(draft, name) if needs_draft else target)[
+                number
+            ]
+
+        return position_rule(
+            name=name,
+            title=test.__doc__ or "",
+            source=source,
+            lossless=False,
+            acceptance=part(0),
+            residual=part(1),
+            bonus=bonus,
+            draw=draw,
+            bug_class=bug_class,
+        )
+
+    return make
+
+
 def at_token(rows: Floats, token: Integers) -> Floats:
     """Return the entry of each row ``(..., V)`` at its token ``(...)``."""
     picked: Floats = np.take_along_axis(rows, token[..., None], axis=-1)[..., 0]
@@ -201,6 +288,13 @@ def gap_residual(target: Floats, draft: Floats | None) -> Floats:
     return positive_part(target - need_draft(draft, "ratio"), target)
 
 
+def final_laws(target: Floats, draft: Floats) -> Floats:
+    """Return the laws ``(..., K + 1, V)`` of the token after 0 to K accepted ones: residuals and bonus."""
+    length = draft.shape[-2]
+    residuals = gap_residual(target[..., :length, :], draft)
+    return np.concatenate([residuals, target[..., length:, :]], axis=-2)
+
+
 def without_rejected(target: Floats, draft: Floats | None = None) -> Floats:
     """Return, for each rejected token, the target's law without it: shape ``(..., V, V)``."""
     vocabulary = target.shape[-1]
@@ -213,3 +307,48 @@ def without_rejected(target: Floats, draft: Floats | None = None) -> Floats:
 ratio_law: StepLaw = position_rule(
     name="ratio", title="", source="", lossless=True, acceptance=ratio_acceptance, residual=gap_residual
 ).law
+
+
+def bonus_bug(source: str) -> Callable[[Callable[[Floats, Floats, Integers], Floats]], Rule]:
+    """Return a decorator that makes the ratio rule with another bonus token of its law ``(..., V)``.
+
+    The function's name and docstring are the rule's.
+    """
+
+    def make(bonus: Callable[[Floats, Floats, Integers], Floats]) -> Rule:
+        @wraps(bonus)
+        def law(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+            table = ratio_law(target, draft, drafted)
+            whole = table[..., -1, :].sum(axis=-1, keepdims=True)
+            table[..., -1, :] = whole * bonus(target, draft, drafted)
+            return table
+
+        return law_bug("9 bonus", source)(law)
+
+    return make
+
+
+def draft_bug(source: str) -> Callable[[Callable[[Floats], Floats]], Rule]:
+    """Return a decorator that makes the ratio rule with drafts of another law, a function of the draft row."""
+    words = "1 draft law differs from the law used"
+    return lambda draw: wrong_rule(draw, words, source, law=ratio_law, draw=draw)
+
+
+def row_bug(source: str) -> Callable[[Callable[[Integers], tuple[Integers, Integers]]], Rule]:
+    """Return a decorator that makes the ratio rule that reads other rows, in test and residual.
+
+    The function takes the positions 0 to K - 1 and returns the target and the draft rows that are read there;
+    the nearest one where there is none. The bonus token keeps its row.
+    """
+
+    def make(places: Callable[[Integers], tuple[Integers, Integers]]) -> Rule:
+        @wraps(places)
+        def law(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+            length = drafted.shape[-1]
+            own, other = places(np.arange(length))
+            read = np.append(np.clip(own, 0, length), length)
+            return ratio_law(target[..., read, :], draft[..., np.clip(other, 0, length - 1), :], drafted)
+
+        return law_bug("6 rows, off by one", source)(law)
+
+    return make

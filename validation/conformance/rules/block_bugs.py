@@ -7,10 +7,9 @@ import numpy as np
 from specsim.validation.conformance.rules.base import (
     Floats,
     Integers,
-    Rule,
     at_token,
-    gap_residual,
-    need_draft,
+    final_laws,
+    law_bug,
     ratio,
     rows_at_token,
     without_rejected,
@@ -38,42 +37,23 @@ def _longest_success(success: Floats, finals: Floats) -> Floats:
     return table
 
 
-def _plain_residual(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-    rows = need_draft(draft, "block-plain-residual")
-    length = drafted.shape[-1]
-    quotients = ratio(at_token(target[..., :length, :], drafted), at_token(rows, drafted))
+@law_bug(BLOCK_CLASS, "vllm-project/vllm-ascend#7807")
+def block_plain_residual(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """the longest prefix whose capped product of ratios succeeds, with the residual of one token"""
+    quotients = ratio(at_token(target[..., :-1, :], drafted), at_token(draft, drafted))
     success = np.empty(quotients.shape)
     weight = np.ones(quotients.shape[:-1])
-    for i in range(length):
+    for i in range(drafted.shape[-1]):
         with np.errstate(invalid="ignore"):
             weight = np.where(weight > 0, np.minimum(1.0, weight * quotients[..., i]), 0.0)
         success[..., i] = weight
-    finals = np.concatenate([gap_residual(target[..., :length, :], rows), target[..., length:, :]], axis=-2)
-    return _longest_success(success, finals)
+    return _longest_success(success, final_laws(target, draft))
 
 
-def _one_hot(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-    length = drafted.shape[-1]
-    rows = target[..., :length, :]
+@law_bug(BLOCK_CLASS, "vllm-project/vllm-ascend#7603", needs_draft=False)
+def block_one_hot(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """block verification without draft rows: the product of the target's probabilities alone"""
+    rows = target[..., :-1, :]
     success = np.asarray(np.cumprod(at_token(rows, drafted), axis=-1), dtype=np.float64)
     recovery = rows_at_token(without_rejected(rows), drafted)
-    return _longest_success(success, np.concatenate([recovery, target[..., length:, :]], axis=-2))
-
-
-BLOCK_PLAIN_RESIDUAL = Rule(
-    name="block-plain-residual",
-    title="the longest prefix whose capped product of ratios succeeds, with the residual of one token",
-    source="vllm-project/vllm-ascend#7807",
-    lossless=False,
-    law=_plain_residual,
-    bug_class=BLOCK_CLASS,
-)
-
-BLOCK_ONE_HOT = Rule(
-    name="block-one-hot",
-    title="block verification without draft rows: the product of the target's probabilities alone",
-    source="vllm-project/vllm-ascend#7603",
-    lossless=False,
-    law=_one_hot,
-    bug_class=BLOCK_CLASS,
-)
+    return _longest_success(success, np.concatenate([recovery, target[..., -1:, :]], axis=-2))

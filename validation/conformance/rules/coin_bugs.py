@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +13,9 @@ from specsim.validation.conformance.rules.base import (
     Integers,
     Rule,
     at_token,
+    final_laws,
     gap_residual,
-    need_draft,
+    law_bug,
     positive_part,
     ratio_acceptance,
 )
@@ -40,14 +43,6 @@ def _inverted(rows: Floats, low: Floats, high: Floats) -> Floats:
     return positive_part(inside, rows)
 
 
-def _shared_noise(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-    rows = need_draft(draft, "shared-gumbel")
-    length = drafted.shape[-1]
-    accepted = at_token(ratio_acceptance(target[..., :length, :], rows), drafted)
-    recovery = second_draw_law(rows, gap_residual(target[..., :length, :], rows), drafted)
-    return _in_order(accepted, recovery, target[..., length, :])
-
-
 def _in_order(accepted: Floats, recovery: Floats, bonus: Floats) -> Floats:
     """Return the law of tests one after the other.
 
@@ -66,85 +61,51 @@ def _in_order(accepted: Floats, recovery: Floats, bonus: Floats) -> Floats:
     return np.concatenate([replaced, whole[..., None, :]], axis=-2)
 
 
-SHARED_GUMBEL = Rule(
-    name="shared-gumbel",
-    title="ratio rule, but the residual is drawn with the noise that drew the rejected token",
-    source="vllm-project/vllm#54282",
-    lossless=False,
-    law=_shared_noise,
-    bug_class=COINS,
-)
+def _acceptances(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    return at_token(ratio_acceptance(target[..., :-1, :], draft), drafted)
 
 
-def _reusing(bonus_too: bool, name: str, title: str, source: str) -> Rule:
-    def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-        rows = need_draft(draft, name)
-        length = drafted.shape[-1]
-        accepted = at_token(ratio_acceptance(target[..., :length, :], rows), drafted)
-        recovery = _inverted(gap_residual(target[..., :length, :], rows), accepted, np.ones_like(accepted))
-        bonus = target[..., length, :]
-        if bonus_too:
-            bonus = _inverted(bonus, np.zeros(accepted.shape[:-1]), accepted[..., -1])
-        return _in_order(accepted, recovery, bonus)
-
-    return Rule(name=name, title=title, source=source, lossless=False, law=law, bug_class=COINS)
+@law_bug(COINS, "vllm-project/vllm#54282")
+def shared_gumbel(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """ratio rule, but the residual is drawn with the noise that drew the rejected token"""
+    recovery = second_draw_law(draft, gap_residual(target[..., :-1, :], draft), drafted)
+    return _in_order(_acceptances(target, draft, drafted), recovery, target[..., -1, :])
 
 
-REUSED_COIN = _reusing(
-    False,
-    "reused-coin",
-    "the uniform that rejected a token also inverts the distribution function of the residual",
-    "flashinfer-ai/flashinfer#424",
-)
-
-REUSED_LAST_COIN = _reusing(
-    True,
-    "reused-last-coin",
-    "the uniform of the last test also draws the token behind it, replacement or bonus",
-    "sgl-project/sglang#7231",
-)
+@law_bug(COINS, "flashinfer-ai/flashinfer#424")
+def reused_coin(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """the uniform that rejected a token also inverts the distribution function of the residual"""
+    accepted = _acceptances(target, draft, drafted)
+    recovery = _inverted(gap_residual(target[..., :-1, :], draft), accepted, np.ones_like(accepted))
+    return _in_order(accepted, recovery, target[..., -1, :])
 
 
-def _draft_coin(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-    rows = need_draft(draft, "draft-coin")
-    length = drafted.shape[-1]
-    threshold = at_token(ratio_acceptance(target[..., :length, :], rows), drafted)
-    begins, ends = _steps(rows)
+@law_bug(COINS, "sgl-project/sglang#7231")
+def reused_last_coin(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """the uniform of the last test also draws the token behind it, replacement or bonus"""
+    accepted = _acceptances(target, draft, drafted)
+    recovery = _inverted(gap_residual(target[..., :-1, :], draft), accepted, np.ones_like(accepted))
+    bonus = _inverted(target[..., -1, :], np.zeros(accepted.shape[:-1]), accepted[..., -1])
+    return _in_order(accepted, recovery, bonus)
+
+
+@law_bug(COINS, "easily made: one stream, rewound; compare vllm-project/vllm#54282")
+def draft_coin(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """the uniform that drew a drafted token is also the coin of its test"""
+    begins, ends = _steps(draft)
     low, high = at_token(begins, drafted), at_token(ends, drafted)
     width = np.where(high > low, high - low, 1.0)
-    accepted = np.clip((threshold - low) / width, 0.0, 1.0)
-    return _in_order(accepted, gap_residual(target[..., :length, :], rows), target[..., length, :])
+    accepted = np.clip((_acceptances(target, draft, drafted) - low) / width, 0.0, 1.0)
+    return _in_order(accepted, gap_residual(target[..., :-1, :], draft), target[..., -1, :])
 
 
-DRAFT_COIN = Rule(
-    name="draft-coin",
-    title="the uniform that drew a drafted token is also the coin of its test",
-    source="easily made: one stream, rewound; compare vllm-project/vllm#54282",
-    lossless=False,
-    law=_draft_coin,
-    bug_class=COINS,
-)
-
-
-def _one_coin(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-    rows = need_draft(draft, "one-coin-per-block")
-    length = drafted.shape[-1]
-    accepted = at_token(ratio_acceptance(target[..., :length, :], rows), drafted)
-    lowest = np.minimum.accumulate(accepted, axis=-1)
-    reached = np.concatenate([np.ones_like(lowest[..., :1]), lowest], axis=-1)
-    stopped = reached - np.concatenate([lowest, np.zeros_like(lowest[..., :1])], axis=-1)
-    finals = np.concatenate([gap_residual(target[..., :length, :], rows), target[..., length:, :]], axis=-2)
-    return stopped[..., None] * finals
-
-
-ONE_COIN = Rule(
-    name="one-coin-per-block",
-    title="all drafted tokens of a step are tested with the same uniform",
-    source="flashinfer-ai/flashinfer#424",
-    lossless=False,
-    law=_one_coin,
-    bug_class=COINS,
-)
+@law_bug(COINS, "flashinfer-ai/flashinfer#424")
+def one_coin_per_block(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """all drafted tokens of a step are tested with the same uniform"""
+    lowest = np.minimum.accumulate(_acceptances(target, draft, drafted), axis=-1)
+    one, none = np.ones_like(lowest[..., :1]), np.zeros_like(lowest[..., :1])
+    stopped = np.concatenate([one, lowest], axis=-1) - np.concatenate([lowest, none], axis=-1)
+    return stopped[..., None] * final_laws(target, draft)
 
 
 def _below(bounds: Floats, count: int) -> Floats:
@@ -160,23 +121,15 @@ def coarse_coins(bits: int) -> Rule:
         begins, ends = _steps(weights)
         return _below(ends, count) - _below(begins, count)
 
-    def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-        rows = need_draft(draft, "coarse-coins")
-        length = drafted.shape[-1]
-        own = target[..., :length, :]
-        part = np.maximum(own - rows, 0.0)
+    @law_bug(COINS, "vllm-project/vllm#51367, for a narrower type")
+    def coarse_coins(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+        own = target[..., :-1, :]
+        part = np.maximum(own - draft, 0.0)
         weights = np.where(part.sum(axis=-1, keepdims=True) > 0, part, own)
-        accepted = _below(at_token(ratio_acceptance(own, rows), drafted), count)
-        return _in_order(accepted, inverted(weights), inverted(target[..., length, :]))
+        accepted = _below(_acceptances(target, draft, drafted), count)
+        return _in_order(accepted, inverted(weights), inverted(target[..., -1, :]))
 
-    return Rule(
-        name="coarse-coins",
-        title=f"ratio rule with uniforms of {bits} bits",
-        source="vllm-project/vllm#51367, for a narrower type",
-        lossless=False,
-        law=law,
-        bug_class=COINS,
-    )
+    return replace(coarse_coins, title=f"ratio rule with uniforms of {bits} bits")
 
 
 #: Above this many bits the middle of the uniforms is integrated and only both ends are summed.
@@ -246,17 +199,11 @@ def coarse_gumbel_law(weights: Floats, bits: int) -> Floats:
 def coarse_gumbel(bits: int, name: str = "coarse-gumbel") -> Rule:
     """Return the match rule whose draws from the target use Gumbel noise of few bits."""
 
-    def law(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
+    @law_bug(COINS, "vllm-project/vllm#51367", needs_draft=False)
+    def law(target: Floats, draft: Floats, drafted: Integers) -> Floats:
         return MATCH.law(coarse_gumbel_law(target, bits), None, drafted)
 
-    return Rule(
-        name=name,
-        title=f"match rule with Gumbel noise from uniforms of {bits} bits",
-        source="vllm-project/vllm#51367",
-        lossless=False,
-        law=law,
-        bug_class=COINS,
-    )
+    return replace(law, name=name, title=f"match rule with Gumbel noise from uniforms of {bits} bits")
 
 
 COARSE_COINS = coarse_coins(8)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from specsim.validation.conformance.rules.base import Floats, Integers, Rule, need_draft, ratio_law
+from specsim.validation.conformance.rules.base import Floats, Integers, draft_bug, law_bug, ratio_law
 from specsim.validation.conformance.rules.drafters import likeliest, top_two
 
-DRAFT_LAW = "1 draft law differs from the law used"
 VOCABULARY = "12 vocabulary map"
 
 
@@ -47,64 +44,37 @@ def bfloat16_softmax_law(rows: Floats, offset: float) -> Floats:
     return law
 
 
-def _drawn(name: str, title: str, source: str, draw: Callable[[Floats], Floats]) -> Rule:
-    return Rule(
-        name=name,
-        title=title,
-        source=source,
-        lossless=False,
-        law=ratio_law,
-        draw=draw,
-        bug_class=DRAFT_LAW,
-    )
+@draft_bug("huggingface/transformers#47932")
+def drafts_top_2(rows: Floats) -> Floats:
+    """drafts from the two likeliest tokens, ratio with the whole draft row"""
+    return top_two(rows)
 
 
-DRAFTS_TOP_2 = _drawn(
-    "drafts-top-2",
-    "drafts from the two likeliest tokens, ratio with the whole draft row",
-    "huggingface/transformers#47932",
-    top_two,
-)
-
-DRAFTS_ARGMAX = _drawn(
-    "drafts-argmax",
-    "the draft's likeliest token, ratio with the whole draft row",
-    "jaymody/speculative-sampling#3; huggingface/transformers#32867",
-    likeliest,
-)
-
-DRAFTS_TEMPERATURE = _drawn(
-    "drafts-temperature",
-    "drafts at temperature 0.7, ratio with the draft row at temperature 1",
-    "easily made: two places that know the temperature; compare mlx-node/mlx-node#11",
-    lambda rows: tempered_law(rows, 0.7),
-)
-
-DRAFTS_TOP_P = _drawn(
-    "drafts-top-p",
-    "drafts after top-p 0.8, ratio with the unfiltered draft row",
-    "mlx-node/mlx-node#11",
-    lambda rows: nucleus_law(rows, 0.8),
-)
-
-DRAFTS_BFLOAT16 = _drawn(
-    "drafts-bfloat16",
-    "drafts from the softmax of bfloat16 logits of size 20, ratio in full precision",
-    "deepseek-ai/DeepSpec#31",
-    lambda rows: bfloat16_softmax_law(rows, 20.0),
-)
+@draft_bug("jaymody/speculative-sampling#3; huggingface/transformers#32867")
+def drafts_argmax(rows: Floats) -> Floats:
+    """the draft's likeliest token, ratio with the whole draft row"""
+    return likeliest(rows)
 
 
-def _shifted(target: Floats, draft: Floats | None, drafted: Integers) -> Floats:
-    moved = np.roll(need_draft(draft, "vocabulary-shifted"), 1, axis=-1)
-    return ratio_law(target, moved, drafted)
+@draft_bug("easily made: two places that know the temperature; compare mlx-node/mlx-node#11")
+def drafts_temperature(rows: Floats) -> Floats:
+    """drafts at temperature 0.7, ratio with the draft row at temperature 1"""
+    return tempered_law(rows, 0.7)
 
 
-VOCABULARY_SHIFTED = Rule(
-    name="vocabulary-shifted",
-    title="the test reads the draft's probabilities one id too low",
-    source="NVIDIA-NeMo/Automodel#2447; vllm-project/vllm#38174",
-    lossless=False,
-    law=_shifted,
-    bug_class=VOCABULARY,
-)
+@draft_bug("mlx-node/mlx-node#11")
+def drafts_top_p(rows: Floats) -> Floats:
+    """drafts after top-p 0.8, ratio with the unfiltered draft row"""
+    return nucleus_law(rows, 0.8)
+
+
+@draft_bug("deepseek-ai/DeepSpec#31")
+def drafts_bfloat16(rows: Floats) -> Floats:
+    """drafts from the softmax of bfloat16 logits of size 20, ratio in full precision"""
+    return bfloat16_softmax_law(rows, 20.0)
+
+
+@law_bug(VOCABULARY, "NVIDIA-NeMo/Automodel#2447; vllm-project/vllm#38174")
+def vocabulary_shifted(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """the test reads the draft's probabilities one id too low"""
+    return ratio_law(target, np.roll(draft, 1, axis=-1), drafted)

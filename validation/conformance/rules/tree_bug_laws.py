@@ -10,20 +10,21 @@ from specsim.algorithms import Structure
 from specsim.validation.conformance.rules.base import (
     Floats,
     Integers,
-    TreeLaw,
     at_token,
     positive_part,
     ratio,
 )
-from specsim.validation.conformance.rules.tree_steps import node_wise, recursive_step
+from specsim.validation.conformance.rules.tree_steps import node_wise, recursive, tree_bug
+
+ROWS = "6 rows"
 
 
-def first_unverified(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
-    """Accept the first child of the root whatever it is."""
+@tree_bug("3 acceptance", "ohdearquant/lattice#243, on trees")
+def first_child_unverified(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+    """the first child of the root is always accepted"""
     table = np.zeros(target.shape)
     reached = np.zeros(tokens.shape)
     reached[..., 0] = 1.0
-    step = recursive_step(True)
     for node, children in enumerate(map(structure.children, range(len(structure.parents)))):
         here = reached[..., node, None]
         if not children:
@@ -31,15 +32,16 @@ def first_unverified(structure: Structure, target: Floats, draft: Floats, tokens
         elif node == 0:
             reached[..., children[0]] = 1.0
         else:
-            taken, final = step(target[..., node, :], draft[..., node, :], tokens[..., children])
+            taken, final = recursive(target[..., node, :], draft[..., node, :], tokens[..., children])
             reached[..., children] = here * taken
             table[..., node, :] = here * final
     return table
 
 
-def residual_from_root(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
-    """Take the residual of the root's rows at every node."""
-    table = node_wise(recursive_step(True))(structure, target, draft, tokens)
+@tree_bug(ROWS, "NVIDIA/TensorRT-LLM#12588 (review), as a target row")
+def residual_from_root_rows(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+    """after descending, the residual is that of the rows at the root"""
+    table = node_wise(recursive)(structure, target, draft, tokens)
     root = positive_part(target[..., 0, :] - draft[..., 0, :], target[..., 0, :])
     for node, children in enumerate(map(structure.children, range(len(structure.parents)))):
         if node and children:
@@ -47,32 +49,32 @@ def residual_from_root(structure: Structure, target: Floats, draft: Floats, toke
     return table
 
 
+@tree_bug("9 bonus", "derived: recursive")
 def bonus_from_draft(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
-    """Draw the bonus token from the draft row of the leaf."""
-    table = node_wise(recursive_step(True))(structure, target, draft, tokens)
+    """after a whole accepted path the bonus token is drawn from the draft row"""
+    table = node_wise(recursive)(structure, target, draft, tokens)
     for node, children in enumerate(map(structure.children, range(len(structure.parents)))):
         if not children:
             table[..., node, :] = table[..., node, :].sum(axis=-1, keepdims=True) * draft[..., node, :]
     return table
 
 
-def rows_of(slots: str) -> TreeLaw:
-    """Return recursive rejection with target rows of the ``"next"`` slot or of the first ``"sibling"``."""
-
-    def law(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
-        children = [structure.children(node) for node in range(len(structure.parents))]
-        nodes = len(children)
-        if slots == "next":
-            source = [(node + 1) % nodes for node in range(nodes)]
-        else:
-            source = [0] + [children[structure.parents[node]][0] for node in range(1, nodes)]
-        return node_wise(recursive_step(True))(structure, target[..., source, :], draft, tokens)
-
-    return law
+@tree_bug(ROWS, "NVIDIA/TensorRT-LLM#15098")
+def wrong_logits_slice(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+    """the target rows of the tree are read one slot further on"""
+    return node_wise(recursive)(structure, np.roll(target, -1, axis=-2), draft, tokens)
 
 
+@tree_bug(ROWS, "NVIDIA/TensorRT-LLM#17890 (review), as an index on siblings")
+def first_sibling_rows(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
+    """below any child the target row of the first sibling is used"""
+    source = [0, *(structure.children(parent)[0] for parent in structure.parents[1:])]
+    return node_wise(recursive)(structure, target[..., source, :], draft, tokens)
+
+
+@tree_bug(ROWS, "NVIDIA/TensorRT-LLM#12588 (review)")
 def draft_row_of_child(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
-    """Read the draft row in the slot of the child that is tested."""
+    """the draft row is read at the child's slot, not at its parent's"""
     table = np.zeros(target.shape)
     reached = np.zeros(tokens.shape)
     reached[..., 0] = 1.0
@@ -90,8 +92,11 @@ def draft_row_of_child(structure: Structure, target: Floats, draft: Floats, toke
     return table
 
 
-def longest_chain(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
-    """Verify every path on its own coins and keep the longest accepted one."""
+@tree_bug("11 tree", "foundation-model-stack/fms-extras#12, with the ratio test")
+def longest_of_independent_chains(
+    structure: Structure, target: Floats, draft: Floats, tokens: Integers
+) -> Floats:
+    """every path is verified on its own; the longest accepted one is kept"""
     children = [structure.children(node) for node in range(len(structure.parents))]
     leaves = [node for node in range(len(children)) if not children[node]]
     chains = []
