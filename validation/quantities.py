@@ -79,6 +79,31 @@ def _total(variable: str) -> Callable[[Any], int]:
     return total
 
 
+def _law(name: str, words: str, variable: str, counted: str) -> Quantity:
+    """Return the law of a number of runs, whose histogram is a tally."""
+    return Quantity(
+        name=name,
+        words=words,
+        kind="law",
+        expected=_call(name),
+        observe=_histogram(variable),
+        variable=variable,
+        entry=lambda index, pair: f"{index} {counted}",
+    )
+
+
+def _mean(name: str, words: str, law: str, variable: str) -> Quantity:
+    """Return the mean of a law whose histogram is a tally."""
+    return Quantity(
+        name=name,
+        words=words,
+        kind="mean",
+        expected=_mean_of_law(law, name),
+        observe=_total(variable),
+        variable=variable,
+    )
+
+
 def _call(name: str) -> Expected:
     return lambda witnesses, pair, algorithm: getattr(witnesses.theory, name)(pair, algorithm)
 
@@ -97,48 +122,15 @@ def _mean_of_law(law: str, mean: str) -> Expected:
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
     for quantity in (
-        Quantity(
-            name="expected_rejections",
-            words="mean rejections",
-            kind="mean",
-            expected=_mean_of_law("rejection_law", "expected_rejections"),
-            observe=_total("rejection_count"),
-            variable="rejection_count",
-        ),
-        Quantity(
-            name="expected_target_calls",
-            words="mean target calls",
-            kind="mean",
-            expected=_mean_of_law("target_call_law", "expected_target_calls"),
-            observe=_total("target_call_count"),
-            variable="target_call_count",
-        ),
-        Quantity(
-            name="rejection_law",
-            words="law of rejections",
-            kind="law",
-            expected=_call("rejection_law"),
-            observe=_histogram("rejection_count"),
-            variable="rejection_count",
-            entry=lambda index, pair: f"{index} rejections",
-        ),
-        Quantity(
-            name="target_call_law",
-            words="law of target calls",
-            kind="law",
-            expected=_call("target_call_law"),
-            observe=_histogram("target_call_count"),
-            variable="target_call_count",
-            entry=lambda index, pair: f"{index} calls",
-        ),
-        Quantity(
-            name="first_accepted_length_law",
-            words="law of the first accepted length",
-            kind="law",
-            expected=_call("first_accepted_length_law"),
-            observe=_histogram("first_accepted_length_count"),
-            variable="first_accepted_length_count",
-            entry=lambda index, pair: f"{index} accepted",
+        _mean("expected_rejections", "mean rejections", "rejection_law", "rejection_count"),
+        _mean("expected_target_calls", "mean target calls", "target_call_law", "target_call_count"),
+        _law("rejection_law", "law of rejections", "rejection_count", "rejections"),
+        _law("target_call_law", "law of target calls", "target_call_count", "calls"),
+        _law(
+            "first_accepted_length_law",
+            "law of the first accepted length",
+            "first_accepted_length_count",
+            "accepted",
         ),
         Quantity(
             name="accepted_length_counts",

@@ -329,7 +329,7 @@ def bonus_bug(source: str) -> Callable[[Callable[[Floats, Floats, Integers], Flo
 
 
 def draft_bug(source: str) -> Callable[[Callable[[Floats], Floats]], Rule]:
-    """Return a decorator that makes the ratio rule with drafts of another law, a function of the draft row."""
+    """Return a decorator that makes the ratio rule with drafts of another law, a function of it."""
     words = "1 draft law differs from the law used"
     return lambda draw: wrong_rule(draw, words, source, law=ratio_law, draw=draw)
 

@@ -109,7 +109,7 @@ def advance_rounds(work, rules, prompt, tables, next_context, runs, counts, room
             if rounds:
                 note_rounds(ended, length, runs.calls[low : low + size], firsts)
                 finished = list_marked(ended, listed, size)
-                add_lengths(lengths, listed, length, finished)
+                add_lengths(lengths, listed[:finished], length)
                 count_rounds(listed[:finished], step, length, now, whole, counts.rounds)
             if rules.outcomes:
                 for i in range(size):
@@ -119,7 +119,7 @@ def advance_rounds(work, rules, prompt, tables, next_context, runs, counts, room
             mark_open(phase, whole, ended)
             note_rounds(ended, phase, runs.calls[low : low + size], firsts)
             finished = list_marked(ended, listed, size)
-            add_lengths(lengths, listed, phase, finished)
+            add_lengths(lengths, listed[:finished], phase)
             now[:] = np.uint32(0)
             count_rounds(listed[:finished], work.horizon - 1, phase, now, whole, counts.rounds)
             sum_rounds(lengths, firsts, counts.lengths, counts.length_squares, counts.first_lengths)

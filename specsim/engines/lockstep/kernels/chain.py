@@ -184,7 +184,7 @@ def advance(work, rules, contexts, tables, runs, counts, room, sums):
                         ended, length, runs.calls[low : low + size], runs.first_length[low : low + size]
                     )
                     finished = list_marked(ended, listed, size)
-                    add_lengths(runs.lengths[low // TILE], listed, length, finished)
+                    add_lengths(runs.lengths[low // TILE], listed[:finished], length)
                     count_rounds(listed[:finished], step, length, failed, whole, counts.rounds)
                 if rules.width > 0:
                     count_cells(context, token, np.uint32(rules.width), chosen)
@@ -213,7 +213,7 @@ def advance(work, rules, contexts, tables, runs, counts, room, sums):
             mark_open(length, whole, ended)
             note_rounds(ended, length, runs.calls[low : low + size], firsts)
             finished = list_marked(ended, listed, size)
-            add_lengths(table, listed, length, finished)
+            add_lengths(table, listed[:finished], length)
             failed[:] = np.uint32(0)
             count_rounds(listed[:finished], work.horizon - 1, length, failed, whole, counts.rounds)
             sum_rounds(table, firsts, counts.lengths, counts.length_squares, counts.first_lengths)
