@@ -138,7 +138,7 @@ def advance(work, rules, contexts, tables, runs, counts, room, sums):
                 accept = tables.accept[0 if shared else at]
                 draft_tokens(word, rows, drafts.entries, atom_bits, bits, token, failed)
                 if rooted:
-                    failures = list_marked_among(failed, phase, False, listed, size)
+                    failures = list_marked_among(failed, phase, False, doubt, listed, size)
                 else:
                     failures = list_marked(failed, listed, size)
                 if shared:
@@ -160,7 +160,7 @@ def advance(work, rules, contexts, tables, runs, counts, room, sums):
                     if status != 0:
                         return status
                 if rooted:
-                    candidates = list_marked_among(failed, phase, True, roots, size)
+                    candidates = list_marked_among(failed, phase, True, doubt, roots, size)
                     candidates = test_again(
                         roots[:candidates], word, rows, token, failed, shared, drafts, accept, source
                     )
