@@ -1,7 +1,5 @@
 """Rows of 'plotted against paper': a quantity of the paper, ours beside it, and what follows."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

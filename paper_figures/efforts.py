@@ -1,7 +1,5 @@
 """How many runs the figures simulate."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from specsim.support.checks import named, whole

@@ -4,8 +4,6 @@ Values are either printed in the text or a table, or read off a figure; `PaperVa
 width of the rounding or of the reading. No value here was computed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

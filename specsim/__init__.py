@@ -3,8 +3,6 @@
 Everything is imported on first use, so that importing the package is fast.
 """
 
-from __future__ import annotations
-
 import os
 
 from specsim.support.lazy import attach

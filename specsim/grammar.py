@@ -10,8 +10,6 @@ and their types; every rule of the catalogue is a keyword, with the keys that it
 ever evaluated, but for a file with rules of one's own, which is run.
 """
 
-from __future__ import annotations
-
 import difflib
 import math
 import re

@@ -1,7 +1,5 @@
 """One round of a published algorithm along every sequence of draws: drafts, coins, residuals and bonus."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence

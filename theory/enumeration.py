@@ -5,8 +5,6 @@ every draft, coin, residual and bonus is a finite law, and each sequence of valu
 run.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

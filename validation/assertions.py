@@ -1,7 +1,5 @@
 """Assertions planned before anything is sampled, and the simulations they need."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Callable

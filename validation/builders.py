@@ -6,8 +6,6 @@ what has to be caught with probability 0.999 at standard effort: total variation
 pair and algorithm are shared between all checks of a run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from specsim.algorithms import Algorithm

@@ -40,8 +40,6 @@ statistical (simulation against theory, planned before it is sampled) and regres
 before).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

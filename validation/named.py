@@ -1,7 +1,5 @@
 """Objects with names that the modules of a package define in a tuple of one name, such as ``MUTANTS``."""
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Iterable
 from importlib import import_module

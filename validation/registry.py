@@ -1,7 +1,5 @@
 """All claims, collected from the modules of `specsim.validation.claims`, and their selection by name."""
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Iterable
 from fnmatch import fnmatchcase

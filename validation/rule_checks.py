@@ -1,7 +1,5 @@
 """`specsim.check_rule`: is a rule what it is said to be, from its own text and from its compiled loop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

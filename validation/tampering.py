@@ -4,8 +4,6 @@ What depends on the broken part is computed again here, so that no other conditi
 code shares nothing with `specsim.theory.certificates.checker`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction

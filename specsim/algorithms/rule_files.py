@@ -1,7 +1,5 @@
 """A researcher's own rules, read from a Python file: ``my_rules.py:damped:draft_length=4``."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import re

@@ -1,7 +1,5 @@
 """PAIR and ALGORITHM, the arguments that the commands share, and their help."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """``specsim compare``: algorithms side by side on one pair, exact beside simulated."""
 
-from __future__ import annotations
-
 import click
 
 from specsim.cli.arguments import help_with_grammar, horizon_option

@@ -1,7 +1,5 @@
 """``specsim conform``: tests a sampler."""
 
-from __future__ import annotations
-
 import math
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``specsim expect``: what theory says of a pair and an algorithm."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from fractions import Fraction

@@ -14,8 +14,6 @@ code   meaning
 =====  ==================================================
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

@@ -1,7 +1,5 @@
 """``specsim models``: the commands for real language models, loaded on use."""
 
-from __future__ import annotations
-
 import click
 
 from specsim.cli.group import LazyGroup

@@ -1,7 +1,5 @@
 """``specsim models train``: a small draft and a larger target, trained on a text."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """``specsim rules``: the catalogue of verification rules and their facts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

@@ -1,7 +1,5 @@
 """Options of the commands that can be resumed and can use a cluster."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """``specsim simulate``: what simulation says of a pair and an algorithm, beside theory."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

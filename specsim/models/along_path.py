@@ -1,7 +1,5 @@
 """The exact law of a run along a known continuation, and the outcomes of a run from its accepted lengths."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

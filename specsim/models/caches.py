@@ -6,8 +6,6 @@ behind the end is hidden by the mask and written over. Parallel drafts share the
 behind it side by side as a tree, each seeing itself only, and the one that was kept is moved together.
 """
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

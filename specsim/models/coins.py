@@ -10,8 +10,6 @@ is the last token of the round, residual or bonus; slot ``1 + depth + branch * 2
 whose first 64-bit word draws it and whose second one tests it.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """`decode`: batched speculative decoding of transformers language models."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any

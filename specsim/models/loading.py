@@ -1,7 +1,5 @@
 """Loading a draft and a target that share a vocabulary, with clear errors before anything large is read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

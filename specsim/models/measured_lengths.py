@@ -1,7 +1,5 @@
 """Accepted lengths of a measurement, observed and predicted, and how its means are estimated."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The registry of what `specsim.models.measure` returns."""
 
-from __future__ import annotations
-
 from specsim.support.labelled import Variable, registry
 
 _RUN = ("repeat", "prompt")

@@ -8,8 +8,6 @@ alternatives at once, with the stake split between them, keeps this. The p-value
 product.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Every number here is computed from rows in float64 by theory's step laws; nothin
 verifies drafted tokens.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Prompts from files: lines of text, JSON, or JSON Lines."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is said where the optional extra ``torch`` is not installed."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from specsim.errors import InputError

@@ -1,7 +1,5 @@
 """What a decoding returns: tokens, rounds, times, memory; and what is shown of each round on the way."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ This is the second witness of a decoding run: whatever a decoder did with its ca
 the rows that it should have seen are these.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 

@@ -3,8 +3,6 @@
 A scorer is a callable ``scorer(prompts, responses) -> array`` over token ids; higher is better.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Log-likelihoods of many continuations of few prompts; each prompt is read once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

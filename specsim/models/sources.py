@@ -1,7 +1,5 @@
 """Where a checkpoint comes from, a folder or the hub; one clear line where it cannot be had."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

@@ -8,8 +8,6 @@ a mask that shows a rejected token, or one that hides a written one, therefore g
 model. Contexts that forget (Markov pairs) hide such mistakes; whole-prefix pairs do not.
 """
 
-from __future__ import annotations
-
 from dataclasses import fields
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Constructors of model pairs: the paper's instance and random pairs of several families."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Model pairs from logits: softmax in float64."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

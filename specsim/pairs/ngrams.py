@@ -1,7 +1,5 @@
 """Model pairs estimated from text: n-gram models of two orders, read through shared contexts."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections import Counter

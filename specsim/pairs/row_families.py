@@ -1,7 +1,5 @@
 """Families of random rows: how the tables of `random_pair` and `random_prefix_pair` are drawn."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How a request is cut: from what is asked alone, never from threads, workers or timing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """What computed a chunk: chunks of different software are never mixed."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

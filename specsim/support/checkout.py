@@ -1,7 +1,5 @@
 """The folder ``benchmarks`` of a checkout, which is not installed."""
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Checks of arguments that say what is wrong in one line: field, value, remedy."""
 
-from __future__ import annotations
-
 import difflib
 import operator
 from collections.abc import Collection, Mapping

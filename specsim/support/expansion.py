@@ -9,8 +9,6 @@
 Braces in double quotes are ordinary characters. Several lists give every combination, the last one fastest.
 """
 
-from __future__ import annotations
-
 import re
 from itertools import product
 

@@ -1,7 +1,5 @@
 """Reading regular files only, and writing files so that nothing half-written is ever left behind."""
 
-from __future__ import annotations
-
 import glob
 import os
 import socket

@@ -1,7 +1,5 @@
 """Seeds and identities by SHA-256."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

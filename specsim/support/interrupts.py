@@ -3,8 +3,6 @@
 Imports only what a started interpreter has loaded, because it is loaded before everything else.
 """
 
-from __future__ import annotations
-
 import _thread
 import signal
 import sys

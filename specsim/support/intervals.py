@@ -1,7 +1,5 @@
 """Intervals and tests for counts and for means over clusters, shared by measurements on real data."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

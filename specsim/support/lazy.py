@@ -1,7 +1,5 @@
 """Packages whose names are loaded on first use and listed in one place, the stub that type checkers read."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Standard streams that were closed by whoever started the process."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

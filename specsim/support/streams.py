@@ -4,8 +4,6 @@ Only the raw words of PCG64, which numpy promises never to change, are used. Whe
 enters (logarithms), results are cut to 24 significant bits, so that its last-digit differences vanish.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.support.arrays import Floats, Integers

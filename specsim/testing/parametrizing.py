@@ -1,7 +1,5 @@
 """The checks of a sampler as plain functions, for any test runner."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 

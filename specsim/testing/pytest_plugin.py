@@ -4,8 +4,6 @@ Loaded by every pytest run of an environment that has specsim, so nothing is imp
 ``import specsim`` itself needs.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 #: What the command line asks for; `parametrize_with_checks` lets it override its own settings.

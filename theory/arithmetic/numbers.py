@@ -4,8 +4,6 @@ Step laws are written with these helpers, so that one text serves floats and exa
 divides by zero, or puts a float or a Python integer into an array of rationals.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any

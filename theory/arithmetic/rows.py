@@ -1,7 +1,5 @@
 """Single rows of probabilities as users give them: validated, as float64 or as exact rationals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """What a certificate consists of, and its JSON. No arithmetic: producers and the checker share only this."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from fractions import Fraction

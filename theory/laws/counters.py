@@ -1,7 +1,5 @@
 """What a recursion counts along the way, carried as one more axis of the mass."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The law of all children of a node together."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import permutations, product
 from math import perm

@@ -6,8 +6,6 @@ methods of `specsim.theory.laws.laws.Laws`, which reads the step law of the desc
 checked against `specsim.theory.enumerate_outcomes`.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """The nodes of a draft structure, merged into classes with equal subtrees."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 

@@ -1,7 +1,5 @@
 """What a node of each class does in every context, as kernels, from a rule's step law."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

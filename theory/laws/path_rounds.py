@@ -1,7 +1,5 @@
 """Rounds of any rule, added up over all drafts: the description ``paths`` of `laws.Laws`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

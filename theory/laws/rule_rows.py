@@ -1,7 +1,5 @@
 """What a step law reads at each position: rows of the pair and parameters of the rule."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from functools import cached_property
 from typing import Any

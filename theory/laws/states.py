@@ -1,7 +1,5 @@
 """What a recursion runs on: contexts, or whole sequences with their context; and how mass moves there."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The target model's own laws, against which every output law is held."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

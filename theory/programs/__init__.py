@@ -10,8 +10,6 @@ A rule that draws its own drafts has ``propose(row, before, children)`` as well:
 a node with this draft row and `children` children, given the tokens of those before.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

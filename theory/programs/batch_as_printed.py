@@ -1,7 +1,5 @@
 """The rule ``batch-as-printed``: Algorithm 4 of 2411.00841 with one of its two slips."""
 
-from __future__ import annotations
-
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import ONE, Program, Rows, Tokens, coin, draw, normalised, positive_part
 

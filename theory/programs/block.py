@@ -1,7 +1,5 @@
 """The rule ``block`` as published (2403.10444, Algorithm 2)."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 from specsim.algorithms.structures import Structure

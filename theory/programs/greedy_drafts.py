@@ -1,7 +1,5 @@
 """The rule ``greedy-drafts`` as published (2502.18779)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from fractions import Fraction
 

@@ -5,8 +5,6 @@ irrational in general. The rule is lossless for every factor whose left side is 
 the last residual is not negative. Here the factor is the least such point of a grid, or 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache

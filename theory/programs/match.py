@@ -1,7 +1,5 @@
 """The rule ``match`` as published (z-lab/dflash#74; 2310.15141, Section 3)."""
 
-from __future__ import annotations
-
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import Program, Rows, Tokens, draw
 

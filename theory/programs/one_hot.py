@@ -1,7 +1,5 @@
 """The rule ``one-hot`` as published (2211.17192 with a deterministic draft; SafeAILab/EAGLE#329 on trees)."""
 
-from __future__ import annotations
-
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import Program, Rows, Tokens, coin, draw, without
 

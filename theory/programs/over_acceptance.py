@@ -1,7 +1,5 @@
 """The rule ``over-acceptance`` as published (2411.00841, section 4.2: Decoding-OPT and Decoding-UNO)."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 from specsim.algorithms.structures import Structure

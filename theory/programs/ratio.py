@@ -1,7 +1,5 @@
 """The rule ``ratio`` as published (2211.17192, Algorithm 1; 2411.00841, Algorithm 1)."""
 
-from __future__ import annotations
-
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import ONE, Program, Rows, Tokens, coin, draw, normalised, positive_part
 

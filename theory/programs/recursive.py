@@ -1,7 +1,5 @@
 """The rule ``recursive`` as published (2305.09781; 2401.06706; 2411.00841, Algorithm 4, at the root)."""
 
-from __future__ import annotations
-
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import ONE, Program, Rows, Tokens, coin, draw, normalised, positive_part
 

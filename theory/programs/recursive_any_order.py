@@ -1,7 +1,5 @@
 """The rule ``recursive-any-order`` as published (2305.09781, Algorithm 2)."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 from specsim.algorithms.structures import Structure

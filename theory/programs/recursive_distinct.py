@@ -1,7 +1,5 @@
 """The rule ``recursive-distinct`` as published (2402.14160; 2402.12374)."""
 
-from __future__ import annotations
-
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import (
     ONE,

@@ -1,7 +1,5 @@
 """The rule ``rejection-based`` as published (2411.00841, Algorithm 2)."""
 
-from __future__ import annotations
-
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import Program, Rows, Tokens, coin, draw, normalised
 

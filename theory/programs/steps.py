@@ -1,7 +1,5 @@
 """What programs are made of: draws, coins and rows."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Generator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias

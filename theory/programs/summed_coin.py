@@ -1,7 +1,5 @@
 """The rule ``summed-coin`` as it was published (sgl-project/sglang#7207)."""
 
-from __future__ import annotations
-
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import ONE, ZERO, Law, Program, Rows, Tokens, draw, without
 

@@ -1,7 +1,5 @@
 """The rule ``traversal`` as published (2505.12398): leaves first, each failure deletes a leaf."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from specsim.algorithms.structures import Structure

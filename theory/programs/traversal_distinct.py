@@ -1,7 +1,5 @@
 """The rule ``traversal-distinct`` as published (2505.12398, drafts without replacement)."""
 
-from __future__ import annotations
-
 from specsim.algorithms.structures import Structure
 from specsim.theory.programs.steps import Program, Row, Rows, Tokens, without
 from specsim.theory.programs.traversal import traverse

@@ -4,8 +4,6 @@ All functions compute in the numbers they are given: Fractions and whole numbers
 floats.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from fractions import Fraction

@@ -4,8 +4,6 @@
 reach the horizon, calls = rejections + 1{the last token was not rejected}.
 """
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 from typing import Any

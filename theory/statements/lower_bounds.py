@@ -1,7 +1,5 @@
 """The lower bound on expected rejections (2411.00841, Theorem 2), with a dual certificate."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Proposition 1 of 2411.00841: the batch algorithm with ever more drafts."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Any, Literal, overload
 

@@ -1,7 +1,5 @@
 """The exact front between bias and rejections of whole sequences (2411.00841, Remark 6)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any

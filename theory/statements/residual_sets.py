@@ -1,7 +1,5 @@
 """The whole set of optimal residuals for a given acceptance (2411.00841, Theorem 4)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations

@@ -1,7 +1,5 @@
 """Rejections and losses of over-acceptance along its own output (beyond 2411.00841, Remark 6)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any

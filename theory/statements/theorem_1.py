@@ -1,7 +1,5 @@
 """Theorem 1 of 2411.00841: speculative decoding rejects as often as the rows differ."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Literal, overload
 

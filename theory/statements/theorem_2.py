@@ -1,7 +1,5 @@
 """Theorem 2 of 2411.00841: the fewest rejections of any unbiased member of the rejection-based family."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Any, Literal, overload
 

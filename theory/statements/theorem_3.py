@@ -4,8 +4,6 @@ Written from the theorem as it stands (normalised root targets T^(m), masses s_m
 that the law functions use, so that the two can be compared.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, overload

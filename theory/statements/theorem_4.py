@@ -7,8 +7,6 @@ sequences of numbers, one per token; with ``exact=True`` each number is taken as
 rows must sum to exactly 1. The acceptance of a token that is never drafted does not matter.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, overload

@@ -1,7 +1,5 @@
 """The front between bias and rejection at one position (2411.00841, Theorem 5)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any

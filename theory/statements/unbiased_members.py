@@ -1,7 +1,5 @@
 """Unbiased members of the rejection-based family (2411.00841, Algorithm 2), for Theorem 2 and Corollary 1."""
 
-from __future__ import annotations
-
 import random
 from fractions import Fraction
 from numbers import Rational

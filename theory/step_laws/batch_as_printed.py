@@ -1,7 +1,5 @@
 """The step law of the rule ``batch-as-printed``: recursive rejection at the root with one slip."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

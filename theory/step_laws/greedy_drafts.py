@@ -1,7 +1,5 @@
 """The step law of the rule ``greedy-drafts``: all children but the last are the likeliest tokens."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

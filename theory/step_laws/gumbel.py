@@ -1,7 +1,5 @@
 """The step law of the rule ``gumbel``: draft and target are drawn with the same noise."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

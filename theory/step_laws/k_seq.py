@@ -1,7 +1,5 @@
 """The step law of the rule ``k-seq``: one test for all children, one residual after all have failed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The step law of the rule ``match``: one draw of the target at a node decides."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

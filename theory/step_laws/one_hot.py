@@ -1,7 +1,5 @@
 """The step law of the rule ``one-hot``: a failure takes the child's token out of the target."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

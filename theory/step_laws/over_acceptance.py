@@ -1,7 +1,5 @@
 """The step law of the rule ``over-acceptance``: accept with min(1, (T + epsilon) / D)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The step law of the rule ``ratio``: accept with min(1, T / D), replace by the residual of T - D."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

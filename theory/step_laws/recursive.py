@@ -1,7 +1,5 @@
 """The step law of the rule ``recursive``: test the children in turn, each failure replaces the target."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The step law of the rule ``recursive-any-order``: recursive rejection of the children in random order."""
 
-from __future__ import annotations
-
 from itertools import permutations
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The step law of the rule ``recursive-distinct``: recursive rejection of children that differ."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

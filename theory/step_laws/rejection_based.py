@@ -1,7 +1,5 @@
 """The step law of the rule ``rejection-based``: acceptances and replacements from tables."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The step law of the rule ``summed-coin``: one coin against the summed target mass of the children."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

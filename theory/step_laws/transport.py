@@ -1,7 +1,5 @@
 """The step law of the rule ``transport``: at a node the plan of most acceptance (for a few tokens)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import product
 from typing import Any

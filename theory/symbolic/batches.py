@@ -1,7 +1,5 @@
 """The two closed-form batch improvements (2411.00841, section 4.5) from the root residual's recursion."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Expected rejections of small chains with symbols (2411.00841, Theorems 1 and 3)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from specsim.errors import InputError

@@ -1,7 +1,5 @@
 """Results of symbolic derivations, and positive parts whose sign the assumptions decide."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction

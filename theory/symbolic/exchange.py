@@ -1,7 +1,5 @@
 """Theorem 5 of 2411.00841 with symbols on two tokens."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from specsim.theory.symbolic.derivation import Derivation, sign

@@ -1,7 +1,5 @@
 """Algorithm 4 as printed: two slips, each of which makes it biased."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any

@@ -1,7 +1,5 @@
 """Target calls and rejections."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """The algorithms on which claims are checked, and descriptors made from the rows of a pair."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The engines beside lockstep: theory checks what they take from theorems, and what they do run by run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 from specsim import Batch, BatchAsPrinted, ModelPair, OverAcceptance, Speculative

@@ -1,7 +1,5 @@
 """The batch curves of Figures 2 and 5: an index shift in the plotted lines."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

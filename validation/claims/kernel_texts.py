@@ -1,7 +1,5 @@
 """Every kernel from its own text: equal to program and step law draft by draft, lossless where it says so."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction

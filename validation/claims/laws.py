@@ -4,8 +4,6 @@ One claim for each rule, generated from its facts: a rule that has a program, a 
 checked from the day its files exist.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Plans of assertions that several claims share, beyond those of `specsim.validation.builders`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 

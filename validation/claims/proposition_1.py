@@ -1,7 +1,5 @@
 """Proposition 1: batch speculative decoding with ever more drafts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """Theorem 1: expected rejections of speculative decoding, and that it is lossless."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """Theorem 2 with its lemmas: the lower bound inside the rejection-based family, certificate, scope."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any

@@ -1,7 +1,5 @@
 """Theorem 3: expected rejections of batch speculative decoding, equation (22), losslessness, monotonicity."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """The algorithms on which the claims over all laws are checked, made from the facts of the catalogue."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from fractions import Fraction

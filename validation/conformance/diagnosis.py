@@ -1,7 +1,5 @@
 """Which known rule or bug the data of the main experiment look like."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

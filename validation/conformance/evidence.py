@@ -5,8 +5,6 @@ observation has, given all before it, the null's law of its stratum. By Ville's 
 ``1 / alpha`` with probability at most `alpha`, whenever sampling stops and for whatever reason.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

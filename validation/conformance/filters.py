@@ -1,7 +1,5 @@
 """Temperature, top-k and top-p on rows of probabilities, as reference."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

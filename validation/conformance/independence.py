@@ -1,7 +1,5 @@
 """Evidence against the independence of two observations, whatever their laws are."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """What the checks of one subject share: instances, experiments, laws, and how much work to do."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A picture of an observed law beside the one expected."""
 
-from __future__ import annotations
-
 import base64
 import io
 

@@ -1,7 +1,5 @@
 """Experiments on a subject: each draws its inputs, calls, and keeps integer counts that checks look at."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

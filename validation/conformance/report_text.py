@@ -1,7 +1,5 @@
 """The report in lines of text, for people and for error messages."""
 
-from __future__ import annotations
-
 import math
 
 from specsim.validation.conformance.results import (

@@ -1,7 +1,5 @@
 """The reports for machines and the page: JSON, JUnit XML, one self-contained HTML page."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

@@ -1,7 +1,5 @@
 """Runs checks on a subject: sample until the evidence decides, the plan is fulfilled, or time is over."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import time

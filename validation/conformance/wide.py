@@ -1,7 +1,5 @@
 """Wide vocabularies: token by token there are too few counts, so tokens are lumped in telling ways."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

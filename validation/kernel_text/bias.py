@@ -1,7 +1,5 @@
 """How far what one round emits is from the target's law, exactly, and on which rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction

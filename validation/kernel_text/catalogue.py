@@ -1,7 +1,5 @@
 """The texts of the catalogue's kernels, and why some cannot be enumerated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

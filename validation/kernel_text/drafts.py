@@ -1,7 +1,5 @@
 """Every draft of a round with its rows, for texts whose laws are compared draft by draft."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from fractions import Fraction
 

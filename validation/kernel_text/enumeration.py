@@ -1,7 +1,5 @@
 """The exact law of what a kernel's text does with given rows and drafted tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache

@@ -4,8 +4,6 @@ The text is parsed and compiled again with three changes: decimal numbers become
 exactly, and ``while`` counts its rounds. Nothing else is touched, so that what is run is what was written.
 """
 
-from __future__ import annotations
-
 import ast
 import builtins
 import inspect

@@ -1,7 +1,5 @@
 """Wrong kernels: what is easily got wrong in one, and is seen in its text alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Simulators that take one verification rule for another, which leaves the law of the output right."""
 
-from __future__ import annotations
-
 from specsim.validation.mutants.model import Mutant
 from specsim.validation.mutants.substitutions import substitute_rule
 

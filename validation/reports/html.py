@@ -1,7 +1,5 @@
 """The report as one HTML page that needs nothing from anywhere."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass

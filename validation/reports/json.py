@@ -1,7 +1,5 @@
 """The report for machines: JSON."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

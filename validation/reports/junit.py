@@ -1,7 +1,5 @@
 """The report for continuous integration: JUnit XML, a suite for each claim and a case for each check."""
 
-from __future__ import annotations
-
 import re
 from xml.etree import ElementTree
 

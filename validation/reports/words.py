@@ -1,7 +1,5 @@
 """Numbers and words that all reports share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

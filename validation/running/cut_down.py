@@ -1,7 +1,5 @@
 """Claims reduced to their smallest instances, so that many mutants are tested in little time."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """How much work a run does: sizes of pairs and numbers of simulated runs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """From tallies to the records of assertions."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 

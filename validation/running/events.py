@@ -1,7 +1,5 @@
 """What a running validation reports to its caller, as data."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from specsim.validation.running.outcomes import Status

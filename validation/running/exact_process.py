@@ -1,7 +1,5 @@
 """Exact checks in a second process: they are pure Python and would hold up planning and compilation."""
 
-from __future__ import annotations
-
 import multiprocessing
 import signal
 from collections.abc import Iterator

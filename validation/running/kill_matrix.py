@@ -1,7 +1,5 @@
 """Which claim rejects which mutant."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a validation run found: records for assertions, checks, claims and the whole run."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum

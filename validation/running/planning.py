@@ -1,7 +1,5 @@
 """The plan of a run: all assertions, their share of the budget, the simulations and runs they need."""
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field

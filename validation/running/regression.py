@@ -1,7 +1,5 @@
 """Integers at fixed seeds, stored and compared bit for bit."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Runs claims: plans everything, splits the budget, compares, simulates, evaluates."""
 
-from __future__ import annotations
-
 import os
 import queue
 import threading

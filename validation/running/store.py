@@ -4,8 +4,6 @@ Names of files are hashes of all that the content depends on: versions, the sour
 that cannot be read back whole is ignored, with a note, and computed again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

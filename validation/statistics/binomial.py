@@ -1,7 +1,5 @@
 """Probabilities against counts: exact two-sided binomial tails, Bonferroni over a family."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Means of bounded independent variables of known variance: Bennett's inequality."""
 
-from __future__ import annotations
-
 import math
 
 from specsim.errors import InputError

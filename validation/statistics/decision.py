@@ -1,7 +1,5 @@
 """What a test says, and the search for a number of runs that all designs share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

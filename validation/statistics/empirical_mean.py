@@ -1,7 +1,5 @@
 """Means of bounded independent variables of unknown variance: the empirical Bernstein inequality."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

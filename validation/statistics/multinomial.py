@@ -1,7 +1,5 @@
 """Whole laws: every cell by its exact binomial, and the relative entropy of the empirical law."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """All kernels compiled before they are needed."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor

@@ -1,7 +1,5 @@
 """Where Numba keeps the compiled kernels: a folder named by a digest of all kernel sources."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

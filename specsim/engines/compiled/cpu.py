@@ -1,7 +1,5 @@
 """What the processor that kernels are compiled for can do."""
 
-from __future__ import annotations
-
 from functools import cache
 
 #: Byte permutations of two 512-bit registers, on all 64 bytes.

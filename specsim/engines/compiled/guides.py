@@ -9,8 +9,6 @@ guide changes the speed of a draw, never its result.
 Bits of an entry, from the lowest: atom, last word within the cell, leap - 1, mark.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.engines.compiled.jit import inlined, kernel, lockstep

@@ -4,8 +4,6 @@ Numba keeps compiled kernels in the folder that `specsim.engines.compiled.cache`
 every source: Numba itself looks only at the file of a kernel, not at those of its helpers.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from functools import cache

@@ -8,8 +8,6 @@ groups of four positions instead; key: ``(seed mod 2^32, seed div 2^32)``. Posit
 1..horizon are the tokens. Kernels say which slots they use.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Exact draws from integer tables."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.engines.compiled.jit import inlined, lockstep

@@ -1,7 +1,5 @@
 """Sizes that kernels and their callers agree on; nothing here needs Numba."""
 
-from __future__ import annotations
-
 #: Positions per Philox block.
 PACK = 4
 #: Runs per block of most kernels: their state and random words stay in the fast caches.

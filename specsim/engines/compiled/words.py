@@ -4,8 +4,6 @@ Four positions of a run share one Philox block: position n of a run reads word `
 0 is the prompt.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.engines.compiled.jit import lockstep

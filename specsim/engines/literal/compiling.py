@@ -1,7 +1,5 @@
 """How the functions of this engine are compiled; see `specsim.engines.compiled.jit`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -11,8 +11,6 @@ Counter: ``(node + block mod 2^12 * 2^20, 3 * 2^30 + slot + block div 2^12 * 2^2
 seed. No other engine uses these counters.
 """
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

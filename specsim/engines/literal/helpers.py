@@ -3,8 +3,6 @@
 They are ordinary Python functions, and none of them ever returns a token whose weight is 0.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

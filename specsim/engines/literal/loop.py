@@ -1,7 +1,5 @@
 """The one loop: every run, round by round, for every rule and every draft structure."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ The loop is compiled once for all rules, and a kernel once for all pairs and str
 processes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable

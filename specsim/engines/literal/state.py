@@ -1,7 +1,5 @@
 """What the loop, the kernels and the helpers read and write, in named groups of arrays."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 

@@ -1,7 +1,5 @@
 """The lockstep engine: tables for stages of steps, chunks of runs for threads."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

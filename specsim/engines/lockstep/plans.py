@@ -1,7 +1,5 @@
 """What the lockstep engine knows of each rule: its tables and its round structure."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ A guide divides the random words into cells and names, per cell, the first token
 walks on from there. It changes the speed of a draw, never its result.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm

@@ -8,8 +8,6 @@ among the most that are taken; a token of probability 0 is never drawn. There ar
 and the words of NumPy's generator are used, so the integers may change with NumPy's version.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

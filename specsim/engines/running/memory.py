@@ -1,7 +1,5 @@
 """How much memory a request may take."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path

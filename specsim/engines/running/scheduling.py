@@ -1,7 +1,5 @@
 """Work on many chunks by a few threads; compiled kernels release the interpreter lock."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """All runs of a request: in chunks for the workers, in stages of steps where tables of all do not fit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 

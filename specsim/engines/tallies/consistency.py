@@ -1,7 +1,5 @@
 """What the tallies of one result must agree on, whatever was simulated."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 This module needs no torch, so that an algorithm can be refused before it is imported.
 """
 
-from __future__ import annotations
-
 import math
 from importlib import import_module
 from importlib.util import find_spec

@@ -3,8 +3,6 @@
 Each failure replaces the target row by the residual of `ratio`, which the next child is tested against.
 """
 
-from __future__ import annotations
-
 from specsim.models.coins import RoundCoins
 from specsim.models.rules.ratio import passes, residual
 from specsim.models.verification import Drafts, TargetRows, Verdict, walk

@@ -1,7 +1,5 @@
 """Importing the library under test, when an adapter is called and not before."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 from typing import Any

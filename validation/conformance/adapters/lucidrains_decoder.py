@@ -1,7 +1,5 @@
 """lucidrains' speculative-decoding: ``speculative_decoding``, whole texts in batches."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """mlx-lm: whole texts by ``speculative_generate_step``."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

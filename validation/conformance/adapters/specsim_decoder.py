@@ -1,7 +1,5 @@
 """`specsim.models.decode` itself: whole texts by every rule for language models, through table models."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Hugging Face transformers: whole texts by ``generate(assistant_model=..., do_sample=True)``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Hugging Face transformers: ``_speculative_sampling``, the verification step of assisted generation."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The checks, in the order in which they run: prerequisites first, then cheap before expensive."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib import import_module
 

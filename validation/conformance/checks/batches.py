@@ -1,7 +1,5 @@
 """Checks of batches and seeds: rows of different pairs, ragged drafts, batch sizes, independence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Checks without statistics: shapes and ranges, inputs left alone, the same output for the same seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Checks of whole decoders: the law of their texts, every next token given its context, prompts, rounds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Checks on rows that break careless code: zeros, equal rows, tiny masses, NaN, narrow types, wide ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Checks with coins that chance would hardly ever throw."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

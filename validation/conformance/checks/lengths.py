@@ -1,7 +1,5 @@
 """Checks at other lengths than the main experiments': drafts of one token and of many, long texts."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

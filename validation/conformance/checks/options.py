@@ -1,7 +1,5 @@
 """Checks of temperature, top-k and top-p, which must be applied alike to draft and target."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

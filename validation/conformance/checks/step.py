@@ -1,7 +1,5 @@
 """Checks of verification steps: the declared rule by its conditional laws, and the law of what is emitted."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any

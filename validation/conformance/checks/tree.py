@@ -1,7 +1,5 @@
 """Checks of tree verification: the law of what is emitted, and of where it stops."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 

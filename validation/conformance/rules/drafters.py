@@ -1,7 +1,5 @@
 """Lossless rules whose drafts are not drawn from the draft row."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.validation.conformance.rules.base import Floats, Integers, Rule, need_draft, ratio_law

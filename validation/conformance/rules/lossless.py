@@ -1,7 +1,5 @@
 """Rules whose output has the target's law: those of the catalogue, by their step laws."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.algorithms import Rule as Facts, catalogue, chain

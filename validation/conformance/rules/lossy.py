@@ -1,7 +1,5 @@
 """Rules that are lossy by an option: the output law is not the target's, and is known exactly."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.errors import InputError

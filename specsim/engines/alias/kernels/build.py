@@ -1,7 +1,5 @@
 """Walker's alias method on integers: rows of masses become rows of packed entries, without rounding."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.engines.compiled.jit import kernel

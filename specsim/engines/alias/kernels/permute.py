@@ -7,8 +7,6 @@ words are turned into byte planes as well, by four-by-four transpositions, and c
 Runs lie in groups of 64: byte ``4 * i + j`` of a group belongs to run ``16 * j + i`` of it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from llvmlite import ir
 from numba import types

@@ -9,8 +9,6 @@ Products and shifts of uint32 are cast back at once and shifts are masked, or LL
 gather half as many entries at a time.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

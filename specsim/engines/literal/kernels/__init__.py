@@ -1,7 +1,5 @@
 """The kernels of the rules, one file each, found by the name of the rule."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

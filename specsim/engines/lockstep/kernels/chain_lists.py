@@ -3,8 +3,6 @@
 Vector loops have done most of the work before; what they could not tell is settled here by exact walks.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -3,8 +3,6 @@
 Products, sums and shifts of uint32 are cast back at once, or LLVM would work on 64 bits.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.engines.compiled.guides import MARK, ONE, ZERO, look_up
