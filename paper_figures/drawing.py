@@ -100,10 +100,6 @@ def draw(
     progress
         Called with a line of text when a part of the work begins. Defaults to None.
 
-    Returns
-    -------
-    Drawn
-
     Raises
     ------
     InputError

@@ -216,10 +216,6 @@ class OwnRule(Rule):
         parameters
             Of the rule.
 
-        Returns
-        -------
-        specsim.theory.Laws
-
         Examples
         --------
         >>> import specsim

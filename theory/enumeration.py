@@ -197,10 +197,6 @@ def enumerate_outcomes(
         that a part discarded unread is left out. Defaults to None: all where the number of drafts is small.
         The two give the same law.
 
-    Returns
-    -------
-    Outcomes
-
     Raises
     ------
     TooLargeError

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
+from specsim.support.arrays import Floats
 from specsim.validation.statistics import (
     Decision,
     decide_law_by_cells_and_entropy,
@@ -30,8 +30,6 @@ from specsim.validation.statistics import (
 )
 from specsim.validation.statistics.bounded_mean import acceptance_half_width
 from specsim.validation.statistics.decision import smallest_runs
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

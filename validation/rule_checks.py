@@ -102,10 +102,6 @@ def check_rule(
     parameters
         Of the rule.
 
-    Returns
-    -------
-    RuleReport
-
     Raises
     ------
     InputError

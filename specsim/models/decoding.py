@@ -66,10 +66,6 @@ def decode(
     progress
         Called after every round with the number of tokens emitted so far.
 
-    Returns
-    -------
-    Decoded
-
     Raises
     ------
     InputError

@@ -107,10 +107,6 @@ def load_pair(
         What the weights are kept in. Defaults to None, float32 on a CPU and the checkpoint's on a GPU.
         Rows are computed and compared in float32 at least, whatever this is.
 
-    Returns
-    -------
-    LoadedPair
-
     Raises
     ------
     InputError

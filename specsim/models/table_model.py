@@ -165,10 +165,6 @@ class TableCausalLM(PreTrainedModel, GenerationMixin):
             False for a plain tuple.
         ignored
             What generic code passes along.
-
-        Returns
-        -------
-        CausalLMOutputWithPast
         """
         if input_ids is None:
             raise InputError("input_ids is missing; a table model has no embeddings to take instead")

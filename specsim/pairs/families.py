@@ -178,10 +178,6 @@ def random_prefix_pair(
     family, seed, concentration, tv, density
         As in `random_pair`.
 
-    Returns
-    -------
-    ModelPair
-
     Raises
     ------
     InputError

@@ -39,10 +39,6 @@ def from_logits(
     draft_temperature
         The draft's. Defaults to None, the same.
 
-    Returns
-    -------
-    ModelPair
-
     Raises
     ------
     InputError

@@ -132,10 +132,6 @@ class ModelPair:
         name
             A label for reports.
 
-        Returns
-        -------
-        ModelPair
-
         Raises
         ------
         InputError

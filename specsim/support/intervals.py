@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from specsim.errors import InputError
-
-Floats = NDArray[np.float64]
+from specsim.support.arrays import Floats
 
 #: With fewer clusters than this an interval is not reliable.
 FEWEST_CLUSTERS = 8

@@ -19,8 +19,9 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Floats
+
 Digits = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 _EXACT = 2**53
 

@@ -15,12 +15,12 @@ from contextlib import nullcontext
 from fractions import Fraction
 from functools import cached_property
 from operator import mul
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.exact_products import (
     DenseHalves,
     Digits,
@@ -30,8 +30,6 @@ from specsim.theory.arithmetic.exact_products import (
     one_blas_thread,
 )
 from specsim.theory.arithmetic.pair_tables import PairTables
-
-Array = NDArray[Any]
 
 #: Given the first and the last plus one of some tables of rows, the kernels ``(tables, contexts, tokens)``
 #: whose rows sum to ``unit``, and the costs ``(tables, contexts)`` from 0 to ``unit``. Integers.

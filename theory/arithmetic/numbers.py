@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from specsim.support.arrays import Array
 
 
 def one_of(like: Array) -> Any:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
 from specsim.pairs import UNIT, ModelPair
+from specsim.support.arrays import Array
 from specsim.support.checks import whole
 from specsim.theory.arithmetic.rational_pair import RationalPair
-
-Array = NDArray[Any]
 
 #: What the functions of `specsim.theory` take as a pair.
 Pair = ModelPair | RationalPair

@@ -1,11 +1,10 @@
 """What a recursion counts along the way, carried as one more axis of the mass."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from specsim.support.arrays import Array
 
 
 class Counter(Protocol):

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Iterator
 from itertools import permutations, product
 from math import perm
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms.rule import Drawing
 from specsim.errors import TooLargeError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, ones
 from specsim.theory.step_laws.drafts import child_law
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 
 #: Numbers handled at once, and in all.

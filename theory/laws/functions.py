@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.pair_tables import Pair
 from specsim.theory.laws.laws import Laws
-
-Array = NDArray[Any]
 
 
 class NumberLaw(Protocol):
@@ -49,7 +48,7 @@ class ArrayLaw(Protocol):
     @overload
     def __call__(
         self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool
-    ) -> NDArray[Any]: ...
+    ) -> Array: ...
 
 
 def number_law(function: Any) -> NumberLaw:
@@ -105,10 +104,6 @@ def expected_rejections(laws: Laws) -> Any:
         Tokens to emit. Defaults to None, the pair's own.
     exact
         Whether to return a `fractions.Fraction`. Defaults to False.
-
-    Returns
-    -------
-    float or Fraction
 
     Raises
     ------

@@ -6,10 +6,10 @@ import math
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.errors import InputError, TooLargeError, UnsupportedError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.node_walk import NodeWalk
 from specsim.theory.laws.path_rounds import PathRounds
@@ -17,8 +17,6 @@ from specsim.theory.laws.rounds import Rounds
 from specsim.theory.laws.rule_rows import RuleRows
 from specsim.theory.laws.state_rounds import StateRounds
 from specsim.theory.step_laws import StepLaw, step_law_of
-
-Array = NDArray[Any]
 
 #: How rounds are described, cheapest first.
 Description = Literal["nodes", "states", "paths"]

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Structure
-
-Array = NDArray[Any]
+from specsim.support.arrays import Array
 
 #: Indices, as a slice where they follow one another.
 Index: TypeAlias = Array | slice

@@ -5,18 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.errors import InputError, TooLargeError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import zeros
 from specsim.theory.laws.drawings import children_laws
 from specsim.theory.laws.node_classes import Classes
 from specsim.theory.laws.rule_rows import RuleRows
 from specsim.theory.laws.states import scatter
 from specsim.theory.step_laws import StepLaw
-
-Array = NDArray[Any]
 
 _MOST_KERNEL_BITS = 1e11
 _MOST_NUMBERS = 2**28

@@ -16,10 +16,10 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.errors import TooLargeError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.integer_chains import IntegerChain
 from specsim.theory.arithmetic.numbers import rational, zeros
 from specsim.theory.laws.counters import Counter, FullCount, Moments, NoCount
@@ -29,8 +29,6 @@ from specsim.theory.laws.rule_rows import RuleRows
 from specsim.theory.laws.states import ContextStates, PathStates, States
 from specsim.theory.laws.tally import Regime, Tally
 from specsim.theory.step_laws import StepLaw
-
-Array = NDArray[Any]
 
 _MOST_EXACT_WORK = 1e12
 _MOST_NUMBERS = 2**26

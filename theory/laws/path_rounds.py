@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, Structure
 from specsim.errors import TooLargeError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, ones, zeros
 from specsim.theory.laws.rounds import Cells, Round, Rounds
 from specsim.theory.laws.rule_rows import RuleRows
@@ -15,7 +16,6 @@ from specsim.theory.laws.states import scatter
 from specsim.theory.step_laws import StepLaw
 from specsim.theory.step_laws.drafts import child_law
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 
 #: Numbers handled at once.

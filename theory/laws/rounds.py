@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import rational, zeros
 from specsim.theory.arithmetic.pair_tables import PairTables
 from specsim.theory.laws.counters import Counter, FullCount, Moments, NoCount
@@ -22,7 +23,6 @@ from specsim.theory.laws.states import PathStates, land, scatter
 from specsim.theory.laws.tally import Regime, Tally
 from specsim.theory.step_laws import StepLaw
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 
 

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.errors import InputError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import entrywise
 from specsim.theory.arithmetic.pair_tables import PairTables
-
-Array = NDArray[Any]
 
 
 class RuleRows:

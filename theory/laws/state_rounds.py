@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.errors import TooLargeError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import ones, zeros
 from specsim.theory.laws.path_rounds import PathRounds
 from specsim.theory.laws.rounds import Cells, Round, Rounds, add_rows, ranked
 from specsim.theory.laws.rule_rows import RuleRows
 from specsim.theory.step_laws import State, StepLaw
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 
 #: Numbers handled at once.

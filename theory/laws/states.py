@@ -1,15 +1,14 @@
 """What a recursion runs on: contexts, or whole sequences with their context; and how mass moves there."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import zeros
 from specsim.theory.arithmetic.pair_tables import PairTables
-
-Array = NDArray[Any]
 
 _MOST_PATHS = {False: 2**20, True: 2**14}
 

@@ -7,12 +7,10 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import as_fraction
 from specsim.theory.arithmetic.pair_tables import PairTables
-
-Array = NDArray[Any]
 
 
 @dataclass

@@ -1,16 +1,13 @@
 """The target model's own laws, against which every output law is held."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.states import land
-
-Array = NDArray[Any]
 
 _MAX_PATHS = 2**20
 _MAX_EXACT_PATHS = 2**16

@@ -84,10 +84,6 @@ def lower_bound(pair: Pair, *, horizon: int | None = None, exact: bool = False) 
     exact
         Whether numbers are `fractions.Fraction`. Defaults to False, float64.
 
-    Returns
-    -------
-    LowerBound
-
     Raises
     ------
     InputError

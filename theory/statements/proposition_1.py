@@ -159,10 +159,6 @@ def batch_limit_rejections(
     pair, support_term, horizon, exact
         As in `batch_limit_rejection_masses`, of any size.
 
-    Returns
-    -------
-    float or Fraction
-
     Notes
     -----
     2411.00841, Proposition 1 (3).

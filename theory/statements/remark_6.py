@@ -155,10 +155,6 @@ def sequence_front(
     max_corners
         Give up beyond this many corners.
 
-    Returns
-    -------
-    SequenceFront
-
     Raises
     ------
     InputError

@@ -155,10 +155,6 @@ def optimal_residuals(
     exact
         Whether to compute in `fractions.Fraction`. Defaults to False, float64.
 
-    Returns
-    -------
-    OptimalResiduals
-
     Raises
     ------
     InputError

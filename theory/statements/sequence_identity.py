@@ -69,10 +69,6 @@ def over_acceptance_identity(
     exact
         Whether to compute in `fractions.Fraction`. Defaults to False, float64.
 
-    Returns
-    -------
-    OverAcceptanceIdentity
-
     Raises
     ------
     InputError

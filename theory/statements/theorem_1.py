@@ -37,10 +37,6 @@ def theorem_1_rejections(
     exact
         Whether to return a Fraction. Defaults to False.
 
-    Returns
-    -------
-    float or Fraction
-
     Raises
     ------
     TooLargeError

@@ -33,10 +33,6 @@ def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: bool = 
     exact
         Whether to return a Fraction. Defaults to False.
 
-    Returns
-    -------
-    float or Fraction
-
     Raises
     ------
     TooLargeError

@@ -204,10 +204,6 @@ def batch_rejections(
     exact
         Whether to return a Fraction. Defaults to False.
 
-    Returns
-    -------
-    float or Fraction
-
     Notes
     -----
     2411.00841, Theorem 3 (Theorem 9 of its Appendix D). f is carried summed over the prefixes that share a
@@ -249,10 +245,6 @@ def shifted_batch_rejections(
     ----------
     pair, drafts, horizon, exact
         As in `batch_rejections`.
-
-    Returns
-    -------
-    float or Fraction
 
     Notes
     -----

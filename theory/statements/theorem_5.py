@@ -155,10 +155,6 @@ def pareto_front(target_row: Row, draft_row: Row, *, exact: bool = False) -> Par
     exact
         Whether to compute in `fractions.Fraction`. Defaults to False, float64.
 
-    Returns
-    -------
-    ParetoFront
-
     Raises
     ------
     InputError

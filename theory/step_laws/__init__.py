@@ -42,12 +42,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import UnsupportedError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import ones, zeros
 
 if TYPE_CHECKING:
     from specsim.algorithms import Rule, Structure
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 NodeStep = Callable[..., tuple[Array, Array]]
 

@@ -1,15 +1,13 @@
 """The step law of the rule ``batch-as-printed``: recursive rejection at the root with one slip."""
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, capped, normalise, one_of, ones, positive, zeros
 from specsim.theory.step_laws import node_wise
-
-Array = NDArray[Any]
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer], slip: str) -> tuple[Array, Array]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, capped, normalise, one_of, ones, positive, zeros
 from specsim.theory.step_laws import State
 
 if TYPE_CHECKING:
     from specsim.algorithms import Structure
-
-Array = NDArray[Any]
 
 
 def law(structure: Structure, target: Array, draft: Array, tokens: NDArray[np.integer]) -> Array:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import normalise, one_of, ones, without_tokens, zeros
 
 if TYPE_CHECKING:
     from specsim.algorithms.rule import Drawing
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 
 

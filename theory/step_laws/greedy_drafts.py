@@ -1,10 +1,9 @@
 """The step law of the rule ``greedy-drafts``: all children but the last are the likeliest tokens."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import (
     at_token,
     capped,
@@ -16,7 +15,6 @@ from specsim.theory.arithmetic.numbers import (
 )
 from specsim.theory.step_laws.drafts import likeliest, untried
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 
 

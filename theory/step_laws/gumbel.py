@@ -1,13 +1,11 @@
 """The step law of the rule ``gumbel``: draft and target are drawn with the same noise."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, divided, one_of, positive, without_tokens, zeros
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 
 

@@ -1,10 +1,9 @@
 """The step law of the rule ``k-seq``: one test for all children, one residual after all have failed."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import (
     at_token,
     capped,
@@ -15,8 +14,6 @@ from specsim.theory.arithmetic.numbers import (
     positive,
     zeros,
 )
-
-Array = NDArray[Any]
 
 
 def factor_of(target: Array, draft: Array, children: int, halvings: int = 60) -> tuple[Array, Array]:

@@ -1,13 +1,10 @@
 """The step law of the rule ``match``: one draw of the target at a node decides."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, one_of, without_tokens, zeros
-
-Array = NDArray[Any]
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:

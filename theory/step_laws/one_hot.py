@@ -1,14 +1,11 @@
 """The step law of the rule ``one-hot``: a failure takes the child's token out of the target."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, normalise, one_of, ones, without_tokens, zeros
 from specsim.theory.step_laws import match
-
-Array = NDArray[Any]
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:

@@ -1,13 +1,11 @@
 """The step law of the rule ``ratio``: accept with min(1, T / D), replace by the residual of T - D."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, capped, normalise, one_of, positive
 
-Array = NDArray[Any]
 SCALES = True
 
 

@@ -1,14 +1,13 @@
 """The step law of the rule ``recursive``: test the children in turn, each failure replaces the target."""
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, capped, normalise, one_of, ones, positive, zeros
 
-Array = NDArray[Any]
 #: More children than this are not passed one by one in float64.
 _FEW = 64
 

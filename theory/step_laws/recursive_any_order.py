@@ -1,15 +1,13 @@
 """The step law of the rule ``recursive-any-order``: recursive rejection of the children in random order."""
 
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import zeros
 from specsim.theory.step_laws import recursive
-
-Array = NDArray[Any]
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:

@@ -1,14 +1,11 @@
 """The step law of the rule ``recursive-distinct``: recursive rejection of children that differ."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, capped, normalise, one_of, ones, positive, zeros
 from specsim.theory.step_laws.drafts import untried
-
-Array = NDArray[Any]
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:

@@ -1,13 +1,10 @@
 """The step law of the rule ``rejection-based``: acceptances and replacements from tables."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, normalise, one_of
-
-Array = NDArray[Any]
 
 
 def node_step(

@@ -1,13 +1,10 @@
 """The step law of the rule ``summed-coin``: one coin against the summed target mass of the children."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, normalise, one_of, ones, without_tokens, zeros
-
-Array = NDArray[Any]
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import normalise, one_of, zeros
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 Held = frozenset[int]
 #: Probability of descending into each token, by the set of the children's tokens; what is left of the target.

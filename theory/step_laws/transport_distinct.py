@@ -1,14 +1,11 @@
 """The step law of the rule ``transport-distinct``: the plan of most acceptance for children that differ."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.step_laws.drafts import untried
 from specsim.theory.step_laws.transport import follow
-
-Array = NDArray[Any]
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:

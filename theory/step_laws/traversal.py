@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, capped, normalise, one_of, ones, positive, zeros
 
 if TYPE_CHECKING:
     from specsim.algorithms import Structure
 
-Array = NDArray[Any]
 Integers = NDArray[np.integer]
 
 

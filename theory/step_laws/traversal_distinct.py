@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specsim.support.arrays import Array
 from specsim.theory.step_laws.drafts import untried
 from specsim.theory.step_laws.traversal import traverse
 
 if TYPE_CHECKING:
     from specsim.algorithms import Structure
-
-Array = NDArray[Any]
 
 
 def law(structure: Structure, target: Array, draft: Array, tokens: NDArray[np.integer]) -> Array:

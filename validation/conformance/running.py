@@ -246,10 +246,6 @@ def check_sampler(
     origin
         What names the subject on the command line, for commands that reproduce.
 
-    Returns
-    -------
-    ConformanceReport
-
     Raises
     ------
     InputError

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from specsim.engines.lockstep.plans import Plan
 from specsim.engines.lockstep.tables import Indices, Words, of_steps
 from specsim.pairs import UNIT, ModelPair, round_to_units
-
-Floats = NDArray[np.float64]
+from specsim.support.arrays import Floats
 
 #: Fewest columns of a table, so that all small vocabularies share one layout with the permuting kernel.
 FEWEST_BITS = 4

@@ -22,9 +22,9 @@ from specsim.engines.running.memory import require
 from specsim.engines.tallies.tally import Shape, Tally
 from specsim.errors import InputError, TooLargeError
 from specsim.pairs import UNIT, ModelPair
+from specsim.support.arrays import Floats
 
 Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 #: Above this, float64 no longer tells neighbouring counts apart.
 MOST_RUNS = 2**53

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from specsim.engines.compiled.sizes import BLOCK, ROOM
 from specsim.errors import TooLargeError
 from specsim.pairs import ModelPair
+from specsim.support.arrays import Integers
 
-Integers = NDArray[np.int64]
 Words = NDArray[np.uint32]
 #: How much is tallied: everything, or only rejections and tokens (and outcomes on request).
 Tallies = Literal["all", "rejections"]
