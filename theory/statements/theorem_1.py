@@ -35,7 +35,7 @@ def theorem_1_rejections(
     horizon
         Tokens to emit. Defaults to None, the pair's own.
     exact
-        Whether to return a Fraction. Defaults to False.
+        Whether to return a Fraction. Defaults to False, a float.
 
     Raises
     ------

@@ -31,7 +31,7 @@ def optimal_rejections(pair: Pair, *, horizon: int | None = None, exact: bool = 
     horizon
         Tokens to emit. Defaults to None, the pair's own.
     exact
-        Whether to return a Fraction. Defaults to False.
+        Whether to return a Fraction. Defaults to False, a float.
 
     Raises
     ------

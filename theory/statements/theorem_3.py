@@ -202,7 +202,7 @@ def batch_rejections(
     pair, drafts, base_case, horizon
         As in `batch_rejection_masses`, of any size.
     exact
-        Whether to return a Fraction. Defaults to False.
+        Whether to return a Fraction. Defaults to False, a float.
 
     Notes
     -----
