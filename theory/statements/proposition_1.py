@@ -1,17 +1,16 @@
 """Proposition 1 of 2411.00841: the batch algorithm with ever more drafts."""
 
 from fractions import Fraction
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
 
-from specsim.errors import TooLargeError
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.target import emit, initial_law, rows_of, target_context_laws
 from specsim.theory.statements.theorem_1 import theorem_1_rejections_by_step, total_variation
-
-_MAX_PREFIXES = 2**18
+from specsim.theory.statements.theorem_3 import masses_over_prefixes
 
 
 def support_condition(pair: Pair | PairTables, *, horizon: int | None = None) -> bool:
@@ -108,26 +107,8 @@ def batch_limit_rejection_masses(
     """
     pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
-    initial = initial_law(pair, exact)
-    prompts = np.flatnonzero(initial)
-    if len(prompts) * pair.tokens**horizon > _MAX_PREFIXES:
-        raise TooLargeError(
-            f"horizon is {horizon} with {pair.tokens} tokens: {pair.tokens}**{horizon} prefixes for each of "
-            f"{len(prompts)} prompts (at most {_MAX_PREFIXES} in all); use batch_limit_rejections"
-        )
-    contexts = prompts[:, None]
-    law = initial[prompts][:, None]
-    masses = law
-    result = []
-    for step in range(horizon):
-        target, plain, outside = _limit_rows(pair, step, exact, support_term)
-        masses = plain[contexts] * (law - masses)[:, :, None] + outside[contexts] * masses[:, :, None]
-        law = law[:, :, None] * target[contexts]
-        size = masses.shape[1] * masses.shape[2]
-        masses, law = masses.reshape(-1, size), law.reshape(-1, size)
-        contexts = pair.next_context[contexts].reshape(-1, size)
-        result.append(masses.sum(axis=0))
-    return result
+    rows = partial(_limit_rows, pair, exact=exact, support_term=support_term)
+    return masses_over_prefixes(pair, horizon, exact, 1, rows, "batch_limit_rejections")
 
 
 @overload

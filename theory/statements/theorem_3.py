@@ -4,7 +4,7 @@ Written from the theorem as it stands (normalised root targets T^(m), masses s_m
 that the law functions use, so that the two can be compared.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, overload
 
@@ -98,25 +98,44 @@ def batch_rejection_masses(
     pair = tables_of(pair)
     horizon = pair.check_horizon(horizon)
     check_drafts(drafts)
+    _check_base_case(base_case)
+
+    def rows(step: int) -> tuple[Array, Array, Array]:
+        target, draft = rows_of(pair, step, exact)
+        root = root_rows(target, draft, drafts)
+        return target, np.maximum(target - draft, target.flat[0] * 0), root.masses[:, None] * root.rows
+
+    return masses_over_prefixes(pair, horizon, exact, base_case, rows, "batch_rejections")
+
+
+def masses_over_prefixes(
+    pair: PairTables,
+    horizon: int,
+    exact: bool,
+    base_case: int | Fraction,
+    rows: Callable[[int], tuple[Array, Array, Array]],
+    instead: str,
+) -> list[Array]:
+    """Return f(x_{1:n}) = plain T(x_{1:n-1}) - (plain - root) f(x_{1:n-1}) for n = 1..horizon.
+
+    rows: gives for a step the target rows and the masses rejected after an accepted token and at a root.
+    TooLargeError: there are too many prefixes; the message names the function to use `instead`.
+    """
     initial = initial_law(pair, exact)
     prompts = np.flatnonzero(initial)
     if len(prompts) * pair.tokens**horizon > _MAX_PREFIXES:
         raise TooLargeError(
             f"horizon is {horizon} with {pair.tokens} tokens: {pair.tokens}**{horizon} prefixes for each of "
-            f"{len(prompts)} prompts (at most {_MAX_PREFIXES} in all); use batch_rejections"
+            f"{len(prompts)} prompts (at most {_MAX_PREFIXES} in all); use {instead}"
         )
     # One row per prompt: everything is linear, so the prompt's probability is a common factor.
     contexts = prompts[:, None]
     law = initial[prompts][:, None]
-    _check_base_case(base_case)
     masses = law * base_case
     result = []
     for step in range(horizon):
-        target, draft = rows_of(pair, step, exact)
-        root = root_rows(target, draft, drafts)
-        plain = np.maximum(target - draft, target.flat[0] * 0)
-        gain = plain - root.masses[:, None] * root.rows
-        masses = plain[contexts] * law[:, :, None] - gain[contexts] * masses[:, :, None]
+        target, plain, root = rows(step)
+        masses = plain[contexts] * law[:, :, None] - (plain - root)[contexts] * masses[:, :, None]
         law = law[:, :, None] * target[contexts]
         size = masses.shape[1] * masses.shape[2]
         masses, law = masses.reshape(-1, size), law.reshape(-1, size)
