@@ -1,1 +1,1 @@
-"""One file for each published statement."""
+"""One file for each published statement; docs/architecture.md lists statement, function and file."""
