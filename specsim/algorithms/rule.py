@@ -56,12 +56,19 @@ LARGEST = 10**300
 class Parameter:
     """An option of a rule.
 
-    meaning: one sentence.
-    default: its value when it is not given; `REQUIRED` when it must be.
-    kind: ``"number"`` (a float or a Fraction of at least 0), ``"choice"`` (one of `choices`) or ``"table"``
+    Attributes
+    ----------
+    meaning
+        One sentence.
+    default
+        Its value when it is not given; `REQUIRED` when it must be.
+    kind
+        ``"number"`` (a float or a Fraction of at least 0), ``"choice"`` (one of `choices`) or ``"table"``
         (rows for each step and context, available in Python only).
-    choices: for a choice.
-    law: for a table: whether each row is a law, which sums to 1 (floats: within 1e-9); otherwise its entries
+    choices
+        For a choice.
+    law
+        For a table: whether each row is a law, which sums to 1 (floats: within 1e-9); otherwise its entries
         are probabilities.
     """
 

@@ -339,8 +339,15 @@ class ModelPair:
 def round_to_units(rows: NDArray[np.float64]) -> NDArray[np.uint64]:
     """Round rows that sum to about 1 to integer weights that sum to exactly 2^32, by largest remainder.
 
-    rows: non-negative, shape ``(..., tokens)``.
-    Returns: same shape. Zero stays zero.
+    Parameters
+    ----------
+    rows
+        Non-negative, shape ``(..., tokens)``.
+
+    Returns
+    -------
+    ndarray
+        uint64 of the same shape. Zero stays zero.
     """
     flat = np.ascontiguousarray(rows, dtype=np.float64).reshape(-1, rows.shape[-1])
     out = np.empty(flat.shape, dtype=np.uint64)

@@ -19,10 +19,15 @@ def theorem_1_of_trace(trace: xarray.Dataset, *, bonus_places: bool = True, leve
 
     Without bias for continuations drawn from the target; the error is that of sequences as independent.
 
-    trace: the trace.
-    bonus_places: whether the places that bonus tokens filled count, as they do in the theorem, which has
-        none. Without them it is what speculative decoding was to reject on these continuations.
-    level: confidence of the interval.
+    Parameters
+    ----------
+    trace
+        A trace, as `specsim.read_trace` returns it.
+    bonus_places
+        Whether the places that bonus tokens filled count, as they do in the theorem, which has none. Without
+        them it is what speculative decoding was to reject on these continuations.
+    level
+        Confidence of the interval.
 
     Examples
     --------
