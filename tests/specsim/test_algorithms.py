@@ -61,7 +61,7 @@ def test_descriptor__refuses_in_one_line(kind, options, message):
         ([[1.5, 0.0], [0.0, 0.0]], HALVES, "acceptance has an entry above 1"),
         ([[-0.5, 0.0], [0.0, 0.0]], HALVES, "acceptance has a negative entry"),
         ([[math.nan, 0.0], [0.0, 0.0]], HALVES, "acceptance has an entry that is not finite"),
-        ([["a", 0.0], [0.0, 0.0]], HALVES, "acceptance is not an array of numbers"),
+        ([["a", 0.0], [0.0, 0.0]], HALVES, r"acceptance\[0, 0\] is 'a'; give floats or Fractions"),
         (HALVES, [[0.5, 0.4], [0.5, 0.5]], r"residual\[0, 0\] sums to 0.9; divide the row by its sum"),
         (HALVES, [[Fraction(1, 3), Fraction(1, 3)]] * 2, r"residual\[0, 0\] sums to 2/3"),
         (HALVES, [[Fraction(1, 3), math.inf]] * 2, r"residual\[0, 1\] is inf"),

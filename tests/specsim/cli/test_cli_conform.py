@@ -167,7 +167,7 @@ def test_mutants__the_named_ones_die_and_controls_live(capsys):
         (("missing.py:step",), "target file missing.py is missing"),
         (("json",), "write module:callable"),
         (("json:nothing",), "json has no 'nothing'"),
-        (("json:dumps",), "cannot be told from its parameters"),
+        (("json:dumps",), "cannot be derived from its parameters"),
         (("transformers-step", "--rule", "ratio"), "declares its own rule"),
         (("--mutants", "nobody"), "mutant 'nobody' is unknown"),
         (("json:dumps", "--expect-failure", "x"), "expect-failure is 'x'"),

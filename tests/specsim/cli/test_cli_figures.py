@@ -51,7 +51,7 @@ def test_exit_code__is_1_when_a_comparison_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("figure-9",), "figure is 'figure-9', which is unknown; did you mean"),
+        (("figure-9",), "figure 'figure-9' is unknown; did you mean"),
         (("table-1", "--effort", "huge"), "Invalid value for '--effort'"),
         (("table-1", "--seed", "-1"), "seed is -1"),
     ],

@@ -183,7 +183,7 @@ def test_bad_parameters__are_named(samplers, settings, message):
 
 
 def test_protocol__cannot_be_told_from_other_parameters():
-    with pytest.raises(InputError, match=r"protocol of f\(a, b\) cannot be told"):
+    with pytest.raises(InputError, match=r"protocol of f\(a, b\) cannot be derived"):
         check_sampler(lambda a, b: None, name="f")
     with pytest.raises(InputError, match="give a callable"):
         check_sampler(3)
