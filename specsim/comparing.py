@@ -12,6 +12,7 @@ from specsim.algorithms import Algorithm
 from specsim.errors import TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
 from specsim.scale import sweep
+from specsim.scale.sweeps import by_name
 from specsim.support.intervals import check_confidence
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Comparison:
                     float(row[f"{part}_{name}"]) for part in ("exact", "mean", "low", "high")
                 )
                 known = "-" if math.isnan(exact) else f"{exact:.5g}"
-                cells.append(f"{known}, {mean:.5g} [{low:.5g}, {high:.5g}]")
+                seen = "-" if math.isnan(mean) else f"{mean:.5g} [{low:.5g}, {high:.5g}]"
+                cells.append(f"{known}, {seen}")
             lines.append([*cells, str(row["output"].item()), str(row["description"].item())])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
@@ -69,7 +71,7 @@ class Comparison:
 
 def compare(
     pair: ModelPair,
-    algorithms: Iterable[Algorithm] | Mapping[str, Algorithm],
+    algorithms: Algorithm | Iterable[Algorithm] | Mapping[str, Algorithm],
     *,
     runs: int = 100_000,
     seed: int = 0,
@@ -84,7 +86,8 @@ def compare(
     pair
         The models.
     algorithms
-        Descriptors, or descriptors by name.
+        Descriptors, or descriptors by name; the same one twice counts once. Those that no engine runs, such
+        as the rule ``transport``, have theory only, and NaN for what is simulated.
     runs, seed
         Of each simulation, as in `specsim.sweep`.
     horizon
@@ -102,7 +105,7 @@ def compare(
     Raises
     ------
     InputError
-        No algorithm, or what `specsim.simulate` refuses.
+        No algorithm, different ones of one name, or what `specsim.simulate` refuses.
 
     Examples
     --------
@@ -115,10 +118,12 @@ def compare(
     import xarray
 
     check_confidence(level)
-    given = dict(algorithms) if isinstance(algorithms, Mapping) else list(algorithms)
-    listed = list(given.values()) if isinstance(given, dict) else given
-    simulated = sweep(pair, given, runs=runs, seed=seed, horizon=horizon, threads=threads).isel(pair=0)
-    names = [str(name) for name in simulated["algorithm"].values]
+    named = by_name("algorithms", algorithms, Algorithm, lambda algorithm: str(algorithm.label))
+    # Without any, the error of `sweep` says why.
+    able = {name: algorithm for name, algorithm in named.items() if _simulated(algorithm)} or named
+    simulated = sweep(pair, able, runs=runs, seed=seed, horizon=horizon, threads=threads).isel(pair=0)
+    names, listed = list(named), list(named.values())
+    simulated = simulated.reindex(algorithm=names, fill_value={"engine": "none"})
     width = NormalDist().inv_cdf((1 + level) / 2)
     theory = [_theory(pair, algorithm, pair.check_horizon(horizon)) for algorithm in listed]
     variables: dict[str, Any] = {}
@@ -157,6 +162,12 @@ def compare(
         "level": level,
     }
     return Comparison(xarray.Dataset(variables, coords=coordinates, attrs=attributes))
+
+
+def _simulated(algorithm: Algorithm) -> bool:
+    """Whether an engine runs the algorithm; the others are known to theory only."""
+    rule = algorithm.rule
+    return (rule.own is not None or "kernel" in rule.texts) and algorithm.structure(1).size < math.inf
 
 
 def _theory(pair: ModelPair, algorithm: Algorithm, horizon: int) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def split_rule(text: str) -> tuple[str, str, str | None] | None:
 def read_rules(file: str | Path) -> dict[str, Rule]:
     """Run a Python file and return the rules that it makes with `specsim.rule`, by name.
 
-    InputError: the file does not exist, or an error arises in it.
+    InputError: the file does not exist, an error arises in it, or it makes two rules of one name.
     """
     path = Path(file).resolve()
     try:
@@ -51,16 +51,18 @@ def read_rules(file: str | Path) -> dict[str, Rule]:
         sys.path.insert(0, str(path.parent))
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        # A file that ends the process is as wrong as one that fails.
+        except (Exception, SystemExit) as error:
             del sys.modules[name]
             raise InputError(f"rule file {file}{_line(error, path)}: {_words(error)}") from error
         finally:
             sys.path.remove(str(path.parent))
-        _read[path, digest] = {
-            value.name: value
-            for value in vars(module).values()
-            if isinstance(value, Rule) and value.own is not None
-        }
+        found: dict[str, Rule] = {}
+        own = [item for item in vars(module).values() if isinstance(item, Rule) and item.own is not None]
+        for rule in own:
+            if found.setdefault(rule.name, rule) is not rule:
+                raise InputError(f"rule file {file} makes two rules {rule.name!r}; rename one")
+        _read[path, digest] = found
     return _read[path, digest]
 
 
@@ -76,7 +78,7 @@ def read_rule(file: str | Path, name: str) -> Rule:
     return rules[name]
 
 
-def _line(error: Exception, path: Path) -> str:
+def _line(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.lineno:
         return f", line {error.lineno}"
     lines = [
@@ -85,7 +87,7 @@ def _line(error: Exception, path: Path) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     if isinstance(error, InputError):
         return str(error)
     message = error.msg if isinstance(error, SyntaxError) else str(error)

@@ -144,8 +144,8 @@ def plan_sweep(
 ) -> SweepPlan:
     """Check a sweep and list its requests; parameters and errors are those of `sweep`."""
     seed = whole("seed", seed, 0, 2**64 - 1)
-    models = _named("pairs", pairs, ModelPair, lambda pair: str(pair.name))
-    decoders = _named("algorithms", algorithms, Algorithm, lambda algorithm: str(algorithm.label))
+    models = by_name("pairs", pairs, ModelPair, lambda pair: str(pair.name))
+    decoders = by_name("algorithms", algorithms, Algorithm, lambda algorithm: str(algorithm.label))
     values = {"draft_length": draft_lengths, "drafts": drafts, "epsilon": epsilons}
     decoders = _vary(decoders, {name: list(given) for name, given in values.items() if given is not None})
     requests = [
@@ -194,7 +194,7 @@ def cell_seed(seed: int, pair: ModelPair, algorithm: Algorithm, horizon: int) ->
     return derived_seed(seed, f"sweep/{pair.identity}/{algorithm.identity}/{horizon}")
 
 
-def _named(field: str, given: Any, kind: type, name: Callable[[Any], str]) -> dict[str, Any]:
+def by_name(field: str, given: Any, kind: type, name: Callable[[Any], str]) -> dict[str, Any]:
     """Return things by name; the same thing twice counts once."""
     if isinstance(given, kind):
         given = [given]

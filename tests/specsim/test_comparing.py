@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import specsim
 from specsim.algorithms import chain, levels
 from specsim.algorithms.rule_files import read_rules
-from specsim.errors import InputError
+from specsim.errors import InputError, UnsupportedError
 
 RULES = '''
 import specsim
@@ -152,6 +153,20 @@ def test_compare__has_theory_beside_simulation(rules: dict[str, Any], pair: Any)
     assert len(lines) == 6
     assert lines[1].startswith("ratio ")
     assert lines[5].split()[1] == "-,"
+
+
+def test_compare__what_no_engine_runs_has_theory_only_and_equal_ones_count_once(pair: Any) -> None:
+    transport = specsim.get_rule("transport")(drafts=2, draft_length=1)
+    ratio = specsim.Speculative(draft_length=1)
+    found = specsim.compare(pair, [transport, ratio, ratio, specsim.Batch(drafts=math.inf)], runs=100)
+    data = found.data
+    assert np.isnan(data["mean_target_calls"].values).tolist() == [True, False, True]
+    assert np.isfinite(data["exact_target_calls"].values).all()
+    assert list(data["engine"].values) == ["none", "lockstep", "none"]
+    assert "nan" not in str(found)
+    assert specsim.compare(pair, ratio, runs=100).data.sizes["algorithm"] == 1
+    with pytest.raises(UnsupportedError, match="no kernel"):
+        specsim.compare(pair, [transport], runs=100)
 
 
 def test_compare__distance_is_that_of_the_whole_sequence(rules: dict[str, Any], pair: Any) -> None:

@@ -243,6 +243,8 @@ def test_grammar__takes_a_drive_letter_as_part_of_the_file() -> None:
             "rule file raising.py, line 3: ZeroDivisionError: division by zero; mend the file",
         ),
         ("broken.py:damped", "rule file broken.py, line 1: SyntaxError: .*; mend the file"),
+        ("leaving.py:damped", "rule file leaving.py, line 1: SystemExit: 0; mend the file"),
+        ("twice.py:one", "rule file twice.py makes two rules 'one'; rename one"),
         (
             "taken.py:block",
             "rule file taken.py, line 2: name is 'block', a rule of the catalogue; choose another",
@@ -256,6 +258,9 @@ def test_grammar__bad_files_are_refused(
     Path("empty.py").write_text("")
     Path("raising.py").write_text("\n\n1 / 0\n")
     Path("broken.py").write_text("def (\n")
+    Path("leaving.py").write_text("raise SystemExit(0)\n")
+    made = "@specsim.rule('one', source='mine', lossless=True)\ndef {}(step, nodes):\n    return 0, 0\n"
+    Path("twice.py").write_text("import specsim\n" + made.format("first") + made.format("second"))
     Path("taken.py").write_text("import specsim\nspecsim.rule('block', source='mine', lossless=True)\n")
     with pytest.raises(InputError, match=message):
         specsim.parse_algorithm(text)

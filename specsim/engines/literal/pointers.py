@@ -89,7 +89,9 @@ def compiled(function: Callable[..., Any], signature: Any, own: str, rule: str) 
         line = (re.findall(r"line (\d+)", str(error)) or [function.__code__.co_firstlineno])[-1]
         texts = [text.strip() for text in str(error).splitlines() if text.strip()]
         reason = next((text for text in texts if not text.startswith("Failed in nopython mode")), texts[0])
+        # Numba names its own variables, and all fields of the step.
+        reason = re.sub(r" for '\$.*| of type Step\(.*", "", reason)
         raise InputError(
             f"rule {rule} does not compile ({file}, line {line}): {reason}; use loops, numbers, arrays "
-            "of the step and the helpers of specsim.engines.literal"
+            "of the step and the helpers of specsim.engines.literal.helpers"
         ) from None
