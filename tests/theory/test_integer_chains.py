@@ -15,7 +15,7 @@ from specsim.errors import TooLargeError
 from specsim.pairs import UNIT, ModelPair
 from specsim.pairs.families import random_pair, random_prefix_pair
 from specsim.theory import step_laws
-from specsim.theory.arithmetic.exact_products import DenseHalves, Layout, SparseHalves
+from specsim.theory.arithmetic.exact_products import Halves, Layout
 from specsim.theory.arithmetic.integer_chains import IntegerChain
 from specsim.theory.arithmetic.pair_tables import tables_of
 from specsim.theory.arithmetic.rational_pair import RationalPair
@@ -197,9 +197,9 @@ def test_chain__flint_of_a_unit_beyond_floats():
 def products(layout, weights, digits, sparse, limbs):
     if sparse:
         rows, columns = np.nonzero(np.ones_like(weights))
-        halves = SparseHalves(weights.ravel(), rows, columns, weights.shape, layout.low_bits)
+        halves = Halves.sparse(weights.ravel(), (rows, columns), weights.shape, layout.low_bits)
     else:
-        halves = DenseHalves((weights[:, :1], weights[:, 1:]), layout.low_bits)
+        halves = Halves.dense((weights[:, :1], weights[:, 1:]), layout.low_bits)
     left = layout.join(*halves.rows_times(digits), limbs)
     square = layout.join(*halves.times_columns(np.repeat(digits[:, :1], weights.shape[1], axis=1)), limbs)
     return left, square
@@ -240,7 +240,7 @@ def test_layout__larger_digits_would_be_rounded():
     digits = np.full((1, inner), (1 << layout.digit_bits) - 1, dtype=np.int64)
     digits[0, ::2] -= 2
     expected = sum(int(d) * (UNIT - 1) for d in digits[0])
-    halves = DenseHalves((weights,), layout.low_bits)
+    halves = Halves.dense((weights,), layout.low_bits)
     joined = layout.join(*halves.rows_times(digits), layout.limbs(expected))
     assert layout.integers(joined)[0] != expected
 

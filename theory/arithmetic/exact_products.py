@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,73 +128,51 @@ def _blas() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
-class Halves(Protocol):
-    """The two halves of a matrix of weights; digits are multiplied from either side."""
+class Halves:
+    """The two halves of a matrix of weights; digits are multiplied from either side.
 
-    def rows_times(self, digits: Digits) -> tuple[Floats, Floats]:
-        """Return numbers times matrix: ``(limbs, rows)`` to ``(limbs, columns)`` for either half."""
-
-    def times_columns(self, digits: Digits) -> tuple[Floats, Floats]:
-        """Return matrix times numbers: ``(limbs, columns)`` to ``(limbs, rows)`` for either half."""
-
-
-class DenseHalves:
-    """Halves of a dense matrix.
-
-    blocks: integer matrices with the same number of rows, put side by side.
-    low_bits: as in `Layout`.
+    Parameters
+    ----------
+    high, low
+        Float64 matrices, both dense or both sparse.
     """
 
-    def __init__(self, blocks: Sequence[NDArray[np.int64]], low_bits: int) -> None:
-        width = sum(block.shape[1] for block in blocks)
-        self.high = np.empty((len(blocks[0]), width))
-        self.low = np.empty_like(self.high)
+    def __init__(self, high: Any, low: Any) -> None:
+        self.high, self.low = high, low
+
+    @classmethod
+    def dense(cls, blocks: Sequence[NDArray[np.int64]], low_bits: int) -> Halves:
+        """Split integer matrices with the same number of rows, put side by side."""
+        high = np.empty((len(blocks[0]), sum(block.shape[1] for block in blocks)))
+        low = np.empty_like(high)
         start = 0
         for block in blocks:
             part = slice(start, start + block.shape[1])
-            self.high[:, part] = block >> low_bits
-            self.low[:, part] = block & ((1 << low_bits) - 1)
+            high[:, part] = block >> low_bits
+            low[:, part] = block & ((1 << low_bits) - 1)
             start = part.stop
+        return cls(high, low)
+
+    @classmethod
+    def sparse(
+        cls,
+        weights: NDArray[np.int64],
+        places: tuple[NDArray[np.int64], NDArray[np.int64]],
+        shape: tuple[int, int],
+        low_bits: int,
+    ) -> Halves:
+        """Split a matrix given by its entries and their places, rows and columns, none twice."""
+        from scipy.sparse import csr_array
+
+        parts = (weights >> low_bits, weights & ((1 << low_bits) - 1))
+        return cls(*(csr_array((part.astype(np.float64), places), shape=shape) for part in parts))
 
     def rows_times(self, digits: Digits) -> tuple[Floats, Floats]:
-        """Multiply from the left; see `Halves`."""
+        """Return numbers times matrix: ``(limbs, rows)`` to ``(limbs, columns)`` for either half."""
         numbers = digits.astype(np.float64)
         return numbers @ self.high, numbers @ self.low
 
     def times_columns(self, digits: Digits) -> tuple[Floats, Floats]:
-        """Multiply from the right; see `Halves`."""
+        """Return matrix times numbers: ``(limbs, columns)`` to ``(limbs, rows)`` for either half."""
         numbers = digits.astype(np.float64)
         return numbers @ self.high.T, numbers @ self.low.T
-
-
-class SparseHalves:
-    """Halves of a sparse matrix, given by its entries.
-
-    weights, rows, columns: entries and where they stand; no place twice.
-    shape: rows and columns.
-    low_bits: as in `Layout`.
-    """
-
-    def __init__(
-        self,
-        weights: NDArray[np.int64],
-        rows: NDArray[np.int64],
-        columns: NDArray[np.int64],
-        shape: tuple[int, int],
-        low_bits: int,
-    ) -> None:
-        from scipy.sparse import csr_array
-
-        self.high = csr_array(((weights >> low_bits).astype(np.float64), (rows, columns)), shape=shape)
-        low = (weights & ((1 << low_bits) - 1)).astype(np.float64)
-        self.low = csr_array((low, (rows, columns)), shape=shape)
-
-    def rows_times(self, digits: Digits) -> tuple[Floats, Floats]:
-        """Multiply from the left; see `Halves`."""
-        numbers = np.ascontiguousarray(digits.T, dtype=np.float64)
-        return (self.high.T @ numbers).T, (self.low.T @ numbers).T
-
-    def times_columns(self, digits: Digits) -> tuple[Floats, Floats]:
-        """Multiply from the right; see `Halves`."""
-        numbers = np.ascontiguousarray(digits.T, dtype=np.float64)
-        return (self.high @ numbers).T, (self.low @ numbers).T

@@ -22,11 +22,9 @@ from numpy.typing import NDArray
 from specsim.errors import TooLargeError
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.exact_products import (
-    DenseHalves,
     Digits,
     Halves,
     Layout,
-    SparseHalves,
     one_blas_thread,
 )
 from specsim.theory.arithmetic.pair_tables import PairTables
@@ -199,11 +197,11 @@ class IntegerChain:
         bits, contexts = self._layout.low_bits, self.pair.contexts
         if moves is None:
             square = kernel if self.pair.is_markov else _square(self.pair, kernel)
-            return DenseHalves((square, cost[:, None]), bits)
+            return Halves.dense((square, cost[:, None]), bits)
         weights = np.concatenate([moves.weights(kernel), cost])
         rows = np.concatenate([moves.rows, np.arange(contexts)])
         columns = np.concatenate([moves.columns, np.full(contexts, contexts)])
-        return SparseHalves(weights, rows, columns, (contexts, contexts + 1), bits)
+        return Halves.sparse(weights, (rows, columns), (contexts, contexts + 1), bits)
 
     def _tables(self, steps: range) -> Iterator[tuple[int, Array, Array]]:
         """Yield step, kernel and cost; several tables are read at once, which is quicker for small ones."""

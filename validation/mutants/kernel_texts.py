@@ -1,29 +1,37 @@
 """Wrong kernels: what is easily got wrong in one, and is seen in its text alone."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from specsim.algorithms import Rule, Structure
 from specsim.engines.literal.helpers import children, draw_excess, draw_weights, excess, subtract
 from specsim.validation.kernel_text import KernelText
-from specsim.validation.mutants.model import Mutant
+from specsim.validation.mutants.model import Mutation, defined, mutant
 from specsim.validation.witnesses import Witnesses
 
 
-def _other(name: str, verify: Callable[..., Any]) -> Callable[[Witnesses], Witnesses]:
-    def apply(witnesses: Witnesses) -> Witnesses:
-        def kernel_text(rule: Rule, prepare: Any = None) -> KernelText:
-            if rule.name == name:
-                return KernelText(verify, rule.name, prepare)
-            text: KernelText = witnesses.kernel_text(rule, prepare)
-            return text
+def text_of(name: str) -> Callable[[Callable[..., Any]], Mutation]:
+    """Return what takes a wrong kernel for that of the rule `name`."""
 
-        return witnesses.replace(kernel_text=kernel_text)
+    def mutation(verify: Callable[..., Any]) -> Mutation:
+        def apply(right: Witnesses) -> Witnesses:
+            def kernel_text(rule: Rule, prepare: Any = None) -> KernelText:
+                if rule.name == name:
+                    return KernelText(verify, rule.name, prepare)
+                text: KernelText = right.kernel_text(rule, prepare)
+                return text
 
-    return apply
+            return right.replace(kernel_text=kernel_text)
+
+        return apply
+
+    return mutation
 
 
-def _ratio_with_reused_coin(step: Any, nodes: Any) -> Any:
+@mutant(text_of("ratio"), cite="easily made where one array of uniforms serves all draws")
+def kernel_reuses_coin(step: Any, nodes: Any) -> Any:
+    """The ratio kernel draws the replacement with the coin of the failed test."""
     for i in range(1, nodes):
         row, x = step.row[i - 1], step.token[i]
         if step.coin[i] * step.draft[row, x] >= step.target[row, x]:
@@ -34,7 +42,9 @@ def _ratio_with_reused_coin(step: Any, nodes: Any) -> Any:
     return nodes - 1, -1
 
 
-def _block_that_stops_early(step: Any, nodes: Any) -> Any:
+@mutant(text_of("block"), cite="2403.10444, remark after Algorithm 2")
+def block_stops_early(step: Any, nodes: Any) -> Any:
+    """The block kernel stops at the first test that fails, as the ratio rule does."""
     weight, stop, scale = 1.0, 0, 1.0
     for i in range(1, nodes):
         row, x = step.row[i - 1], step.token[i]
@@ -50,7 +60,9 @@ def _block_that_stops_early(step: Any, nodes: Any) -> Any:
     return stop, -1
 
 
-def _traversal_without_weight(step: Any, nodes: Any) -> Any:
+@mutant(text_of("traversal"), cite="seen in a first text of this project, at weight 0")
+def traversal_weight_ignored(step: Any, nodes: Any) -> Any:
+    """The traversal kernel takes T - D for the excess instead of weight T - D."""
     rows, weight, node, depth, child = step.room, step.weight, 0, 0, step.first[0]
     weight[0] = 1.0
     rows[0, :] = step.target[step.row[0]]
@@ -74,44 +86,24 @@ def _traversal_without_weight(step: Any, nodes: Any) -> Any:
                 weight[node] = mass / (mass + 1.0 - weight[node])
 
 
-def _one_factor_per_row(witnesses: Witnesses) -> Witnesses:
-    def kernel_text(rule: Rule, prepare: Any = None) -> KernelText:
-        if rule.name != "k-seq":
-            text: KernelText = witnesses.kernel_text(rule, prepare)
+def prepared(prepare: Callable[..., Any]) -> Mutation:
+    """Return what prepares the rule ``k-seq`` by ``prepare(right, target, draft, structure)``."""
+
+    def apply(right: Witnesses) -> Witnesses:
+        def kernel_text(rule: Rule, correct: Any = None) -> KernelText:
+            changed = partial(prepare, correct) if rule.name == "k-seq" else correct
+            text: KernelText = right.kernel_text(rule, changed)
             return text
 
-        def for_one_child(target: Any, draft: Any, structure: Structure) -> Any:
-            return [[row[1]] * len(row) for row in prepare(target, draft, structure)]
+        return right.replace(kernel_text=kernel_text)
 
-        found: KernelText = witnesses.kernel_text(rule, for_one_child)
-        return found
-
-    return witnesses.replace(kernel_text=kernel_text)
+    return apply
 
 
-MUTANTS = (
-    Mutant(
-        name="kernel-reuses-coin",
-        description="The ratio kernel draws the replacement with the coin of the failed test.",
-        cite="easily made where one array of uniforms serves all draws",
-        apply=_other("ratio", _ratio_with_reused_coin),
-    ),
-    Mutant(
-        name="block-stops-early",
-        description="The block kernel stops at the first test that fails, as the ratio rule does.",
-        cite="2403.10444, remark after Algorithm 2",
-        apply=_other("block", _block_that_stops_early),
-    ),
-    Mutant(
-        name="traversal-weight-ignored",
-        description="The traversal kernel takes T - D for the excess instead of weight T - D.",
-        cite="seen in a first text of this project, at weight 0",
-        apply=_other("traversal", _traversal_without_weight),
-    ),
-    Mutant(
-        name="k-seq-one-factor-per-row",
-        description="K-SEQ has one factor in a row, that of one child, however many children there are.",
-        cite="seen in a first text of this project; only trees of mixed widths show it",
-        apply=_one_factor_per_row,
-    ),
-)
+@mutant(prepared, cite="seen in a first text of this project; only trees of mixed widths show it")
+def k_seq_one_factor_per_row(right: Any, target: Any, draft: Any, structure: Structure) -> Any:
+    """K-SEQ has one factor in a row, that of one child, however many children there are."""
+    return [[row[1]] * len(row) for row in right(target, draft, structure)]
+
+
+MUTANTS = defined(globals())

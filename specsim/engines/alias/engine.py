@@ -21,7 +21,7 @@ from specsim.engines.compiled.sizes import ALIAS_SPACE, LANES, PERMUTE_SPACE, RO
 from specsim.engines.lockstep.plans import Plan, prepare
 from specsim.engines.request import Request
 from specsim.engines.running.memory import available_bytes, require
-from specsim.engines.running.stages import Task, run_stages
+from specsim.engines.running.stages import run_stages
 from specsim.engines.tallies.tally import Shape, State, Tally, Work
 from specsim.errors import UnsupportedError
 from specsim.pairs import ModelPair
@@ -155,10 +155,6 @@ class _Engine:
     def tables(self, begin: int, end: int) -> AliasTables:
         """Build the tables of some steps."""
         return build_tables(self.pair, self.plan, self.layout, begin, end)
-
-    def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:
-        """Return the state of new runs."""
-        return State(*task, self.shape.horizon, self.shape.outcomes, self.shape.rounds, lengths)
 
     def advance(self, state: State, tables: AliasTables, tally: Tally) -> None:
         """Advance the runs of a chunk over the steps of `tables`."""

@@ -11,7 +11,7 @@ from specsim.engines.lockstep.plans import Plan, prepare
 from specsim.engines.lockstep.tables import guide_bits, segments
 from specsim.engines.request import Request
 from specsim.engines.running.memory import available_bytes, require
-from specsim.engines.running.stages import Task, run_stages
+from specsim.engines.running.stages import run_stages
 from specsim.engines.tallies.tally import Shape, State, Tally, Work
 from specsim.pairs import ModelPair
 
@@ -107,10 +107,6 @@ class _Engine:
     def tables(self, begin: int, end: int) -> ChainTables:
         """Build the tables of some steps."""
         return chain_tables(self.pair, self.plan, begin, end)
-
-    def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:
-        """Return the state of new runs."""
-        return State(*task, self.shape.horizon, self.shape.outcomes, self.shape.rounds, lengths)
 
     def finish(self, state: State, tally: Tally) -> None:
         """Count what is known of runs only at their end."""

@@ -22,10 +22,6 @@ class Engine(Protocol[Tables]):
         """Return the tables of the steps ``begin .. end - 1``."""
         ...
 
-    def state(self, task: Task, lengths: NDArray[np.uint32] | None = None) -> State:
-        """Return the state of new runs, with memory for the rounds if there is some."""
-        ...
-
     def advance(self, state: State, tables: Tables, tally: Tally) -> None:
         """Advance runs over the steps of the tables."""
         ...
@@ -84,14 +80,14 @@ def run_stages(
         lengths = [np.zeros((blocks, shape.horizon + 1, BLOCK), np.uint32) for _ in range(workers)]
 
         def decode(worker: int, task: Task) -> None:
-            state = engine.state(task, lengths[worker][: -(-task[1] // BLOCK)])
+            state = State(*task, shape, lengths[worker][: -(-task[1] // BLOCK)])
             engine.advance(state, tables, tallies[worker])
             finish(worker, state)
 
         work_through(_chunks(first_run, runs, chunk), decode, threads=workers, done=report)
     else:
         for first, size in _chunks(first_run, runs, group):
-            states = [engine.state(task) for task in _chunks(first, size, chunk)]
+            states = [State(*task, shape) for task in _chunks(first, size, chunk)]
             for begin in range(0, shape.horizon, stage_steps):
                 stage = engine.tables(begin, min(shape.horizon, begin + stage_steps))
 

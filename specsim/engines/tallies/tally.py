@@ -187,16 +187,11 @@ class State:
     """
 
     def __init__(
-        self,
-        first: int,
-        size: int,
-        horizon: int,
-        outcomes: bool,
-        rounds: bool = True,
-        lengths: NDArray[np.uint32] | None = None,
+        self, first: int, size: int, shape: Shape, lengths: NDArray[np.uint32] | None = None
     ) -> None:
         self.first = first
         self.size = size
+        rounds, outcomes = shape.rounds, shape.outcomes
         blocks = -(-size // BLOCK) if rounds else 0
         self.runs = Runs(
             context=np.zeros(size, np.uint32),
@@ -205,7 +200,7 @@ class State:
             rejections=np.zeros(size, np.uint32),
             calls=np.zeros(size if rounds else 0, np.uint32),
             first_length=np.zeros(size if rounds else 0, np.uint32),
-            lengths=np.zeros((blocks, horizon + 1, BLOCK), np.uint32) if lengths is None else lengths,
+            lengths=np.zeros((blocks, shape.horizon + 1, BLOCK), np.uint32) if lengths is None else lengths,
             path=np.zeros(size if outcomes else 0, np.uint64),
             rejected=np.zeros(size if outcomes else 0, np.uint64),
         )
