@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm, Batch, Speculative
+from specsim.engines.tallies.tally import Shape, Tally
+from specsim.engines.tallies.variables import ROUND_VARIABLES, VARIABLES
 from specsim.pairs import ModelPair
 from specsim.validation.mutants.model import Mutant, Mutation
 from specsim.validation.witnesses import Witnesses
@@ -36,12 +38,12 @@ def decode(
 ) -> Any:
     """Simulate with a mistake of `MISTAKES`, and return tallies like those of `specsim.simulate`."""
     length = pair.check_horizon(horizon)
-    tallies = _Tallies(pair, length, outcomes)
+    tally = Tally(Shape.of(pair, length, outcomes))
     generator = np.random.Generator(np.random.PCG64DXSM(seed))
     for start in range(0, runs, BLOCK):
         size = min(BLOCK, runs - start)
-        _Block(pair, algorithm, mistake, generator, size, length).run(tallies)
-    return tallies.dataset(runs)
+        _Block(pair, algorithm, mistake, generator, size, length).run(tally)
+    return _dataset(tally, runs)
 
 
 class _Block:
@@ -63,7 +65,7 @@ class _Block:
         self.bonus = algorithm.bonus and algorithm.draft_length is not None
         self.context = _draw(np.tile(pair.initial, (size, 1)), generator.random(size))
 
-    def run(self, tallies: _Tallies) -> None:
+    def run(self, tally: Tally) -> None:
         size, length, mistake = self.size, self.length, self.mistake
         accepted = np.zeros(size, np.int64)
         fresh = np.ones(size, bool)
@@ -89,7 +91,9 @@ class _Block:
             rejected &= ~pending
             accepted += ~rejected & ~pending
             counted = rejected | pending if mistake == "bonus-counted-as-rejection" else rejected
-            tallies.position(step, self.context, token, counted)
+            cell = token + (self.context * self.pair.tokens if tally.shape.transitions else 0)
+            np.add.at(tally.tokens[step], cell, 1)
+            tally.rejections_by_step[step] += counted.sum()
             rejections += counted
             path = path * self.pair.tokens + token
             mask |= counted.astype(np.int64) << step if length < 63 else 0
@@ -102,7 +106,13 @@ class _Block:
             accepted[ended] = 0
             fresh = ended | pending
             pending = whole & self.bonus & (not last)
-        tallies.runs(calls, rejections, lengths, first_length, path, mask)
+        tally.rejection_count += np.bincount(rejections, minlength=length + 1)
+        tally.target_call_count += np.bincount(calls, minlength=length + 1)
+        tally.accepted_length_count += lengths.sum(axis=0)
+        tally.accepted_length_square_sum += (lengths**2).sum(axis=0)
+        tally.first_accepted_length_count += np.bincount(first_length, minlength=length + 1)
+        if tally.shape.outcomes:
+            np.add.at(tally.outcomes, (path, mask), 1)
 
     def _position(
         self, target: Floats, draft: Floats, fresh: NDArray[np.bool_]
@@ -141,50 +151,19 @@ class _Block:
         return np.where(waiting, _draw(current, uniform), token), drafted, waiting
 
 
-class _Tallies:
-    def __init__(self, pair: ModelPair, length: int, outcomes: bool | None) -> None:
-        tokens = pair.tokens
-        self.transition = np.zeros((length, pair.contexts, tokens), np.int64)
-        self.by_step = np.zeros(length, np.int64)
-        self.rejection = np.zeros(length + 1, np.int64)
-        self.call = np.zeros(length + 1, np.int64)
-        self.accepted = np.zeros(length + 1, np.int64)
-        self.squares = np.zeros(length + 1, np.int64)
-        self.first = np.zeros(length + 1, np.int64)
-        cells = (2 * tokens) ** length
-        wanted = outcomes if outcomes is not None else cells <= 4096
-        self.outcome = np.zeros((tokens**length, 2**length), np.int64) if wanted else None
+def _dataset(tally: Tally, runs: int) -> Any:
+    import xarray
 
-    def position(self, step: int, context: Ints, token: Ints, rejected: NDArray[np.bool_]) -> None:
-        np.add.at(self.transition[step], (context, token), 1)
-        self.by_step[step] += rejected.sum()
-
-    def runs(self, calls: Ints, rejections: Ints, lengths: Ints, first: Ints, path: Ints, mask: Ints) -> None:
-        size = len(self.rejection)
-        self.rejection += np.bincount(rejections, minlength=size)
-        self.call += np.bincount(calls, minlength=size)
-        self.accepted += lengths.sum(axis=0)
-        self.squares += (lengths**2).sum(axis=0)
-        self.first += np.bincount(first, minlength=size)
-        if self.outcome is not None:
-            np.add.at(self.outcome, (path, mask), 1)
-
-    def dataset(self, runs: int) -> Any:
-        import xarray
-
-        variables = {
-            "rejections_by_step": ("step", self.by_step),
-            "rejection_count": ("rejections", self.rejection),
-            "target_call_count": ("calls", self.call),
-            "accepted_length_count": ("accepted", self.accepted),
-            "accepted_length_square_sum": ("accepted", self.squares),
-            "first_accepted_length_count": ("accepted", self.first),
-            "token_count": (("step", "token"), self.transition.sum(axis=1)),
-            "transition_count": (("step", "context", "token"), self.transition),
-        }
-        if self.outcome is not None:
-            variables["outcome_count"] = (("path", "rejected"), self.outcome)
-        return xarray.Dataset(variables, attrs={"runs": runs})
+    shape = tally.shape
+    names = ("rejections_by_step", "rejection_count", *ROUND_VARIABLES[:-1])
+    values = {name: getattr(tally, name) for name in names}
+    values["token_count"] = tally.tokens.reshape(shape.horizon, -1, shape.tokens).sum(axis=1)
+    if shape.transitions:
+        values["transition_count"] = tally.tokens.reshape(shape.horizon, shape.contexts, shape.tokens)
+    if shape.outcomes:
+        values["outcome_count"] = tally.outcomes
+    variables = {name: (VARIABLES[name].dims, counts) for name, counts in values.items()}
+    return xarray.Dataset(variables, attrs={"runs": runs})
 
 
 def _draw(rows: Floats, uniform: Floats) -> Ints:
