@@ -1,5 +1,7 @@
 """Rules that are lossy by an option: the output law is not the target's, and is known exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from specsim.errors import InputError
@@ -10,6 +12,7 @@ from specsim.validation.conformance.rules.base import (
     Rule,
     gap_residual,
     need_draft,
+    position_bug,
     position_rule,
     ratio,
     ratio_law,
@@ -86,47 +89,37 @@ def typical(ceiling: float = 0.09, scale: float = 0.3) -> Rule:
     A rejected token is replaced by a draw from the target.
     """
 
-    def acceptance(target: Floats, draft: Floats | None) -> Floats:
+    @position_bug(OPTION, "2401.10774", needs_draft=False)
+    def typical(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(target > 0, target * np.log(target), 0.0)
         threshold = np.minimum(ceiling, scale * np.exp(terms.sum(axis=-1, keepdims=True)))
-        return (target > threshold).astype(np.float64)
+        return (target > threshold).astype(np.float64), target
 
-    return position_rule(
-        name="typical",
-        title=f"accept iff target > min({ceiling:g}, {scale:g} exp(-entropy)), replace from the target",
-        source="2401.10774",
-        lossless=False,
-        acceptance=acceptance,
-        residual=lambda target, draft: target,
-        bug_class=OPTION,
-    )
+    title = f"accept iff target > min({ceiling:g}, {scale:g} exp(-entropy)), replace from the target"
+    return replace(typical, title=title)
 
 
 def threshold_rule(threshold: float) -> Rule:
     """Return the rule that accepts iff the target's probability is at least `threshold`."""
-    return position_rule(
-        name="fixed-threshold",
-        title=f"accept iff target >= {threshold:g}, replace from the target",
-        source="acceptance thresholds below 1, such as those of sgl-project/sglang",
-        lossless=False,
-        acceptance=lambda target, draft: (target >= threshold).astype(np.float64),
-        residual=lambda target, draft: target,
-        bug_class=OPTION,
-    )
+    source = "acceptance thresholds below 1, such as those of sgl-project/sglang"
+
+    @position_bug(OPTION, source, needs_draft=False)
+    def fixed_threshold(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
+        return (target >= threshold).astype(np.float64), target
+
+    return replace(fixed_threshold, title=f"accept iff target >= {threshold:g}, replace from the target")
 
 
 def synthetic(rate: float) -> Rule:
     """Return the rule that accepts every token with probability `rate`, as benchmarks do."""
-    return position_rule(
-        name="synthetic",
-        title=f"accept with probability {rate:g} whatever was drafted, replace from the target",
-        source="vllm-project/vllm#38045",
-        lossless=False,
-        acceptance=lambda target, draft: np.full_like(target, rate),
-        residual=lambda target, draft: target,
-        bug_class=OPTION,
-    )
+
+    @position_bug(OPTION, "vllm-project/vllm#38045", needs_draft=False)
+    def synthetic(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
+        return np.full_like(target, rate), target
+
+    title = f"accept with probability {rate:g} whatever was drafted, replace from the target"
+    return replace(synthetic, title=title)
 
 
 def aimed_rule(name: str, title: str, source: str, aim: PositionLaw) -> Rule:
