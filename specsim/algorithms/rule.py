@@ -185,7 +185,8 @@ class Rule:
         """
         if name not in self.texts:
             reason = self.absent.get(name, "not written yet")
-            raise UnsupportedError(f"rule {self.name} has no {name.replace('_', ' ')}: {reason}")
+            remedy = "; ask specsim.theory, it is not simulated" if name == "kernel" else ""
+            raise UnsupportedError(f"rule {self.name} has no {name.replace('_', ' ')}: {reason}{remedy}")
         return import_module(f"specsim.{TEXTS[name].replace('/', '.')}.{self.module}")
 
     @property
