@@ -1,7 +1,5 @@
 """What can be compared between a simulation and theory: each quantity's law, its tally and its test."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,23 +31,14 @@ ROUNDING = 1e-9
 class Quantity:
     """A quantity that theory computes and a simulation tallies.
 
-    Attributes
-    ----------
-    name
-        The theory function's name.
-    words
-        For labels.
-    kind
-        ``"law"``: rows of laws. ``"probabilities"``: one per step. ``"mean"``: of a count per run whose
+    name: the theory function's name.
+    words: for labels.
+    kind: ``"law"``: rows of laws. ``"probabilities"``: one per step. ``"mean"``: of a count per run whose
         variance theory knows. ``"counts"``: expected counts per run of unknown variance.
-    expected
-        Takes witnesses, pair and algorithm; for a mean, returns the pair (mean, variance).
-    observe
-        Takes the tallies, returns the observation that the kind's test wants.
-    variable
-        The tally that it reads.
-    entry
-        Names a flat index of the expected values, given the pair.
+    expected: takes witnesses, pair and algorithm; for a mean, returns the pair (mean, variance).
+    observe: takes the tallies, returns the observation that the kind's test wants.
+    variable: the tally that it reads.
+    entry: names a flat index of the expected values, given the pair.
     """
 
     name: str
@@ -216,10 +205,7 @@ def target_marginals(witnesses: Witnesses, pair: ModelPair, algorithm: Algorithm
 def get_quantity(name: str) -> Quantity:
     """Return the quantity of this name.
 
-    Raises
-    ------
-    InputError
-        There is none.
+    InputError: there is none.
     """
     if name not in QUANTITIES:
         raise InputError(f"statistic is {name!r}; give one of {', '.join(QUANTITIES)}")

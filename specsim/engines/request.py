@@ -1,7 +1,5 @@
 """What is simulated, and what every engine does with it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol

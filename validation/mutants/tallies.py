@@ -1,7 +1,5 @@
 """Wrong counting: the simulation is right, its tallies are not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

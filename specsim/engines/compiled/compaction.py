@@ -1,7 +1,5 @@
 """Lists of marked runs without branches; those of all marks sixteen at a time where the processor can."""
 
-from __future__ import annotations
-
 import numpy as np
 from llvmlite import ir
 from numba import types

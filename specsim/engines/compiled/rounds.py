@@ -4,8 +4,6 @@ The rounds of a block of runs are counted in a table of accepted lengths by runs
 run can be formed when the runs are over.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.engines.compiled.jit import lockstep

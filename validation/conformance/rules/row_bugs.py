@@ -1,7 +1,5 @@
 """Wrong rules that read the rows of another position, or rows that were overwritten."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.validation.conformance.rules.base import (

@@ -3,8 +3,6 @@
 Atoms and entries are as in `specsim.engines.alias.kernels.rejections`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from specsim.engines.compiled.compaction import list_marked

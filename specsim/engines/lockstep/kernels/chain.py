@@ -10,8 +10,6 @@ later candidate m = 0, 1, .. of a root reads word ``m % 4`` of ``(n, 2 + m // 4)
 ``(n, 2^29 + m)``.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np
