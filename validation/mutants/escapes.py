@@ -1,5 +1,7 @@
 """Wrong theory that leaves a check nothing to compare, or agrees with itself: mutants that once survived."""
 
+from __future__ import annotations
+
 from fractions import Fraction
 from typing import Any
 

@@ -55,8 +55,12 @@ def mutant(
 ) -> Callable[[Callable[..., Any]], Mutant]:
     """Return a decorator that makes a mutant of a wrong function: its name and docstring are the mutant's.
 
-    mutation: takes the function, returns what puts it among the witnesses.
-    cite, kills: as in `Mutant`.
+    Parameters
+    ----------
+    mutation
+        Takes the function, returns what puts it among the witnesses.
+    cite, kills
+        As in `Mutant`.
     """
 
     def make(function: Callable[..., Any]) -> Mutant:

@@ -1,5 +1,7 @@
 """Wrong statement functions and enumerations: one or more for each published statement."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Callable

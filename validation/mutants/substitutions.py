@@ -1,5 +1,7 @@
 """Wrong simulators made from the right one, which is given another algorithm or pair than asked for."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 from typing import Any

@@ -1,5 +1,7 @@
 """Wrong counting: the simulation is right, its tallies are not."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

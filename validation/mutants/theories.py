@@ -1,5 +1,7 @@
 """Wrong theory: formulas with the mistakes that the paper invites or makes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial

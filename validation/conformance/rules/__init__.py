@@ -1,5 +1,7 @@
 """Exact laws of verification rules, right and wrong, and the lists of them."""
 
+from __future__ import annotations
+
 from functools import cache
 from importlib import import_module
 

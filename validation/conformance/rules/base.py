@@ -1,16 +1,20 @@
 """What a rule is: the exact law of a verification step, given the drafted tokens."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from specsim.algorithms import Structure
 from specsim.errors import InputError
-from specsim.support.arrays import Floats, Integers
 
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 #: (target rows, draft rows or None, drafted tokens) -> law of (accepted length, final token).
 StepLaw = Callable[[Floats, Floats | None, Integers], Floats]
 #: (structure, target rows, draft rows, tokens of the nodes) -> law of (node, final token).
@@ -159,8 +163,12 @@ def law_bug(
 ) -> Callable[[Callable[[Floats, Floats, Integers], Floats]], Rule]:
     """Return a decorator that makes a wrong rule of its law; it takes over the function's name and docstring.
 
-    bug_class, source: as in `Rule`.
-    needs_draft: whether the law reads the draft rows. Defaults to True.
+    Parameters
+    ----------
+    bug_class, source
+        As in `Rule`.
+    needs_draft
+        Whether the law reads the draft rows. Defaults to True.
     """
 
     def make(law: Callable[[Floats, Floats, Integers], Floats]) -> Rule:
@@ -204,8 +212,12 @@ def position_bug(
 
     The function returns acceptance and residual of a target and a draft row, as in `position_rule`.
 
-    bug_class, source, bonus, draw: as in `position_rule`.
-    needs_draft: whether the function reads the draft row. Defaults to True.
+    Parameters
+    ----------
+    bug_class, source, bonus, draw
+        As in `position_rule`.
+    needs_draft
+        Whether the function reads the draft row. Defaults to True.
     """
 
     def make(test: Callable[[Floats, Floats], tuple[Floats, Floats]]) -> Rule:

@@ -1,5 +1,7 @@
 """Wrong rules of block verification."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from specsim.validation.conformance.rules.base import (
@@ -19,8 +21,12 @@ BLOCK_CLASS = "2 recovery law"
 def _longest_success(success: Floats, finals: Floats) -> Floats:
     """Return the law of the last of independent tests that succeeds, and of the token after it.
 
-    success: probability of each test, shape ``(..., K)``.
-    finals: law of the token after 0 to K accepted ones, shape ``(..., K + 1, V)``.
+    Parameters
+    ----------
+    success
+        Probability of each test, shape ``(..., K)``.
+    finals
+        Law of the token after 0 to K accepted ones, shape ``(..., K + 1, V)``.
     """
     table = np.empty(finals.shape)
     behind = np.ones(success.shape[:-1])

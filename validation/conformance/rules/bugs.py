@@ -1,5 +1,7 @@
 """Wrong rules: recovery law, acceptance, greedy tests, bonus token, and residuals that leak zero mass."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np

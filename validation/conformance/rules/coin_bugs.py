@@ -1,5 +1,7 @@
 """Wrong rules whose random numbers are shared, used twice, or too coarse."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np
@@ -44,9 +46,14 @@ def _inverted(rows: Floats, low: Floats, high: Floats) -> Floats:
 def _in_order(accepted: Floats, recovery: Floats, bonus: Floats) -> Floats:
     """Return the law of tests one after the other.
 
-    accepted: probability of accepting each drafted token, ``(..., K)``.
-    recovery: law of its replacement, ``(..., K, V)``.
-    bonus: ``(..., V)``.
+    Parameters
+    ----------
+    accepted
+        Probability of accepting each drafted token, ``(..., K)``.
+    recovery
+        Law of its replacement, ``(..., K, V)``.
+    bonus
+        ``(..., V)``.
     """
     reached = np.cumprod(np.concatenate([np.ones_like(accepted[..., :1]), accepted], axis=-1), axis=-1)
     replaced = (reached[..., :-1] * (1.0 - accepted))[..., None] * recovery
@@ -160,7 +167,10 @@ def coarse_gumbel_law(weights: Floats, bits: int) -> Floats:
     u is below 1, and half a step instead of 0. The first of equal scores wins. Exact up to
     `MOST_BITS_SUMMED` bits, and to about 1e-9 above.
 
-    weights: shape ``(..., V)``, any total.
+    Parameters
+    ----------
+    weights
+        Shape ``(..., V)``, any total.
     """
     flat, inverse = np.unique(weights.reshape(-1, weights.shape[-1]), axis=0, return_inverse=True)
     count = 2**bits

@@ -1,5 +1,7 @@
 """Wrong rules whose drafts do not have the law that the test uses, or whose vocabularies do not fit."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from specsim.validation.conformance.rules.base import Floats, Integers, draft_bug, law_bug, ratio_law

@@ -1,5 +1,7 @@
 """Wrong rules that read the rows of another position, or rows that were overwritten."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from specsim.validation.conformance.rules.base import (

@@ -1,5 +1,7 @@
 """Laws of wrong rules for trees that are not a matter of one node alone: rows, paths, the bonus token."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 
 import numpy as np

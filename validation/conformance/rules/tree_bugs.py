@@ -3,6 +3,8 @@
 Sources marked "derived" name the rule that the slip turns into another one; no report of it is known.
 """
 
+from __future__ import annotations
+
 from functools import partial
 
 import numpy as np

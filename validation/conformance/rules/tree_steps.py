@@ -1,5 +1,7 @@
 """Pieces of which the laws of wrong rules for trees are made; for any rows and drafts."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial, wraps
 
@@ -80,9 +82,13 @@ def summed_coin(
 ) -> tuple[Floats, Floats]:
     """Verify one node by one coin for all children, accepted once the sum of their target masses passes it.
 
-    reuse: whether the coin that all children have failed also draws the final token.
-    whole, single: thresholds: sums are divided by `whole`; a child of at least the mass `single` is always
-        accepted. Below 1 the rule is lossy.
+    Parameters
+    ----------
+    reuse
+        Whether the coin that all children have failed also draws the final token.
+    whole, single
+        Thresholds: sums are divided by `whole`; a child of at least the mass `single` is always accepted.
+        Below 1 the rule is lossy.
     """
     taken = np.zeros(tokens.shape)
     covered, summed = np.zeros(tokens.shape[:-1]), np.zeros(tokens.shape[:-1])
