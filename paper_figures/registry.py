@@ -120,8 +120,7 @@ def load(name: str) -> PaperFigure:
     InputError: there is none.
     """
     module = import_module(f"specsim.paper_figures.{_FILES.get(check_name(name), name.replace('-', '_'))}")
-    figure: PaperFigure = module.FIGURES[name]
-    return figure
+    return module.FIGURES[name]
 
 
 def check_name(name: str) -> str:

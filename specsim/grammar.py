@@ -313,13 +313,11 @@ def parse_algorithm(text: str) -> Algorithm:
     if own is not None:
         file, name, options = own
         own_rule = read_rule(file, name)
-        found: Algorithm = _build("algorithm", name, _rule_entry(own_rule), options)
-        return found
+        return _build("algorithm", name, _rule_entry(own_rule), options)
     keyword, colon, rest = text.strip().partition(":")
     if keyword not in ALGORITHMS:
         raise InputError(f"unknown algorithm {keyword!r}; {_known(keyword, ALGORITHMS)}")
-    algorithm: Algorithm = _build("algorithm", keyword, ALGORITHMS[keyword], rest if colon else None)
-    return algorithm
+    return _build("algorithm", keyword, ALGORITHMS[keyword], rest if colon else None)
 
 
 def parse_pair(text: str) -> ModelPair:
@@ -349,8 +347,7 @@ def parse_pair(text: str) -> ModelPair:
     text = text.strip()
     keyword, colon, rest = text.partition(":")
     if keyword in PAIRS and (colon or not _exists(text)):
-        pair: ModelPair = _build("pair", keyword, PAIRS[keyword], rest if colon else None)
-        return pair
+        return _build("pair", keyword, PAIRS[keyword], rest if colon else None)
     if _exists(text):
         return read_pair(text)
     raise InputError(

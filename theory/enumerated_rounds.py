@@ -59,8 +59,7 @@ class Rounds:
 
     def after(self, context: int, token: int) -> int:
         """Context after emitting `token` in `context`."""
-        following: int = self._next[context][token]
-        return following
+        return self._next[context][token]
 
     def row(self, table: str, position: int, context: int) -> Row:
         """Row of the target, the draft or a table parameter for the token at `position` (from 0)."""
@@ -209,8 +208,7 @@ def child_law(row: Row, before: Sequence[int], children: int, drawing: Drawing, 
     if drawing == "greedy":
         likeliest = sorted(range(len(row)), key=lambda y: (-row[y], y))[len(before)]
         return [Fraction(y == likeliest) for y in range(len(row))]
-    law: Row = program.propose(row, before, children)
-    return law
+    return program.propose(row, before, children)
 
 
 class Budget:

@@ -354,8 +354,7 @@ def stop_law(
     law = _zeros(len(structure.parents), len(target[0]))
 
     def start(_: dict[int, int]) -> Program:
-        found: Program = program(structure, target, draft, tokens, **parameters)
-        return found
+        return program(structure, target, draft, tokens, **parameters)
 
     for (node, final), _, mass in explore(start, Budget()):
         if final is None:

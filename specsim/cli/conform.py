@@ -275,5 +275,4 @@ def _list(as_json: bool) -> int:
 def _mutants(target: str | None, options: dict[str, Any]) -> int:
     from specsim.support.checkout import load_benchmarks
 
-    code: int = load_benchmarks("benchmarks.kill_matrix_report").run_mutants(target, options)
-    return code
+    return load_benchmarks("benchmarks.kill_matrix_report").run_mutants(target, options)

@@ -78,5 +78,4 @@ def _softmax(field: str, logits: ArrayLike, temperature_field: str, temperature:
     # The difference of finite logits may overflow to minus infinity, which is right.
     with np.errstate(over="ignore"):
         weights = np.exp((array - largest) / temperature)
-    rows: Floats = weights / np.cumsum(weights, axis=-1)[..., -1:]
-    return rows
+    return weights / np.cumsum(weights, axis=-1)[..., -1:]

@@ -179,8 +179,7 @@ class _Contexts:
     def initial(self) -> Floats:
         """Return the empirical law of the longest contexts."""
         counts = np.bincount(self.at[self.order][self.order :], minlength=self.count)
-        law: Floats = counts / counts.sum()
-        return law
+        return counts / counts.sum()
 
 
 def _tokens(source: str | os.PathLike[str], level: str, vocabulary: int | None) -> tuple[Integers, list[str]]:

@@ -166,8 +166,7 @@ def _check_software(found: dict[str, str], expected: dict[str, str], where: str)
 
 def unpack(payload: bytes) -> Request:
     """Unpickle a request; runs on a worker."""
-    request: Request = pickle.loads(payload)
-    return request
+    return pickle.loads(payload)
 
 
 def compute_chunk(request: Request, chunk: Range, expected: dict[str, str]) -> xarray.Dataset:

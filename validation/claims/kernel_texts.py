@@ -75,8 +75,7 @@ def _cases(effort: Effort, rule: Rule) -> Iterator[tuple[Structure, int, Any]]:
 
 
 def _text(witnesses: Witnesses, rule: Rule) -> KernelText:
-    text: KernelText = witnesses.kernel_text(rule, rational_factors if rule.name == "k-seq" else None)
-    return text
+    return witnesses.kernel_text(rule, rational_factors if rule.name == "k-seq" else None)
 
 
 def _laws(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:

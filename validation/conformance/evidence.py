@@ -253,8 +253,7 @@ def log_dirichlet(table: Integers, support: Bools | None = None) -> Floats:
     possible = np.ones(table.shape, dtype=bool) if support is None else support
     cells = possible.sum(axis=1)
     entries = np.where(possible & (table > 0), gammaln(table + 0.5) - _LOG_SQRT_PI, 0.0)
-    values: Floats = gammaln(cells / 2) - gammaln(cells / 2 + table.sum(axis=1)) + entries.sum(axis=1)
-    return values
+    return gammaln(cells / 2) - gammaln(cells / 2 + table.sum(axis=1)) + entries.sum(axis=1)
 
 
 def _dirichlet(table: Integers, laws: Floats) -> Floats:
@@ -262,8 +261,7 @@ def _dirichlet(table: Integers, laws: Floats) -> Floats:
     positive = laws > 0
     logs = np.where(positive, np.log(np.where(positive, laws, 1.0)), 0.0)
     values = log_dirichlet(table, positive) - (table * logs).sum(axis=1)
-    result: Floats = np.where(positive.sum(axis=1) > 1, values, 0.0)
-    return result
+    return np.where(positive.sum(axis=1) > 1, values, 0.0)
 
 
 def _cells(table: Integers, laws: Floats) -> Floats:

@@ -50,5 +50,4 @@ def top_p(rows: Floats, mass: float) -> Floats:
 
 
 def _normalised(rows: Floats) -> Floats:
-    result: Floats = rows / rows.sum(axis=-1, keepdims=True)
-    return result
+    return rows / rows.sum(axis=-1, keepdims=True)

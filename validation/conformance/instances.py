@@ -110,15 +110,13 @@ class Instance:
         """Return the probability of each of `paths` under the draft, or under `rows` (contexts, tokens)."""
         table = self.draft if rows is None else rows
         contexts = self.contexts(self.paths)[:, :-1]
-        law: Floats = table[contexts, self.paths].prod(axis=1)
-        return law
+        return table[contexts, self.paths].prod(axis=1)
 
     def target_law(self, length: int) -> Floats:
         """Return the target's law of the first `length` tokens, shape ``(vocabulary ** length,)``."""
         texts = digits(np.arange(self.vocabulary**length), self.vocabulary, length)
         contexts = self.contexts(texts)[:, :-1]
-        law: Floats = self.target[contexts, texts].prod(axis=1)
-        return law
+        return self.target[contexts, texts].prod(axis=1)
 
     def mapped(self, change: Callable[[Floats], Floats], name: str) -> Instance:
         """Return the instance with `change` applied to the rows of both sides."""
@@ -163,8 +161,7 @@ def digits(numbers: Integers, base: int, length: int) -> Integers:
 def number(tokens: Integers, base: int) -> Integers:
     """Undo `digits`, along the last axis."""
     powers = base ** np.arange(tokens.shape[-1] - 1, -1, -1, dtype=np.int64)
-    result: Integers = (tokens * powers).sum(axis=-1)
-    return result
+    return (tokens * powers).sum(axis=-1)
 
 
 def prefix_contexts(vocabulary: int, depth: int) -> Integers:

@@ -45,8 +45,7 @@ class PrefixRows:
 
     def __call__(self, paths: Integers) -> Floats:
         """Return the rows ``(..., vocabulary)`` after the paths ``(..., n)``."""
-        rows: Floats = self.tables[paths.shape[-1]][number(paths, self.vocabulary)]
-        return rows
+        return self.tables[paths.shape[-1]][number(paths, self.vocabulary)]
 
     def law(self, length: int) -> Floats:
         """Return the law of the first tokens, shape ``(vocabulary ** length,)``."""
@@ -67,8 +66,7 @@ def next_child_law(row: Floats, before: Integers, children: int, drawing: str) -
     """
     if drawing not in DRAWINGS:
         raise InputError(f"drawing is {drawing!r}; give one of {', '.join(DRAWINGS)}")
-    law: Floats = child_law(row, before, children, DRAWINGS[drawing], greedy_drafts.next_child)
-    return law
+    return child_law(row, before, children, DRAWINGS[drawing], greedy_drafts.next_child)
 
 
 def tree_rows(shape: Structure, rows: PrefixRows, tokens: Integers) -> Floats:

@@ -105,8 +105,7 @@ def rarer(laws: Floats, mass: float, factor: float = 2 / 3) -> Floats:
     weights = np.ones(laws.shape)
     np.put_along_axis(weights, order, np.where(below, factor, 1.0), axis=1)
     changed = weights * laws
-    result: Floats = changed / changed.sum(axis=1, keepdims=True)
-    return result
+    return changed / changed.sum(axis=1, keepdims=True)
 
 
 def likeliest(rows: Floats, count: int) -> Floats:
@@ -114,8 +113,7 @@ def likeliest(rows: Floats, count: int) -> Floats:
     kept = np.zeros(rows.shape)
     order = np.argpartition(-rows, count - 1, axis=1)[:, :count]
     np.put_along_axis(kept, order, np.take_along_axis(rows, order, axis=1), axis=1)
-    result: Floats = kept / kept.sum(axis=1, keepdims=True)
-    return result
+    return kept / kept.sum(axis=1, keepdims=True)
 
 
 def verified(target: Floats, draft: Floats, drawn: Floats) -> Floats:
@@ -125,8 +123,7 @@ def verified(target: Floats, draft: Floats, drawn: Floats) -> Floats:
     residual = np.maximum(target - draft, 0.0)
     total = residual.sum(axis=1, keepdims=True)
     residual = np.where(total > 0, residual / np.where(total > 0, total, 1.0), target)
-    result: Floats = accepted + (1.0 - accepted.sum(axis=1, keepdims=True)) * residual
-    return result
+    return accepted + (1.0 - accepted.sum(axis=1, keepdims=True)) * residual
 
 
 def coarsely_drawn(row: Floats, bits: int) -> Floats:

@@ -19,8 +19,7 @@ def text_of(name: str) -> Callable[[Callable[..., Any]], Mutation]:
             def kernel_text(rule: Rule, prepare: Any = None) -> KernelText:
                 if rule.name == name:
                     return KernelText(verify, rule.name, prepare)
-                text: KernelText = right.kernel_text(rule, prepare)
-                return text
+                return right.kernel_text(rule, prepare)
 
             return right.replace(kernel_text=kernel_text)
 
@@ -92,8 +91,7 @@ def prepared(prepare: Callable[..., Any]) -> Mutation:
     def apply(right: Witnesses) -> Witnesses:
         def kernel_text(rule: Rule, correct: Any = None) -> KernelText:
             changed = partial(prepare, correct) if rule.name == "k-seq" else correct
-            text: KernelText = right.kernel_text(rule, changed)
-            return text
+            return right.kernel_text(rule, changed)
 
         return right.replace(kernel_text=kernel_text)
 

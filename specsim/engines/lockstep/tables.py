@@ -116,8 +116,7 @@ def acceptance_thresholds(acceptance: NDArray[Any], draft: Words) -> Words:
         return np.array(flat, dtype=np.uint64).reshape(draft.shape)
     scaled = np.floor(acceptance * float(scale)).astype(np.uint64)
     high, low = scaled >> np.uint64(32), scaled & np.uint64(0xFFFFFFFF)
-    product: Words = high * draft + ((low * draft) >> np.uint64(32))
-    return product
+    return high * draft + ((low * draft) >> np.uint64(32))
 
 
 def positive_part(target: Words, draft: Words) -> Words:

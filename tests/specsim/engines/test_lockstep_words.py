@@ -311,7 +311,7 @@ def test_lists__of_marked_runs(size):
 
     @numba.njit
     def work(marks, numbers, kept, others, size):
-        listed = compaction.list_marked(marks, numbers, size)  # type: ignore[call-arg]
+        listed = compaction.list_marked(marks, numbers, size)
         rest = compaction.append_others(marks, kept, others, 2, size)
         return listed, rest, compaction.keep_marked(marks, kept, size)
 

@@ -275,8 +275,7 @@ def _telling_path(lab: Laboratory) -> Integers:
     joint = lab.joint(rule, instance, one_hot=one_hot)
     law = joint / np.maximum(joint.sum(axis=(1, 2), keepdims=True), 1e-300)
     entropy = -(law * np.log(np.maximum(law, 1e-300))).sum(axis=(1, 2))
-    path: Integers = instance.paths[int(entropy.argmax())]
-    return path
+    return instance.paths[int(entropy.argmax())]
 
 
 _independence = partial(check, protocols=tuple(PROTOCOLS))

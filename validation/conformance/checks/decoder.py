@@ -157,8 +157,7 @@ def decoder_probe(lab: Laboratory) -> DecoderProbe:
         instance = lab.main_instance
         return DecoderProbe(lab.caller("decoder"), instance, ending_prompts(lab, instance))
 
-    probe: DecoderProbe = lab.keep("decoder", build)
-    return probe
+    return lab.keep("decoder", build)
 
 
 def moved(instance: Instance, start: int) -> Instance:

@@ -245,14 +245,12 @@ def position_bug(
 
 def at_token(rows: Floats, token: Integers) -> Floats:
     """Return the entry of each row ``(..., V)`` at its token ``(...)``."""
-    picked: Floats = np.take_along_axis(rows, token[..., None], axis=-1)[..., 0]
-    return picked
+    return np.take_along_axis(rows, token[..., None], axis=-1)[..., 0]
 
 
 def rows_at_token(tables: Floats, token: Integers) -> Floats:
     """Return the row of each table ``(..., V, V)`` at its token ``(...)``."""
-    picked: Floats = np.take_along_axis(tables, token[..., None, None], axis=-2)[..., 0, :]
-    return picked
+    return np.take_along_axis(tables, token[..., None, None], axis=-2)[..., 0, :]
 
 
 def ratio(target: Floats, draft: Floats) -> Floats:
@@ -279,8 +277,7 @@ def need_draft(draft: Floats | None, name: str) -> Floats:
 
 def ratio_acceptance(target: Floats, draft: Floats | None) -> Floats:
     """Return min(1, target / draft); 0 where the target is 0."""
-    accepted: Floats = np.minimum(1.0, ratio(target, need_draft(draft, "ratio")))
-    return accepted
+    return np.minimum(1.0, ratio(target, need_draft(draft, "ratio")))
 
 
 def gap_residual(target: Floats, draft: Floats | None) -> Floats:

@@ -13,8 +13,7 @@ VOCABULARY = "12 vocabulary map"
 def tempered_law(rows: Floats, temperature: float) -> Floats:
     """Return each row to the power ``1 / temperature``, normalised."""
     powers = (rows / rows.max(axis=-1, keepdims=True)) ** (1.0 / temperature)
-    law: Floats = powers / powers.sum(axis=-1, keepdims=True)
-    return law
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def nucleus_law(rows: Floats, mass: float) -> Floats:
@@ -24,8 +23,7 @@ def nucleus_law(rows: Floats, mass: float) -> Floats:
     sums = np.cumsum(np.take_along_axis(rows, order, axis=-1), axis=-1)
     needed = (sums < mass).sum(axis=-1, keepdims=True)
     kept = np.where(ranks <= needed, rows, 0.0)
-    law: Floats = kept / kept.sum(axis=-1, keepdims=True)
-    return law
+    return kept / kept.sum(axis=-1, keepdims=True)
 
 
 def eight_bits(values: Floats) -> Floats:
@@ -40,8 +38,7 @@ def bfloat16_softmax_law(rows: Floats, offset: float) -> Floats:
     with np.errstate(divide="ignore"):
         logits = eight_bits(np.log(rows) + offset)
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    law: Floats = weights / weights.sum(axis=-1, keepdims=True)
-    return law
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 @draft_bug("huggingface/transformers#47932")

@@ -15,8 +15,7 @@ def top_two(rows: Floats) -> Floats:
     """Keep the two likeliest tokens, and all that tie with the second, normalised."""
     second = np.partition(rows, -2, axis=-1)[..., -2:-1]
     kept = rows * (rows >= second)
-    normalised: Floats = kept / kept.sum(axis=-1, keepdims=True)
-    return normalised
+    return kept / kept.sum(axis=-1, keepdims=True)
 
 
 def uniform(rows: Floats) -> Floats:

@@ -31,8 +31,7 @@ def lenient(lenience: float, name: str = "lenience") -> Rule:
         raise InputError(f"lenience is {lenience}; give a number above 0 and at most 1")
 
     def acceptance(target: Floats, draft: Floats | None) -> Floats:
-        accepted: Floats = np.minimum(1.0, ratio(target, lenience * need_draft(draft, name)))
-        return accepted
+        return np.minimum(1.0, ratio(target, lenience * need_draft(draft, name)))
 
     return position_rule(
         name=name,
@@ -64,8 +63,7 @@ def over_accepting(epsilon: float, residual: str = "optimal", name: str | None =
         raise InputError(f"residual is {residual!r}; give one of {', '.join(residuals)}")
 
     def acceptance(target: Floats, draft: Floats | None) -> Floats:
-        accepted: Floats = np.minimum(1.0, ratio(target + epsilon, need_draft(draft, "over-acceptance")))
-        return accepted
+        return np.minimum(1.0, ratio(target + epsilon, need_draft(draft, "over-acceptance")))
 
     replaced = {
         "optimal": "the positive part of target - draft",
@@ -183,8 +181,7 @@ def mentored_law(target: Floats, draft: Floats, divergence: float) -> Floats:
         # sum (draft - b target)_+ = added is a maximum of linear functions of b, one for each top set.
         reach = np.where(top_target > 0, (top_draft - added) / np.where(top_target > 0, top_target, 1.0), 0.0)
         high = np.maximum(reach.max(axis=-1, keepdims=True), low)
-        law: Floats = np.clip(draft, low * target, high * target)
-        return law
+        return np.clip(draft, low * target, high * target)
 
     def distance(law: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -199,8 +196,7 @@ def mentored_law(target: Floats, draft: Floats, divergence: float) -> Floats:
         too_far = distance(clipped(middle)) > divergence
         near, far = np.where(too_far, near, middle), np.where(too_far, middle, far)
     law = np.where(distance(draft) <= divergence, draft, clipped(near))
-    normalised: Floats = law / law.sum(axis=-1, keepdims=True)
-    return normalised
+    return law / law.sum(axis=-1, keepdims=True)
 
 
 def mentored_rule(divergence: float) -> Rule:

@@ -35,8 +35,7 @@ def in_turn(acceptances: Floats) -> Step:
 
 
 def _at_tokens(rows: Floats, tokens: Integers) -> Floats:
-    picked: Floats = np.take_along_axis(rows, tokens, axis=-1)
-    return picked
+    return np.take_along_axis(rows, tokens, axis=-1)
 
 
 def _ratios(target: Floats, draft: Floats, tokens: Integers) -> Floats:
