@@ -134,6 +134,8 @@ def simulate(
             threads=check_threads(threads),
             progress=progress,
         )
+    if store is not None and not isinstance(store, str | os.PathLike):
+        raise InputError(f"store is {store!r}; give the path of a folder")
     if store is not None and seed is None:
         raise InputError("seed is None; a simulation with a store needs its seed, give seed=")
     results = run_requests(

@@ -18,7 +18,7 @@ BY_SIMULATION = {
     "specsim.laws-speculative": "draft-rows-sharpened",
     "specsim.laws-gumbel": "draft-rows-sharpened",
     "specsim.laws-traversal": "context-never-advances",
-    "specsim.engine-literal": "one-draft-fewer",
+    "specsim.engine-literal": "residual-from-target",
     "specsim.engine-lockstep": "residual-from-target",
     "specsim.engine-alias": "one-draft-fewer",
     "specsim.engine-population": "one-draft-fewer",

@@ -18,6 +18,7 @@ from specsim.theory.laws.target import emit, initial_law, rows_of, target_contex
 from specsim.theory.statements.theorem_1 import total_variation
 
 _MAX_PREFIXES = 2**18
+_MOST_DRAFTS = 2**17
 _STEPS_AT_ONCE_CELLS = 2**15
 
 
@@ -29,8 +30,14 @@ class RootRows(NamedTuple):
 
 
 def check_drafts(drafts: int) -> int:
-    """Return `drafts`, or raise `InputError` unless it is a whole number of at least 1."""
-    return whole("drafts", drafts, 1, otherwise=" (batch_limit_rejections has the limit)")
+    """Return `drafts`, or raise `InputError` unless it is a whole number of at least 1 and not too large."""
+    drafts = whole("drafts", drafts, 1, otherwise=" (batch_limit_rejections has the limit)")
+    if drafts > _MOST_DRAFTS:
+        raise TooLargeError(
+            f"drafts is {drafts}, more than {_MOST_DRAFTS} steps of the printed recursion; use "
+            "expected_rejections(pair, Batch(drafts=...)), or batch_limit_rejections for the limit"
+        )
+    return drafts
 
 
 def root_rows(target: Array, draft: Array, drafts: int) -> RootRows:
