@@ -110,7 +110,7 @@ def _turn(algorithms: list[Algorithm], number: int, most: int) -> list[Algorithm
 
 def _enumeration(algorithms: Algorithms) -> ExactCheck:
     def run(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
-        most = effort.pick(quick=3, standard=24, deep=99)
+        most = effort.pick(quick=6, standard=24, deep=99)
         for number, pair in enumerate(tiny_pairs(effort.name)):
             chosen = _turn(algorithms(pair, TINY), number, most)
             yield from compare_laws(witnesses, [pair], lambda _: chosen)  # noqa: B023
