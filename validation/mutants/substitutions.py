@@ -215,11 +215,7 @@ def batch_extra_subtraction(pair: ModelPair, algorithm: Batch) -> Changed:
     return pair, _as_printed(algorithm, "extra-subtraction")
 
 
-@mutant(
-    substitute(BatchAsPrinted),
-    cite="2411.00841, Algorithm 4",
-    kills=("specsim.laws-batch-as-printed",),
-)
+@mutant(substitute(BatchAsPrinted), cite="2411.00841, Algorithm 4")
 def printed_is_corrected(pair: ModelPair, algorithm: BatchAsPrinted) -> Changed:
     """Where Algorithm 4 as printed is asked for, the corrected one runs."""
     return pair, Batch(drafts=algorithm.drafts)
