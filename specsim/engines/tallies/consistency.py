@@ -43,6 +43,15 @@ def _comparisons(tallies: Mapping[str, Counts]) -> Iterator[tuple[str, Any, Any]
         least = (numbers * every).sum() + by_step.sum()
         most = (numbers * every).sum() + every.sum()
         yield "accepted_length_count and token_count", np.clip(tokens.sum(), least, most), tokens.sum()
+    if "accepted_length_square_sum" in tallies:
+        for rounds, squares in zip(
+            every.tolist(), tallies["accepted_length_square_sum"].tolist(), strict=True
+        ):
+            # Of whole numbers of rounds: a square has the parity of its root, and the mean square is least
+            # where all runs are alike.
+            possible = rounds <= squares <= rounds * len(by_step) and squares * int(runs) >= rounds**2
+            what = "accepted_length_square_sum and accepted_length_count"
+            yield what, possible and (squares - rounds) % 2 == 0, True
     if "round_count" in tallies:
         starts = tallies["round_count"]
         yield "round_count and accepted_length_count", starts.sum(axis=0), tallies["accepted_length_count"]
@@ -53,6 +62,10 @@ def _comparisons(tallies: Mapping[str, Counts]) -> Iterator[tuple[str, Any, Any]
         sets = tallies["outcome_count"].sum(axis=0)
         rejected = (np.arange(len(sets))[:, None] >> np.arange(len(by_step))) & 1
         yield "outcome_count and rejections_by_step", (sets[:, None] * rejected).sum(axis=0), by_step
+        paths = tallies["outcome_count"].sum(axis=1).reshape((tokens.shape[1],) * len(tokens))
+        others = [tuple(i for i in range(len(tokens)) if i != step) for step in range(len(tokens))]
+        marginals = np.array([paths.sum(axis=axes) for axes in others])
+        yield "outcome_count and token_count", marginals, tokens
     if "rejections_of_run" in tallies:
         counted = np.bincount(tallies["rejections_of_run"], minlength=len(numbers))
         yield "rejections_of_run and rejection_count", counted, tallies["rejection_count"]
