@@ -295,7 +295,7 @@ def _table(field: str, values: ArrayLike, *, law: bool) -> NDArray[Any]:
         for index, value in np.ndenumerate(array):
             if isinstance(value, float) and not math.isfinite(value):
                 raise InputError(f"{field}{list(index)} is {value}; probabilities must be finite")
-            array[index] = Fraction(value)
+            array[index] = Fraction(value.item() if isinstance(value, np.generic) else value)
     else:
         try:
             array = np.array(values, dtype=np.float64)

@@ -44,12 +44,12 @@ def acceptance_from_epsilon(target: ArrayLike, draft: ArrayLike, epsilon: ArrayL
     """
     upper, lower, shift = _arrays(target=target, draft=draft, epsilon=epsilon)
     raised = upper + shift
-    if (raised < 0).any():
+    if np.any(raised < 0):
         raise InputError(
             "epsilon is below minus the target probability somewhere; acceptance would be negative"
         )
     one = upper.flat[0] * 0 + 1
-    drafted = lower > 0
+    drafted = np.asarray(lower > 0)
     safe = np.where(drafted, lower, one)
     return np.where(drafted, np.minimum(one, raised / safe), one)
 
@@ -157,7 +157,7 @@ def random_unbiased_member(
     >>> theory.expected_rejections(paper_pair(2), member) > theory.optimal_rejections(paper_pair(2))
     True
     """
-    whole("resolution", resolution, 1)
+    resolution = whole("resolution", resolution, 1)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise InputError(f"seed is {seed!r}; give a whole number")
     generator = random.Random(int(seed))
