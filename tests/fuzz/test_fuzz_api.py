@@ -20,7 +20,7 @@ PAIR = specsim.paper_pair(2)
 TREE = specsim.random_prefix_pair(tokens=2, horizon=2, seed=1)
 ALGORITHM = specsim.Speculative(draft_length=2)
 
-FLAGS = ("exact", "outcomes", "per_run", "first_round", "support_term")
+FLAGS = ("full_drafts", "exact", "outcomes", "per_run", "first_round", "support_term")
 GIVEN = ("progress", "cluster")
 #: Values that are right for some parameter.
 RIGHT = {
