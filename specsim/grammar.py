@@ -33,7 +33,7 @@ from specsim.algorithms import (
     catalogue,
     tree,
 )
-from specsim.algorithms.rule import REQUIRED, Parameter, aliases
+from specsim.algorithms.rule import REQUIRED, SYNONYMS, Parameter, aliases
 from specsim.algorithms.rule_files import read_rule, split_rule
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
@@ -355,6 +355,33 @@ def parse_pair(text: str) -> ModelPair:
     )
 
 
+def as_pair(pair: object) -> ModelPair:
+    """Return a pair as it is, or the one that a text spells.
+
+    InputError: it is neither.
+    """
+    if isinstance(pair, str):
+        return parse_pair(pair)
+    if not isinstance(pair, ModelPair):
+        raise InputError(f"pair is {pair!r}; give a specsim.ModelPair or its spelling, such as 'paper:50'")
+    return pair
+
+
+def as_algorithm(algorithm: object) -> Algorithm:
+    """Return a descriptor as it is, or the one that a text spells.
+
+    InputError: it is neither.
+    """
+    if isinstance(algorithm, str):
+        return parse_algorithm(algorithm)
+    if not isinstance(algorithm, Algorithm):
+        raise InputError(
+            f"algorithm is {algorithm!r}; give a descriptor such as specsim.Speculative() or its spelling, "
+            "such as 'speculative:draft_length=4'"
+        )
+    return algorithm
+
+
 def _check_text(what: str, text: object) -> None:
     if not isinstance(text, str):
         raise InputError(f"{what} is {text!r}; give a text such as those in 'specsim expect --help'")
@@ -368,6 +395,8 @@ def _build(what: str, keyword: str, entry: Entry, rest: str | None) -> Any:
             if position > 0 or entry.first is None:
                 raise InputError(f"{what} {keyword}: {value!r} has no key; write {entry.usage(keyword)}")
             key = entry.first
+        if key not in entry.keys and "draft_length" in entry.keys:
+            key = SYNONYMS.get(key, key)
         if key not in entry.keys:
             raise InputError(f"{what} {keyword} has no key {key!r}; {_known(key, entry.keys)}")
         if key in values:

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from specsim.algorithms import Algorithm
-from specsim.algorithms.descriptors import check_algorithm
 from specsim.algorithms.rule import Drawing
 from specsim.algorithms.structures import Structure
 from specsim.errors import InputError, TooLargeError, UnsupportedError
+from specsim.grammar import as_algorithm
 from specsim.theory.arithmetic.pair_tables import PairTables
 from specsim.theory.programs import get_program
 from specsim.theory.programs.steps import Law, Program, Row, draw, without
@@ -35,10 +35,9 @@ class Rounds:
     """
 
     def __init__(
-        self, pair: PairTables, algorithm: Algorithm, horizon: int, full_drafts: bool | None
+        self, pair: PairTables, algorithm: Algorithm | str, horizon: int, full_drafts: bool | None
     ) -> None:
-        check_algorithm(algorithm)
-        self.algorithm = algorithm
+        self.algorithm = algorithm = as_algorithm(algorithm)
         self.horizon = horizon
         self.pair = pair
         self.program = get_program(algorithm.rule)

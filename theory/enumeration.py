@@ -173,7 +173,7 @@ class Outcomes:
 
 def enumerate_outcomes(
     pair: Pair,
-    algorithm: Algorithm,
+    algorithm: Algorithm | str,
     *,
     horizon: int | None = None,
     full_drafts: bool | None = None,
@@ -215,10 +215,10 @@ def enumerate_outcomes(
     """
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)
-    paths = pair.tokens**horizon
+    paths = tables.tokens**horizon
     if paths > _MAX_PATHS:
         raise TooLargeError(
-            f"horizon is {horizon} with {pair.tokens} tokens: {paths} sequences to enumerate; "
+            f"horizon is {horizon} with {tables.tokens} tokens: {paths} sequences to enumerate; "
             f"at most {_MAX_PATHS}, so use the law functions of specsim.theory instead"
         )
     rounds = Rounds(tables, algorithm, horizon, full_drafts)
@@ -234,7 +234,7 @@ def enumerate_outcomes(
                 following, after = context, outcome.path
                 for token in result.tokens:
                     following = rounds.after(following, token)
-                    after = after * pair.tokens + token
+                    after = after * tables.tokens + token
                 end = position + len(result.tokens)
                 mask = outcome.rejected | (int(result.rejected) << (end - 1))
                 if end == horizon:
@@ -246,10 +246,10 @@ def enumerate_outcomes(
             raise TooLargeError(f"horizon is {horizon}: more than {_MAX_STATES} outcomes; use a smaller one")
         states[position].clear()
     law: dict[Outcome, Fraction] = {outcome: p for (_, outcome), p in states[horizon].items()}
-    return Outcomes(pair.tokens, horizon, law, counts)
+    return Outcomes(tables.tokens, horizon, law, counts)
 
 
-def round_bias(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None) -> Fraction:
+def round_bias(pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None) -> Fraction:
     """Return the bias of one round: the largest error of a probability of its output, 0 for a lossless rule.
 
     Parameters
@@ -270,7 +270,7 @@ def round_bias(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None) 
 
 
 def round_errors(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None
+    pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None
 ) -> dict[tuple[int, ...], Fraction]:
     """Return the error of the output of one round: the law of the sequences less the target's, by sequence.
 

@@ -11,15 +11,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specsim.algorithms.rule import REQUIRED, Drawing, Rule, get_rule
+from specsim.algorithms.rule import REQUIRED, SYNONYMS, Drawing, Rule, get_rule
 from specsim.algorithms.structures import Structure, chain, levels, paths
 from specsim.errors import InputError
 from specsim.support.checks import whole
+
+D = TypeVar("D")
 
 #: How a rejected token is replaced by `OverAcceptance`.
 Residual = Literal["optimal", "target", "draft"]
@@ -136,6 +139,22 @@ class Autoregressive(_Named):
         return True
 
 
+def _with_synonyms(descriptor: type[D]) -> type[D]:
+    """Let a descriptor take other names of the draft length, such as ``gamma``."""
+    build: Any = vars(descriptor)["__init__"]
+
+    @wraps(build)
+    def init(self: Any, **values: Any) -> None:
+        for name in [name for name in values if name in SYNONYMS]:
+            if "draft_length" in values:
+                raise InputError(f"draft_length and {name} are both given; they are one thing, give one")
+            values["draft_length"] = values.pop(name)
+        build(self, **values)
+
+    setattr(descriptor, "__init__", init)  # noqa: B010
+    return descriptor
+
+
 class _Chain(_Named):
     """A descriptor that drafts one chain."""
 
@@ -169,6 +188,7 @@ class _Paths(_Named):
         return self.draft_length is not None and self.bonus
 
 
+@_with_synonyms
 @dataclass(frozen=True, kw_only=True)
 class Speculative(_Chain):
     """Speculative decoding (2411.00841, Algorithm 1; 2211.17192; 2302.01318).
@@ -239,6 +259,7 @@ class RejectionBased(_Chain):
         )
 
 
+@_with_synonyms
 @dataclass(frozen=True, kw_only=True)
 class OverAcceptance(_Chain):
     """Over-acceptance: accept with min(1, (T + epsilon) / D) (2411.00841, section 4.2 and Appendix G).
@@ -279,6 +300,7 @@ class OverAcceptance(_Chain):
         _check_parameters(self)
 
 
+@_with_synonyms
 @dataclass(frozen=True, kw_only=True)
 class Batch(_Paths):
     """Batch speculative decoding: the corrected Algorithm 4 of 2411.00841.
@@ -351,6 +373,7 @@ class BatchAsPrinted(_Named):
         return False
 
 
+@_with_synonyms
 @dataclass(frozen=True, kw_only=True)
 class BlockVerification(_Chain):
     """Block verification (2403.10444), here as a comparison from outside the rejection-based family.
@@ -518,12 +541,6 @@ def _check_drafts(algorithm: Any, *, infinite: bool) -> None:
         return
     drafts = whole("drafts", algorithm.drafts, 1, otherwise=", or inf for the limit" if infinite else "")
     object.__setattr__(algorithm, "drafts", drafts)
-
-
-def check_algorithm(algorithm: object) -> None:
-    """Raise `InputError` unless `algorithm` is a descriptor."""
-    if not isinstance(algorithm, Algorithm):
-        raise InputError(f"algorithm is {algorithm!r}; give a descriptor such as specsim.Speculative()")
 
 
 def _check_parameters(algorithm: _Named) -> None:

@@ -47,6 +47,19 @@ TEXTS: dict[Text, str] = {
 
 REQUIRED = object()
 
+#: Other names of the draft length that people know from papers and engines.
+SYNONYMS = dict.fromkeys(
+    (
+        "gamma",
+        "k",
+        "K",
+        "lookahead",
+        "num_speculative_tokens",
+        "num_assistant_tokens",
+    ),
+    "draft_length",
+)
+
 
 #: Largest number that a parameter may be: every smaller one is a float, too.
 LARGEST = 10**300
@@ -222,6 +235,10 @@ class Rule:
         """
         from specsim.algorithms.descriptors import Verification
 
+        for name in [name for name in parameters if name in SYNONYMS and name not in self.parameters]:
+            if draft_length is not None:
+                raise InputError(f"draft_length and {name} are both given; they are one thing, give one")
+            draft_length = parameters.pop(name)
         return Verification(
             rule=self, draft_length=draft_length, drafts=drafts, tree=tree, bonus=bonus, drawn=drawn,
             parameters=parameters,

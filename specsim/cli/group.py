@@ -26,8 +26,10 @@ from typing import Any, NoReturn
 import click
 
 from specsim import __version__
+from specsim.cli.plain import PLAIN
 from specsim.errors import InputError
 from specsim.support.checkout import load_benchmarks
+from specsim.support.distributions import foreign_distribution
 from specsim.support.files import files_written
 from specsim.support.interrupts import INTERRUPTED
 from specsim.support.standard_streams import ClosedOutput
@@ -52,6 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "conform": ("specsim.cli.conform:conform", "Test whether a sampler is lossless."),
     "bench": ("benchmarks.command:command", "Time the engines beside C, NumPy and JAX."),
     "models": ("specsim.cli.models:command", "Decode and measure real language models (extra: torch)."),
+    "info": ("specsim.cli.info:command", "Versions, caches, devices, and where to report a fault."),
 }
 
 _EPILOG = """\
@@ -93,7 +96,16 @@ class LazyGroup(click.Group):
         module, _, attribute = self.subcommands[cmd_name][0].partition(":")
         load = load_benchmarks if module.startswith("benchmarks.") else import_module
         command: click.Command = getattr(load(module), attribute)
+        if not isinstance(command, click.Group) and PLAIN not in command.params:
+            command.params.append(PLAIN)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Print the help where nothing is asked for."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the subcommands to the help without importing them."""
@@ -133,6 +145,8 @@ class LazyGroup(click.Group):
                 **extra,
             )
 
+        if standalone_mode and (warning := foreign_distribution()):
+            _complain(warning, 0, kind="warning: ")
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         return _exit(run, debug) if standalone_mode else run()
 

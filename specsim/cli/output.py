@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from specsim.cli.plain import in_ascii, is_plain
 from specsim.support.files import replacing
 
 if TYPE_CHECKING:
@@ -71,19 +73,39 @@ def table(
     return made
 
 
+class _Sheet(io.StringIO):
+    """Text in memory that rich takes for a file of this encoding: in ASCII it draws no box characters."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """What `rich` asks for."""
+        return self._encoding
+
+
+def columns() -> int:
+    """Return the columns that `show` prints in: those of the terminal, or 110."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 110
+
+
 def show(*renderables: Any) -> None:
     """Print tables and text of rich on standard output, in colour on a terminal."""
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
-    sheet = io.StringIO()
-    console = Console(
-        file=sheet, force_terminal=terminal, width=None if terminal else 110, highlight=False, soft_wrap=False
-    )
+    ascii_only = is_plain()
+    terminal = sys.stdout.isatty() and not ascii_only
+    sheet = _Sheet("ascii" if ascii_only else "utf-8")
+    console = Console(file=sheet, force_terminal=terminal, width=columns(), highlight=False, soft_wrap=False)
     for renderable in renderables:
         console.print(renderable)
+    text = sheet.getvalue()
+    if ascii_only:
+        text = in_ascii(text)
     # Not printed by rich itself, which would end the program with code 1 when a pipe breaks.
-    click.echo(sheet.getvalue(), nl=False, color=terminal)
+    click.echo(text, nl=False, color=terminal)
 
 
 def show_json(document: dict[str, Any]) -> None:

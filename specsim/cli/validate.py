@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsim.cli.output import show
+from specsim.cli.output import columns, show
 from specsim.cli.scaling import store_notes
 from specsim.errors import InputError
 from specsim.support.files import replacing, write_text
@@ -129,7 +129,7 @@ def command(
     if json_path != "-":
         from specsim.validation.reports.table import kill_table, report_renderables
 
-        parts = report_renderables(report, _width())
+        parts = report_renderables(report, columns())
         if matrix is not None:
             parts[1:1] = kill_table(matrix)
         show(*parts)
@@ -138,13 +138,6 @@ def command(
     if matrix is not None and not matrix.complete:
         return max(report.exit_code, 1) if report.exit_code != 3 else 1
     return report.exit_code
-
-
-def _width() -> int:
-    """Return the columns that `show` prints in."""
-    import shutil
-
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 110
 
 
 def check_outputs(paths: list[str | None]) -> None:

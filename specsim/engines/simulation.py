@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from specsim.algorithms import Algorithm
-from specsim.algorithms.descriptors import check_algorithm
 from specsim.engines.alias import engine as alias
 from specsim.engines.literal import engine as literal
 from specsim.engines.lockstep import engine as lockstep
@@ -24,6 +23,7 @@ from specsim.engines.tallies.results import to_dataset
 from specsim.engines.tallies.tally import Shape, Tallies
 from specsim.engines.torch import engine as torch
 from specsim.errors import InputError
+from specsim.grammar import as_algorithm, as_pair
 from specsim.pairs import ModelPair
 from specsim.support.checks import whole
 
@@ -43,10 +43,10 @@ _MOST_RUNS = 2**62
 
 
 def check_request(
-    pair: ModelPair,
-    algorithm: Algorithm,
+    pair: ModelPair | str,
+    algorithm: Algorithm | str,
     *,
-    runs: int,
+    runs: float,
     seed: int | None = None,
     horizon: int | None = None,
     engine: str = "auto",
@@ -57,10 +57,8 @@ def check_request(
     device: str | None = None,
 ) -> Request:
     """Check a request; parameters and errors are those of `specsim.simulate`."""
-    if not isinstance(pair, ModelPair):
-        raise InputError(f"pair is {pair!r}; give a specsim.ModelPair")
-    check_algorithm(algorithm)
-    runs = whole("runs", runs, 1, _MOST_RUNS)
+    pair, algorithm = as_pair(pair), as_algorithm(algorithm)
+    runs = whole("runs", runs, 1, _MOST_RUNS, floats=True)
     first_run = whole("first_run", first_run, 0, _MOST_RUNS)
     seed = secrets.randbits(64) if seed is None else whole("seed", seed, 0, 2**64 - 1)
     length = pair.check_horizon(horizon)

@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,7 +102,7 @@ class ModelPair:
         target: ArrayLike,
         draft: ArrayLike,
         *,
-        initial: ArrayLike,
+        initial: ArrayLike | Literal["uniform", "stationary"] = "uniform",
         next_context: ArrayLike | None = None,
         horizon: int | None = None,
         tolerance: float = 1e-9,
@@ -119,7 +119,9 @@ class ModelPair:
         target, draft
             Shape ``(steps, contexts, tokens)``, or ``(contexts, tokens)`` for a stationary pair.
         initial
-            Law of the first context, shape ``(contexts,)``. It is the prompt's law, always stated.
+            Law of the first context, which is the prompt's law: shape ``(contexts,)``. Defaults to
+            ``"uniform"``, every context alike. ``"stationary"``: the target's stationary law, where the pair
+            is stationary and has only one.
         next_context
             Integer, shape ``(contexts, tokens)``. Defaults to None, an order-1 Markov chain, for which
             ``contexts`` must equal ``tokens``.
@@ -145,15 +147,15 @@ class ModelPair:
                 f"draft has shape {draft_array.shape} and target {target_array.shape}; they must be equal"
             )
         steps, contexts, tokens = target_array.shape
-        initial_array = _numbers("initial", initial)
+        chosen_horizon = _horizon(horizon, steps)
+        transitions = _next_context(next_context, contexts, tokens)
+        initial_array = _initial(initial, target_array, transitions)
         if initial_array.shape != (contexts,):
             raise InputError(
                 f"initial has shape {initial_array.shape}; give one probability per context: ({contexts},)"
             )
         if not (isinstance(tolerance, int | float) and 0 <= tolerance < 0.5):
             raise InputError(f"tolerance is {tolerance!r}; give a number in [0, 0.5)")
-        chosen_horizon = _horizon(horizon, steps)
-        transitions = _next_context(next_context, contexts, tokens)
         if token_names is not None:
             token_names = tuple(str(token) for token in token_names)
             if len(token_names) != tokens or len(set(token_names)) != tokens:
@@ -425,6 +427,30 @@ def _rows(field: str, values: ArrayLike) -> NDArray[np.float64]:
             f"{field} has shape {array.shape}; give (steps, contexts, tokens), or (contexts, tokens)"
         )
     return array
+
+
+def _initial(initial: Any, target: NDArray[np.float64], transitions: NDArray[np.int64]) -> Any:
+    """Return the law of the first context, by its name or as it is given."""
+    if not isinstance(initial, str):
+        return _numbers("initial", initial)
+    steps, contexts, tokens = target.shape
+    if initial == "uniform":
+        return np.full(contexts, 1 / contexts)
+    if initial != "stationary":
+        raise InputError(
+            f"initial is {initial!r}; give 'uniform', 'stationary', or one probability per context"
+        )
+    if steps > 1:
+        raise InputError("initial is 'stationary', but the pair's rows depend on the step; give an array")
+    moves = np.zeros((contexts, contexts))
+    np.add.at(moves, (np.repeat(np.arange(contexts), tokens), transitions.ravel()), target[0].ravel())
+    flow = moves.T - np.eye(contexts)
+    if np.linalg.matrix_rank(flow, tol=1e-9) < contexts - 1:
+        raise InputError("initial is 'stationary', but the target has several stationary laws; give an array")
+    sums = np.vstack([flow, np.ones(contexts)])
+    law = np.linalg.lstsq(sums, np.eye(1, contexts + 1, contexts)[0], rcond=None)[0]
+    law = np.where(law < 1e-13, 0.0, law)
+    return law / law.sum()
 
 
 def _horizon(horizon: int | None, steps: int) -> int:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    pair: ModelPair,
-    algorithm: Algorithm,
+    pair: ModelPair | str,
+    algorithm: Algorithm | str,
     *,
-    runs: int,
+    runs: float,
     seed: int | None = None,
     horizon: int | None = None,
     engine: str = "auto",

@@ -14,6 +14,7 @@ from specsim.engines.request import Request
 from specsim.engines.simulation import check_request
 from specsim.engines.tallies.tally import Tallies
 from specsim.errors import InputError
+from specsim.grammar import as_algorithm, as_pair
 from specsim.pairs import ModelPair
 from specsim.scale.running import run_requests
 from specsim.scale.summaries import Summaries
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     import xarray
 
 #: What `sweep` takes where it takes several.
-Pairs = ModelPair | Iterable[ModelPair] | Mapping[str, ModelPair]
-Algorithms = Algorithm | Iterable[Algorithm] | Mapping[str, Algorithm]
+Pairs = ModelPair | str | Iterable[ModelPair | str] | Mapping[str, ModelPair | str]
+Algorithms = Algorithm | str | Iterable[Algorithm | str] | Mapping[str, Algorithm | str]
 
 _PLURALS = {"draft_length": "draft_lengths", "drafts": "drafts", "epsilon": "epsilons"}
 
@@ -54,7 +55,7 @@ def sweep(
     pairs: Pairs,
     algorithms: Algorithms,
     *,
-    runs: int,
+    runs: float,
     seed: int,
     draft_lengths: Sequence[int | None] | None = None,
     drafts: Sequence[int] | None = None,
@@ -133,7 +134,7 @@ def plan_sweep(
     pairs: Pairs,
     algorithms: Algorithms,
     *,
-    runs: int,
+    runs: float,
     seed: int,
     draft_lengths: Sequence[int | None] | None = None,
     drafts: Sequence[int] | None = None,
@@ -195,8 +196,9 @@ def cell_seed(seed: int, pair: ModelPair, algorithm: Algorithm, horizon: int) ->
 
 
 def by_name(field: str, given: Any, kind: type, name: Callable[[Any], str]) -> dict[str, Any]:
-    """Return things by name; the same thing twice counts once."""
-    if isinstance(given, kind):
+    """Return things by name; the same thing twice counts once, and a text is what it spells."""
+    spelled = as_pair if kind is ModelPair else as_algorithm
+    if isinstance(given, kind | str):
         given = [given]
     items: list[tuple[str | None, Any]]
     if isinstance(given, Mapping):
@@ -210,6 +212,7 @@ def by_name(field: str, given: Any, kind: type, name: Callable[[Any], str]) -> d
         raise InputError(f"{field} is empty; give at least one {kind.__name__}")
     found: dict[str, Any] = {}
     for label, thing in items:
+        thing = spelled(thing) if isinstance(thing, str) else thing
         if not isinstance(thing, kind):
             raise InputError(f"{field} has {thing!r} in it; give objects of type {kind.__name__}")
         _put(found, field, label if label is not None else name(thing), thing)

@@ -28,7 +28,7 @@ def test_types__numbers_are_floats_and_exact_ones_fractions() -> None:
 def wrong(pair: ModelPair, algorithm: Speculative) -> None:
     """Say what type checkers refuse; never called."""
     theory.expected_rejections(pair, algorithm, horizn=3)  # type: ignore[call-overload]
-    theory.expected_rejections("paper:2", algorithm)  # type: ignore[call-overload]
+    theory.expected_rejections(2, algorithm)  # type: ignore[call-overload]
     theory.no_such()  # type: ignore[attr-defined]
     _text: str = theory.expected_rejections(pair, algorithm)  # type: ignore[assignment]
     _exact: Fraction = theory.optimal_rejections(pair)  # type: ignore[assignment]

@@ -21,6 +21,7 @@ from specsim.algorithms import (
     tree,
 )
 from specsim.errors import InputError
+from specsim.grammar import parse_algorithm
 
 HALVES = np.full((2, 2), 0.5)
 
@@ -175,7 +176,9 @@ def test_identity__of_a_rule_rests_on_its_name_structure_and_parameters_alone():
         (lambda: get_rule("block")(tree=(2, 2)), "rule block verifies chain, not a tree; change"),
         (lambda: get_rule("batch-as-printed")(slip="inside-loop", tree=(2, 2)), "chain, paths, not a tree"),
         (lambda: get_rule("k-seq")(tree=()), "tree is empty"),
-        (lambda: get_rule("k-seq")(gamma=2), "k-seq has no parameter 'gamma'; it has none"),
+        (lambda: get_rule("k-seq")(delta=2), "k-seq has no parameter 'delta'; it has none"),
+        (lambda: get_rule("k-seq")(gamma=2, draft_length=2), "draft_length and gamma are both given"),
+        (lambda: Speculative(draft_length=2, k=2), "draft_length and k are both given"),
         (lambda: get_rule("over-acceptance")(draft_length=2), "epsilon is missing; give epsilon="),
         (lambda: get_rule("over-acceptance")(epsilon=-1), "epsilon is -1; give a finite number, at least 0"),
         (lambda: get_rule("k-seq")(drawn="greedy"), "drawn is 'greedy'; rule k-seq takes independent"),
@@ -187,3 +190,11 @@ def test_rule__refuses_in_one_line(build, message):
     with pytest.raises(InputError, match=message) as caught:
         build()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["gamma", "k", "num_speculative_tokens"])
+def test_draft_length__by_other_names(name):
+    """Papers and engines call it otherwise; descriptors, rules and the grammar take their names."""
+    expected = Speculative(draft_length=4)
+    assert Speculative(**{name: 4}) == parse_algorithm(f"speculative:{name}=4") == expected
+    assert get_rule("k-seq")(drafts=2, **{name: 4}) == get_rule("k-seq")(drafts=2, draft_length=4)

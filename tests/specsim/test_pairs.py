@@ -273,3 +273,33 @@ def test_from_logits__is_a_softmax():
 def test_from_logits__refuses(target, options, message):
     with pytest.raises(InputError, match=message):
         ModelPair.from_logits(target, ROWS, initial=HALF, horizon=3, **options)
+
+
+class TestInitial:
+    """The first context's law by name."""
+
+    def test_uniform_is_the_default(self):
+        pair = ModelPair.from_probabilities(np.eye(4), np.eye(4), horizon=2)
+        assert pair.initial.tolist() == [0.25] * 4
+
+    def test_stationary(self):
+        target = [[0.9, 0.1], [0.2, 0.8]]
+        pair = ModelPair.from_probabilities(target, target, initial="stationary", horizon=2)
+        np.testing.assert_allclose(pair.initial, [2 / 3, 1 / 3], atol=1e-9)
+
+    def test_stationary__contexts_that_are_left_have_nothing(self):
+        target = [[0.5, 0.5, 0], [0.5, 0.5, 0], [1, 0, 0]]
+        pair = ModelPair.from_probabilities(target, target, initial="stationary", horizon=2)
+        assert pair.initial.tolist() == [0.5, 0.5, 0]
+
+    @pytest.mark.parametrize(
+        ("target", "initial", "message"),
+        [
+            (np.eye(2), "stationary", "several stationary laws"),
+            (np.ones((3, 2, 2)) / 2, "stationary", "rows depend on the step"),
+            (np.eye(2), "first", "give 'uniform', 'stationary', or one probability per context"),
+        ],
+    )
+    def test_bad(self, target, initial, message):
+        with pytest.raises(InputError, match=message):
+            ModelPair.from_probabilities(target, target, initial=initial, horizon=2)

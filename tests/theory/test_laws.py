@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import specsim
 from specsim import theory
 from specsim.algorithms import (
     Algorithm,
@@ -300,5 +301,10 @@ class TestRefusals:
             theory.expected_rejections(self.pair, Speculative(), horizon=0)
 
     def test_no_pair(self) -> None:
-        with pytest.raises(InputError, match="pair is a str"):
-            theory.expected_rejections("paper:50", Speculative())  # type: ignore[call-overload]
+        with pytest.raises(InputError, match="pair is a int"):
+            theory.expected_rejections(50, Speculative())  # type: ignore[call-overload]
+
+    def test_texts(self) -> None:
+        """Pairs and algorithms may be given as they are spelled on the command line."""
+        by_text = theory.expected_rejections("paper:5", "speculative:gamma=2")
+        assert by_text == theory.expected_rejections(specsim.paper_pair(5), Speculative(draft_length=2))

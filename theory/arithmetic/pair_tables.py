@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.errors import InputError
+from specsim.grammar import parse_pair
 from specsim.pairs import UNIT, ModelPair
 from specsim.support.arrays import Array
 from specsim.support.checks import whole
 from specsim.theory.arithmetic.rational_pair import RationalPair
 
 #: What the functions of `specsim.theory` take as a pair.
-Pair = ModelPair | RationalPair
+Pair = ModelPair | RationalPair | str
 
 
 class PairTables:
@@ -27,9 +28,14 @@ class PairTables:
     """
 
     def __init__(self, pair: Pair) -> None:
+        if isinstance(pair, str):
+            pair = parse_pair(pair)
         if not isinstance(pair, ModelPair | RationalPair):
-            raise InputError(f"pair is a {type(pair).__name__}; give a ModelPair or a RationalPair")
-        self._pair = pair
+            raise InputError(
+                f"pair is a {type(pair).__name__}; give a ModelPair or a RationalPair, or a text such as "
+                "'paper:50'"
+            )
+        self.pair = pair
         self.horizon = pair.horizon
         self.contexts = pair.contexts
         self.tokens = pair.tokens
@@ -43,10 +49,10 @@ class PairTables:
     @cached_property
     def unit(self) -> int:
         """2^32 for a `ModelPair`, otherwise the least common denominator."""
-        if isinstance(self._pair, ModelPair):
+        if isinstance(self.pair, ModelPair):
             return UNIT
-        rows = [row for table in (*self._pair.target, *self._pair.draft) for row in table]
-        return math.lcm(*(value.denominator for row in (*rows, self._pair.initial) for value in row))
+        rows = [row for table in (*self.pair.target, *self.pair.draft) for row in table]
+        return math.lcm(*(value.denominator for row in (*rows, self.pair.initial) for value in row))
 
     @cached_property
     def target_weights(self) -> Array:
@@ -66,17 +72,17 @@ class PairTables:
     @cached_property
     def target(self) -> NDArray[np.float64]:
         """Floats of shape ``(steps, contexts, tokens)``."""
-        return np.asarray(self._pair.target, dtype=np.float64)
+        return np.asarray(self.pair.target, dtype=np.float64)
 
     @cached_property
     def draft(self) -> NDArray[np.float64]:
         """Floats of shape ``(steps, contexts, tokens)``."""
-        return np.asarray(self._pair.draft, dtype=np.float64)
+        return np.asarray(self.pair.draft, dtype=np.float64)
 
     @cached_property
     def initial(self) -> NDArray[np.float64]:
         """Floats of shape ``(contexts,)``."""
-        return np.asarray(self._pair.initial, dtype=np.float64)
+        return np.asarray(self.pair.initial, dtype=np.float64)
 
     def step_index(self, step: int) -> int:
         """Index into the first axis of the tables for the token emitted at `step` (counted from 0)."""
@@ -84,8 +90,8 @@ class PairTables:
 
     def check_horizon(self, horizon: int | None) -> int:
         """Return the horizon to use, the pair's own for None; see `ModelPair.check_horizon`."""
-        if isinstance(self._pair, ModelPair):
-            return self._pair.check_horizon(horizon)
+        if isinstance(self.pair, ModelPair):
+            return self.pair.check_horizon(horizon)
         if horizon is None:
             return self.horizon
         horizon = whole("horizon", horizon, 1)
@@ -111,9 +117,9 @@ class PairTables:
         return np.array(numbers, dtype=object).reshape(weights.shape)
 
     def _weights(self, name: str) -> Array:
-        if isinstance(self._pair, ModelPair):
-            return np.asarray(getattr(self._pair, f"{name}_weights"))
-        values = np.array(getattr(self._pair, name), dtype=object)
+        if isinstance(self.pair, ModelPair):
+            return np.asarray(getattr(self.pair, f"{name}_weights"))
+        values = np.array(getattr(self.pair, name), dtype=object)
         numbers = [value.numerator * (self.unit // value.denominator) for value in values.ravel()]
         return np.array(numbers, dtype=object).reshape(values.shape)
 

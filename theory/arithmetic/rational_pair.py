@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from specsim.errors import InputError
+from specsim.grammar import parse_pair
 from specsim.pairs import UNIT, ModelPair
 from specsim.support.checks import whole
 
@@ -167,6 +168,8 @@ class RationalPair:
 
 def as_rational(pair: ModelPair | RationalPair, horizon: int | None = None) -> RationalPair:
     """Return `pair` with exact rows and the horizon asked for (defaults to the pair's own)."""
+    if isinstance(pair, str):
+        pair = parse_pair(pair)
     if isinstance(pair, ModelPair):
         return RationalPair.from_pair(pair, horizon=horizon)
     if not isinstance(pair, RationalPair):

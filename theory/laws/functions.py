@@ -26,15 +26,20 @@ class NumberLaw(Protocol):
 
     @overload
     def __call__(
-        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: Literal[False] = False
+        self,
+        pair: Pair,
+        algorithm: Algorithm | str,
+        *,
+        horizon: int | None = None,
+        exact: Literal[False] = False,
     ) -> float: ...
     @overload
     def __call__(
-        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: Literal[True]
+        self, pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: Literal[True]
     ) -> Fraction: ...
     @overload
     def __call__(
-        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool
+        self, pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: bool
     ) -> float | Fraction: ...
 
 
@@ -43,11 +48,16 @@ class ArrayLaw(Protocol):
 
     @overload
     def __call__(
-        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: Literal[False] = False
+        self,
+        pair: Pair,
+        algorithm: Algorithm | str,
+        *,
+        horizon: int | None = None,
+        exact: Literal[False] = False,
     ) -> NDArray[np.float64]: ...
     @overload
     def __call__(
-        self, pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool
+        self, pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: bool
     ) -> Array: ...
 
 
@@ -67,7 +77,9 @@ def _array(law: Callable[[Laws], Any]) -> ArrayLaw:
 def _public(law: Callable[[Laws], Any]) -> Any:
     """Return the public function of a law, with the common parameters."""
 
-    def function(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False) -> Any:
+    def function(
+        pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: bool = False
+    ) -> Any:
         return law(_laws(pair, algorithm, horizon, exact))
 
     signature = inspect.signature(function)
@@ -80,7 +92,7 @@ def _public(law: Callable[[Laws], Any]) -> Any:
 _last: list[tuple[Pair, Laws]] = []
 
 
-def _laws(pair: Pair, algorithm: Algorithm, horizon: int | None, exact: bool) -> Laws:
+def _laws(pair: Pair, algorithm: Algorithm | str, horizon: int | None, exact: bool) -> Laws:
     """Return laws, those of the last call where they are the same: rounds once built serve all functions."""
     laws = Laws(pair, algorithm, horizon=horizon, exact=exact)
     if laws.description == "nodes":

@@ -9,6 +9,7 @@ import numpy as np
 
 from specsim.algorithms import Algorithm
 from specsim.errors import InputError, TooLargeError, UnsupportedError
+from specsim.grammar import parse_algorithm
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.node_walk import NodeWalk
@@ -69,14 +70,16 @@ class Laws:
     def __init__(
         self,
         pair: Pair | PairTables,
-        algorithm: Algorithm,
+        algorithm: Algorithm | str,
         *,
         horizon: int | None = None,
         exact: bool = False,
         description: Description | None = None,
     ) -> None:
         self.pair = tables_of(pair)
-        self.algorithm = algorithm
+        if isinstance(algorithm, str):
+            algorithm = parse_algorithm(algorithm)
+        self.algorithm: Algorithm = algorithm
         self.horizon = self.pair.check_horizon(horizon)
         self.exact = exact
         if not isinstance(algorithm, Algorithm) or not hasattr(algorithm, "rule"):

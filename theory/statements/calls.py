@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from specsim.algorithms import Algorithm
-from specsim.algorithms.descriptors import check_algorithm
 from specsim.errors import InputError
+from specsim.grammar import as_algorithm
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.laws.functions import (
     block_efficiency,
@@ -27,7 +27,7 @@ Number = int | float | Fraction
 
 @number_law
 def calls_from_rejections(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return E[N_rej] + 1 - Pr(R_horizon = 1), which equals E[calls] for drafts that reach the horizon.
 
@@ -57,7 +57,7 @@ def calls_from_rejections(
     17.1186
     """
     horizon = tables_of(pair).check_horizon(horizon)
-    check_algorithm(algorithm)
+    algorithm = as_algorithm(algorithm)
     if algorithm.plain:
         raise InputError(f"algorithm is {algorithm.label}, which has no rejections to count calls from")
     length = algorithm.structure(horizon).shortest
@@ -71,7 +71,9 @@ def calls_from_rejections(
 
 
 @number_law
-def acceleration(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False) -> Any:
+def acceleration(
+    pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: bool = False
+) -> Any:
     """Return horizon / E[N_rej], the acceleration in the paper's convention; ``math.inf`` without rejections.
 
     Parameters
@@ -96,7 +98,7 @@ def acceleration(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None
 
 @number_law
 def acceleration_per_call(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: bool = False
 ) -> Any:
     """Return horizon / E[calls], the acceleration when each target call costs one unit and drafts are free.
 

@@ -49,7 +49,8 @@ class LowerBound:
     @cached_property
     def certificate(self) -> RejectionCertificate:
         """The certificate that `specsim.theory.certificates.checker.check_certificate` accepts."""
-        return _certificate(self._pair.identity, tables_of(self._pair), self.horizon)
+        tables = tables_of(self._pair)
+        return _certificate(tables.pair.identity, tables, self.horizon)
 
 
 def lower_bound(pair: Pair, *, horizon: int | None = None, exact: bool = False) -> LowerBound:

@@ -176,11 +176,11 @@ def sequence_front(
     check_outputs(int(np.count_nonzero(tables.initial_weights)), tables.tokens, length)
     if isinstance(max_corners, bool) or not isinstance(max_corners, int | np.integer) or max_corners < 1:
         raise InputError(f"max_corners is {max_corners!r}; give a whole number of at least 1")
-    rational = as_rational(pair, length)
+    rational = as_rational(tables.pair, length)
     tree = PrefixTree.unroll(rational)
     points, lines = _explore(tree, Fraction(read_number("resolution", resolution, exact=True)), max_corners)
     certificate = FrontCertificate(
-        pair=pair.identity,
+        pair=tables.pair.identity,
         horizon=length,
         points=tuple(points),
         lines=tuple(lines),

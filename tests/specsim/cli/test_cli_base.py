@@ -457,3 +457,58 @@ def test_subject__its_folder_does_not_stand_for_libraries(tmp_path):
         check=False,
     )
     assert (result.stdout, result.stderr) == ("True\n", "")
+
+
+@pytest.mark.parametrize("arguments", [(), ("models",), ("models", "trace")])
+def test_no_arguments__print_the_help(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: specsim")
+    assert "Commands:" in result.stdout
+
+
+def test_plain__is_ascii_everywhere(monkeypatch):
+    for arguments in (
+        ("expect", "paper:3", "speculative", "--plain"),
+        ("rules", "--plain"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 0
+        assert result.stdout.isascii()
+        assert "|" in result.stdout
+    monkeypatch.setenv("SPECSIM_PLAIN", "1")
+    assert run("rules").stdout.isascii()
+
+
+def test_info__says_what_a_report_needs():
+    found = json.loads(run("info", "--json").stdout)
+    assert found["specsim"] == specsim.__version__
+    assert found["packages"]["numpy"]
+    assert found["processors"] >= 1
+    assert "numpy" in run("info").stdout
+
+
+def test_foreign_distribution__is_said_in_one_line(tmp_path, monkeypatch):
+    """Another project installs an import package of our name."""
+    from specsim.support.distributions import foreign_distribution
+
+    assert foreign_distribution() == ""
+    folder = tmp_path / "site-packages"
+    (folder / "specsim-0.0.3.dist-info").mkdir(parents=True)
+    (folder / "specsim-0.0.3.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: specsim\nVersion: 0.0.3\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    assert "another project" in foreign_distribution()
+    result = run("rules", "ratio")
+    assert result.exit_code == 0
+    assert result.stderr.count("\n") == 1
+    assert "pip uninstall specsim" in result.stderr
+
+
+def test_simulate__takes_texts_and_whole_floats():
+    seen = specsim.simulate("paper:3", "speculative:gamma=2", runs=1e2, seed=1)
+    same = specsim.simulate(specsim.paper_pair(3), specsim.Speculative(draft_length=2), runs=100, seed=1)
+    assert seen.identical(same)
+    swept = specsim.sweep("paper:3", ["speculative", "block-verification:k=2"], runs=1e2, seed=1)
+    assert swept.sizes["algorithm"] == 2
