@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsim.cli.output import columns, show
+from specsim.cli.output import JSON_HELP, columns, show, show_json
 from specsim.cli.scaling import store_notes
 from specsim.errors import InputError
 from specsim.support.files import replacing, write_text
@@ -36,18 +38,20 @@ Efforts:
 \b
 Examples:
   specsim validate --effort standard
-  specsim validate 'yin2024.theorem-3*' --json theorem-3.json
+  specsim validate 'yin2024.theorem-3*' --json-file theorem-3.json
   specsim validate --html report.html --mutants
   specsim validate --effort deep --resume deep-run
 
 \b
 Reading the table:
-  verdict    what was established; a claim that fails as printed is established by a counterexample
-  exact      comparisons of rational numbers
-  stat.      statistical assertions, all planned before anything was simulated
-  p-value    bounds the probability that correct code is so far from theory in any assertion of the claim
-  catches    the discrepancy that every demanding assertion finds with probability 0.999; of a mean: where
-             the variance is at most twice what theory expects
+  verdict          what was established; a claim that fails as printed is established by a counterexample
+  exact            comparisons of rational numbers
+  simulated        comparisons of simulation with theory, all planned before anything was simulated
+  runs             simulated runs that they rest on
+  chance           at most so probable that correct code is so far from theory in any of the comparisons
+  finds errors of  the smallest error that every demanding comparison finds with probability 0.999: total
+                   variation distance of a law (TV), error of a probability (p), of a mean per run (mean;
+                   where the variance is at most twice what theory expects)
 
 Exit codes: 0 agrees, 1 disagrees, 2 bad input, 3 could not decide within the effort, 130 interrupted.
 """
@@ -68,9 +72,9 @@ Exit codes: 0 agrees, 1 disagrees, 2 bad input, 3 could not decide within the ef
 @click.option(
     "--alpha", type=float, default=1e-6, show_default=True, help="False-alarm budget of the whole run."
 )
-@click.option(
-    "--json", "json_path", metavar="FILE", help="Write the report as JSON ('-': to standard output)."
-)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@click.option("--json-file", "json_path", metavar="FILE", help="Write the report as JSON, too.")
+@click.option("--errata", is_flag=True, help="Print every condition and correction in full.")
 @click.option("--junit", "junit_path", metavar="FILE", help="Write the report as JUnit XML.")
 @click.option("--html", "html_path", metavar="FILE", help="Write the report as one self-contained page.")
 @click.option("--resume", "resume_dir", metavar="DIR", help="Keep finished work there, and start from it.")
@@ -83,7 +87,9 @@ def command(
     seed: int | None,
     threads: int | None,
     alpha: float,
+    as_json: bool,
     json_path: str | None,
+    errata: bool,
     junit_path: str | None,
     html_path: str | None,
     resume_dir: str | None,
@@ -95,11 +101,11 @@ def command(
 
     chosen = select_claims(claims)
     if only_list:
-        return _list(chosen, json_path)
+        return _list(chosen, as_json, json_path)
     check_outputs([json_path, junit_path, html_path])
     from specsim.validation.running.runner import DEFAULT_SEED, validate
 
-    with store_notes(), _display() as shown:
+    with store_notes(), _display(chosen) as shown:
         report = validate(
             chosen,
             effort=effort,
@@ -126,12 +132,16 @@ def command(
             except KeyboardInterrupt:
                 interrupted = True
     _write(report, matrix, figures, figure_notes, json_path, junit_path, html_path)
-    if json_path != "-":
+    if as_json:
+        from specsim.validation.reports.json import report_json
+
+        click.echo(report_json(report, matrix), nl=False)
+    else:
         from specsim.validation.reports.table import kill_table, report_renderables
 
-        parts = report_renderables(report, columns())
+        parts = report_renderables(report, columns(), errata=errata)
         if matrix is not None:
-            parts[1:1] = kill_table(matrix)
+            parts[-1:-1] = kill_table(matrix)
         show(*parts)
     if interrupted:
         return 130
@@ -142,7 +152,7 @@ def command(
 
 def check_outputs(paths: list[str | None]) -> None:
     """Raise `InputError` for a file that cannot be written, before any work is done."""
-    named = [path for path in paths if path and path != "-"]
+    named = [path for path in paths if path]
     for path in named:
         if named.count(path) > 1:
             raise InputError(f"{path} is named for two reports; give each its own file")
@@ -162,10 +172,8 @@ def check_outputs(paths: list[str | None]) -> None:
             target.parent.rmdir()
 
 
-def _list(claims: tuple[Claim, ...], json_path: str | None) -> int:
-    if json_path:
-        from specsim.cli.output import show_json
-
+def _list(claims: tuple[Claim, ...], as_json: bool, json_path: str | None) -> int:
+    if as_json or json_path:
         document = {
             "claims": [
                 {
@@ -181,12 +189,10 @@ def _list(claims: tuple[Claim, ...], json_path: str | None) -> int:
                 for claim in claims
             ]
         }
-        if json_path == "-":
-            show_json(document)
-        else:
-            import json
-
+        if json_path:
             write_text(json_path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        if as_json:
+            show_json(document)
         return 0
     from specsim.validation.reports.table import list_table
 
@@ -260,11 +266,7 @@ def _write(
     if json_path:
         from specsim.validation.reports.json import report_json
 
-        text = report_json(report, matrix)
-        if json_path == "-":
-            click.echo(text, nl=False)
-        else:
-            write_text(json_path, text)
+        write_text(json_path, report_json(report, matrix))
     if junit_path:
         from specsim.validation.reports.junit import report_junit
 
@@ -275,17 +277,22 @@ def _write(
         write_text(html_path, report_html(report, matrix=matrix, figures=figures, figure_notes=figure_notes))
 
 
+#: Seconds without a line where there is no terminal.
+_SILENCE = 10.0
+
+
 class _Display:
     """Progress on standard error: bars on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, bars: Any) -> None:
+    def __init__(self, bars: Any, claims: tuple[Claim, ...]) -> None:
         self._bars = bars
-        self._checks = self._positions = self._words = None
-        self._done = 0
+        self._left = {claim.id: len(claim.checks) for claim in claims}
+        self._claims = self._positions = self._words = None
+        self._told = time.monotonic()
         if bars is not None:
-            self._checks = bars.add_task("checks", total=None)
+            self._claims = bars.add_task("claims", total=len(claims))
             self._positions = bars.add_task("simulation: planning", total=None)
-            self._words = bars.add_task("", total=1, visible=False)
+            self._words = bars.add_task("", total=None)
 
     def event(self, event: Event) -> None:
         """Show one event of the run."""
@@ -293,22 +300,25 @@ class _Display:
 
         match event:
             case events.Planned():
-                self._line(
-                    f"planned {event.assertions} assertions on {event.simulations} simulations, "
-                    f"each at {event.alpha_each:.3g}"
-                )
+                if event.simulations:
+                    self._line(
+                        f"planned: {event.simulations} simulations, and {event.assertions:,} comparisons of "
+                        "them with theory"
+                    )
                 self._update(self._positions, description="simulation", total=max(1, event.positions))
             case events.Simulated():
-                self._update(
-                    self._positions, description=f"simulation: {event.label[:60]}", completed=event.positions
-                )
+                self._update(self._positions, completed=event.positions)
+                self._update(self._words, description=f"simulating {event.label}")
             case events.Comparing():
                 self._update(
-                    self._checks, description=f"{event.claim}: {event.check[:40]} ({event.comparisons})"
+                    self._words, description=f"{event.claim}: {event.check}, {event.comparisons} comparisons"
                 )
             case events.CheckFinished():
-                self._done += 1
-                self._update(self._checks, completed=self._done)
+                self._left[event.claim] -= 1
+                done = sum(left <= 0 for left in self._left.values())
+                self._update(self._claims, completed=done)
+                if self._bars is None and time.monotonic() - self._told > _SILENCE:
+                    self._line(f"{done} of {len(self._left)} claims done")
                 if event.status != "agrees":
                     self._line(f"{event.claim}: {event.check}: {event.status}")
             case events.Note():
@@ -316,7 +326,7 @@ class _Display:
 
     def say(self, words: str) -> None:
         """Show what is being done after the checks."""
-        self._update(self._words, description=words, visible=True)
+        self._update(self._words, description=words)
         if self._bars is None:
             self._line(words)
 
@@ -328,24 +338,35 @@ class _Display:
         if self._bars is not None:
             self._bars.console.print(words, style="dim", markup=False, highlight=False)
         else:
+            self._told = time.monotonic()
             print(f"specsim: {words}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def _display() -> Iterator[_Display]:
+def _display(claims: tuple[Claim, ...]) -> Iterator[_Display]:
     if not sys.stderr.isatty():
-        yield _Display(None)
+        yield _Display(None, claims)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     bars = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     )
     with bars:
-        yield _Display(bars)
+        yield _Display(bars, claims)

@@ -145,7 +145,7 @@ def test_caught__is_the_largest_that_a_demanding_assertion_catches(report):
 
 
 def test_table__says_everything(report):
-    text = render(report_renderables(report))
+    text = render(report_renderables(report, errata=True))
     assert "  good" in text
     assert "printed 0, really 1/2" in text
     assert "as printed: 0   in fact: 1" in text

@@ -15,6 +15,7 @@ from specsim.validation.reports.words import (
     failures,
     least_p_value,
     p_value_text,
+    preface,
     summary_lines,
     verdict_text,
 )
@@ -34,14 +35,25 @@ _COLOURS = {
     Status.NOT_RUN: "dim",
 }
 
+#: What the columns of `claims_table` mean.
+LEGEND = (
+    "exact: comparisons of rational numbers. simulated: comparisons of simulation with theory, on so many "
+    "runs. chance: at most so probable that correct code differs so much from theory. finds errors of: the "
+    "smallest error that would be found with probability 0.999, as total variation distance of a law (TV), "
+    "in a probability (p), or in a mean per run (mean)."
+)
 #: Counterexamples of one claim that the table prints; reports to files hold them all.
 MOST_COUNTEREXAMPLES = 4
 
 
-def report_renderables(report: RunReport, width: int = 110) -> list[Any]:
-    """Return what to print with rich, in order, in lines of at most `width` columns."""
-    parts: list[Any] = [claims_table(report, width)]
-    parts += _counterexamples(report)
+def report_renderables(report: RunReport, width: int = 110, *, errata: bool = False) -> list[Any]:
+    """Return what to print with rich, in order, in lines of at most `width` columns.
+
+    errata: whether all counterexamples are printed in full. Defaults to False: one line for each statement.
+    """
+    parts: list[Any] = [_line(line) for line in preface(report)]
+    parts += [_line(""), claims_table(report, width), _line(LEGEND, "dim")]
+    parts += _counterexamples(report) if errata else _errata(report, width)
     parts += _failures(report)
     parts += [_line(f"note: {note}", "yellow") for note in report.notes]
     parts += [_line(""), *[_line(line) for line in summary_lines(report)]]
@@ -65,12 +77,12 @@ def claims_table(report: RunReport, width: int = 110) -> Table:
         table.add_column("title", max_width=44)
     table.add_column("verdict", min_width=10 if narrow else 16)
     table.add_column("exact", justify="right")
-    table.add_column("stat.", justify="right")
+    table.add_column("simulated", justify="right")
     if not narrow:
         table.add_column("runs", justify="right")
-    table.add_column(" p-value", justify="right")
+    table.add_column(" chance", justify="right")
     if not narrow:
-        table.add_column(" catches", min_width=12)
+        table.add_column(" finds errors of", min_width=12)
     group = ""
     for claim in report.claims:
         prefix, _, name = claim.claim.id.partition(".")
@@ -135,6 +147,30 @@ def kill_table(matrix: KillMatrix) -> list[Any]:
     return parts
 
 
+def _errata(report: RunReport, width: int) -> list[Any]:
+    """Return one line for each statement that needs a condition or a correction."""
+    found = [claim for claim in report.claims if claim.counterexamples]
+    if not found:
+        return []
+    parts: list[Any] = [
+        _line("\nConditions and corrections (--errata: all of them in full)", "bold underline")
+    ]
+    for claim in found:
+        first = claim.counterexamples[0]
+        name = f"{claim.claim.id}  "
+        if claim.claim.condition:
+            words = f"only with the condition: {claim.claim.condition}"
+        elif first.expected or first.observed:
+            words = f"printed {first.expected}, in fact {first.observed} ({first.label})"
+        else:
+            words = claim.claim.title
+        room = max(20, width - len(name) - 3)
+        line = _line(f"  {name}", _verdict_colour(claim))
+        line.append(words if len(words) <= room else f"{words[: room - 1].rstrip()}…")
+        parts.append(line)
+    return parts
+
+
 def _counterexamples(report: RunReport) -> list[Any]:
     parts: list[Any] = []
     for claim in report.claims:
@@ -152,9 +188,9 @@ def _counterexamples(report: RunReport) -> list[Any]:
             if item.expected or item.observed:
                 parts.append(_indented(f"as printed: {item.expected}   in fact: {item.observed}", "cyan", 4))
         if rest := len(claim.counterexamples) - len(shown):
-            parts.append(_indented(f"and {rest} more (all in --json and --html)", "dim"))
+            parts.append(_indented(f"and {rest} more (all of them in --json-file and --html)", "dim"))
     if parts:
-        parts.insert(0, _line("\nErrata and conditions, with exact counterexamples", "bold underline"))
+        parts.insert(0, _line("\nConditions and corrections, with exact counterexamples", "bold underline"))
     return parts
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+from specsim.validation.claims_model import Verdict
 from specsim.validation.running.outcomes import AssertionOutcome, ClaimOutcome, RunReport, Status
 
 #: How the units of discrepancies are abbreviated.
@@ -100,6 +101,24 @@ def verdict_text(claim: ClaimOutcome) -> str:
     return f"{words[claim.status]} (expected: {claim.claim.verdict.value})"
 
 
+def preface(report: RunReport) -> list[str]:
+    """Say in three sentences what was checked and how to read the result."""
+    verdicts = [claim.claim.verdict for claim in report.claims]
+    counts = {verdict: verdicts.count(verdict) for verdict in Verdict}
+    listed = [
+        f"{counts[Verdict.HOLDS]} hold",
+        f"{counts[Verdict.CONDITION]} hold under a condition that is not printed",
+        f"{counts[Verdict.FAILS]} need a correction",
+    ]
+    return [
+        f"{len(verdicts)} statement{'' if len(verdicts) == 1 else 's'} about speculative decoding, each "
+        "checked by exact arithmetic on small instances, by simulation against theory at full size, or both.",
+        f"What we found of them earlier: {', '.join(listed[:2])}, and {listed[2]}.",
+        f"{SIGNS[Status.AGREES]} means that this run confirms that finding, so beside 'fails as printed' it "
+        "confirms the error in print.",
+    ]
+
+
 def summary_lines(report: RunReport) -> list[str]:
     """Return the run in a few sentences."""
     count = len(report.claims)
@@ -114,12 +133,12 @@ def summary_lines(report: RunReport) -> list[str]:
     ):
         if found := report.with_status(status):
             lines.append(f"{len(found)} {words}: {', '.join(claim.claim.id for claim in found)}.")
-    lines.append(f"{comparisons:,} exact comparisons.")
+    lines.append(f"{comparisons:,} comparisons of exact numbers.")
     if report.planned:
         lines.append(
-            f"{report.planned:,} statistical assertions on {report.runs:,} runs of {report.simulations} "
-            f"simulations, all planned before the first; "
-            f"false-alarm budget {report.alpha:g} for the whole run, {report.alpha_each:.3g} for each."
+            f"{report.planned:,} comparisons of {report.simulations} simulations ({report.runs:,} runs) with "
+            f"theory, all planned before the first. Correct code fails any of them with probability "
+            f"{report.alpha:g} at most."
         )
     if report.interrupted:
         lines.append("Interrupted: what was finished is kept, the rest was not run.")

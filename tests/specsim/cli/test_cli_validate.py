@@ -99,9 +99,11 @@ def test_agreement_and_disagreement():
     good = run("test.*", "--effort", "quick")
     assert good.exit_code == 0
     assert "2 of 2 claims established." in good.stdout
-    assert "It is 1/2." in good.stdout
+    assert "2 statements about speculative decoding" in good.stdout
     assert "Result: agrees." in good.stdout
-    assert "planned 1 assertions" in good.stderr
+    assert "planned: 1 simulations, and 1 comparisons" in good.stderr
+    assert "It is 1/2." not in good.stdout
+    assert "It is 1/2." in run("test.*", "--effort", "quick", "--errata").stdout
     bad = run("--effort", "quick")
     assert bad.exit_code == 1
     assert "one and one: observed 3, expected 2" in bad.stdout
@@ -117,14 +119,17 @@ def test_list():
     assert result.exit_code == 0
     for one in CLAIMS:
         assert one.id in result.stdout
-    document = json.loads(run("--list", "bad.*", "--json", "-").stdout)
+    document = json.loads(run("--list", "bad.*", "--json").stdout)
     assert [one["id"] for one in document["claims"]] == ["bad.sum"]
+
+
+_OPTIONS = {"json": "--json-file", "junit": "--junit", "html": "--html"}
 
 
 def test_reports_to_files(tmp_path, monkeypatch):
     monkeypatch.setattr("specsim.paper_figures.names", lambda: ("table-1",))
     files = {name: tmp_path / "new" / f"report.{name}" for name in ("json", "junit", "html")}
-    options = [part for name, path in files.items() for part in (f"--{name}", str(path))]
+    options = [part for name, path in files.items() for part in (_OPTIONS[name], str(path))]
     result = run("test.*", "--effort", "quick", "--mutants", *options)
     assert result.exit_code == 0, result.output
     assert "✗ rejected" in result.stdout
@@ -153,7 +158,7 @@ def test_html__a_figure_that_fails_is_left_out_and_said(tmp_path, monkeypatch):
 
 
 def test_json_to_standard_output_is_nothing_else():
-    result = run("--effort", "quick", "--json", "-")
+    result = run("--effort", "quick", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["exit_code"] == 1
 
@@ -196,7 +201,7 @@ def test_resume(tmp_path):
         (["--alpha", "x"], "Invalid value for '--alpha'"),
         (["--seed", "-1"], "seed is -1"),
         (["--threads", "0"], "threads is 0"),
-        (["--json", "a.json", "--html", "a.json"], "named for two reports"),
+        (["--json-file", "a.json", "--html", "a.json"], "named for two reports"),
     ],
 )
 def test_bad_input(arguments, words, tmp_path, monkeypatch):
@@ -205,7 +210,7 @@ def test_bad_input(arguments, words, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--json", "--junit", "--html"])
+@pytest.mark.parametrize("option", ["--json-file", "--junit", "--html"])
 def test_outputs_are_checked_before_any_work(option, tmp_path, monkeypatch):
     def never(*arguments, **options):
         raise AssertionError("work was begun")
