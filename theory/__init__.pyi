@@ -6,6 +6,7 @@ from specsim.theory.certificates.formats import (
     CertificateError as CertificateError,
     FrontCertificate as FrontCertificate,
     RejectionCertificate as RejectionCertificate,
+    RoundCertificate as RoundCertificate,
     certificate_from_json as certificate_from_json,
 )
 from specsim.theory.enumeration import (
@@ -51,6 +52,11 @@ from specsim.theory.statements.calls import (
     constant_rate_calls as constant_rate_calls,
     constant_rate_tokens_per_call as constant_rate_tokens_per_call,
 )
+from specsim.theory.statements.deterministic_trees import (
+    best_tree as best_tree,
+    branching_bound as branching_bound,
+)
+from specsim.theory.statements.joint_bound import joint_bound as joint_bound
 from specsim.theory.statements.lower_bounds import (
     LowerBound as LowerBound,
     lower_bound as lower_bound,
@@ -61,6 +67,10 @@ from specsim.theory.statements.proposition_1 import (
     limit_is_positive as limit_is_positive,
     support_condition as support_condition,
 )
+from specsim.theory.statements.rejection_radius import (
+    RejectionRadius as RejectionRadius,
+    rejection_radius as rejection_radius,
+)
 from specsim.theory.statements.remark_6 import (
     SequenceFront as SequenceFront,
     sequence_front as sequence_front,
@@ -68,6 +78,10 @@ from specsim.theory.statements.remark_6 import (
 from specsim.theory.statements.residual_sets import (
     OptimalResiduals as OptimalResiduals,
     optimal_residuals as optimal_residuals,
+)
+from specsim.theory.statements.round_optimum import (
+    RoundOptimum as RoundOptimum,
+    round_optimum as round_optimum,
 )
 from specsim.theory.statements.sequence_identity import (
     OverAcceptanceIdentity as OverAcceptanceIdentity,

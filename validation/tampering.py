@@ -144,6 +144,45 @@ def _with_gap(certificate: Any) -> Any:
     return replace(certificate, gap=gap)
 
 
+def broken_round_certificates(pair: Any, certificate: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (what is wrong, certificate) for a valid `RoundCertificate` of `pair`.
+
+    Prices of 0 prove nothing but the depth of the structure, whatever the structure is.
+    """
+    yield "another pair's identity", replace(certificate, pair="0" * 64)
+    yield "a smaller value", replace(certificate, value=certificate.value - _TINY)
+    yield "a larger value", replace(certificate, value=certificate.value + _TINY)
+    yield "prices for a context too many", replace(certificate, prices=(*certificate.prices, ()))
+    first = next(c for c, prices in enumerate(certificate.prices) if prices)
+
+    def with_prices(*prices: Any) -> Any:
+        before, after = certificate.prices[:first], certificate.prices[first + 1 :]
+        return replace(certificate, prices=(*before, prices, *after))
+
+    yield "a price too many", with_prices(*certificate.prices[first], _ZERO)
+    yield "a price in floats", with_prices(*map(float, certificate.prices[first]))
+
+    def free(parents: tuple[int, ...], depth: int, horizon: int, drawing: str = "independent") -> Any:
+        texts = (_ZERO,) * pair.tokens ** min(depth + 1, horizon)
+        return replace(
+            certificate,
+            horizon=horizon,
+            parents=parents,
+            drawing=drawing,
+            value=Fraction(depth),
+            prices=tuple(texts if mass else () for mass in pair.initial),
+        )
+
+    horizon = certificate.horizon
+    yield "nodes out of order", free((-1, 0, 1, 0), 2, horizon)
+    yield "a node before its parent", free((-1, 1), 1, horizon)
+    yield "a structure without a root", free((0, 0), 1, horizon)
+    yield "a structure deeper than the horizon", free((-1, 0, 1), 2, 1)
+    yield "an unknown drawing", free((-1, 0), 1, horizon, "sorted")
+    many = free((-1, *(0,) * (pair.tokens + 1)), 1, horizon, "distinct")
+    yield "more distinct children than tokens", replace(many, value=_ZERO)
+
+
 class _Sequences:
     """All outputs of a small pair with their probabilities under target and draft."""
 

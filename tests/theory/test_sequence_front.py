@@ -268,7 +268,7 @@ def test_sequence_front__rounded_solutions_still_enclose_it(monkeypatch):
     from specsim.theory.statements import prefix_programs
 
     exact = sequence_front(PAIRS[1], exact=True)
-    monkeypatch.setattr(prefix_programs, "_solve", lambda equations, guesses: None)
+    monkeypatch.setattr(prefix_programs, "solve_near", lambda equations, guesses: None)
     front = sequence_front(PAIRS[1], exact=True)
     assert 0 < front.gap < F(1, 10**8)
     assert check_certificate(PAIRS[1], front.certificate)

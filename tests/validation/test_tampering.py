@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from specsim import theory
+from specsim import Speculative, theory
 from specsim.theory.certificates import checker
 from specsim.validation.instances import thirds, tiny_pairs
-from specsim.validation.tampering import broken_front_certificates, broken_rejection_certificates
+from specsim.validation.tampering import (
+    broken_front_certificates,
+    broken_rejection_certificates,
+    broken_round_certificates,
+)
 
 SOURCE = Path(checker.__file__).read_text()
 
@@ -45,6 +49,9 @@ def broken():
         assert checker.check_certificate(pair, certificate)
         found += [(pair, *item) for item in broken_rejection_certificates(pair, certificate)]
     pair = thirds(3)
+    certificate = theory.round_optimum(pair, Speculative(draft_length=1)).certificate
+    assert checker.check_certificate(pair, certificate)
+    found += [(pair, *item) for item in broken_round_certificates(pair, certificate)]
     certificate = theory.sequence_front(pair, exact=True).certificate
     assert checker.check_certificate(pair, certificate)
     return found + [(pair, *item) for item in broken_front_certificates(pair, certificate)]

@@ -1,12 +1,12 @@
 """Checker of certificates: rational arithmetic only, and no code in common with what produces them.
 
-The producers are `specsim.theory.statements.lower_bounds` and `specsim.theory.statements.remark_6`; the
-only thing shared with them is the format, `specsim.theory.certificates.formats`.
+The producers are `lower_bounds`, `remark_6` and `round_optimum` in `specsim.theory.statements`; the only
+thing shared with them is the format, `specsim.theory.certificates.formats`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from math import lcm
@@ -21,6 +21,7 @@ from specsim.theory.certificates.formats import (
     FrontLine,
     FrontPoint,
     RejectionCertificate,
+    RoundCertificate,
     certificate_from_json,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "FrontLine",
     "FrontPoint",
     "RejectionCertificate",
+    "RoundCertificate",
     "certificate_from_json",
     "check_certificate",
 ]
@@ -51,6 +53,10 @@ def check_certificate(pair: ModelPair | RationalPair, certificate: Certificate |
     every law is one, its bias and rejections are as stated, every line's dual solution is feasible and gives
     its intercept, the points span every bias from 0 to the joint total variation distance, and no stretch
     between neighbouring points is farther from its line than the stated gap.
+
+    A `RoundCertificate` proves that no lossless verifier of its drafts accepts more than ``value`` tokens of
+    the first round in expectation. Checked: the structure and the drawing make sense, there is a price for
+    every text, and the dual objective (see `specsim.theory.round_optimum`) equals ``value``.
 
     Parameters
     ----------
@@ -84,6 +90,8 @@ def check_certificate(pair: ModelPair | RationalPair, certificate: Certificate |
         _check_front(pair, certificate)
     elif isinstance(certificate, RejectionCertificate):
         _check_rejections(pair, certificate)
+    elif isinstance(certificate, RoundCertificate):
+        _check_round(pair, certificate)
     else:
         raise CertificateError(f"a {type(certificate).__name__} is not a certificate")
     return True
@@ -91,6 +99,11 @@ def check_certificate(pair: ModelPair | RationalPair, certificate: Certificate |
 
 def _fail(reason: str) -> NoReturn:
     raise CertificateError(reason)
+
+
+def _number(value: Any) -> Fraction:
+    # A float64 of a ModelPair is a multiple of 2^-32 and converts without error.
+    return value if isinstance(value, Fraction) else Fraction(float(value))
 
 
 def _show(value: Any) -> str:
@@ -175,16 +188,10 @@ class _Tree:
     """The tree of outputs with exact draft probabilities, level by level, read afresh from the pair."""
 
     def __init__(self, pair: ModelPair | RationalPair, length: int) -> None:
-        rational = isinstance(pair, RationalPair)
-
-        def number(value: object) -> Fraction:
-            # A float64 of a ModelPair is a multiple of 2^-32 and converts without error.
-            return value if rational else Fraction(float(value))  # type: ignore[arg-type,return-value]
-
         self.tokens = pair.tokens
         steps = len(pair.target)
         contexts = [c for c in range(pair.contexts) if pair.initial[c] > 0]
-        self.roots = [number(pair.initial[c]) for c in contexts]
+        self.roots = [_number(pair.initial[c]) for c in contexts]
         self.draft: list[list[Fraction]] = []
         self.target_law = list(self.roots)
         for n in range(length):
@@ -192,8 +199,8 @@ class _Tree:
             draws, law, after = [], [], []
             for mass, c in zip(self.target_law, contexts, strict=True):
                 for x in range(self.tokens):
-                    draws.append(number(pair.draft[table][c][x]))
-                    law.append(mass * number(pair.target[table][c][x]))
+                    draws.append(_number(pair.draft[table][c][x]))
+                    law.append(mass * _number(pair.target[table][c][x]))
                     after.append(int(pair.next_context[c][x]))
             self.draft.append(draws)
             self.target_law = law
@@ -291,3 +298,114 @@ def _gap(points: Sequence[FrontPoint], lines: Sequence[FrontLine]) -> Fraction:
         for point in (a, b):
             worst = max(worst, point.rejections - (line.intercept - line.price * point.bias))
     return worst
+
+
+def _check_round(pair: ModelPair | RationalPair, certificate: RoundCertificate) -> None:
+    """Weak duality: a rule that stops at a node with text w after it is charged v(w), and v averages out.
+
+    A lossless rule leaves the target's law of the text, so that the expected charge is the target's mean of
+    v. Its expected depth is that mean plus the expectation of (depth - v(w)), at most the largest one.
+    """
+    _check_subject(pair, certificate)
+    parents, tokens = certificate.parents, pair.tokens
+    if not parents or parents[0] != -1 or list(parents[1:]) != sorted(parents[1:]):
+        _fail(f"the parents {parents} are not those of a structure in breadth-first order")
+    if any(not 0 <= parent < node for node, parent in enumerate(parents[1:], start=1)):
+        _fail(f"the parents {parents} name a node that does not come before")
+    depths = [0]
+    for parent in parents[1:]:
+        depths.append(depths[parent] + 1)
+    if max(depths) > certificate.horizon:
+        _fail(f"the structure is {max(depths)} deep, more than the horizon {certificate.horizon}")
+    length = min(max(depths) + 1, certificate.horizon)
+    if len(certificate.prices) != pair.contexts:
+        _fail(f"there are prices for {len(certificate.prices)} of {pair.contexts} contexts")
+    total = Fraction(0)
+    for context, prices in enumerate(certificate.prices):
+        mass = _number(pair.initial[context])
+        if not mass:
+            continue
+        if len(prices) != tokens**length or any(not isinstance(price, Fraction) for price in prices):
+            _fail(f"context {context} needs a Fraction for each of {tokens**length} texts")
+        total += mass * _Round(pair, certificate, length, context).bound()
+    if not isinstance(certificate.value, Fraction) or total != certificate.value:
+        _fail(f"the bound is stated as {_show(certificate.value)} and is {_show(total)}")
+
+
+class _Round:
+    """The dual objective of one first context."""
+
+    def __init__(self, pair: Any, certificate: RoundCertificate, length: int, context: int) -> None:
+        self.pair, self.drawing, self.length = pair, certificate.drawing, length
+        self.context, self.prices = context, certificate.prices[context]
+        self.below: list[list[int]] = [[] for _ in certificate.parents]
+        for node, parent in enumerate(certificate.parents[1:], start=1):
+            self.below[parent].append(node)
+        self.means: dict[tuple[int, ...], Fraction] = {}
+
+    def row(self, table: Any, step: int, context: int) -> list[Fraction]:
+        return [_number(value) for value in table[0 if len(table) == 1 else step][context]]
+
+    def mean(self, text: tuple[int, ...], context: int) -> Fraction:
+        """Target's mean price of the texts that begin like this."""
+        if len(text) == self.length:
+            number = 0
+            for token in text:
+                number = number * self.pair.tokens + token
+            self.means[text] = self.prices[number]
+        else:
+            row = self.row(self.pair.target, len(text), context)
+            after = self.pair.next_context[context]
+            self.means[text] = sum(
+                (mass * self.mean((*text, y), int(after[y])) for y, mass in enumerate(row)), Fraction(0)
+            )
+        return self.means[text]
+
+    def bound(self) -> Fraction:
+        return self.mean((), self.context) + self.costs(0, [()], [self.context])
+
+    def costs(self, node: int, texts: list[tuple[int, ...]], contexts: list[int]) -> Fraction:
+        """Return the expected largest (depth - price) over the drafts that begin with these nodes."""
+        if node == len(self.below):
+            return max(len(text) - self.means[end] for text in texts for end in self.ends(text))
+        if not self.below[node]:
+            return self.costs(node + 1, texts, contexts)
+        row = self.row(self.pair.draft, len(texts[node]), contexts[node])
+        total = Fraction(0)
+        for drawn, mass in self.draws(row, len(self.below[node])):
+            longer = [*texts, *((*texts[node], x) for x in drawn)]
+            after = [*contexts, *(int(self.pair.next_context[contexts[node]][x]) for x in drawn)]
+            total += mass * self.costs(node + 1, longer, after)
+        return total
+
+    def ends(self, text: tuple[int, ...]) -> list[tuple[int, ...]]:
+        whole = len(text) == self.length
+        return [text] if whole else [(*text, y) for y in range(self.pair.tokens)]
+
+    def draws(self, row: list[Fraction], count: int) -> Iterator[tuple[tuple[int, ...], Fraction]]:
+        """Yield the children's tokens and their probability."""
+        if self.drawing not in ("independent", "distinct", "greedy"):
+            _fail(f"the drawing is {self.drawing!r}; it must be independent, distinct or greedy")
+        if self.drawing != "independent" and count > len(row):
+            _fail(f"a node has {count} children, more than the {len(row)} tokens")
+        if self.drawing == "greedy":
+            yield tuple(sorted(range(len(row)), key=lambda x: (-row[x], x))[:count]), Fraction(1)
+        else:
+            yield from _drawn(row, count, self.drawing == "distinct", ())
+
+
+def _drawn(
+    row: list[Fraction], count: int, differ: bool, before: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...], Fraction]]:
+    """Yield tokens drawn after those before, which they may have to differ from, and their probability."""
+    if len(before) == count:
+        yield before, Fraction(1)
+        return
+    left = [Fraction(0) if differ and x in before else mass for x, mass in enumerate(row)]
+    if not any(left):  # no mass left: uniform over the tokens that are
+        left = [Fraction(x not in before) for x in range(len(row))]
+    total = sum(left)
+    for x, mass in enumerate(left):
+        if mass:
+            for tokens, share in _drawn(row, count, differ, (*before, x)):
+                yield tokens, share * mass / total

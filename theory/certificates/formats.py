@@ -161,7 +161,56 @@ class FrontCertificate:
         )
 
 
-Certificate = RejectionCertificate | FrontCertificate
+@dataclass(frozen=True, kw_only=True)
+class RoundCertificate:
+    """Dual solution that bounds the accepted length of one round (see `specsim.theory.round_optimum`).
+
+    Attributes
+    ----------
+    pair, horizon
+        As in `RejectionCertificate`.
+    parents
+        Parent of each node of the draft structure, in breadth-first order; that of the root is -1.
+    drawing
+        How the children of a node are drawn: ``"independent"``, ``"distinct"`` or ``"greedy"``.
+    value
+        The bound that is claimed.
+    prices
+        For each first context, the price of each text that a round can make (the depth of the structure and
+        one token more, or the horizon), as a number in base ``tokens``; empty for a context of probability 0.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, paper_pair, theory
+    >>> certificate = theory.round_optimum(paper_pair(2), Speculative(draft_length=1)).certificate
+    >>> theory.certificate_from_json(certificate.to_json()) == certificate
+    True
+    """
+
+    pair: str
+    horizon: int
+    parents: tuple[int, ...]
+    drawing: str
+    value: Fraction
+    prices: tuple[_Row, ...]
+
+    def to_json(self) -> str:
+        """Return JSON text with every rational as ``"p/q"``."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "kind": "round-upper-bound",
+                "pair": self.pair,
+                "horizon": self.horizon,
+                "parents": list(self.parents),
+                "drawing": self.drawing,
+                "value": _text(self.value),
+                "prices": _texts(self.prices),
+            }
+        )
+
+
+Certificate = RejectionCertificate | FrontCertificate | RoundCertificate
 
 
 def certificate_from_json(text: str) -> Certificate:
@@ -194,6 +243,15 @@ def certificate_from_json(text: str) -> Certificate:
                 value=_number(data["value"]),
                 masses=_numbers(data["masses"], 2),
                 multipliers=_numbers(data["multipliers"], 3),
+            )
+        if data["kind"] == "round-upper-bound":
+            return RoundCertificate(
+                pair=str(data["pair"]),
+                horizon=_whole(data["horizon"]),
+                parents=tuple(_whole(parent) for parent in data["parents"]),
+                drawing=str(data["drawing"]),
+                value=_number(data["value"]),
+                prices=_numbers(data["prices"], 2),
             )
         if data["kind"] == "sequence-front":
             return FrontCertificate(
@@ -283,5 +341,5 @@ def _numbers(values: object, depth: int) -> Any:
 
 def _whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise CertificateError(f"certificate has the horizon {value!r}; it must be a whole number")
+        raise CertificateError(f"certificate has {value!r} where a whole number is needed")
     return value

@@ -19,7 +19,7 @@ MAX_OUTPUTS = 1024
 _TIGHT = 1e-9
 _ROUND = 2**40
 
-_Equation = tuple[dict[int, Fraction], Fraction]
+Equation = tuple[dict[int, Fraction], Fraction]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,10 +253,10 @@ def exact_law(tree: PrefixTree, mass: NDArray[np.float64]) -> list[Fraction]:
     """Exact law near a float solution: the vertex its tight constraints define, or else a rounded law."""
     known: list[Fraction | None] = list(tree.target_mass[: tree.roots])
     unknown: list[tuple[int, Fraction] | None] = [None] * tree.roots
-    equations: list[_Equation] = []
+    equations: list[Equation] = []
     guesses: list[float] = []
 
-    def term(node: int) -> _Equation:
+    def term(node: int) -> Equation:
         if known[node] is not None:
             return {}, known[node]  # type: ignore[return-value]
         index, factor = unknown[node]  # type: ignore[misc]
@@ -296,7 +296,7 @@ def exact_law(tree: PrefixTree, mass: NDArray[np.float64]) -> list[Fraction]:
             for i, c in more.items():
                 left[i] = left.get(i, Fraction(0)) + c
         equations.append((left, constant))
-    values = _solve(equations, guesses)
+    values = solve_near(equations, guesses)
     if values is not None:
         law = []
         for v in range(tree.first_leaf, tree.nodes):
@@ -330,7 +330,7 @@ def exact_line(tree: PrefixTree, price: Fraction, found: FloatSolution) -> Front
     roots, first = tree.roots, tree.first_leaf
     guesses: list[float] = []
 
-    def read(value: float, top: Fraction) -> _Equation:
+    def read(value: float, top: Fraction) -> Equation:
         if value < _TIGHT:
             return {}, zero
         if value > float(top) - _TIGHT:
@@ -345,7 +345,7 @@ def exact_line(tree: PrefixTree, price: Fraction, found: FloatSolution) -> Front
     through = len(guesses)
     for p in range(first):
         guesses.append(min(found.y[w - roots] + cost[w] for w in tree.children(p)))
-    equations: list[_Equation] = []
+    equations: list[Equation] = []
     for w in range(roots, tree.nodes):
         p = tree.parents[w]
         if found.y[w - roots] + cost[w] - guesses[through + p] > _TIGHT:
@@ -363,9 +363,9 @@ def exact_line(tree: PrefixTree, price: Fraction, found: FloatSolution) -> Front
             for i, c in coefficients.items():
                 left[i] = left.get(i, zero) + factor * c
         equations.append((left, right))
-    values = _solve(equations, guesses)
+    values = solve_near(equations, guesses)
 
-    def value(entry: _Equation, top: Fraction) -> Fraction:
+    def value(entry: Equation, top: Fraction) -> Fraction:
         coefficients, constant = entry
         if values is None:
             constant += sum(
@@ -378,7 +378,7 @@ def exact_line(tree: PrefixTree, price: Fraction, found: FloatSolution) -> Front
     return tree.line(price, [value(entry, one) for entry in y], [value(entry, price) for entry in z])
 
 
-def _solve(equations: Sequence[_Equation], guesses: Sequence[float]) -> list[Fraction] | None:
+def solve_near(equations: Sequence[Equation], guesses: Sequence[float]) -> list[Fraction] | None:
     """Solve linear equations exactly; unknowns left free take their rounded guess; None if inconsistent.
 
     Gauss elimination on sparse rows, shortest row first; the equations of a tree hardly fill in.

@@ -1,0 +1,402 @@
+"""Which rule accepts more: orders between rules, exact on tiny pairs and attacked by a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache, partial
+from itertools import pairwise
+from typing import Any
+
+from specsim import catalogue, parse_algorithm
+from specsim.algorithms import Algorithm
+from specsim.theory.arithmetic.pair_tables import Pair
+from specsim.theory.arithmetic.rational_pair import RationalPair
+from specsim.validation.claims_model import (
+    Claim,
+    Comparison,
+    ExactCheck,
+    Verdict,
+    counterexample,
+    decided,
+    equal,
+    exact_text,
+)
+from specsim.validation.counterexamples import spelled, worst_pair
+from specsim.validation.instances import four_tokens, thirds, tiny_pairs
+from specsim.validation.mutants.model import Mutation, defined, mutant
+from specsim.validation.mutants.theories import formulas
+from specsim.validation.running.effort import Effort
+from specsim.validation.tampering import broken_round_certificates
+from specsim.validation.witnesses import Witnesses
+
+#: A difference of floats that is none.
+_ROUNDING = 1e-9
+#: The factor of K-SEQ is irrational; its program stops bisecting at one that is a little too high.
+_BISECTED = Fraction(1, 2**40)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Two algorithms on the same kind of drafts: the first accepts no more than the second."""
+
+    lower: str
+    upper: str
+
+    @property
+    def both(self) -> tuple[Algorithm, Algorithm]:
+        """The two algorithms."""
+        return parse_algorithm(self.lower), parse_algorithm(self.upper)
+
+    @property
+    def slack(self) -> Fraction:
+        """By how much the order may fail because a factor is bisected."""
+        return _BISECTED if "k-seq" in self.upper else Fraction(0)
+
+    def __str__(self) -> str:
+        return f"{self.lower} <= {self.upper}"
+
+
+def orders(*lines: str) -> tuple[Order, ...]:
+    """Return the orders between neighbours in each line."""
+    found = []
+    for line in lines:
+        listed = line.split(" <= ")
+        found += [Order(lower, upper) for lower, upper in pairwise(listed)]
+    return tuple(found)
+
+
+PATH = orders(
+    "ratio:draft_length=2 <= block:draft_length=2",
+    "ratio:draft_length=3 <= block:draft_length=3",
+)
+NODE = orders(
+    "recursive:drafts=2,draft_length=1 <= k-seq:drafts=2,draft_length=1 <= transport:drafts=2,draft_length=1",
+    "recursive:drafts=3,draft_length=1 <= k-seq:drafts=3,draft_length=1",
+    "recursive:drafts=2,draft_length=1 <= recursive-distinct:drafts=2,draft_length=1"
+    " <= transport-distinct:drafts=2,draft_length=1",
+    "recursive:drafts=2,draft_length=2 <= k-seq:drafts=2,draft_length=2",
+)
+TREE = orders(
+    "recursive:tree=2-1 <= traversal:tree=2-1",
+    "recursive:tree=1-2 <= traversal:tree=1-2",
+    "recursive:tree=0.0.1 <= traversal:tree=0.0.1",
+    "recursive-distinct:tree=2-1 <= traversal-distinct:tree=2-1",
+)
+DRAFTS = orders(
+    "ratio:draft_length=2 <= recursive:drafts=2,draft_length=2 <= recursive:drafts=3,draft_length=2",
+    "k-seq:drafts=2,draft_length=1 <= k-seq:drafts=3,draft_length=1",
+    "transport:drafts=2,draft_length=1 <= transport:drafts=3,draft_length=1",
+    "block:draft_length=2 <= traversal:drafts=2,draft_length=2",
+    "match:drafts=2,draft_length=2 <= match:drafts=3,draft_length=2",
+)
+
+
+@cache
+def _pairs() -> tuple[Pair, ...]:
+    return (thirds(2), tiny_pairs("quick")[1], four_tokens(2), *tiny_pairs("quick")[2:5])
+
+
+def _accepted(witnesses: Witnesses, pair: Pair, algorithm: Algorithm, exact: bool) -> Any:
+    """Return the expected accepted length of the first round."""
+    if exact and algorithm.rule.inexact:
+        law = witnesses.enumerate_outcomes(pair, algorithm).first_accepted_length_law()
+    else:
+        law = witnesses.theory.first_accepted_length_law(pair, algorithm, exact=exact)
+    return sum(count * mass for count, mass in enumerate(law))
+
+
+def _saved(witnesses: Witnesses, pair: Pair, algorithm: Algorithm, exact: bool) -> Any:
+    """Return the expected target calls over the horizon, negative so that more is better."""
+    if exact and algorithm.rule.inexact:
+        return -witnesses.enumerate_outcomes(pair, algorithm).expected_target_calls()
+    return -witnesses.theory.expected_target_calls(pair, algorithm, exact=exact)
+
+
+_MEASURES: dict[str, Callable[..., Any]] = {
+    "E[accepted in the first round]": _accepted,
+    "-E[target calls]": _saved,
+}
+
+
+def _on_tiny_pairs(listed: tuple[Order, ...], witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
+    for order in listed:
+        # Where there is no exact mode, programs are enumerated, which takes longer.
+        slow = any(side.rule.inexact for side in order.both)
+        pairs = _pairs()[: effort.pick(quick=1 if slow else 2, standard=3 if slow else 6, deep=6)]
+        for pair in pairs:
+            for name, measure in _MEASURES.items():
+                lower, upper = (measure(witnesses, pair, side, True) for side in order.both)
+                yield decided(
+                    f"{name}, {order}, {_name(pair)}",
+                    lower <= upper + order.slack,
+                    observed=f"{float(lower):.6g} and {float(upper):.6g}",
+                    expected="in this order",
+                )
+
+
+def _searched(listed: tuple[Order, ...], witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
+    for seed, order in enumerate(listed):
+        for name, measure in _MEASURES.items():
+
+            def excess(pair: Pair, order: Order = order, measure: Callable[..., Any] = measure) -> float:
+                lower, upper = (float(measure(witnesses, pair, side, False)) for side in order.both)
+                return lower - upper
+
+            found = worst_pair(excess, tries=effort.pick(quick=4, standard=60, deep=2000), seed=seed)
+            text = f"largest excess {found.excess:.2g}"
+            if found.excess > _ROUNDING:
+                lower, upper = (measure(witnesses, found.pair, side, True) for side in order.both)
+                text = f"{exact_text(lower)} above {exact_text(upper)}: {spelled(found.pair)}"
+            yield decided(
+                f"{name}, {order}, {found.tried} pairs tried",
+                found.excess <= _ROUNDING,
+                observed=text,
+                expected="no pair where it fails",
+            )
+
+
+def _checks(listed: tuple[Order, ...]) -> tuple[ExactCheck, ...]:
+    return (
+        ExactCheck("tiny pairs", partial(_on_tiny_pairs, listed)),
+        ExactCheck("search for counterexamples", partial(_searched, listed)),
+    )
+
+
+def _name(pair: Pair) -> str:
+    return f"{pair.tokens} rational tokens" if isinstance(pair, RationalPair) else pair.name
+
+
+#: Drafts of one round, with the rule that attains their optimum, or those that do not reach it.
+_ATTAINED = {
+    "block:draft_length=1": True,
+    "block:draft_length=2": True,
+    "transport:drafts=2,draft_length=1": True,
+    "transport-distinct:drafts=2,draft_length=1": True,
+    "match:drafts=2,draft_length=1,drawn=greedy": True,
+    "traversal:tree=2-1": False,
+    "transport:tree=2-1": False,
+    "traversal-distinct:tree=0.0.1": False,
+}
+
+
+def _optimum(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
+    theory = witnesses.theory
+    pairs = (thirds(3), *_pairs()[1 : effort.pick(quick=1, standard=6, deep=6)])
+    for spelling, attained in _ATTAINED.items():
+        algorithm = parse_algorithm(spelling)
+        for pair in pairs:
+            where = f"{spelling}, {_name(pair)}"
+            accepted = _accepted(witnesses, pair, algorithm, True)
+            optimum = theory.round_optimum(pair, algorithm)
+            joint = theory.joint_bound(pair, algorithm, exact=True)
+            yield decided(f"certificate accepted, {where}", _is_accepted(theory, pair, optimum.certificate))
+            if attained:
+                yield equal(f"E[accepted] is the optimum, {where}", accepted, optimum.value)
+            yield decided(
+                f"E[accepted] <= optimum <= joint bound, {where}",
+                accepted <= optimum.value <= joint,
+                observed=f"{float(accepted):.6g}, {float(optimum.value):.6g}, {float(joint):.6g}",
+                expected="in this order",
+            )
+
+
+def _is_accepted(theory: Any, pair: Pair, certificate: Any) -> bool:
+    try:
+        return bool(theory.check_certificate(pair, certificate))
+    except ValueError:
+        return False
+
+
+def _refused(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
+    theory, pair = witnesses.theory, thirds(3)
+    certificate = theory.round_optimum(pair, parse_algorithm("ratio:draft_length=2")).certificate
+    yield decided("certificate accepted", _is_accepted(theory, pair, certificate))
+    yield decided(
+        "certificate read back from JSON accepted", _is_accepted(theory, pair, certificate.to_json())
+    )
+    for name, tampered in broken_round_certificates(pair, certificate):
+        yield decided(f"certificate with {name} refused", not _is_accepted(theory, pair, tampered))
+
+
+@cache
+def branching(horizon: int = 2) -> RationalPair:
+    """Return a chain on which it matters which of two tokens is accepted first, not only whether one is.
+
+    Draft (1/2, 1/4, 1/4), target (0, 1/2, 1/2); after token 2 the rows agree, otherwise they are disjoint.
+    """
+    half, quarter, none, sure = Fraction(1, 2), Fraction(1, 4), Fraction(0), Fraction(1)
+    after = (((none, sure, none), (sure, none, none)),) * 2 + (((sure, none, none), (sure, none, none)),)
+    first = ((none, half, half), (half, quarter, quarter))
+    rows = (first, *after)
+    # Context 0 is the start; token x leads to context 1 + x.
+    target, draft = (tuple(row[side] for row in rows) for side in (0, 1))
+    return RationalPair(
+        target=(target,),
+        draft=(draft,),
+        next_context=((1, 2, 3),) * 4,
+        initial=(sure, none, none, none),
+        horizon=horizon,
+    )
+
+
+def _two_levels(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
+    algorithms = {name: parse_algorithm(f"{name}:drafts=2,draft_length=2") for name in (
+        "recursive", "k-seq", "transport")}  # fmt: skip
+    pair = branching()
+    found = {name: _accepted(witnesses, pair, algorithm, True) for name, algorithm in algorithms.items()}
+    best = witnesses.theory.round_optimum(pair, algorithms["transport"]).value
+    yield equal("E[accepted] of recursive rejection sampling, two levels", found["recursive"], Fraction(9, 8))
+    yield equal("E[accepted] of transport, two levels", found["transport"], Fraction(17, 16))
+    yield equal("the optimum, two levels", best, Fraction(19, 16))
+    yield counterexample(
+        "two paths of two tokens, first rows draft (1/2, 1/4, 1/4) and target (0, 1/2, 1/2)",
+        found["transport"] < found["recursive"],
+        "all three rules accept one of the first tokens with probability 3/4, but the rows after token 2 "
+        f"agree and those after token 1 do not, and transport takes token 1 when it may choose: it accepts "
+        f"{found['transport']} tokens of the round, recursive rejection sampling {found['recursive']}, the "
+        f"best rule {best}",
+        printed="recursive <= transport",
+        exact=f"{found['recursive']} and {found['transport']}",
+    )
+
+
+def _couplings(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
+    names = [name for name in ("minhash", "gumbel", "ratio") if name in catalogue()]
+    for pair in _pairs():
+        found = [
+            _accepted(witnesses, pair, parse_algorithm(f"{name}:draft_length=1"), True) for name in names
+        ]
+        yield decided(
+            f"acceptance of one token: {' <= '.join(names)}, {_name(pair)}",
+            found == sorted(found),
+            observed=", ".join(f"{float(value):.6g}" for value in found),
+            expected="in this order",
+        )
+
+
+CLAIMS = (
+    Claim(
+        id="specsim.order-one-path",
+        title="Token verification, block verification, the optimum, the joint bound",
+        statement="On one path token verification accepts no more than block verification, which attains the "
+        "optimum over all lossless rules; that is at most the joint bound. Of several children the "
+        "optimum is the transport's.",
+        source="2403.10444, Theorem 2; 2310.15141; 2602.16961",
+        verdict=Verdict.HOLDS,
+        checks=(
+            *_checks(PATH),
+            ExactCheck("optimum", _optimum),
+            ExactCheck("refused certificates", _refused),
+        ),
+        mutants=("order-joint-bound-of-rows", "order-block-one-token-short"),
+    ),
+    Claim(
+        id="specsim.order-one-node",
+        title="Recursive rejection sampling, K-SEQ, transport",
+        statement="With several drafts recursive rejection sampling accepts no more than K-SEQ, and K-SEQ no "
+        "more than the transport of most acceptance; drafts that differ accept no less.",
+        source="2310.15141, Section 4; 2402.14160",
+        verdict=Verdict.CONDITION,
+        condition="for the transport, at one node: a plan of most acceptance there may take the token after "
+        "which less is accepted.",
+        checks=(*_checks(NODE), ExactCheck("two levels", _two_levels)),
+        mutants=("order-k-seq-one-draft-fewer",),
+    ),
+    Claim(
+        id="specsim.order-trees",
+        title="Node by node, and traversal",
+        statement="On a tree traversal verification accepts no less than recursive rejection sampling at "
+        "every node, in a round and over the horizon.",
+        source="2505.12398",
+        verdict=Verdict.HOLDS,
+        checks=_checks(TREE),
+        mutants=("order-traversal-without-its-last-token",),
+    ),
+    Claim(
+        id="specsim.order-drafts",
+        title="More drafts never hurt",
+        statement="More drafts accept no less in a round, and need no more target calls over the horizon.",
+        source="2411.00841, Section 3.3; 2310.15141",
+        verdict=Verdict.HOLDS,
+        checks=_checks(DRAFTS),
+        mutants=("order-three-drafts-are-one",),
+    ),
+    Claim(
+        id="specsim.order-couplings",
+        title="MinHash, Gumbel, 1 - TV",
+        statement="Drawing draft and target with common noise accepts a token with at most 1 - TV, which the "
+        "ratio attains; weighted MinHash, (1 - TV) / (1 + TV), accepts no more than Gumbel noise.",
+        source="2408.07978",
+        verdict=Verdict.HOLDS,
+        checks=(ExactCheck("one token", _couplings),),
+        mutants=("order-gumbel-accepts-by-ratio-twice",),
+    ),
+)  # fmt: skip
+
+
+def _replaced(change: Callable[[Algorithm], Algorithm]) -> Mutation:
+    """Return the mutation that computes both measures for another algorithm."""
+
+    def changed(theory: Any) -> dict[str, Callable[..., Any]]:
+        def function(name: str) -> Callable[..., Any]:
+            return lambda pair, algorithm, **options: getattr(theory, name)(
+                pair, change(algorithm), **options
+            )
+
+        return {
+            name: function(name)
+            for name in ("first_accepted_length_law", "expected_target_calls", "enumerate_outcomes")
+        }
+
+    return formulas(changed)
+
+
+def _spelled(old: str, new: str) -> Callable[[Algorithm], Algorithm]:
+    return lambda algorithm: parse_algorithm(str(algorithm.label).replace(old, new))
+
+
+@mutant(_replaced, cite="vllm-project/vllm#40819: block verification gated off for short drafts")
+def order_block_one_token_short(algorithm: Algorithm) -> Algorithm:
+    """Block verification of two tokens verifies one."""
+    return _spelled("block:draft_length=2", "block:draft_length=1")(algorithm)
+
+
+@mutant(_replaced, cite="an off-by-one in the loop over the drafts")
+def order_k_seq_one_draft_fewer(algorithm: Algorithm) -> Algorithm:
+    """K-SEQ of two drafts tries one."""
+    return _spelled("k-seq:drafts=2", "k-seq:drafts=1")(algorithm)
+
+
+@mutant(_replaced, cite="a tree that is cut one level too high")
+def order_traversal_without_its_last_token(algorithm: Algorithm) -> Algorithm:
+    """Traversal verification of a tree of two levels verifies one."""
+    return _spelled("traversal:drafts=2,draft_length=2", "traversal:drafts=2,draft_length=1")(algorithm)
+
+
+@mutant(_replaced, cite="a batch of which only one row is read")
+def order_three_drafts_are_one(algorithm: Algorithm) -> Algorithm:
+    """Of three drafts one is verified."""
+    return _spelled("drafts=3", "drafts=1")(algorithm)
+
+
+@mutant(_replaced, cite="huggingface/transformers#47932: a ratio inflated by a lost normalisation")
+def order_gumbel_accepts_by_ratio_twice(algorithm: Algorithm) -> Algorithm:
+    """Gumbel noise is given the acceptance of two drafts."""
+    return _spelled("gumbel:draft_length=1", "transport:drafts=2,draft_length=1")(algorithm)
+
+
+@mutant(formulas, cite="2211.17192: expected acceptances multiplied along a path")
+def order_joint_bound_of_rows(theory: Any) -> dict[str, Callable[..., Any]]:
+    """The joint bound takes the overlap row by row, which is what token verification accepts."""
+
+    def joint_bound(pair: Pair, algorithm: Algorithm, **options: Any) -> Any:
+        token_wise = parse_algorithm(f"ratio:draft_length={algorithm.structure(pair.horizon).depth}")
+        law = theory.first_accepted_length_law(pair, token_wise, **options)
+        return sum(count * mass for count, mass in enumerate(law))
+
+    return {"joint_bound": joint_bound}
+
+
+MUTANTS = defined(globals())
