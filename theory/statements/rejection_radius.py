@@ -22,6 +22,11 @@ class RejectionRadius:
         KL(target || draft) in nats; every draft row that is closer is accepted.
     nearest
         A draft row at this divergence which ties decide against.
+
+    Examples
+    --------
+    >>> rejection_radius([0.75, 0.25]).nearest.tolist()
+    [0.5, 0.5]
     """
 
     divergence: float
