@@ -22,11 +22,18 @@ from specsim.algorithms import (
     paths as paths,
     tree as tree,
 )
+from specsim.clocks import (
+    Clock as Clock,
+    CostModel as CostModel,
+    MeasuredClock as MeasuredClock,
+    read_clock as read_clock,
+)
 from specsim.comparing import compare as compare
 from specsim.engines import merge as merge
 from specsim.errors import InputError as InputError
 from specsim.grammar import (
     parse_algorithm as parse_algorithm,
+    parse_clock as parse_clock,
     parse_pair as parse_pair,
 )
 from specsim.own_rules import rule as rule

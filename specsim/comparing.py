@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from specsim.algorithms import Algorithm
+from specsim.clocks import CostModel
 from specsim.errors import TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
-from specsim.scale import sweep
+from specsim.scale import simulate, sweep
 from specsim.scale.sweeps import by_name
-from specsim.support.intervals import check_confidence
+from specsim.support.intervals import check_confidence, ratio_over
 
 if TYPE_CHECKING:
     import xarray
@@ -29,6 +32,10 @@ _QUANTITIES = {
     "rejections": "rejections",
     "block_efficiency": "tokens per call",
 }
+#: The same, where a clock is given.
+_TIMES = {"time": "time", "speed_up": "speed-up"}
+#: Simulations of equal size from which the error of a simulated time is estimated.
+_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -41,20 +48,22 @@ class Comparison:
         One entry along ``algorithm`` for each, with ``exact_...`` (theory, NaN where it is silent),
         ``mean_...`` (simulated), ``low_...`` and ``high_...`` (its interval) for target calls, rejections and
         block efficiency, and ``distance``, the total variation distance of the output law from the target's
-        by theory; coordinates say whether the rule is declared lossless, what was found of it (``output``),
-        and the description that theory used.
+        by theory; with a clock the same columns for ``time`` per run in target calls and ``speed_up``,
+        plain time over time, a ratio of means; coordinates say whether the rule is declared lossless,
+        what was found of it (``output``), and the description that theory used.
     """
 
     data: xarray.Dataset
 
     def __str__(self) -> str:
         data = self.data
-        heads = ["algorithm", *(f"{head}: exact, simulated" for head in _QUANTITIES.values())]
+        shown = {name: head for name, head in (_QUANTITIES | _TIMES).items() if f"exact_{name}" in data}
+        heads = ["algorithm", *(f"{head}: exact, simulated" for head in shown.values())]
         lines = [[*heads, "output", "theory by"]]
         for index in range(data.sizes["algorithm"]):
             row = data.isel(algorithm=index)
             cells = [str(row["algorithm"].item())]
-            for name in _QUANTITIES:
+            for name in shown:
                 exact, mean, low, high = (
                     float(row[f"{part}_{name}"]) for part in ("exact", "mean", "low", "high")
                 )
@@ -78,6 +87,7 @@ def compare(
     horizon: int | None = None,
     level: float = 0.99,
     threads: int | None = None,
+    clock: CostModel | None = None,
 ) -> Comparison:
     """Compare algorithms on one pair: exact laws beside simulation, and whether each is lossless.
 
@@ -96,6 +106,8 @@ def compare(
         Confidence of each interval of a simulated mean, by the normal approximation.
     threads
         As in `specsim.simulate`.
+    clock
+        What rounds cost. Defaults to None: times are not compared.
 
     Returns
     -------
@@ -146,6 +158,14 @@ def compare(
         [found["distance"] for found in theory],
         {"long_name": "Total variation distance of the output law from the target's, by theory."},
     )
+    if clock is not None:
+        for index, algorithm in enumerate(listed):
+            row = _times(pair, algorithm, clock, runs, seed, pair.check_horizon(horizon), level, threads)
+            for name, (value, meaning) in row.items():
+                column = variables.setdefault(
+                    name, ("algorithm", [math.nan] * len(listed), {"long_name": meaning})
+                )
+                column[1][index] = value
     coordinates = {
         "algorithm": names,
         "lossless": ("algorithm", [algorithm.lossless for algorithm in listed]),
@@ -162,6 +182,55 @@ def compare(
         "level": level,
     }
     return Comparison(xarray.Dataset(variables, coords=coordinates, attrs=attributes))
+
+
+def _times(
+    pair: ModelPair,
+    algorithm: Algorithm,
+    clock: CostModel,
+    runs: int,
+    seed: int,
+    horizon: int,
+    level: float,
+    threads: int | None,
+) -> dict[str, tuple[float, str]]:
+    """Return time and speed-up, exact and simulated, each with its meaning."""
+    from specsim.theory import expected_time
+
+    plain = float(sum(clock.plain_times(horizon)))
+    exact = math.nan
+    with suppress(TooLargeError, UnsupportedError):
+        exact = expected_time(pair, algorithm, clock, horizon=horizon)
+    sums: list[tuple[float, int]] = []
+    if _simulated(algorithm):
+        costs = [float(time) for time in clock.round_times(algorithm, horizon)]
+        groups = min(_GROUPS, runs)
+        edges = [runs * group // groups for group in range(groups + 1)]
+        for first, last in pairwise(edges):
+            part = simulate(
+                pair,
+                algorithm,
+                runs=last - first,
+                first_run=first,
+                seed=seed,
+                horizon=horizon,
+                threads=threads,
+            )
+            if "round_count" in part:
+                rounds = part["round_count"].values.sum(axis=1)
+                sums.append((float(rounds @ costs), last - first))
+    spent, done = [time for time, _ in sums], [number for _, number in sums]
+    time = ratio_over(spent, done, level)
+    faster = ratio_over([plain * number for number in done], spent, level)
+    found = {}
+    for name, known, seen in (("time", exact, time), ("speed_up", plain / exact, faster)):
+        words = (
+            "time per run, in target calls" if name == "time" else "plain time over time, a ratio of means"
+        )
+        found[f"exact_{name}"] = (known, f"By theory; NaN where it is silent: {words}.")
+        for part, value in (("mean", seen.value), ("low", seen.low), ("high", seen.high)):
+            found[f"{part}_{name}"] = (value, f"Simulated, {part}: {words}.")
+    return found
 
 
 def _simulated(algorithm: Algorithm) -> bool:

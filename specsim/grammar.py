@@ -35,6 +35,7 @@ from specsim.algorithms import (
 )
 from specsim.algorithms.rule import REQUIRED, SYNONYMS, Parameter, aliases
 from specsim.algorithms.rule_files import read_rule, split_rule
+from specsim.clocks import Clock, CostModel, read_clock
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
@@ -138,6 +139,7 @@ _WHOLE_OR_INF = Kind(
     read=lambda text: math.inf if text.lower() == "inf" else _whole(text),
 )
 _NUMBER = Kind(description="a number such as 0.1 or 1/10", read=_number)
+_COST = Kind(description="a number such as 0.1 or 1/10, in target calls", read=_number)
 _DECIMAL = Kind(description="a number such as 0.1", read=_decimal)
 _FLAG = Kind(description="yes or no", read=_flag)
 _TEXT = Kind(description="text", read=str)
@@ -380,6 +382,54 @@ def as_algorithm(algorithm: object) -> Algorithm:
             "such as 'speculative:draft_length=4'"
         )
     return algorithm
+
+
+#: The keys of a clock.
+CLOCK = Entry(
+    build=Clock,
+    keys={
+        "draft": _COST,
+        "overhead": _COST,
+        "token": _COST,
+        "free": _WHOLE,
+        "context": _COST,
+        "prompt": _WHOLE,
+    },
+    help="Costs in units of one target call.",
+)
+
+
+def parse_clock(text: str) -> CostModel:
+    """Return the clock that `text` spells: costs by name, or the path of a file with measured times.
+
+    Parameters
+    ----------
+    text
+        Such as ``draft=0.1,overhead=0.02``, with the keys of `specsim.Clock`, or ``costs.csv``, which
+        `specsim.read_clock` reads.
+
+    Raises
+    ------
+    InputError
+        As `parse_algorithm`; or the file does not exist or is no table.
+
+    Examples
+    --------
+    >>> from specsim import parse_clock
+    >>> parse_clock("draft=0.1").label
+    'draft=0.1'
+    """
+    _check_text("costs", text)
+    text = text.strip()
+    if "=" in text and not _exists(text):
+        built: CostModel = _build("option", "costs", CLOCK, text)
+        return built
+    if _exists(text):
+        return read_clock(text)
+    raise InputError(
+        f"no file is called {text!r}; give costs such as draft=0.1,overhead=0.02 or a file with measured "
+        "times"
+    )
 
 
 def _check_text(what: str, text: object) -> None:

@@ -40,6 +40,16 @@ from specsim.theory.laws.target import (
     target_law as target_law,
     target_marginals as target_marginals,
 )
+from specsim.theory.laws.times import (
+    TimeLaw as TimeLaw,
+    constant_acceptance_tokens as constant_acceptance_tokens,
+    expected_time as expected_time,
+    mean_speed_up as mean_speed_up,
+    speed_up as speed_up,
+    static_batch_time as static_batch_time,
+    stationary_speed_up as stationary_speed_up,
+    time_law as time_law,
+)
 from specsim.theory.statements.batch_improvement import (
     batch_improvement_bernoulli as batch_improvement_bernoulli,
     batch_improvement_of_rows as batch_improvement_of_rows,

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 #: Help of the option ``--json`` of every command.
 JSON_HELP = "Print the result as JSON on standard output."
 
+#: Help of the option ``--costs``.
+COSTS_HELP = (
+    "Costs in units of one target call, such as draft=0.1,overhead=0.02 (also token, free, context, prompt), "
+    "or a file with measured times (docs/plan.md)."
+)
+
 
 class Count(click.ParamType):  # type: ignore[type-arg]
     """A whole number from `least` to `most` that may be written 200000, 200_000 or 2e5."""

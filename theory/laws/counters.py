@@ -8,12 +8,12 @@ from specsim.support.arrays import Array
 
 
 class Counter(Protocol):
-    """A count carried by the mass, ``(width, states)``, and what one more event does to it."""
+    """A count carried by the mass, ``(width, states)``, and what more events do to it."""
 
     width: int
 
-    def shift(self, mass: Array) -> Array:
-        """Return the rows after one more event."""
+    def shift(self, mass: Array, by: int = 1) -> Array:
+        """Return the rows after `by` more events."""
 
 
 class NoCount:
@@ -21,7 +21,7 @@ class NoCount:
 
     width = 1
 
-    def shift(self, mass: Array) -> Array:
+    def shift(self, mass: Array, by: int = 1) -> Array:
         """Return the rows unchanged."""
         return mass
 
@@ -32,10 +32,10 @@ class FullCount:
     def __init__(self, largest: int) -> None:
         self.width = largest + 1
 
-    def shift(self, mass: Array) -> Array:
-        """Move every row one count up."""
+    def shift(self, mass: Array, by: int = 1) -> Array:
+        """Move every row `by` counts up."""
         shifted = np.zeros_like(mass)
-        shifted[..., 1:, :] = mass[..., :-1, :]
+        shifted[..., by:, :] = mass[..., : self.width - by, :]
         return shifted
 
 
@@ -44,7 +44,7 @@ class Moments:
 
     width = 3
 
-    def shift(self, mass: Array) -> Array:
+    def shift(self, mass: Array, by: int = 1) -> Array:
         """E[N+1] = E[N] + 1 and E[(N+1)^2] = E[N^2] + 2 E[N] + 1, times the mass."""
         zeroth, first, second = mass[..., 0, :], mass[..., 1, :], mass[..., 2, :]
         return np.stack([zeroth, first + zeroth, second + 2 * first + zeroth], axis=-2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,8 @@ from specsim.theory.step_laws import StepLaw, step_law_of
 Description = Literal["nodes", "states", "paths"]
 
 _MOST_TRANSITIONS = {False: 2**27, True: 2**20}
+#: Most numbers that carry a law of time from step to step.
+_MOST_TICKS = {False: 2**24, True: 2**18}
 #: A draft of this many tokens reaches any horizon.
 _ENDLESS = 4096
 
@@ -139,6 +142,19 @@ class Laws:
     def target_call_law(self) -> Array:
         """Law of the number of rounds, ``(horizon + 1,)``."""
         return self._rounds.run("calls").final
+
+    def tick_law(self, ticks: Sequence[int]) -> Array:
+        """Law of the sum over the rounds of ``ticks[start]``, ``(sum(ticks) + 1,)``.
+
+        TooLargeError: the sum of the ticks is too large for one more axis of the mass.
+        """
+        numbers = (sum(ticks) + 1) * self.pair.contexts * (self.algorithm.structure(self.horizon).depth + 1)
+        if numbers > _MOST_TICKS[self.exact]:
+            raise TooLargeError(
+                f"times of {self.horizon} positions are up to {sum(ticks)} ticks, with {self.pair.contexts} "
+                "contexts: too many numbers; round the costs to multiples of a coarser unit, such as 0.05"
+            )
+        return self._rounds.run("calls", ticks=ticks).final
 
     def rejection_variance(self) -> Any:
         """Variance of the number of rejections, from two moments carried along."""

@@ -9,7 +9,7 @@ masses, so float64 loses no digits to cancellation; exact masses are integers ov
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -72,21 +72,24 @@ class NodeWalk:
         self._other_root = step_law.root_total is not None
         self._bonus = algorithm.whole_bonus
 
-    def run(self, count: str = "", *, depths: bool = False, emitted: str = "") -> Tally:
+    def run(
+        self, count: str = "", *, depths: bool = False, emitted: str = "", ticks: Sequence[int] | None = None
+    ) -> Tally:
         """Carry the mass over all positions.
 
         count: ``"rejections"`` or ``"calls"`` for the law of the count, ``"moments"`` for the moments of the
             number of rejections.
+        ticks: what a call counts for by the position at which its round starts. Defaults to None: one.
         depths: whether rounds are counted by start and accepted length.
         emitted: ``"tokens"`` or ``"transitions"``: the law of the token, or of context and token, at each
             step.
         """
         counter: Counter = NoCount()
         if count:
-            counter = Moments() if count == "moments" else FullCount(self.horizon)
+            counter = Moments() if count == "moments" else FullCount(sum(ticks or [1] * self.horizon))
         tally = Tally.empty(self.pair, self.horizon, self.structure.depth, self.exact, emitted)
         classes = self._classes(not depths)
-        for flow in self._flows(classes, counter, count, ContextStates(self.pair)):
+        for flow in self._flows(classes, counter, count, ContextStates(self.pair), ticks):
             if not count:
                 tally.rejected[flow.step] = self._number(flow.stopped.sum(), flow.denominator)
                 tally.calls += self._number(flow.before[0].sum(), flow.before_denominator)
@@ -132,7 +135,14 @@ class NodeWalk:
         endless = may_merge and self.structure.depth >= self.horizon
         return Classes(self.structure, endless, self._other_root)
 
-    def _flows(self, classes: Classes, counter: Counter, count: str, states: States) -> Iterator[_Flow]:
+    def _flows(
+        self,
+        classes: Classes,
+        counter: Counter,
+        count: str,
+        states: States,
+        ticks: Sequence[int] | None = None,
+    ) -> Iterator[_Flow]:
         leaves = classes.leaves
         law = states.start(self.pair.initial_weights.astype(object) if self.exact else self.pair.initial)
         mass = np.zeros((len(classes.depth), counter.width, len(law)), dtype=law.dtype)
@@ -142,7 +152,7 @@ class NodeWalk:
             mass[0] = np.eye(len(law), dtype=law.dtype)
             denominator = 1
         if count == "calls":
-            mass[0] = counter.shift(mass[0])
+            mass[0] = counter.shift(mass[0], ticks[0] if ticks else 1)
         for step, kernels in zip(range(self.horizon), self._kernels.by_step(classes), strict=False):
             if step == 0 and self.exact:
                 self._refuse_absurd(kernels, len(classes.depth) * counter.width)
@@ -167,7 +177,7 @@ class NodeWalk:
                 ended = counter.shift(ended)
             ended += whole[leaves].sum(axis=0)
             if count == "calls" and step + 1 < self.horizon:
-                ended = counter.shift(ended)
+                ended = counter.shift(ended, ticks[step + 1] if ticks else 1)
             if count != "origin":
                 after[0] += ended
             following = denominator * kernels["denominator"] if self.exact else 1

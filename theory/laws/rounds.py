@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -120,12 +121,14 @@ class Rounds(ABC):
     def _target(self, position: int) -> Array:
         return self._rows.at(np.array([position]))[0][0]
 
-    def run(self, count: str = "", *, depths: bool = False, emitted: str = "") -> Tally:
+    def run(
+        self, count: str = "", *, depths: bool = False, emitted: str = "", ticks: Sequence[int] | None = None
+    ) -> Tally:
         """Carry the mass over all positions; see `NodeWalk.run`."""
         horizon, pair, initial = self.horizon, self.pair, self._rows.initial
         counter: Counter = NoCount()
         if count:
-            counter = Moments() if count == "moments" else FullCount(horizon)
+            counter = Moments() if count == "moments" else FullCount(sum(ticks or [1] * horizon))
 
         def nothing() -> Array:
             return zeros((counter.width, pair.contexts), initial)
@@ -148,7 +151,7 @@ class Rounds(ABC):
                 continue
             here = self.round(position, min(self.structure.depth, horizon - position))
             if count == "calls":
-                mass = counter.shift(mass)
+                mass = counter.shift(mass, ticks[position] if ticks else 1)
             if emitted:
                 for part in (here.taken, here.stopped):
                     for j, cells in enumerate(part):

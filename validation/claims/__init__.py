@@ -17,4 +17,5 @@ READING_ORDER = (
     "figures",
     "laws",
     "engines",
+    "times",
 )

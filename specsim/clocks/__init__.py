@@ -1,0 +1,6 @@
+"""What decoding costs in time: descriptors without behaviour, for theory, simulations and the planner."""
+
+from specsim.clocks.clock import Clock, CostModel, Ticks, to_ticks
+from specsim.clocks.measured import MeasuredClock, read_clock
+
+__all__ = ["Clock", "CostModel", "MeasuredClock", "Ticks", "read_clock", "to_ticks"]
