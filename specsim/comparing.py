@@ -207,7 +207,7 @@ def _times(
         groups = min(_GROUPS, runs)
         edges = [runs * group // groups for group in range(groups + 1)]
         for first, last in pairwise(edges):
-            part = simulate(
+            tallies = simulate(
                 pair,
                 algorithm,
                 runs=last - first,
@@ -216,8 +216,8 @@ def _times(
                 horizon=horizon,
                 threads=threads,
             )
-            if "round_count" in part:
-                rounds = part["round_count"].values.sum(axis=1)
+            if "round_count" in tallies:
+                rounds = tallies["round_count"].values.sum(axis=1)
                 sums.append((float(rounds @ costs), last - first))
     spent, done = [time for time, _ in sums], [number for _, number in sums]
     time = ratio_over(spent, done, level)
