@@ -1,6 +1,7 @@
 from specsim import (
     models as models,
     paper_figures as paper_figures,
+    plot as plot,
     testing as testing,
     theory as theory,
     validation as validation,

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,6 +36,23 @@ def engine_option(command: F) -> F:
         metavar="NAME",
         help="Which simulator: lockstep, literal, alias, population, torch (lockstep on a GPU), or auto: "
         "lockstep where it serves, else literal.",
+    )(command)
+
+
+def plot_option(command: F) -> F:
+    """Give a command the option ``--plot``; its name is checked before any work is done."""
+
+    def check(_: click.Context, __: click.Parameter, value: str | None) -> Path | None:
+        from specsim.plot import check_file
+
+        return None if value is None else check_file(value)
+
+    return click.option(
+        "--plot",
+        "plot",
+        callback=check,
+        metavar="FILE",
+        help="Draw the result, too: FILE.png, FILE.svg or FILE.pdf.",
     )(command)
 
 

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+import specsim
 from specsim.algorithms import Algorithm
-from specsim.cli.arguments import help_with_grammar, horizon_option, pair_and_algorithm
+from specsim.cli.arguments import help_with_grammar, horizon_option, pair_and_algorithm, plot_option
 from specsim.cli.output import JSON_HELP, show, show_json, spell_exact, table
 from specsim.errors import TooLargeError
 from specsim.grammar import parse_algorithm, parse_pair
@@ -33,13 +35,24 @@ _SHORT = 20
 @horizon_option
 @click.option("--exact", is_flag=True, help="Compute in rationals and print them.")
 @click.option("--laws", is_flag=True, help=f"Print whole laws for horizons above {_SHORT} too.")
+@plot_option
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-def command(pair: str, algorithm: str, horizon: int | None, exact: bool, laws: bool, as_json: bool) -> None:
+def command(
+    pair: str,
+    algorithm: str,
+    horizon: int | None,
+    exact: bool,
+    laws: bool,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     """Print what theory says."""
     model = parse_pair(pair)
     decoder = parse_algorithm(algorithm)
     length = model.check_horizon(horizon)
     findings = expectations(model, decoder, length, exact=exact)
+    if plot is not None:
+        specsim.plot.save(specsim.plot.laws(model, decoder, horizon=length), plot)
     if as_json:
         show_json({**describe(model, decoder, length), "exact": exact, **findings})
     else:

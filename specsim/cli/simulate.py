@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from specsim.cli.arguments import engine_option, help_with_grammar, horizon_option, pair_and_algorithm
+from specsim.cli.arguments import (
+    engine_option,
+    help_with_grammar,
+    horizon_option,
+    pair_and_algorithm,
+    plot_option,
+)
 from specsim.cli.comparison import Extreme, Line, as_document, compare
 from specsim.cli.expect import describe
 from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, table, write_dataset
@@ -39,6 +45,7 @@ _HELP = help_with_grammar(
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the tallies as netCDF."
 )
+@plot_option
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
     pair: str,
@@ -52,6 +59,7 @@ def command(
     cluster: str | None,
     chunk_runs: int | None,
     out: Path | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Simulate and compare."""
@@ -80,6 +88,8 @@ def command(
         seconds = time.perf_counter() - start
         if temporary is not None:
             write_dataset(dataset, temporary)
+    if plot is not None:
+        specsim.plot.save(specsim.plot.laws(model, decoder, simulated=dataset), plot)
     lines, extremes, silence = compare(dataset, model, decoder, length)
     provenance = {
         "runs": runs,

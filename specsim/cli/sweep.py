@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsim.cli.arguments import engine_option, help_with_grammar
+import specsim
+from specsim.cli.arguments import engine_option, help_with_grammar, plot_option
 from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, table, write_dataset
 from specsim.cli.scaling import resumable, scale_options
 from specsim.cli.sweep_theory import add_theory
@@ -62,6 +63,14 @@ _HELP = help_with_grammar(
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the Dataset as netCDF."
 )
+@plot_option
+@click.option(
+    "--plot-x",
+    default="draft_length",
+    show_default=True,
+    metavar="NAME",
+    help="What --plot draws tokens per call over: draft_length, drafts, epsilon, horizon, contexts, tokens.",
+)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
     pairs: tuple[str, ...],
@@ -76,6 +85,8 @@ def command(
     cluster: str | None,
     chunk_runs: int | None,
     out: Path | None,
+    plot: Path | None,
+    plot_x: str,
     as_json: bool,
 ) -> None:
     """Simulate and compare."""
@@ -100,6 +111,9 @@ def command(
         dataset, silence = add_theory(dataset, plan)
         if temporary is not None:
             write_dataset(dataset, temporary)
+    if plot is not None:
+        measure = "block_efficiency" if "block_efficiency" in dataset else "mean_rejections"
+        specsim.plot.save(specsim.plot.sweep(dataset, x=plot_x, y=measure), plot)
     engine = ", ".join(sorted({request.engine for request in plan.requests}))
     provenance = {"runs": runs, "seed": seed, "engine": engine, "out": None if out is None else str(out)}
     if as_json:
