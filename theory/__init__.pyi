@@ -17,6 +17,11 @@ from specsim.theory.enumeration import (
     round_errors as round_errors,
     stop_law as stop_law,
 )
+from specsim.theory.laws.draft_policies import (
+    DraftPolicies as DraftPolicies,
+    draft_policies as draft_policies,
+    rule_time as rule_time,
+)
 from specsim.theory.laws.functions import (
     accepted_length_counts as accepted_length_counts,
     accepted_length_law as accepted_length_law,

@@ -31,8 +31,9 @@ def test_round_time__is_the_sum_of_its_parts():
     assert clock.round_time(chain(0)) == 1
     assert clock.round_time(chain(3)) == Fraction(132, 100)
     # Four sequences of four tokens: 16 in the target call, 12 of them beyond the free ones; 4 in a draft
-    # step. sert clock.round_time(chain(3), batch=4) == Fraction(112, 100) + 3 * Fraction(1, 10) +
-    # Fraction(2, 100) Two paths of two tokens: two draft steps of two tokens, a target call of five.
+    # step.
+    assert clock.round_time(chain(3), batch=4) == Fraction(112, 100) + 3 * Fraction(1, 10) + Fraction(1, 50)
+    # Two paths of two tokens: two draft steps of two tokens, a target call of five.
     assert clock.round_time(paths(2, 2)) == 2 * Fraction(1, 10) + Fraction(101, 100) + Fraction(2, 100)
     irregular = tree((-1, 0, 0, 1))
     assert clock.round_time(irregular) == clock.round_time(chain(2)) + 0 * clock.token

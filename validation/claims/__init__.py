@@ -18,4 +18,5 @@ READING_ORDER = (
     "laws",
     "engines",
     "times",
+    "draft_policies",
 )
