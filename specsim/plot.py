@@ -129,7 +129,7 @@ def _theory(function: str, pair: ModelPair, algorithm: Algorithm, horizon: int) 
 
 
 def _law_panel(
-    axes: Axes, exact: Floats | None, counts: Any, runs: int | None, first: int, level: float
+    axes: Axes, exact: Floats | None, counts: Any, runs: Any, first: int, level: float
 ) -> bool:
     """Draw one law; return whether there was anything to draw. runs: None for counts of rounds."""
     if exact is None and counts is None:
@@ -148,8 +148,14 @@ def _law_panel(
     if exact is not None:
         axes.plot(at, exact[shown], "_", color=style.EXACT, markersize=9, label="theory")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    _whole_numbers(axes)
     return True
+
+
+def _whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _support(law: Floats) -> slice:
@@ -193,7 +199,7 @@ def pair(pair: ModelPair | str, *, step: int = 0) -> Figure:
     distance = 0.5 * np.abs(target - draft).sum(axis=-1)
     small = max(target.shape) <= _MOST_CELLS
     figure = NewFigure(figsize=(7.6, 2.9) if small else (3.9, 2.7))
-    panels = list(np.ravel(figure.subplots(1, 3 if small else 1)))
+    panels = list(figure.subplots(1, 3 if small else 1, squeeze=False).flat)
     if small:
         most = float(max(target.max(), draft.max()))
         for axes, rows, title in zip(panels, (target, draft), ("Target", "Draft"), strict=False):
@@ -263,7 +269,7 @@ def sweep(dataset: xarray.Dataset, *, x: str = "draft_length", y: str = "block_e
             axes.errorbar(points[chosen], part[y].values, errors, fmt="o-", label=label)
     axes.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
     if along == "algorithm" and np.array_equal(points, np.round(points), equal_nan=True):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        _whole_numbers(axes)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 

@@ -178,7 +178,8 @@ def test_identity__of_a_rule_rests_on_its_name_structure_and_parameters_alone():
         (lambda: get_rule("k-seq")(tree=()), "tree is empty"),
         (lambda: get_rule("k-seq")(delta=2), "k-seq has no parameter 'delta'; it has none"),
         (lambda: get_rule("k-seq")(gamma=2, draft_length=2), "draft_length and gamma are both given"),
-        (lambda: Speculative(draft_length=2, k=2), "draft_length and k are both given"),
+        (lambda: Speculative(draft_length=2, k=2),  # type: ignore[call-arg]
+         "draft_length and k are both given"),
         (lambda: get_rule("over-acceptance")(draft_length=2), "epsilon is missing; give epsilon="),
         (lambda: get_rule("over-acceptance")(epsilon=-1), "epsilon is -1; give a finite number, at least 0"),
         (lambda: get_rule("k-seq")(drawn="greedy"), "drawn is 'greedy'; rule k-seq takes independent"),

@@ -114,13 +114,16 @@ def _rows_dot(mass: Array, kernel: Array) -> Array:
 
 
 def _scatter(mass: Array, kernel: Array, following: NDArray[np.integer], size: int) -> Array:
+    if mass.dtype != object:
+        from scipy.sparse import csr_array
+
+        # A row of the matrix is a context, whose tokens lead to the columns `following`, some of them equal.
+        ends = np.arange(0, kernel.size + 1, kernel.shape[1])
+        moves = csr_array((kernel.ravel(), following.ravel(), ends), shape=(len(kernel), size))
+        return np.asarray(mass @ moves)
     columns = np.flatnonzero((mass != 0).any(axis=0))
     moved = np.zeros((len(mass), size), dtype=mass.dtype)
     target = following[columns].ravel()
     for row in np.flatnonzero((mass != 0).any(axis=1)):
-        joint = (mass[row, columns, None] * kernel[columns]).ravel()
-        if mass.dtype == object:
-            np.add.at(moved[row], target, joint)
-        else:
-            moved[row] = np.bincount(target, weights=joint, minlength=size)
+        np.add.at(moved[row], target, (mass[row, columns, None] * kernel[columns]).ravel())
     return moved
