@@ -128,9 +128,7 @@ def _theory(function: str, pair: ModelPair, algorithm: Algorithm, horizon: int) 
         return None
 
 
-def _law_panel(
-    axes: Axes, exact: Floats | None, counts: Any, runs: Any, first: int, level: float
-) -> bool:
+def _law_panel(axes: Axes, exact: Floats | None, counts: Any, runs: Any, first: int, level: float) -> bool:
     """Draw one law; return whether there was anything to draw. runs: None for counts of rounds."""
     if exact is None and counts is None:
         return False

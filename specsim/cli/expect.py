@@ -12,7 +12,7 @@ import numpy as np
 import specsim
 from specsim.algorithms import Algorithm
 from specsim.cli.arguments import help_with_grammar, horizon_option, pair_and_algorithm, plot_option
-from specsim.cli.output import JSON_HELP, show, show_json, spell_exact, table
+from specsim.cli.output import JSON_HELP, doing, show, show_json, spell_exact, table
 from specsim.errors import TooLargeError
 from specsim.grammar import parse_algorithm, parse_pair
 from specsim.pairs import ModelPair
@@ -47,10 +47,12 @@ def command(
     as_json: bool,
 ) -> None:
     """Print what theory says."""
-    model = parse_pair(pair)
+    with doing(f"reading {pair}"):
+        model = parse_pair(pair)
     decoder = parse_algorithm(algorithm)
     length = model.check_horizon(horizon)
-    findings = expectations(model, decoder, length, exact=exact)
+    with doing(f"computing the exact laws of {decoder.label} on {model.name}"):
+        findings = expectations(model, decoder, length, exact=exact)
     if plot is not None:
         specsim.plot.save(specsim.plot.laws(model, decoder, horizon=length), plot)
     if as_json:

@@ -7,9 +7,10 @@ import json
 import math
 import shutil
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,30 @@ def spell_exact(value: Fraction) -> str:
         sys.set_int_max_str_digits(limit)
 
 
+#: Seconds after which a command says what it is doing.
+_PATIENCE = 2.0
+
+
+@contextmanager
+def doing(what: str) -> Iterator[Callable[[], None]]:
+    """Say on standard error what takes long, once, when the block takes more than two seconds.
+
+    Yields: called when something else shows that there is progress; then nothing is said.
+    """
+
+    def say() -> None:
+        with suppress(OSError, ValueError):
+            print(f"specsim: {what}", file=sys.stderr, flush=True)
+
+    timer = threading.Timer(_PATIENCE, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
+
+
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error while the block runs; only on a terminal.
@@ -164,10 +189,12 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-    with bar:
+    waiting = f"{what}; kernels are compiled on first use, which takes up to a minute"
+    with bar, doing(waiting) as moving:
         task = bar.add_task(what, total=total)
 
         def update(done: int) -> None:
+            moving()
             bar.update(task, completed=done)
 
         yield update

@@ -15,7 +15,17 @@ from specsim.cli.arguments import (
 )
 from specsim.cli.comparison import Extreme, Line, as_document, compare
 from specsim.cli.expect import describe
-from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, table, write_dataset
+from specsim.cli.output import (
+    JSON_HELP,
+    Count,
+    doing,
+    output_file,
+    progress,
+    show,
+    show_json,
+    table,
+    write_dataset,
+)
 from specsim.cli.scaling import resumable, scale_options
 from specsim.grammar import parse_algorithm, parse_pair
 
@@ -65,7 +75,8 @@ def command(
     """Simulate and compare."""
     import specsim
 
-    model = parse_pair(pair)
+    with doing(f"reading {pair}"):
+        model = parse_pair(pair)
     decoder = parse_algorithm(algorithm)
     length = model.check_horizon(horizon)
     # The output file is opened first: an unwritable folder is found out before the work, not after it.
@@ -90,7 +101,8 @@ def command(
             write_dataset(dataset, temporary)
     if plot is not None:
         specsim.plot.save(specsim.plot.laws(model, decoder, simulated=dataset), plot)
-    lines, extremes, silence = compare(dataset, model, decoder, length)
+    with doing(f"computing the exact laws of {decoder.label} on {model.name}"):
+        lines, extremes, silence = compare(dataset, model, decoder, length)
     provenance = {
         "runs": runs,
         "seed": int(dataset.attrs["seed"]),

@@ -10,7 +10,17 @@ import click
 
 import specsim
 from specsim.cli.arguments import engine_option, help_with_grammar, plot_option
-from specsim.cli.output import JSON_HELP, Count, output_file, progress, show, show_json, table, write_dataset
+from specsim.cli.output import (
+    JSON_HELP,
+    Count,
+    doing,
+    output_file,
+    progress,
+    show,
+    show_json,
+    table,
+    write_dataset,
+)
 from specsim.cli.scaling import resumable, scale_options
 from specsim.cli.sweep_theory import add_theory
 from specsim.errors import InputError
@@ -108,7 +118,8 @@ def command(
                 plan, threads=threads, progress=update, store=resume, cluster=cluster, chunk_runs=chunk_runs
             )
         seconds = time.perf_counter() - start
-        dataset, silence = add_theory(dataset, plan)
+        with doing("computing the exact means"):
+            dataset, silence = add_theory(dataset, plan)
         if temporary is not None:
             write_dataset(dataset, temporary)
     if plot is not None:

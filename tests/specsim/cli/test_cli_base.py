@@ -512,3 +512,13 @@ def test_simulate__takes_texts_and_whole_floats():
     assert seen.identical(same)
     swept = specsim.sweep("paper:3", ["speculative", "block-verification:k=2"], runs=1e2, seed=1)
     assert swept.sizes["algorithm"] == 2
+
+
+def test_long_work__says_what_it_does(monkeypatch):
+    monkeypatch.setattr("specsim.cli.output._PATIENCE", 0.05)
+    monkeypatch.setattr(
+        "specsim.cli.expect.parse_pair", lambda text: time.sleep(0.3) or specsim.parse_pair(text)
+    )
+    result = run("expect", "paper:3", "speculative")
+    assert "specsim: reading paper:3\n" in result.stderr
+    assert "reading" not in result.stdout
