@@ -170,7 +170,9 @@ def _rule_entry(rule: Rule) -> Entry:
     """Return what the facts of a rule allow to be written."""
 
     def kind_of(parameter: Parameter) -> Kind:
-        return _choice(*parameter.choices) if parameter.kind == "choice" else _NUMBER
+        if parameter.kind == "choice":
+            return _choice(*parameter.choices)
+        return _WHOLE if parameter.kind == "whole" else _NUMBER
 
     spelled = {name: entry for name, entry in rule.parameters.items() if entry.kind != "table"}
     keys = {name: kind_of(entry) for name, entry in spelled.items()}

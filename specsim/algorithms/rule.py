@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import specsim
 from specsim.errors import InputError, UnsupportedError
+from specsim.support.checks import whole
 
 if TYPE_CHECKING:
     from specsim.algorithms.descriptors import Verification
@@ -76,10 +77,15 @@ class Parameter:
     default
         Its value when it is not given; `REQUIRED` when it must be.
     kind
-        ``"number"`` (a float or a Fraction of at least 0), ``"choice"`` (one of `choices`) or ``"table"``
-        (rows for each step and context, available in Python only).
+        ``"number"`` (a float or a Fraction of at least 0), ``"whole"`` (a whole number of at least 1),
+        ``"choice"`` (one of `choices`) or ``"table"`` (rows for each step and context, available in Python
+        only).
     choices
         For a choice.
+    most
+        For a number: the largest value.
+    examples
+        For a number: values worth trying, on which the claims check the rule.
     law
         For a table: whether each row is a law, which sums to 1 (floats: within 1e-9); otherwise its entries
         are probabilities.
@@ -87,8 +93,10 @@ class Parameter:
 
     meaning: str
     default: Any = REQUIRED
-    kind: Literal["number", "choice", "table"] = "number"
+    kind: Literal["number", "whole", "choice", "table"] = "number"
     choices: tuple[str, ...] = ()
+    most: float = LARGEST
+    examples: tuple[Any, ...] = (0.125, Fraction(1, 10), 0.0, 1.0)
     law: bool = False
 
     def check(self, name: str, value: Any) -> Any:
@@ -102,12 +110,16 @@ class Parameter:
             return value
         if self.kind == "table":
             return _table(name, value, law=self.law)
+        if self.kind == "whole":
+            return whole(name, value, 1)
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction | np.number):
             raise InputError(f"{name} is {value!r}; give a number, at least 0")
         if isinstance(value, int | Fraction) and value > LARGEST:
             raise InputError(f"{name} is above {float(LARGEST):g}; give a smaller number")
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"{name} is {value}; give a finite number, at least 0")
+        if value > self.most:
+            raise InputError(f"{name} is {value}; give a number from 0 to {self.most:g}")
         return value.item() if isinstance(value, np.number) else value
 
 

@@ -102,8 +102,13 @@ def rules(draw):
     if shape == "paths":
         options["drafts"] = draw(st.integers(1, 9))
     for name, parameter in rule.parameters.items():
-        values = st.sampled_from(parameter.choices) if parameter.kind == "choice" else epsilons
-        options[name] = draw(values)
+        options[name] = draw(
+            st.sampled_from(parameter.choices)
+            if parameter.kind == "choice"
+            else st.integers(1, 9)
+            if parameter.kind == "whole"
+            else epsilons.filter(lambda value, most=parameter.most: value <= most)
+        )
     return rule(**options)
 
 

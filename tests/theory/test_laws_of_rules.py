@@ -62,10 +62,11 @@ def algorithms() -> Iterator[Algorithm]:
     for name, rule in catalogue().items():
         if any(entry.kind == "table" for entry in rule.parameters.values()):
             continue
+        usual = {key: (entry.choices or entry.examples)[0] for key, entry in rule.parameters.items()}
         for kind in rule.structures:
             for shape in SHAPES[kind]:
                 for drawing in rule.drawings:
-                    yield rule(**OPTIONS.get(name, {}), **shape, drawn=drawing)
+                    yield rule(**OPTIONS.get(name, usual), **shape, drawn=drawing)
 
 
 def make_pair(tokens: int, horizon: int, seed: int = 1, stationary: bool = False) -> ModelPair:

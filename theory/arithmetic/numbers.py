@@ -105,3 +105,16 @@ def entrywise(function: Callable[[Any], Any], values: Array) -> Array:
     found = np.empty(values.size, dtype=object)
     found[:] = [function(value) for value in values.ravel().tolist()]
     return found.reshape(values.shape)
+
+
+def from_floats(values: Array, like: Array) -> Array:
+    """Return floats in the kind of numbers that `like` holds, each as the number that it is."""
+    if like.dtype != object:
+        return values
+    one = one_of(like)
+
+    def exact(value: float) -> Any:
+        numerator, denominator = value.as_integer_ratio()
+        return one * numerator / denominator
+
+    return entrywise(exact, values)

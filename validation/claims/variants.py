@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
-from fractions import Fraction
 from itertools import cycle, islice, product
 from typing import Any
 
@@ -53,10 +52,6 @@ LARGE: dict[str, tuple[Options, ...]] = {
     "paths": ({"drafts": 2, "draft_length": 3}, {"drafts": 3, "draft_length": 2, "bonus": False}),
     "tree": ({"tree": (2, 2)}, {"tree": tree((-1, 0, 0, 1, 1, 3))}),
 }
-
-#: Values of a parameter that is a number.
-NUMBERS = (0.125, Fraction(1, 10), 0.0, 1.0)
-
 
 #: Descriptors with a class of their own, by rule; claims about a rule are about them too.
 NAMED: dict[str, type[Algorithm]] = {
@@ -118,8 +113,8 @@ def _values(rule: Rule, pair: ModelPair) -> Iterator[Options]:
 def _of_parameter(parameter: Parameter, pair: ModelPair) -> tuple[Any, ...]:
     if parameter.kind == "choice":
         return parameter.choices
-    if parameter.kind == "number":
-        return NUMBERS
+    if parameter.kind in ("number", "whole"):
+        return parameter.examples
     return tuple(table_of(parameter, pair, seed) for seed in (5, 6))
 
 

@@ -7,7 +7,10 @@ from specsim.algorithms import Rule, catalogue
 from specsim.validation.kernel_text.enumeration import KernelText
 
 #: Kernels that cannot be enumerated, and why.
-NOT_ENUMERABLE = {"gumbel": "its kernel races tokens by continuous noise"}
+NOT_ENUMERABLE = {
+    "block-product-coins": "its kernel multiplies coins",
+    "gumbel": "its kernel races tokens by continuous noise",
+}
 
 
 def enumerable_rules() -> list[Rule]:

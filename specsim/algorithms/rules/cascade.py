@@ -1,0 +1,23 @@
+"""The facts of the rule ``cascade``."""
+
+from specsim.algorithms.rule import Parameter, Rule
+
+RULE = Rule(
+    name="cascade",
+    title="the ratio rule against the draft where its best token is good enough, else against the target",
+    source="2405.19261, the rule OPT",
+    aliases=("speculative-cascade",),
+    lossless=False,
+    structures=("chain",),
+    drawings=("independent",),
+    parameters={
+        "alpha": Parameter(
+            meaning="The target is used where max draft < max target - alpha TV(target, draft).",
+            examples=(0.25, 0.0, 1.0),
+        ),
+    },
+    absent={
+        "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
+        "claims": "the statements about lossy rules are compared with each other in lossy.py",
+    },
+)

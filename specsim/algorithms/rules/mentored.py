@@ -1,0 +1,23 @@
+"""The facts of the rule ``mentored``."""
+
+from specsim.algorithms.rule import Parameter, Rule
+
+RULE = Rule(
+    name="mentored",
+    title="the ratio rule against the row nearest to the draft whose divergence from the target is bounded",
+    source="2609.30474; Tran-Thien, An optimal lossy variant of speculative decoding, 2023",
+    lossless=False,
+    structures=("chain",),
+    drawings=("independent",),
+    parameters={
+        "divergence": Parameter(
+            meaning="Largest Kullback-Leibler divergence of the row from the target, in nats.",
+            examples=(0.1, 0.0, 0.02),
+        ),
+    },
+    absent={
+        "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
+        "claims": "the statements about lossy rules are compared with each other in lossy.py",
+    },
+    inexact="the row solves an equation with logarithms",
+)
