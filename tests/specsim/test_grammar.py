@@ -107,7 +107,7 @@ def rules(draw):
             if parameter.kind == "choice"
             else st.integers(1, 9)
             if parameter.kind == "whole"
-            else epsilons.filter(lambda value, most=parameter.most: value <= most)
+            else st.one_of(st.fractions(0, min(parameter.most, 3)), st.floats(0, float(parameter.most)))
         )
     return rule(**options)
 

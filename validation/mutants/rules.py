@@ -1,4 +1,4 @@
-"""Simulators that take one verification rule for another, which leaves the law of the output right."""
+"""Simulators that take one verification rule for another, most of them for a lossless one."""
 
 from specsim.validation.mutants.model import Mutant
 from specsim.validation.mutants.substitutions import substitute_rule
@@ -26,6 +26,24 @@ _MIXED_UP = (
         "The root is tested first instead of the leaves.",
         "2505.12398",
     ),
+    ("lenience", "ratio", "The draft is not scaled.", "2211.17192, Appendix A.5"),
+    ("entropy-lenience", "ratio", "The entropy changes nothing.", "vllm-project/vllm-ascend#9772"),
+    ("typical", "ratio", "Tokens are tested by ratios.", "2401.10774"),
+    ("near-best", "match", "A target token is drawn instead of its best one.", "NVIDIA/TensorRT-LLM#3865"),
+    ("ensemble", "ratio", "The target is decoded alone.", "2405.19261"),
+    ("cascade", "ratio", "The draft always defers.", "2405.19261"),
+    ("mentored", "ratio", "No divergence is allowed.", "2609.30474"),
+    ("summed-coin-thresholds", "summed-coin", "Thresholds change nothing.", "sgl-project/sglang#7207"),
+    ("window-override", "ratio", "No rejection is overridden.", "2511.22972"),
+    ("block-uncapped-whole", "block", "The product is capped: the repair.", "2601.05724"),
+    (
+        "block-product-coins",
+        "block",
+        "Every test has its own coin: the repair.",
+        "vllm-project/vllm-ascend#7807",
+    ),
+    ("block-token-residual", "block", "The residual has its weight: the repair.", "2403.10444"),
+    ("drop-unlikely", "ratio", "All drafted tokens are submitted: the repair.", "ggml-org/llama.cpp#22506"),
 )
 
 MUTANTS = tuple(
