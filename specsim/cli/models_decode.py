@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 _HELP = """Decode prompts with the checkpoints TARGET and DRAFT, which share a tokenizer: folders or hub ids.
 
-ALGORITHM is as in 'specsim expect --help', on a chain or on paths, with a rule among block
-(block-verification), match, one-hot, over-acceptance, ratio (autoregressive, speculative) and recursive
-(batch). The output has the law of TARGET after temperature, top-k and top-p, whatever DRAFT is
-(over-acceptance aside).
+ALGORITHM is as in 'specsim expect --help': on a chain, on paths (drafts=2,draft_length=4) or on a tree
+(tree=2-2-1), with one of the rules that 'specsim rules' marks as having a torch rule. The output has the law
+of TARGET after temperature, top-k and top-p, whatever DRAFT is (over-acceptance aside).
 
 \b
 Examples:
   specsim models decode pair/target pair/draft speculative:draft_length=4 --prompt "Once" --seed 1
   specsim models decode pair/target pair/draft batch:drafts=3,draft_length=4 --prompts prompts.txt
+  specsim models decode pair/target pair/draft traversal:tree=3-2-1 --prompts prompts.txt
   specsim models decode big small speculative:draft_length=5 --prompts prompts.jsonl --out texts.jsonl
 """
 

@@ -2,8 +2,9 @@
 
 Every sequence of a batch has its own length in one block of memory that is taken once. New keys are written
 behind a sequence's own end, whatever the others' ends are, so rolling back is setting lengths: what lies
-behind the end is hidden by the mask and written over. Parallel drafts share the prefix: they are written
-behind it side by side as a tree, each seeing itself only, and the one that was kept is moved together.
+behind the end is hidden by the mask and written over. The nodes of a tree of drafts share the prefix: they
+are written behind it side by side, each seeing itself and the nodes above it only, and the path that was kept
+is moved together.
 """
 
 import inspect
@@ -115,19 +116,15 @@ class RaggedCache(Cache):
             place.slots = first[:, None] + torch.arange(width, device=first.device)
             place.rows = torch.arange(place.batch, device=first.device)[:, None]
 
-    def straighten(self, first: torch.Tensor, branch: torch.Tensor, depths: int, drafts: int) -> None:
-        """Move one draft of each tree together: its node of depth d to slot ``first + d``.
+    def straighten(self, root: torch.Tensor, path: torch.Tensor) -> None:
+        """Move one path of each tree together: its d-th node to slot ``root + d``.
 
-        first: first slot of the tree, whose node of depth d is at ``first + d * drafts + branch``.
-        branch: which draft, shape ``(batch,)``.
-        depths, drafts: size of the tree as written.
+        root: slot of the root, shape ``(batch,)``; node n of the tree is at ``root + n``.
+        path: the nodes of the path in order, shape ``(batch, length)``.
         """
-        if depths == 0 or drafts == 1:
-            return
-        depth = torch.arange(depths, device=first.device)
-        goal = first[:, None] + depth
-        source = goal + depth * (drafts - 1) + branch[:, None]
-        rows = torch.arange(self._place.batch, device=first.device)[:, None]
+        depth = torch.arange(1, 1 + path.shape[1], device=path.device)
+        goal, source = root[:, None] + depth, root[:, None] + path
+        rows = torch.arange(self._place.batch, device=root.device)[:, None]
         for layer in self.layers:
             layer.move(rows, source, goal)
 

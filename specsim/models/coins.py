@@ -5,9 +5,9 @@ A coin is a pure function of (seed, sequence, round, place in the round), by Phi
 other round of the sequence shares. So nothing that a round has drawn and thrown away is ever read again,
 whatever the rule.
 
-Counter: ``(first position of the round, slot, sequence mod 2^32, sequence div 2^32)``; key: the seed. Slot 0
-is the last token of the round, residual or bonus; slot ``1 + depth + branch * 2^24`` is a drafted token,
-whose first 64-bit word draws it and whose second one tests it.
+Counter: ``(first position of the round, node, sequence mod 2^32, sequence div 2^32)``; key: the seed. The
+first 64-bit word of a node (`specsim.models.trees`) draws its token and the second one tests it. The first
+word of node 0 draws the last token of the round, residual or bonus.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,6 @@ from specsim.support.checks import whole
 
 #: Coins held ready for a whole decoding, at most; beyond that each round computes its own.
 _TABLE = 2**18
-_BRANCH = 2**24
 
 
 def uniforms(seed: int, sequences: torch.Tensor, rounds: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
@@ -38,7 +37,7 @@ def uniforms(seed: int, sequences: torch.Tensor, rounds: torch.Tensor, slots: to
 class RoundCoins(NamedTuple):
     """The coins of one round, float64 on [0, 1).
 
-    draft, accept: for drawing and for testing each drafted token, shape ``(batch, length, drafts)``.
+    draft, accept: for drawing and for testing the token of each node, shape ``(batch, nodes)``.
     last: for drawing the residual or bonus token, shape ``(batch,)``.
     """
 
@@ -53,19 +52,13 @@ class Coins:
     seed: from 0 to 2^64 - 1.
     sequences: number of each sequence, int64, shape ``(batch,)``.
     positions: number of tokens that a sequence may emit.
-    length, drafts: tokens of a draft and number of drafts, at most.
+    nodes: nodes of a round, the root included, at most.
     """
 
-    def __init__(
-        self, seed: int, sequences: torch.Tensor, *, positions: int, length: int, drafts: int
-    ) -> None:
+    def __init__(self, seed: int, sequences: torch.Tensor, *, positions: int, nodes: int) -> None:
         self._seed, self._sequences = seed, sequences
-        self._length, self._drafts = length, drafts
         device = sequences.device
-        depths = torch.arange(length, dtype=torch.int64, device=device)[:, None]
-        branches = torch.arange(drafts, dtype=torch.int64, device=device)[None, :]
-        nodes = (1 + depths + branches * _BRANCH).reshape(-1)
-        self._slots = torch.cat([torch.zeros(1, dtype=torch.int64, device=device), nodes])
+        self._slots = torch.arange(nodes, dtype=torch.int64, device=device)
         self._positions = positions
         self._table: torch.Tensor | None = None
         # One small launch per round instead of a hundred, where the memory for it is small.
@@ -82,8 +75,7 @@ class Coins:
             pairs = uniforms(self._seed, self._sequences[:, None], first[:, None], self._slots[None, :])
         else:
             pairs = self._table[torch.arange(len(first), device=first.device), first - 1]
-        nodes = pairs[:, 1:].reshape(len(first), self._length, self._drafts, 2)
-        return RoundCoins(nodes[..., 0], nodes[..., 1], pairs[:, 0, 0])
+        return RoundCoins(pairs[..., 0], pairs[..., 1], pairs[:, 0, 0])
 
     def keep(self, rows: torch.Tensor) -> None:
         """Keep these rows of the batch, in this order."""

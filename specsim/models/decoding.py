@@ -15,7 +15,7 @@ from specsim.models.loading import LoadedPair
 from specsim.models.results import Clock, Decoded, Memory, RoundRecord
 from specsim.models.rounds import Rounds, capacity
 from specsim.models.sampling import Sampling
-from specsim.models.verification import Verifier, verifier
+from specsim.models.verification import Verifier, most_children, verifier
 from specsim.support.checks import whole
 
 _MOST_TOKENS = 2**24 - 1
@@ -47,8 +47,8 @@ def decode(
     prompts
         Token ids, or texts where `models` has a tokenizer.
     algorithm
-        One whose rule is among `specsim.models.torch_rules`, on a chain or on paths. A draft length of None
-        drafts up to the last position.
+        One whose rule is among `specsim.models.torch_rules`, on a chain, paths or a tree. A draft length of
+        None drafts up to the last position.
     new_tokens
         Tokens to emit per prompt, at least 1.
     sampling
@@ -87,9 +87,11 @@ def decode(
     """
     new_tokens = whole("new_tokens", new_tokens, 1, _MOST_TOKENS)
     rule = verifier(algorithm, new_tokens)
-    if rule.greedy and rule.drafts > models.vocabulary:
+    most = most_children(rule.structure)
+    if rule.drawing != "independent" and most > models.vocabulary:
         raise UnsupportedError(
-            f"drafts is {rule.drafts}; the vocabulary has {models.vocabulary} tokens, drafted once each"
+            f"{algorithm.label} drafts {most} tokens that differ after one text and the vocabulary has "
+            f"{models.vocabulary}; give fewer"
         )
     sampling = Sampling() if sampling is None else sampling
     if not isinstance(sampling, Sampling):
@@ -109,6 +111,7 @@ def decode(
         tokens=[[] for _ in ids],
         accepted_lengths=[[] for _ in ids],
         drafted_lengths=[[] for _ in ids],
+        first_positions=[[] for _ in ids],
         rejected_positions=[[] for _ in ids],
         bonus_positions=[[] for _ in ids],
         rounds=0,
@@ -204,15 +207,16 @@ def _check_context(models: LoadedPair, ids: list[list[int]], new_tokens: int) ->
 
 def _check_memory(models: LoadedPair, rule: Verifier, longest: int, new_tokens: int, batch: int) -> Memory:
     """Return what a batch takes; raise before anything is allocated when that is more than there is."""
-    length = rule.length
-    slots = capacity(longest, new_tokens, length, rule.drafts)
+    nodes = 1 + rule.drafted
+    slots = capacity(longest, new_tokens, rule.drafted)
     memory = Memory(weights=models.weight_bytes)
-    for model in (models.target, models.draft) if length else (models.target,):
+    for model in (models.target, models.draft) if rule.drafted else (models.target,):
         memory.caches += batch * slots * bytes_per_slot(model)
     # Logits of the target, rows of both, and two more copies on the way; distribution functions in float64.
-    nodes = 1 + length * rule.drafts
     width = max(4, torch.empty(0, dtype=models.target.dtype).element_size())
     memory.rows = batch * models.vocabulary * (5 * nodes * width + 2 * 8)
+    # What each node sees: as truth values, and once more as numbers for models that add them.
+    memory.rows += batch * nodes * slots * (1 + width)
     memory.peak = memory.weights + memory.caches + memory.rows
     device = torch.device(models.device)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()

@@ -27,12 +27,13 @@ class RoundRecord:
     drafted
         How many tokens of a draft count, at most ``length``, ``(batch,)``.
     draft_tokens
-        All drafts, ``(batch, length, drafts)``.
-    branch
-        The draft that was walked along, ``(batch,)``.
+        The token of every drafted node, in breadth-first order (`specsim.Structure`), ``(batch, nodes)``.
+    path
+        The accepted nodes from the first one on, counted from 1, then the last of them again (0 where none
+        was accepted), ``(batch, length)``.
     draft_rows
         Draft rows along it, ``(batch, length, tokens)``; the row at depth d is for position ``first + d``
-        after the first d tokens of the draft.
+        after the first d tokens of the path. Rows deeper than ``accepted`` mean nothing.
     target_rows
         Target rows along it, ``(batch, length or length + 1, tokens)``; the additional one is the bonus row.
     accepted
@@ -61,7 +62,7 @@ class RoundRecord:
     first: torch.Tensor
     drafted: torch.Tensor
     draft_tokens: torch.Tensor
-    branch: torch.Tensor
+    path: torch.Tensor
     draft_rows: torch.Tensor
     target_rows: torch.Tensor
     accepted: torch.Tensor
@@ -143,7 +144,9 @@ class Decoded:
     accepted_lengths
         Accepted drafted tokens of every round.
     drafted_lengths
-        Drafted tokens of every round that could have been accepted.
+        Drafted tokens of every round that could have been accepted: how deep the draft was.
+    first_positions
+        Position (from 1) of the first token of every round.
     rejected_positions, bonus_positions
         Positions (from 1) of tokens written after a rejection, and of bonus tokens.
     rounds
@@ -166,6 +169,7 @@ class Decoded:
     tokens: list[list[int]] = field(repr=False)
     accepted_lengths: list[list[int]] = field(repr=False)
     drafted_lengths: list[list[int]] = field(repr=False)
+    first_positions: list[list[int]] = field(repr=False)
     rejected_positions: list[list[int]] = field(repr=False)
     bonus_positions: list[list[int]] = field(repr=False)
     rounds: int

@@ -16,8 +16,9 @@ from specsim.errors import InputError
 from specsim.models.caches import CachedModel
 from specsim.models.coins import Coins, RoundCoins
 from specsim.models.results import Clock, Decoded, RoundRecord
-from specsim.models.sampling import Sampling, draw, likeliest
-from specsim.models.verification import Drafts, TargetRows, Verdict, Verifier
+from specsim.models.sampling import Sampling, draw, draw_children
+from specsim.models.trees import Tree
+from specsim.models.verification import Round, TargetRows, Verdict, Verifier
 
 #: A batch closes its ranks when so small a share of it is still being decoded.
 _SPARSE = 0.8
@@ -56,7 +57,7 @@ class Rounds:
     ) -> None:
         self.models, self.rule, self.sampling, self.clock = models, rule, sampling, clock
         self.record, self.new_tokens = record, new_tokens
-        self.most = rule.length
+        self.most = rule.structure.depth
         device = self.device = torch.device(models.device)
         lengths = [len(prompt) for prompt in prompts]
         longest = max(lengths)
@@ -69,13 +70,14 @@ class Rounds:
         self.total = torch.tensor(lengths, dtype=torch.int64, device=device)
         self.left = torch.full_like(self.total, new_tokens)
         self.eos = torch.tensor(eos, dtype=torch.int64, device=device) if eos else None
+        self.tree = Tree(rule.structure, device)
         numbers = torch.tensor(sequences, dtype=torch.int64, device=device)
         self.sequences = numbers
-        self.coins = Coins(seed, numbers, positions=new_tokens, length=self.most, drafts=rule.drafts)
+        self.coins = Coins(seed, numbers, positions=new_tokens, nodes=1 + rule.drafted)
         # The same, known on the host.
         self.rows = list(range(len(prompts)))
         self.totals, self.lefts = lengths, [new_tokens] * len(prompts)
-        size = capacity(longest, new_tokens, self.most, rule.drafts)
+        size = capacity(longest, new_tokens, rule.drafted)
         # Equal prompts are read once; the paper's experiment has hundreds of each.
         self._distinct, self._of_prompt = distinct(prompts)
         self.target = CachedModel(models.target, len(self._distinct), size, limit)
@@ -120,88 +122,90 @@ class Rounds:
         bonus_possible = self.rule.bonus and most_left > length
         first = self.new_tokens - self.left + 1
         with self.clock.part("overhead"):
-            coins = self._coins(first, length)
+            coins = self.coins.of_round(first)
         with self.clock.part("draft"):
-            drafts, broken = self._draft(length, coins)
+            tokens, rows, broken = self._draft(length, coins)
         with self.clock.part("verify"):
-            depths = length if bonus_possible else max(length - 1, 0)
-            logits = self._ask_target(drafts, depths)
+            # The deepest nodes are asked only for the bonus after them.
+            deepest = length if bonus_possible else max(length - 1, 0)
+            logits = self._ask_target(tokens, self.tree.within[deepest])
         with self.clock.part("overhead"):
-            target = TargetRows(logits, self.rule.drafts, self.sampling)
-            verdict = self.rule.verify(drafts, target, coins) if length else self._plain(target)
-            outcome = self._outcome(drafts, verdict, coins)
+            target = TargetRows(logits, self.sampling)
+            lengths = self.left.clamp(max=length)
+            round = Round(self.tree, length, lengths, tokens, rows, target, coins.accept)
+            verdict = self.rule.verify(round) if length else self._plain(round)
+            path = self.tree.path(verdict.node, length)
+            outcome = self._outcome(round, verdict, path, coins)
             if self.record is not None:
-                self._show(first, drafts, target, verdict, outcome)
-            self._straighten(verdict, length, depths)
+                self._show(first, round, path, deepest, outcome)
+            self._straighten(path, length, deepest)
             known = self._write(outcome, broken, target.broken)
         self.clock.settle()
         with self.clock.part("overhead"):
-            self._account(decoded, known, length, drafts)
+            self._account(decoded, known, length)
 
-    def _coins(self, first: torch.Tensor, length: int) -> RoundCoins:
-        coins = self.coins.of_round(first)
-        return RoundCoins(coins.draft[:, :length], coins.accept[:, :length], coins.last)
+    def _draft(self, length: int, coins: RoundCoins) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Draw the nodes level by level.
 
-    def _draft(self, length: int, coins: RoundCoins) -> tuple[Drafts, torch.Tensor]:
-        """Draw all drafts; return them and which sequences had a row that is not finite."""
-        batch, drafts = len(self.rows), self.rule.drafts
-        counted = self.left.clamp(max=length)
+        Returns: their tokens, the newest written one first, ``(batch, nodes)``; the draft rows after all but
+            the deepest nodes, ``(batch, nodes, vocabulary)``; which sequences had a row that is not finite.
+        """
+        tokens = self.ids.gather(1, self.total[:, None] - 1)
         if self.draft is None:
-            none = torch.zeros(batch, 0, drafts, dtype=torch.int64, device=self.device)
-            return Drafts(none, none[..., None].float(), counted), torch.zeros_like(counted, dtype=torch.bool)
+            none = torch.zeros(len(self.rows), dtype=torch.bool, device=self.device)
+            return tokens, torch.zeros(len(self.rows), 0, 0, device=self.device), none
+        tree = self.tree
         newest = (self.total - self.behind)[:, None] + torch.arange(self.behind, device=self.device)
         logits = self.draft.read(self.ids.gather(1, newest), newest, keep=1)
-        tokens, rows = [], []
+        rows = []
         for depth in range(length):
-            row = self.sampling.rows(logits)
-            if depth == 0:
-                coin = coins.draft[:, 0]
-                tokens.append(likeliest(row[:, 0], drafts) if self.rule.greedy else draw(row[:, 0], coin))
-                row = row.expand(-1, drafts, -1)
-            else:
-                coin = coins.draft[:, depth, :, None]
-                tokens.append((likeliest(row, 1) if self.rule.greedy else draw(row, coin))[..., 0])
-            rows.append(row)
+            rows.append(self.sampling.rows(logits))
+            tokens = torch.cat([tokens, self._level(rows[-1], depth, coins.draft)], dim=1)
+            level = tree.level(depth + 1)
             if depth + 1 < length:
-                places = (self.total + depth)[:, None].expand(-1, drafts)
-                if drafts == 1:
-                    logits = self.draft.read(tokens[-1], places, keep=1)
+                places = (self.total + depth)[:, None].expand(-1, level.stop - level.start)
+                if tree.chain:
+                    logits = self.draft.read(tokens[:, level], places, keep=1)
                 else:
-                    sees = torch.eye(drafts, dtype=torch.bool, device=self.device).repeat(1, depth + 1)
-                    logits = self.draft.read_tree(tokens[-1], places, sees)
-        stacked = torch.stack(rows, dim=1)
-        broken = stacked[..., 0].isnan().flatten(1).any(dim=1)
-        return Drafts(torch.stack(tokens, dim=1), stacked, counted), broken
+                    logits = self.draft.read_tree(tokens[:, level], places, tree.sees[level, 1 : level.stop])
+        stacked = torch.cat(rows, dim=1)
+        return tokens, stacked, stacked[..., 0].isnan().any(dim=1)
 
-    def _ask_target(self, drafts: Drafts, depths: int) -> torch.Tensor:
-        """Return the target's logits after the newest token and after the drafted ones."""
-        count = self.rule.drafts
-        newest = self.ids.gather(1, self.total[:, None] - 1)
-        tokens = torch.cat([newest, drafts.tokens[:, :depths].flatten(1)], dim=1)
-        depth = torch.arange(depths, device=self.device).repeat_interleave(count)
-        places = torch.cat([self.total[:, None] - 1, self.total[:, None] + depth], dim=1)
-        if count == 1 or depths == 0:
-            return self.target.read(tokens, places, keep=1 + depths)
-        nodes = torch.arange(depths * count, device=self.device)
-        own = (nodes[:, None] % count == nodes % count) & (nodes <= nodes[:, None])
-        sees = torch.nn.functional.pad(own, (1, 0, 1, 0))
-        sees[:, 0] = True
-        return self.target.read_tree(tokens, places, sees)
+    def _level(self, rows: torch.Tensor, depth: int, coins: torch.Tensor) -> torch.Tensor:
+        """Draw the children of all nodes of a depth from the rows after them, ``(batch, nodes of it, V)``."""
+        tree, level, below = self.tree, self.tree.level(depth), self.tree.level(depth + 1)
+        children, _ = tree.children(torch.arange(level.start, level.stop, device=self.device), depth)
+        drawn = draw_children(rows, coins[:, children], self.rule.drawing).flatten(1)
+        if drawn.shape[1] == below.stop - below.start:
+            return drawn
+        # Nodes with fewer children than others drew some that are not there.
+        node = torch.arange(below.start, below.stop, device=self.device)
+        parent = tree.parents[below]
+        return drawn[:, (parent - level.start) * tree.most[depth] + node - tree.first[parent]]
 
-    def _plain(self, target: TargetRows) -> Verdict:
+    def _ask_target(self, tokens: torch.Tensor, nodes: int) -> torch.Tensor:
+        """Return the target's logits after the first nodes."""
+        places = self.total[:, None] - 1 + self.tree.depths[:nodes]
+        if self.tree.chain or nodes == 1:
+            return self.target.read(tokens[:, :nodes], places, keep=nodes)
+        return self.target.read_tree(tokens[:, :nodes], places, self.tree.sees[:nodes, :nodes])
+
+    def _plain(self, round: Round) -> Verdict:
         """Return the verdict of a round without drafts: one token of the target."""
         none = torch.zeros_like(self.left)
-        return Verdict(none, none, none.to(torch.bool), target.along(none)[:, 0])
+        return Verdict(none, none.to(torch.bool), round.target.after(none))
 
-    def _outcome(self, drafts: Drafts, verdict: Verdict, coins: RoundCoins) -> dict[str, torch.Tensor]:
+    def _outcome(
+        self, round: Round, verdict: Verdict, path: torch.Tensor, coins: RoundCoins
+    ) -> dict[str, torch.Tensor]:
         """Turn a verdict into tokens: the accepted ones, a last one, cut at an end of sequence."""
-        length = drafts.tokens.shape[1]
-        accepted, rejected = verdict.accepted, verdict.rejected
+        length = round.length
+        accepted, rejected = self.tree.depths[verdict.node], verdict.rejected
         bonus = ~rejected & (self.left > accepted) if self.rule.bonus else torch.zeros_like(rejected)
         count = accepted + (rejected | bonus)
         last = draw(verdict.weights, coins.last[:, None])
-        path = drafts.along(verdict.branch)[0] if length else drafts.tokens[:, :, 0]
-        tokens = torch.cat([path, torch.zeros_like(last)], dim=1).scatter(1, accepted[:, None], last)
+        drafted = round.tokens.gather(1, path)
+        tokens = torch.cat([drafted, torch.zeros_like(last)], dim=1).scatter(1, accepted[:, None], last)
         left = self.left - count
         if self.eos is not None:
             index = torch.arange(length + 1, device=self.device)
@@ -218,11 +222,17 @@ class Rounds:
             "left": left,
         }  # fmt: skip
 
-    def _straighten(self, verdict: Verdict, length: int, depths: int) -> None:
-        """Move the draft that was walked along to where a sequence's tokens belong."""
-        self.target.cache.straighten(self.total, verdict.branch, depths, self.rule.drafts)
+    def _straighten(self, path: torch.Tensor, length: int, deepest: int) -> None:
+        """Move the path that was accepted to where a sequence's tokens belong, in both caches.
+
+        deepest: depth that the target has read to; the draft model has read all nodes but the last level.
+        """
+        if self.tree.chain:
+            return
+        root = self.total - 1
+        self.target.cache.straighten(root, path.clamp(max=self.tree.within[deepest] - 1))
         if self.draft is not None:
-            self.draft.cache.straighten(self.total, verdict.branch, length - 1, self.rule.drafts)
+            self.draft.cache.straighten(root, path.clamp(max=self.tree.within[length - 1] - 1))
 
     def _write(
         self, outcome: dict[str, torch.Tensor], broken_draft: torch.Tensor, broken_target: torch.Tensor
@@ -238,7 +248,7 @@ class Rounds:
         self.left = outcome["left"]
         return torch.cat([tokens, torch.stack([column.to(torch.int64) for column in columns], 1)], 1).cpu()
 
-    def _account(self, decoded: Decoded, known: torch.Tensor, length: int, drafts: Drafts) -> None:
+    def _account(self, decoded: Decoded, known: torch.Tensor, length: int) -> None:
         """Enter a round on the host and get ready for the next."""
         self.rounds += 1
         bonus_met = False
@@ -253,6 +263,7 @@ class Rounds:
                     "finite; check the checkpoint, or use a wider dtype"
                 )
             emitted = decoded.tokens[row]
+            decoded.first_positions[row].append(len(emitted) + 1)
             emitted += values[:count]
             decoded.accepted_lengths[row].append(accepted)
             decoded.drafted_lengths[row].append(min(length, self.lefts[place]))
@@ -292,27 +303,29 @@ class Rounds:
     def _show(
         self,
         first: torch.Tensor,
-        drafts: Drafts,
-        target: TargetRows,
-        verdict: Verdict,
+        round: Round,
+        path: torch.Tensor,
+        deepest: int,
         outcome: dict[str, torch.Tensor],
     ) -> None:
         going = torch.tensor([place for place, left in enumerate(self.lefts) if left], device=self.device)
-        branch = verdict.branch
-        rows = drafts.along(branch)[1] if drafts.tokens.shape[1] else drafts.rows[:, :, 0]
+        above = torch.cat([torch.zeros_like(path[:, :1]), path], dim=1)
+        sequence = torch.arange(len(path), device=self.device)[:, None]
+        # The deepest nodes have no draft row, and a target row only where a bonus was possible.
+        inner = above[:, : round.length].clamp(max=max(round.draft.shape[1] - 1, 0))
         values = {
-            "sequences": self.sequences, "first": first, "drafted": drafts.lengths,
-            "draft_tokens": drafts.tokens, "branch": branch, "draft_rows": rows,
-            "target_rows": target.along(branch),
+            "sequences": self.sequences, "first": first, "drafted": round.lengths,
+            "draft_tokens": round.tokens[:, 1:], "path": path, "draft_rows": round.draft[sequence, inner],
+            "target_rows": round.target.after(above[:, : deepest + 1]),
             **{name: outcome[name] for name in ("accepted", "rejected", "bonus", "tokens", "count")},
         }  # fmt: skip
         assert self.record is not None
         self.record(RoundRecord(**{name: value[going] for name, value in values.items()}))
 
 
-def capacity(longest: int, new_tokens: int, length: int, drafts: int) -> int:
-    """Return how many slots a cache needs for prompts up to `longest` tokens."""
-    return longest + new_tokens + length * drafts + 1
+def capacity(longest: int, new_tokens: int, drafted: int) -> int:
+    """Return how many slots a cache needs for prompts of `longest` tokens and rounds of `drafted` nodes."""
+    return longest + new_tokens + drafted + 1
 
 
 def distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from specsim.algorithms.rule import Drawing
 from specsim.errors import InputError
 from specsim.support.checks import whole
 
@@ -125,6 +126,54 @@ def draw(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     token = torch.searchsorted(cumulative, point, right=True)
     # Out of range only where a row is NaN, which is reported once the round is over.
     return token.clamp(max=weights.shape[-1] - 1)
+
+
+def draw_children(row: torch.Tensor, uniform: torch.Tensor, drawing: Drawing) -> torch.Tensor:
+    """Draw the children of nodes from the rows after them.
+
+    row: shape ``(..., tokens)``.
+    uniform: a coin for each child, shape ``(..., children)``; not more children than tokens unless drawn
+        independently.
+    drawing: ``"independent"``, ``"distinct"`` (each from the row less those before it, by `untried`) or
+        ``"greedy"`` (the likeliest tokens, whatever the coins).
+    Returns: int64, shape ``(..., children)``.
+    """
+    import torch
+
+    if drawing == "greedy":
+        return likeliest(row, uniform.shape[-1])
+    if drawing == "independent" or uniform.shape[-1] == 1:
+        return draw(row, uniform)
+    tokens = draw(row, uniform[..., :1])
+    for number in range(1, uniform.shape[-1]):
+        following = draw(untried(row, tokens), uniform[..., number, None])
+        tokens = torch.cat([tokens, following], dim=-1)
+    return tokens
+
+
+def untried(row: torch.Tensor, tried: torch.Tensor) -> torch.Tensor:
+    """Return rows without some tokens, normalised.
+
+    Uniform over the other tokens where nothing else has any weight; the row itself when all are tried.
+
+    row: shape ``(..., tokens)``.
+    tried: shape ``(..., n)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> untried(torch.tensor([0.5, 0.25, 0.25]), torch.tensor([0])).tolist()
+    [0.0, 0.5, 0.5]
+    """
+    import torch
+
+    if not tried.shape[-1]:
+        return row
+    left = row.scatter(-1, tried, 0.0)
+    others = torch.ones_like(row).scatter(-1, tried, 0.0)
+    left = torch.where(left.sum(dim=-1, keepdim=True) > 0, left, others)
+    total = left.sum(dim=-1, keepdim=True)
+    return torch.where(total > 0, left / total, row)
 
 
 def likeliest(weights: torch.Tensor, count: int) -> torch.Tensor:

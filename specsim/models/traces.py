@@ -162,18 +162,16 @@ def _outcomes(algorithm: Algorithm, decoded: Decoded, index: int) -> np.ndarray:
 
 def _rounds(algorithm: Algorithm, decoded: Decoded) -> dict[str, Any]:
     """Return the rounds; those of plain decoding draft nothing and are left out."""
-    sequence, step, drafted, accepted = [], [], [], []
+    sequence: list[int] = []
+    step: list[int] = []
+    drafted: list[int] = []
+    accepted: list[int] = []
     if not algorithm.plain:
         for index, lengths in enumerate(decoded.accepted_lengths):
-            rejected, bonus = set(decoded.rejected_positions[index]), set(decoded.bonus_positions[index])
-            first = 1
-            for length, draft in zip(lengths, decoded.drafted_lengths[index], strict=True):
-                sequence.append(index)
-                step.append(first)
-                drafted.append(draft)
-                accepted.append(length)
-                # A draft that was kept whole is followed by a bonus token or by the next round.
-                first += length + (first + length in (rejected if length < draft else bonus))
+            sequence += [index] * len(lengths)
+            step += decoded.first_positions[index]
+            drafted += decoded.drafted_lengths[index]
+            accepted += lengths
     return {
         "round_sequence": np.array(sequence, dtype=np.int64),
         "round_step": np.array(step, dtype=np.int64),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from specsim import Autoregressive, Batch, BlockVerification, OverAcceptance, Speculative
+from specsim import Autoregressive, Batch, BlockVerification, OverAcceptance, Speculative, get_rule, tree
 from specsim.errors import InputError
 
 if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
@@ -81,7 +81,7 @@ def largest_error(
     worst, rows = 0.0, 0
     for record in shown:
         for row, number in enumerate(record.sequences.tolist()):
-            path = record.draft_tokens[row, :, int(record.branch[row])].tolist()
+            path = record.draft_tokens[row, record.path[row] - 1].tolist()
             accepted, first = int(record.accepted[row]), int(record.first[row])
             ids = prompts[number] + emitted[number] + path[:accepted]
             inside = min(accepted + 1, record.target_rows.shape[1], new_tokens + 1 - first)
@@ -110,6 +110,8 @@ def largest_error(
         Batch(drafts=3, draft_length=3, bonus=True),
         Batch(drafts=2, draft_length=4, bonus=False),
         BlockVerification(draft_length=3),
+        get_rule("traversal")(tree=(2, 2, 1)),
+        get_rule("summed-coin")(tree=tree((-1, 0, 0, 0, 1, 1, 2, 5)), drawn="greedy"),
     ],
     ids=lambda rule: rule.label,
 )

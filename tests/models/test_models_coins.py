@@ -75,29 +75,30 @@ def test_coins__table_and_single_rounds_agree_and_rows_can_be_dropped(monkeypatc
         coins.keep(kept)
         return [*before, *coins.of_round(first[kept])]
 
-    table = all_of(Coins(9, numbers, positions=6, length=3, drafts=2))
+    table = all_of(Coins(9, numbers, positions=6, nodes=7))
     monkeypatch.setattr("specsim.models.coins._TABLE", 0)
-    single = all_of(Coins(9, numbers, positions=6, length=3, drafts=2))
-    assert [tuple(part.shape) for part in table[:3]] == [(3, 3, 2), (3, 3, 2), (3,)]
+    single = all_of(Coins(9, numbers, positions=6, nodes=7))
+    assert [tuple(part.shape) for part in table[:3]] == [(3, 7), (3, 7), (3,)]
     for mine, yours in zip(table, single, strict=True):
         assert torch.equal(mine, yours)
     for before, after in zip(table[:3], table[3:], strict=True):
         assert torch.equal(before[kept], after)
 
 
-def test_coins__are_all_different_and_do_not_depend_on_the_shape_of_the_round():
+def test_coins__are_all_different_and_do_not_depend_on_the_size_of_the_round():
     numbers = torch.arange(4)
-    wide = Coins(1, numbers, positions=5, length=3, drafts=2)
-    narrow = Coins(1, numbers, positions=9, length=2, drafts=1)
+    wide = Coins(1, numbers, positions=5, nodes=7)
+    narrow = Coins(1, numbers, positions=9, nodes=3)
     seen = []
     for position in range(1, 6):
         first = torch.full((4,), position)
-        for part in wide.of_round(first):
-            seen += part.flatten().tolist()
-        for mine, yours in zip(narrow.of_round(first)[:2], wide.of_round(first)[:2], strict=True):
-            assert torch.equal(mine[..., 0], yours[:, :2, 0])
-        assert torch.equal(narrow.of_round(first).last, wide.of_round(first).last)
-    assert len(set(seen)) == len(seen) == 5 * 4 * (3 * 2 * 2 + 1)
+        coins = wide.of_round(first)
+        assert torch.equal(coins.last, coins.draft[:, 0])
+        seen += torch.cat([coins.draft, coins.accept], dim=1).flatten().tolist()
+        for mine, yours in zip(narrow.of_round(first)[:2], coins[:2], strict=True):
+            assert torch.equal(mine, yours[:, :3])
+        assert torch.equal(narrow.of_round(first).last, coins.last)
+    assert len(set(seen)) == len(seen) == 5 * 4 * 7 * 2
 
 
 def test_draw__has_the_law_of_the_weights_and_never_a_zero_weight():

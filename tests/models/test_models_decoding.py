@@ -392,9 +392,9 @@ def test_mutant__last_token_of_a_whole_draft_never_read_by_the_draft_model(monke
 def test_mutant__bonus_dropped(monkeypatch):
     original = Rounds._outcome
 
-    def drops(self: Any, drafts: Any, decided: Any, coins: Any) -> Any:
+    def drops(self: Any, *arguments: Any) -> Any:
         self.rule = replace(self.rule, bonus=False)
-        return original(self, drafts, decided, coins)
+        return original(self, *arguments)
 
     monkeypatch.setattr(Rounds, "_outcome", drops)
     assert caught()
@@ -414,14 +414,14 @@ def test_mutant__rejected_token_left_in_the_residual(monkeypatch):
 
 
 def test_mutant__bonus_from_the_draft(monkeypatch):
-    original = ratio.walk
+    original = ratio.one_by_one
 
-    def wrong(drafts: Any, *arguments: Any) -> Any:
-        decided = original(drafts, *arguments)
-        weights = torch.where(decided.rejected[:, None], decided.weights, drafts.rows[:, -1, 0])
+    def wrong(round: Any, *arguments: Any) -> Any:
+        decided = original(round, *arguments)
+        weights = torch.where(decided.rejected[:, None], decided.weights, round.draft[:, -1])
         return replace(decided, weights=weights)
 
-    monkeypatch.setattr(ratio, "walk", wrong)
+    monkeypatch.setattr(ratio, "one_by_one", wrong)
     assert caught(family="perturbed", tokens=3, horizon=3, tv=0.3)
 
 
@@ -430,7 +430,7 @@ def test_mutant__coin_of_the_test_draws_the_residual_too(monkeypatch):
 
     def shared(self: Any, first: Any) -> Any:
         coins = original(self, first)
-        return coins._replace(last=coins.accept[:, 0, 0])
+        return coins._replace(last=coins.accept[:, 1])
 
     monkeypatch.setattr(coins_module.Coins, "of_round", shared)
     assert caught(tokens=3, horizon=3)
@@ -492,7 +492,7 @@ def test_record__shows_the_rows_and_outcomes_of_every_round(algorithm):
             context = 0
             for token in emitted:
                 context = int(pair.next_context[context, token])
-            path = record.draft_tokens[row, :, int(record.branch[row])].tolist()
+            path = record.draft_tokens[row, record.path[row] - 1].tolist()
             for depth in range(accepted + 1):
                 if depth < record.draft_rows.shape[1] and depth < int(record.drafted[row]):
                     np.testing.assert_allclose(
@@ -551,10 +551,17 @@ def test_decode__refuses(change, words):
 @pytest.mark.parametrize(
     ("algorithm", "words"),
     [
-        (specsim.BatchAsPrinted(drafts=2, slip="inside-loop"), "rules that can: block, match, one-hot"),
-        (get_rule("recursive")(tree=(2, 2)), "drafts a tree"),
-        (get_rule("one-hot")(drafts=2, draft_length=2, drawn="distinct"), "draws drafts as 'distinct'"),
-        (get_rule("one-hot")(drafts=3, draft_length=2, drawn="greedy"), "drafts is 3; .* vocabulary has 2"),
+        (
+            specsim.BatchAsPrinted(drafts=2, slip="inside-loop"),
+            "rules that can: block, k-seq, match, one-hot",
+        ),
+        (get_rule("gumbel")(draft_length=2), "share their noise"),
+        (get_rule("transport")(tree=(2, 2)), "linear programme"),
+        (
+            get_rule("one-hot")(drafts=3, draft_length=2, drawn="greedy"),
+            "drafts 3 tokens .* vocabulary has 2",
+        ),
+        (get_rule("summed-coin")(tree=(2, 3)), "drafts 3 tokens .* vocabulary has 2; give fewer"),
     ],
 )
 def test_decode__what_no_torch_rule_serves_is_unsupported(algorithm, words):
@@ -563,7 +570,10 @@ def test_decode__what_no_torch_rule_serves_is_unsupported(algorithm, words):
 
 
 def test_torch_rules__are_the_files_and_every_other_rule_says_why_not():
-    assert torch_rules() == ["block", "match", "one-hot", "over-acceptance", "ratio", "recursive"]
+    assert torch_rules() == [
+        "block", "k-seq", "match", "one-hot", "over-acceptance", "ratio", "recursive", "recursive-distinct",
+        "summed-coin", "traversal", "traversal-distinct",
+    ]  # fmt: skip
     for name, rule in catalogue().items():
         assert ("torch_rule" in rule.absent) == (name not in torch_rules()), name
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from specsim import Batch, BlockVerification, OverAcceptance, Speculative
+from specsim import Batch, BlockVerification, OverAcceptance, Speculative, tree
 from specsim.algorithms import get_rule
 
 if os.environ.get("SPECSIM_REQUIRE_ALL") != "1":
@@ -70,6 +70,10 @@ def pair() -> LoadedPair:
         BlockVerification(draft_length=3),
         get_rule("match")(drafts=2, draft_length=3),
         get_rule("one-hot")(drafts=2, draft_length=3, drawn="greedy"),
+        get_rule("recursive-distinct")(tree=(3, 2, 1)),
+        get_rule("k-seq")(tree=(2, 2)),
+        get_rule("summed-coin")(tree=tree((-1, 0, 0, 1, 3)), drawn="greedy"),
+        get_rule("traversal")(tree=tree((-1, 0, 0, 1, 3))),
     ],
     ids=lambda rule: rule.label,
 )

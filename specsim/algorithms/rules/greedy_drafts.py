@@ -11,7 +11,7 @@ RULE = Rule(
     structures=("chain", "paths", "tree"),
     drawings=("own",),
     absent={
-        "torch_rule": "the decoder draws every draft token by one law; here the last child has another one",
+        "torch_rule": "the decoder draws all children of a node alike; here the last one is drawn otherwise",
         "claims": "no statement of its source is checked beyond the generated claims over all laws",
     },
 )

@@ -11,7 +11,6 @@ RULE = Rule(
     drawings=("independent",),
     inexact="the factor solves a polynomial equation and is irrational in general",
     absent={
-        "torch_rule": "its factor solves an equation over the whole vocabulary at every node",
         "claims": "no statement of its source is checked beyond the generated claims over all laws",
     },
 )

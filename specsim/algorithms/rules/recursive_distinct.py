@@ -11,7 +11,6 @@ RULE = Rule(
     structures=("chain", "paths", "tree"),
     drawings=("distinct",),
     absent={
-        "torch_rule": "the decoder draws the drafts of a round independently, or takes the likeliest",
         "claims": "no statement of its source is checked beyond the generated claims over all laws",
     },
 )

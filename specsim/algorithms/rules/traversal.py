@@ -11,7 +11,6 @@ RULE = Rule(
     structures=("chain", "paths", "tree"),
     drawings=("independent",),
     absent={
-        "torch_rule": "it serves trees, and the decoder drafts chains and paths",
         "claims": "no statement of its source is checked beyond the generated claims over all laws",
     },
 )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from specsim.models.coins import RoundCoins
 from specsim.models.sampling import draw
-from specsim.models.verification import Drafts, Path, TargetRows, Verdict
+from specsim.models.verification import Node, Round, Verdict, walk
 
 
-def verify(drafts: Drafts, target: TargetRows, coins: RoundCoins) -> Verdict:
-    """Follow the draft that begins with the target's token, up to where it leaves the target's tokens."""
-    first = draw(target.root(), coins.accept[:, 0, :1])
-    branch = (drafts.tokens[:, 0] == first).to(torch.int64).argmax(dim=1)
-    path = Path.along(drafts, target, coins, branch)
-    drawn = draw(path.target[:, : path.tokens.shape[1]], path.coins[..., None])[..., 0]
-    drawn[:, :1] = first
-    accepted = path.leading(drawn == path.tokens)
-    final = path.first_rejected(accepted, drawn)[:, None]
-    return path.verdict(accepted, torch.zeros_like(path.target[:, 0]).scatter(-1, final, 1.0))
+def decide(node: Node) -> tuple[Tensor, Tensor]:
+    """Take the first child that is the target's token, else that token, by the coin of the first child."""
+    drawn = draw(node.target, node.coins[:, :1])
+    met = node.there & (node.tokens == drawn)
+    first = torch.where(met.any(dim=1), met.to(torch.int64).argmax(dim=1), -1)
+    return first, torch.zeros_like(node.target).scatter(-1, drawn, 1.0)
+
+
+def verify(round: Round) -> Verdict:
+    """Go down the tree."""
+    return walk(round, decide)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from specsim.models.coins import RoundCoins
-from specsim.models.verification import Drafts, TargetRows, Verdict, walk
+from specsim.models.verification import Node, Round, Verdict, in_turn, walk
 
 
 def passes(coin: Tensor, target: Tensor, draft: Tensor) -> Tensor:
@@ -18,6 +17,11 @@ def residual(target: Tensor, draft: Tensor, token: Tensor) -> Tensor:
     return target.scatter(-1, token, 0.0)
 
 
-def verify(drafts: Drafts, target: TargetRows, coins: RoundCoins) -> Verdict:
-    """Test the first tokens of all drafts in turn, then the tokens of the accepted draft."""
-    return walk(drafts, target, coins, passes, residual)
+def decide(node: Node) -> tuple[Tensor, Tensor]:
+    """Test the children in turn."""
+    return in_turn(node, passes, residual)
+
+
+def verify(round: Round) -> Verdict:
+    """Go down the tree."""
+    return walk(round, decide)

@@ -6,13 +6,10 @@ from fractions import Fraction
 
 from torch import Tensor
 
-from specsim.models.coins import RoundCoins
-from specsim.models.verification import Drafts, TargetRows, Verdict, walk
+from specsim.models.verification import Round, Verdict, one_by_one
 
 
-def verify(
-    drafts: Drafts, target: TargetRows, coins: RoundCoins, *, epsilon: float | Fraction, residual: str
-) -> Verdict:
+def verify(round: Round, *, epsilon: float | Fraction, residual: str) -> Verdict:
     """Accept with min(1, (target + epsilon) / draft) and replace by the chosen residual."""
     extra = float(epsilon)
 
@@ -22,4 +19,4 @@ def verify(
     def replaced(target: Tensor, draft: Tensor, token: Tensor) -> Tensor:
         return {"optimal": (target - draft).clamp(min=0), "target": target, "draft": draft}[residual]
 
-    return walk(drafts, target, coins, passes, replaced)
+    return one_by_one(round, passes, replaced)

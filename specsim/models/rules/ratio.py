@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from specsim.models.coins import RoundCoins
-from specsim.models.verification import Drafts, TargetRows, Verdict, walk
+from specsim.models.verification import Round, Verdict, one_by_one
 
 
 def passes(coin: Tensor, target: Tensor, draft: Tensor) -> Tensor:
@@ -18,6 +17,6 @@ def residual(target: Tensor, draft: Tensor, token: Tensor) -> Tensor:
     return (target - draft).clamp(min=0)
 
 
-def verify(drafts: Drafts, target: TargetRows, coins: RoundCoins) -> Verdict:
+def verify(round: Round) -> Verdict:
     """Keep the tokens before the first that fails."""
-    return walk(drafts, target, coins, passes, residual)
+    return one_by_one(round, passes, residual)

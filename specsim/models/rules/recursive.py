@@ -3,11 +3,19 @@
 Each failure replaces the target row by the residual of `ratio`, which the next child is tested against.
 """
 
-from specsim.models.coins import RoundCoins
+from __future__ import annotations
+
+from torch import Tensor
+
 from specsim.models.rules.ratio import passes, residual
-from specsim.models.verification import Drafts, TargetRows, Verdict, walk
+from specsim.models.verification import Node, Round, Verdict, in_turn, walk
 
 
-def verify(drafts: Drafts, target: TargetRows, coins: RoundCoins) -> Verdict:
-    """Test the first tokens of all drafts in turn, then the tokens of the accepted draft."""
-    return walk(drafts, target, coins, passes, residual)
+def decide(node: Node) -> tuple[Tensor, Tensor]:
+    """Test the children in turn."""
+    return in_turn(node, passes, residual)
+
+
+def verify(round: Round) -> Verdict:
+    """Go down the tree."""
+    return walk(round, decide)

@@ -10,10 +10,17 @@ from specsim.validation.conformance.adapters.libraries import load
 from specsim.validation.conformance.rules import get_rule as law_of
 from specsim.validation.conformance.subjects import Subject
 
-#: Rules on a chain, and what each is called among the oracle's rules.
-CHAINS = {"ratio": "ratio", "block": "block", "one-hot": "one-hot", "match": "match"}
-#: Rules on two paths, whose conditional laws the oracle tests on trees only.
-PATHS = ("recursive", "one-hot", "match")
+#: Rules on a chain; the oracle knows the law of their accepted lengths, too.
+CHAINS = ("ratio", "block", "one-hot", "match")
+#: Children of each node by depth, and the rules that are run on them; a longer draft goes on as a chain.
+SHAPES: tuple[tuple[str, tuple[int, ...], tuple[str, ...]], ...] = (
+    ("two paths", (2, 1), ("recursive", "k-seq", "one-hot", "match", "traversal")),
+    (
+        "a binary tree",
+        (2, 2),
+        ("recursive", "k-seq", "traversal", "recursive-distinct", "traversal-distinct", "summed-coin"),
+    ),
+)
 
 
 def decoded(
@@ -23,21 +30,24 @@ def decoded(
     seed: int,
     *,
     rule: str,
-    drafts: int = 1,
+    widths: tuple[int, ...] = (),
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
 ) -> Any:
     """Decode the rows of `prompts` side by side; arguments and result as in protocol ``"decoder"``.
 
+    rule: name of the rule.
+    widths: children of each node by depth; 1 where it says nothing.
     InputError: transformers or torch is missing.
     """
     load("torch", package="torch")
     load("transformers", package="transformers")
     from specsim.models import LoadedPair, Sampling, decode, table_models
 
+    length = models.draft_length
     target, draft = table_models(models.pair, start=models.start)
-    algorithm: Verification = get_rule(rule)(draft_length=models.draft_length, drafts=drafts)
+    algorithm: Verification = get_rule(rule)(tree=(*widths, *(1,) * length)[:length])
     found = decode(
         LoadedPair(target=target, draft=draft),
         np.asarray(prompts).tolist(),
@@ -50,18 +60,20 @@ def decoded(
 
 
 def subjects() -> tuple[Subject, ...]:
-    """Return a subject for each rule on a chain, and on two paths where it serves them."""
-    given: list[tuple[str, int, Any]] = [(rule, 1, law_of(name)) for rule, name in CHAINS.items()]
-    given += [(rule, 2, None) for rule in PATHS]
+    """Return a subject for each rule on a chain, on two paths and on a tree, where it serves them."""
+    given: list[tuple[str, str, tuple[int, ...], Any]] = [(rule, rule, (), law_of(rule)) for rule in CHAINS]
+    given += [
+        (f"{rule}, {shape}", rule, widths, None) for shape, widths, rules in SHAPES for rule in rules
+    ]
     return tuple(
         Subject(
-            name=f"specsim.models.decode: {rule}{', two paths' if drafts == 2 else ''}",
+            name=f"specsim.models.decode: {name}",
             protocol="decoder",
-            run=partial(decoded, rule=rule, drafts=drafts),
+            run=partial(decoded, rule=rule, widths=widths),
             rule=law,
             framework="torch",
             dtypes=("float64",),
             options=frozenset({"temperature", "top_k", "top_p"}),
         )
-        for rule, drafts, law in given
+        for name, rule, widths, law in given
     )
