@@ -309,7 +309,7 @@ class Rounds:
         outcome: dict[str, torch.Tensor],
     ) -> None:
         going = torch.tensor([place for place, left in enumerate(self.lefts) if left], device=self.device)
-        above = torch.cat([torch.zeros_like(path[:, :1]), path], dim=1)
+        above = torch.cat([torch.zeros_like(first)[:, None], path], dim=1)
         sequence = torch.arange(len(path), device=self.device)[:, None]
         # The deepest nodes have no draft row, and a target row only where a bonus was possible.
         inner = above[:, : round.length].clamp(max=max(round.draft.shape[1] - 1, 0))

@@ -16,7 +16,6 @@ import pytest
 
 from specsim.algorithms import get_rule
 from specsim.errors import InputError
-from specsim.models.rules import torch_rules
 from specsim.testing import check_sampler
 from specsim.validation.conformance.adapters.libraries import load, names_version, version
 from specsim.validation.conformance.instances import Instance, chain_instance, order_contexts
@@ -131,6 +130,8 @@ def test_decoder_of_transformers__writes_the_only_text(index):
 
 def test_decoder_of_specsim__writes_the_only_text_by_every_rule():
     subjects = adapter("specsim_decoder", "torch", "transformers").subjects()
+    from specsim.models.rules import torch_rules
+
     assert {subject.name.split(": ")[1].split(",")[0] for subject in subjects} == {
         name for name in torch_rules() if get_rule(name).lossless
     }
