@@ -62,9 +62,7 @@ def decoded(
 def subjects() -> tuple[Subject, ...]:
     """Return a subject for each rule on a chain, on two paths and on a tree, where it serves them."""
     given: list[tuple[str, str, tuple[int, ...], Any]] = [(rule, rule, (), law_of(rule)) for rule in CHAINS]
-    given += [
-        (f"{rule}, {shape}", rule, widths, None) for shape, widths, rules in SHAPES for rule in rules
-    ]
+    given += [(f"{rule}, {shape}", rule, widths, None) for shape, widths, rules in SHAPES for rule in rules]
     return tuple(
         Subject(
             name=f"specsim.models.decode: {name}",
