@@ -10,32 +10,45 @@ from itertools import pairwise
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from specsim.algorithms import Algorithm
+import numpy as np
+
+from specsim.algorithms import Algorithm, get_rule
 from specsim.clocks import CostModel
-from specsim.errors import TooLargeError, UnsupportedError
+from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.pairs import ModelPair
 from specsim.scale import simulate, sweep
 from specsim.scale.sweeps import by_name
-from specsim.support.intervals import check_confidence, ratio_over
+from specsim.support.intervals import check_confidence, clopper_pearson, ratio_over
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.figure import Figure
 
 #: Most sequences whose whole law is compared with the target's; else the law at each position.
 _MOST_SEQUENCES = 2**12
-#: A distance of two laws of floats that is no distance.
+#: A distance of two laws of floats that is no distance, and a difference of two numbers that is none.
 _ROUNDING = 1e-9
+#: Most constraints of a linear programme that is solved for the optimum of one line.
+_MOST_CONSTRAINTS = 5000
 
-#: Quantities that theory and simulation both have, with the head of their columns.
-_QUANTITIES = {
-    "target_calls": "target calls",
-    "rejections": "rejections",
-    "block_efficiency": "tokens per call",
+#: Quantities that theory and simulation both have.
+QUANTITIES = {
+    "block_efficiency": "tokens per target call",
+    "target_calls": "target calls per run",
+    "rejections": "rejections per run",
 }
 #: The same, where a clock is given.
-_TIMES = {"time": "time", "speed_up": "speed-up"}
+TIMES = {"time": "time per run, in target calls", "speed_up": "speed-up"}
 #: Simulations of equal size from which the error of a simulated time is estimated.
 _GROUPS = 20
+#: Quantities that theory alone has, per algorithm.
+_EXACT = {
+    "stationary_block_efficiency": "Tokens per target call over very long runs, by theory.",
+    "accepted": "Expected accepted length of the first round, by theory.",
+    "optimum": "The largest that a lossless rule can have with these drafts.",
+    "joint_bound": "Bound on it for any lossless verifier: the overlap of drafted and emitted prefixes.",
+    "distance": "Total variation distance of the output law from the target's, by theory.",
+}
 
 
 @dataclass(frozen=True)
@@ -45,37 +58,44 @@ class Comparison:
     Attributes
     ----------
     data
-        One entry along ``algorithm`` for each, with ``exact_...`` (theory, NaN where it is silent),
-        ``mean_...`` (simulated), ``low_...`` and ``high_...`` (its interval) for target calls, rejections and
-        block efficiency, and ``distance``, the total variation distance of the output law from the target's
-        by theory; with a clock the same columns for ``time`` per run in target calls and ``speed_up``,
-        plain time over time, a ratio of means; coordinates say whether the rule is declared lossless,
-        what was found of it (``output``), and the description that theory used.
+        One entry along ``algorithm`` for each. ``exact_...`` (theory, NaN where it is silent), ``mean_...``
+        (simulated), ``low_...`` and ``high_...`` (its interval) for target calls, rejections, block
+        efficiency (tokens per target call) and ``acceptance``, the probability that at least ``position``
+        drafted tokens of the first round are accepted. Theory alone has ``stationary_block_efficiency``,
+        ``accepted`` (expected accepted length of the first round), ``optimum`` and ``joint_bound`` (what
+        lossless rules can reach with these drafts) and ``distance`` (of the output law from the target's).
+        With a clock there are also ``time`` per run in target calls and ``speed_up``, plain time over time, a
+        ratio of means. Coordinates say whether the rule is declared lossless, what was found of it
+        (``output``), what the distance is of, and how theory, optimum and simulation were computed.
     """
 
     data: xarray.Dataset
 
     def __str__(self) -> str:
+        from specsim.compared import text_of
+
+        return text_of(self.data)
+
+    def plot(self) -> Figure:
+        """Return one picture: tokens per call, the first round beside its limits, acceptance by position."""
+        from specsim.compared import figure_of
+
+        return figure_of(self.data)
+
+    def html(self) -> str:
+        """Return table and picture as one page that needs nothing else."""
+        from specsim.compared import page_of
+
+        return page_of(self.data)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a dictionary of numbers, words and lists (over positions) for each algorithm."""
         data = self.data
-        shown = {name: head for name, head in (_QUANTITIES | _TIMES).items() if f"exact_{name}" in data}
-        heads = ["algorithm", *(f"{head}: exact, simulated" for head in shown.values())]
-        lines = [[*heads, "output", "theory by"]]
-        for index in range(data.sizes["algorithm"]):
-            row = data.isel(algorithm=index)
-            cells = [str(row["algorithm"].item())]
-            for name in shown:
-                exact, mean, low, high = (
-                    float(row[f"{part}_{name}"]) for part in ("exact", "mean", "low", "high")
-                )
-                known = "-" if math.isnan(exact) else f"{exact:.5g}"
-                seen = "-" if math.isnan(mean) else f"{mean:.5g} [{low:.5g}, {high:.5g}]"
-                cells.append(f"{known}, {seen}")
-            lines.append([*cells, str(row["output"].item()), str(row["description"].item())])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        )
+        names = [name for name in (*data.coords, *data.data_vars) if "algorithm" in data[name].dims]
+        return [
+            {str(name): data[name].values[index].tolist() for name in names}
+            for index in range(data.sizes["algorithm"])
+        ]
 
 
 def compare(
@@ -103,7 +123,8 @@ def compare(
     horizon
         Tokens to emit. Defaults to None, the pair's own.
     level
-        Confidence of each interval of a simulated mean, by the normal approximation.
+        Confidence of each interval by itself: of means by the normal approximation, of acceptance by
+        Clopper and Pearson.
     threads
         As in `specsim.simulate`.
     clock
@@ -112,7 +133,7 @@ def compare(
     Returns
     -------
     Comparison
-        A labelled Dataset (``.data``) that prints as a table.
+        A labelled Dataset (``.data``) that prints as a table and has ``.plot()`` and ``.html()``.
 
     Raises
     ------
@@ -131,36 +152,46 @@ def compare(
 
     check_confidence(level)
     named = by_name("algorithms", algorithms, Algorithm, lambda algorithm: str(algorithm.label))
-    # Without any, the error of `sweep` says why.
-    able = {name: algorithm for name, algorithm in named.items() if _simulated(algorithm)} or named
-    simulated = sweep(pair, able, runs=runs, seed=seed, horizon=horizon, threads=threads).isel(pair=0)
     names, listed = list(named), list(named.values())
-    simulated = simulated.reindex(algorithm=names, fill_value={"engine": "none"})
-    width = NormalDist().inv_cdf((1 + level) / 2)
-    theory = [_theory(pair, algorithm, pair.check_horizon(horizon)) for algorithm in listed]
+    horizon = pair.check_horizon(horizon)
+    able = {name: algorithm for name, algorithm in named.items() if _simulated(algorithm)}
+    theory = [_theory(pair, algorithm, horizon) for algorithm in listed]
+    positions = max(1, *(len(found["acceptance"]) for found in theory))
     variables: dict[str, Any] = {}
-    for name, words in _QUANTITIES.items():
-        source = "block_efficiency" if name == "block_efficiency" else f"mean_{name}"
-        mean, error = simulated[source].values, simulated[f"{source}_error"].values
-        columns = {
-            "exact": ([found[name] for found in theory], "By theory; NaN where it is silent"),
-            "mean": (mean, "Simulated mean"),
-            "low": (mean - width * error, "Lower end of the interval of the mean"),
-            "high": (mean + width * error, "Upper end of the interval of the mean"),
-        }
-        for part, (values, meaning) in columns.items():
-            long_name = (
-                f"{meaning}: {words} per run." if name != "block_efficiency" else f"{meaning}: {words}."
-            )
-            variables[f"{part}_{name}"] = ("algorithm", values, {"long_name": long_name})
-    variables["distance"] = (
-        "algorithm",
-        [found["distance"] for found in theory],
-        {"long_name": "Total variation distance of the output law from the target's, by theory."},
-    )
+
+    def add(name: str, dims: str | tuple[str, str], values: Any, meaning: str) -> None:
+        variables[name] = (dims, values, {"long_name": meaning})
+
+    simulated, engines = _simulation(pair, able, runs, seed, horizon, threads, names)
+    width = NormalDist().inv_cdf((1 + level) / 2)
+    for name, words in QUANTITIES.items():
+        mean, error = simulated[name]
+        add(f"exact_{name}", "algorithm", [found[name] for found in theory], f"By theory: {words}.")
+        add(f"mean_{name}", "algorithm", mean, f"Simulated mean: {words}.")
+        add(f"low_{name}", "algorithm", mean - width * error, f"Lower end of its interval: {words}.")
+        add(f"high_{name}", "algorithm", mean + width * error, f"Upper end of its interval: {words}.")
+    exact = np.full((len(names), positions), math.nan)
+    for row, found in zip(exact, theory, strict=True):
+        row[: len(found["acceptance"])] = found["acceptance"]
+    hits = simulated["acceptance"][:, :positions]
+    hits = np.pad(hits, ((0, 0), (0, positions - hits.shape[1])), constant_values=math.nan)
+    # Positions that a structure does not have are no positions at which nothing is accepted.
+    beyond = np.arange(1, positions + 1) > np.array([[_depth(item, horizon)] for item in listed])
+    low, high = clopper_pearson(np.nan_to_num(hits), runs, level)
+    unknown = np.isnan(hits) | beyond
+    words = "at least this many drafted tokens of the first round are accepted"
+    for name, values, meaning in (
+        ("exact", np.where(beyond, math.nan, exact), "By theory, the probability that"),
+        ("mean", np.where(unknown, math.nan, hits / runs), "Share of the simulated runs in which"),
+        ("low", np.where(unknown, math.nan, low), "Lower end of the interval of the probability that"),
+        ("high", np.where(unknown, math.nan, high), "Upper end of the interval of the probability that"),
+    ):
+        add(f"{name}_acceptance", ("algorithm", "position"), values, f"{meaning} {words}.")
+    for name, meaning in _EXACT.items():
+        add(name, "algorithm", [found[name] for found in theory], meaning)
     if clock is not None:
         for index, algorithm in enumerate(listed):
-            row = _times(pair, algorithm, clock, runs, seed, pair.check_horizon(horizon), level, threads)
+            row = _times(pair, algorithm, clock, runs, seed, horizon, level, threads)
             for name, (value, meaning) in row.items():
                 column = variables.setdefault(
                     name, ("algorithm", [math.nan] * len(listed), {"long_name": meaning})
@@ -168,15 +199,18 @@ def compare(
                 column[1][index] = value
     coordinates = {
         "algorithm": names,
+        "position": np.arange(1, positions + 1),
         "lossless": ("algorithm", [algorithm.lossless for algorithm in listed]),
-        "output": ("algorithm", [found["output"] for found in theory]),
-        "description": ("algorithm", [found["description"] for found in theory]),
-        "engine": ("algorithm", simulated["engine"].values),
+        **{
+            name: ("algorithm", [found[name] for found in theory])
+            for name in ("output", "distance_of", "description", "optimum_by")
+        },
+        "engine": ("algorithm", engines),
     }
     attributes = {
         "pair": pair.name,
         "pair_identity": pair.identity,
-        "horizon": pair.check_horizon(horizon),
+        "horizon": horizon,
         "runs": runs,
         "seed": seed,
         "level": level,
@@ -239,37 +273,117 @@ def _simulated(algorithm: Algorithm) -> bool:
     return (rule.own is not None or "kernel" in rule.texts) and algorithm.structure(1).size < math.inf
 
 
+def _depth(algorithm: Algorithm, horizon: int) -> int:
+    return algorithm.structure(horizon).depth
+
+
+def _simulation(
+    pair: ModelPair,
+    able: dict[str, Algorithm],
+    runs: int,
+    seed: int,
+    horizon: int,
+    threads: int | None,
+    names: list[str],
+) -> tuple[dict[str, Any], list[str]]:
+    """Return means and errors by quantity, runs that accept at least k tokens, and engines.
+
+    Where nothing runs an algorithm, NaN and "none".
+    """
+    if not able:
+        nothing = np.full(len(names), math.nan)
+        found: dict[str, Any] = dict.fromkeys(QUANTITIES, (nothing, nothing))
+        return found | {"acceptance": np.full((len(names), 1), math.nan)}, ["none"] * len(names)
+    data = sweep(pair, able, runs=runs, seed=seed, horizon=horizon, threads=threads).isel(pair=0)
+    data = data.reindex(algorithm=names, fill_value={"engine": "none"})
+    sources = {name: name if name == "block_efficiency" else f"mean_{name}" for name in QUANTITIES}
+    found = {name: (data[source].values, data[f"{source}_error"].values) for name, source in sources.items()}
+    counts = np.where(
+        (data["engine"].values == "none")[:, None],
+        math.nan,
+        data["first_accepted_length_count"].values.astype(np.float64),
+    )
+    return found | {"acceptance": _at_least(counts)}, data["engine"].values.tolist()
+
+
+def _at_least(law: Any) -> Any:
+    """Turn the law of a count into Pr(count >= 1), Pr(count >= 2), ..., along the last axis."""
+    return np.cumsum(law[..., ::-1], axis=-1)[..., ::-1][..., 1:]
+
+
 def _theory(pair: ModelPair, algorithm: Algorithm, horizon: int) -> dict[str, Any]:
     """Return what theory says, and in which words."""
     from specsim.theory import Laws
 
-    found: dict[str, Any] = {
-        **dict.fromkeys((*_QUANTITIES, "distance"), math.nan),
-        "description": "simulated only",
-    }
     declared = "lossless" if algorithm.lossless else "lossy"
-    found["output"] = f"{declared} as declared"
+    found: dict[str, Any] = {
+        **dict.fromkeys((*QUANTITIES, *_EXACT), math.nan),
+        "acceptance": np.full(_depth(algorithm, horizon), math.nan),
+        "description": "simulated only",
+        "output": f"{declared} as declared",
+        "distance_of": "unknown",
+    }
+    found["optimum"], found["optimum_by"], found["joint_bound"] = _limits(pair, algorithm, horizon)
     try:
         laws = Laws(pair, algorithm, horizon=horizon)
         found["target_calls"] = float(laws.expected_target_calls())
         found["rejections"] = float(laws.expected_rejections())
         found["block_efficiency"] = horizon / found["target_calls"]
         found["description"] = laws.description
-        found["distance"] = distance = _distance(pair, laws, horizon)
+        law = laws.first_accepted_length_law()
+        found["acceptance"] = _at_least(law)[: _depth(algorithm, horizon)]
+        found["accepted"] = float(found["acceptance"].sum())
+        found["distance_of"], found["distance"] = _distance(pair, laws, horizon)
     except (TooLargeError, UnsupportedError):
         return found
-    if distance <= _ROUNDING:
+    # There is none where tables change, drafts reach to the horizon, or there are too many numbers.
+    with suppress(InputError):
+        found["stationary_block_efficiency"] = float(laws.long_run()[0])
+    if found["distance"] <= _ROUNDING:
         found["output"] = "lossless" if algorithm.lossless else "lossy as declared, not here"
     else:
-        found["output"] = f"{'BIASED' if algorithm.lossless else 'lossy'} by TV {distance:.3g}"
+        found["output"] = f"{'biased' if algorithm.lossless else 'lossy'} by TV {found['distance']:.3g}"
     return found
 
 
-def _distance(pair: ModelPair, laws: Any, horizon: int) -> float:
+def _distance(pair: ModelPair, laws: Any, horizon: int) -> tuple[str, float]:
     from specsim.theory import target_law, target_marginals
 
     if pair.tokens**horizon <= _MOST_SEQUENCES:
         difference = laws.output_law() - target_law(pair, horizon=horizon)
-        return float(abs(difference).sum() / 2)
+        return "whole sequences", float(abs(difference).sum() / 2)
     difference = laws.output_marginals() - target_marginals(pair, horizon=horizon)
-    return float(abs(difference).sum(axis=1).max() / 2)
+    return "the token at its worst position", float(abs(difference).sum(axis=1).max() / 2)
+
+
+def _limits(pair: ModelPair, algorithm: Algorithm, horizon: int) -> tuple[float, str, float]:
+    """Return what lossless rules can accept of the first round, how that is known, and the joint bound."""
+    from specsim.theory import joint_bound, round_optimum
+
+    structure = algorithm.structure(horizon)
+    joint = math.nan
+    try:
+        joint = joint_bound(pair, algorithm, horizon=horizon)
+        if structure.depth == 0:
+            return math.nan, "nothing is drafted", math.nan
+        if algorithm.drawing == "greedy":
+            return joint, "fixed drafts", joint
+        if structure.kind == "chain":
+            best = get_rule("block")(draft_length=structure.depth)
+            return _accepted(pair, best, horizon), "block verification", joint
+        if structure.depth == 1 and algorithm.drawing in ("independent", "distinct"):
+            name = "transport" if algorithm.drawing == "independent" else "transport-distinct"
+            best = get_rule(name)(drafts=int(structure.size) - 1, draft_length=1)
+            return _accepted(pair, best, horizon), name, joint
+        if structure.size * pair.tokens**structure.size <= _MOST_CONSTRAINTS:
+            return float(round_optimum(pair, algorithm, horizon=horizon).value), "linear programme", joint
+    except (TooLargeError, UnsupportedError):
+        pass
+    return math.nan, "unknown", joint
+
+
+def _accepted(pair: ModelPair, algorithm: Algorithm, horizon: int) -> float:
+    from specsim.theory import first_accepted_length_law
+
+    law = first_accepted_length_law(pair, algorithm, horizon=horizon)
+    return float(law @ np.arange(len(law)))

@@ -1,21 +1,27 @@
 """``specsim compare``: algorithms side by side on one pair, exact beside simulated."""
 
+from pathlib import Path
+
 import click
 
 from specsim.cli.arguments import help_with_grammar, horizon_option
-from specsim.cli.output import COSTS_HELP, JSON_HELP, Count, show_json
+from specsim.cli.output import COSTS_HELP, JSON_HELP, Count, output_file, show_json
+from specsim.errors import InputError
 from specsim.grammar import parse_algorithm, parse_clock, parse_pair
 from specsim.support.expansion import expand
 
 _HELP = help_with_grammar(
-    "Compare each ALGORITHM on PAIR: target calls, rejections and tokens per call, exact and simulated, and "
-    "whether the output has the target's law.",
+    "Compare each ALGORITHM on PAIR: tokens per target call, target calls and rejections, exact and "
+    "simulated; how near it comes to the best lossless rule; and whether the output has the target's law.",
     """\
   specsim compare paper:50 speculative:draft_length=4 block:draft_length=4 batch:drafts=3,draft_length=4
   specsim compare random:contexts=3,horizon=4,seed=1 ratio:draft_length=2 my_rules.py:damped:draft_length=2
   specsim compare paper:20 ratio:draft_length={1..6} --runs 1e5 --json
-  specsim compare paper:50 ratio:draft_length={1..6} --costs draft=0.1,overhead=0.02""",
+  specsim compare paper:50 ratio:draft_length={1..6} --costs draft=0.1,overhead=0.02
+  specsim compare random:contexts=3,seed=1 traversal:tree=2-1 --html page.html --plot picture.png""",
 )
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("compare", help=_HELP)
@@ -28,6 +34,8 @@ _HELP = help_with_grammar(
 @horizon_option
 @click.option("--threads", type=int, metavar="N", help="Threads. Default: one per core.")
 @click.option("--costs", metavar="COSTS", help=COSTS_HELP)
+@click.option("--html", type=_FILE, metavar="FILE", help="Write one page that needs nothing else.")
+@click.option("--plot", type=_FILE, metavar="FILE", help="Write the picture, as .png or .svg.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
     pair: str,
@@ -37,25 +45,30 @@ def command(
     horizon: int | None,
     threads: int | None,
     costs: str | None,
+    html: Path | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Compare and print."""
     from specsim.comparing import compare
 
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
+        raise InputError(f"plot is {str(plot)!r}; name a file that ends in .png or .svg")
+
     chosen = [parse_algorithm(text) for given in algorithms for text in expand(given)]
     clock = None if costs is None else parse_clock(costs)
-    found = compare(
-        parse_pair(pair), chosen, runs=runs, seed=seed, horizon=horizon, threads=threads, clock=clock
-    )
-    if not as_json:
+    with output_file(html) as page, output_file(plot) as picture:
+        found = compare(
+            parse_pair(pair), chosen, runs=runs, seed=seed, horizon=horizon, threads=threads, clock=clock
+        )
+        if page is not None:
+            page.write_text(found.html(), encoding="utf-8")
+        if plot is not None and picture is not None:
+            from specsim.paper_figures.style import render
+
+            svg, png = render(found.plot(), title="specsim compare", salt="specsim-compare")
+            picture.write_bytes(png if plot.suffix.lower() == ".png" else svg.encode())
+    if as_json:
+        show_json({**found.data.attrs, "algorithms": found.rows()})
+    else:
         click.echo(str(found))
-        return
-    data = found.data
-    rows = [
-        {
-            str(name): data[name].values[index].item()
-            for name in ("algorithm", "lossless", "output", "description", "engine", *data.data_vars)
-        }
-        for index in range(data.sizes["algorithm"])
-    ]
-    show_json({**data.attrs, "algorithms": rows})

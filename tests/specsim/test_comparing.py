@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import specsim
 from specsim.algorithms import chain, levels
 from specsim.algorithms.rule_files import read_rules
-from specsim.errors import InputError, UnsupportedError
+from specsim.errors import InputError
 
 RULES = '''
 import specsim
@@ -146,13 +147,68 @@ def test_compare__has_theory_beside_simulation(rules: dict[str, Any], pair: Any)
     distance = data["distance"].values
     assert distance[0] < 1e-12
     assert list(data["output"].values[:2]) == ["lossless", "lossless"]
-    assert data["output"].values[2] == f"BIASED by TV {distance[2]:.3g}"
+    assert data["output"].values[2] == f"biased by TV {distance[2]:.3g}"
     assert data["output"].values[3] == f"lossy by TV {distance[3]:.3g}"
     assert data["output"].values[4] == "lossy as declared"
-    lines = str(found).splitlines()
-    assert len(lines) == 6
-    assert lines[1].startswith("ratio ")
-    assert lines[5].split()[1] == "-,"
+    table = str(found)
+    assert table.count("\nratio ") == 2
+    assert "biased by TV" in table
+    assert "theory: simulated only, optimum: block verification, engine: literal" in table
+    # Nothing is exact of the last one; what is simulated of it is shown.
+    assert next(line for line in table.splitlines() if line.startswith("unknown ")).split()[4] == "-,"
+    exact, low, high = (data[f"{part}_acceptance"].values for part in ("exact", "low", "high"))
+    assert ((low <= exact) & (exact <= high))[:4].all()
+    assert np.isfinite(data["mean_acceptance"].values[4]).all()
+    assert np.isnan(exact[4]).all()
+
+
+def test_compare__first_round_is_held_against_what_lossless_rules_can_reach(pair: Any) -> None:
+    algorithms = {
+        "token": specsim.Speculative(draft_length=2),
+        "block": specsim.BlockVerification(draft_length=2),
+        "greedy": specsim.get_rule("match")(drafts=2, draft_length=1, drawn="greedy"),
+        "node": specsim.get_rule("recursive")(drafts=2, draft_length=1),
+        "tree": specsim.get_rule("traversal")(tree=levels((2, 1))),
+        "lossy": specsim.OverAcceptance(epsilon=0.25, draft_length=2),
+        "plain": specsim.Autoregressive(),
+    }
+    data = specsim.compare(pair, algorithms, runs=100).data
+    accepted, optimum, joint = (data[name].values for name in ("accepted", "optimum", "joint_bound"))
+    assert np.isclose(accepted[1:3], optimum[1:3], rtol=1e-12).all()
+    assert (accepted[[0, 3, 4]] < optimum[[0, 3, 4]]).all()
+    assert (optimum[:5] <= joint[:5] + 1e-12).all()
+    assert data["optimum_by"].values.tolist() == [
+        "block verification", "block verification", "fixed drafts", "transport", "linear programme",
+        "block verification", "nothing is drafted",
+    ]  # fmt: skip
+    assert accepted[5] > optimum[5]
+    table = str(specsim.compare(pair, {"lossy": algorithms["lossy"]}, runs=100))
+    assert "accepts more than any lossless rule" in table
+    wanted = specsim.theory.stationary_block_efficiency(pair, algorithms["block"])
+    assert data["stationary_block_efficiency"].values[1] == pytest.approx(wanted)
+    assert data["exact_acceptance"].values[1].sum() == pytest.approx(accepted[1])
+
+
+def test_compare__picture_and_page(rules: dict[str, Any], pair: Any) -> None:
+    algorithms = [
+        specsim.Speculative(draft_length=2), rules["reused-coin"](draft_length=1),
+        specsim.get_rule("transport")(drafts=2, draft_length=1),
+    ]  # fmt: skip
+    found = specsim.compare(pair, algorithms, runs=100)
+    page = found.html()
+    assert "<title>specsim compare" in page
+    assert all(str(name) in page for name in found.data["algorithm"].values)
+    assert "biased by TV" in page
+    assert 'name="viewport"' in page
+    # Nothing is loaded from anywhere.
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "@import" not in page
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
+    left, middle, right = found.plot().axes
+    assert len(middle.patches) == 3
+    assert [text.get_text() for text in right.texts].count("0.000") == 0
+    assert len(right.texts) == 4
+    assert len(left.get_yticklabels()) == 3
 
 
 def test_compare__what_no_engine_runs_has_theory_only_and_equal_ones_count_once(pair: Any) -> None:
@@ -165,8 +221,9 @@ def test_compare__what_no_engine_runs_has_theory_only_and_equal_ones_count_once(
     assert list(data["engine"].values) == ["none", "lockstep", "none"]
     assert "nan" not in str(found)
     assert specsim.compare(pair, ratio, runs=100).data.sizes["algorithm"] == 1
-    with pytest.raises(UnsupportedError, match="no kernel"):
-        specsim.compare(pair, [transport], runs=100)
+    only = specsim.compare(pair, [transport], runs=100).data
+    assert only["exact_target_calls"].item() == data["exact_target_calls"].values[0]
+    assert np.isnan(only["mean_acceptance"].values).all()
 
 
 def test_compare__distance_is_that_of_the_whole_sequence(rules: dict[str, Any], pair: Any) -> None:

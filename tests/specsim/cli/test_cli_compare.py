@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from click.testing import CliRunner
 
@@ -18,12 +19,12 @@ def run(*arguments: str) -> str:
 
 
 def test_compare__prints_a_line_for_each_algorithm() -> None:
-    lines = run("ratio:draft_length={1,2}", "over-acceptance:epsilon=1/4,draft_length=2").splitlines()
-    assert [line.split()[0] for line in lines] == [
+    lines = run("ratio:draft_length={1,2}", "over-acceptance:epsilon=1/4,draft_length=2").splitlines()[2:]
+    assert [line.split()[0] for line in lines[:4]] == [
         "algorithm", "ratio:draft_length=1,bonus=yes", "ratio:draft_length=2,bonus=yes",
         "over-acceptance:epsilon=1/4,draft_length=2,bonus=yes",
     ]  # fmt: skip
-    assert ["lossless" in line for line in lines[1:]] == [True, True, False]
+    assert [line.split()[1] for line in lines[1:4]] == ["lossless", "lossless", "lossy"]
     assert "lossy by TV" in lines[3]
 
 
@@ -36,6 +37,24 @@ def test_compare__json_has_every_number() -> None:
     assert abs(row["exact_target_calls"] - row["mean_target_calls"]) < 0.2
 
 
+def test_compare__writes_page_and_picture(tmp_path: Path) -> None:
+    page, picture = tmp_path / "page.html", tmp_path / "picture.svg"
+    run("ratio:draft_length=2", "--html", str(page), "--plot", str(picture))
+    assert "specsim compare" in page.read_text()
+    assert picture.read_text().lstrip().startswith("<?xml")
+    run("ratio:draft_length=2", "--plot", str(tmp_path / "picture.png"))
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_compare__bad_input_is_told() -> None:
-    for arguments in ((), ("nothing",)):
-        assert CliRunner().invoke(main, ["compare", PAIR, *arguments]).exit_code == 2
+    for arguments, words in (
+        ((), ""),
+        (("nothing",), "nothing"),
+        (("ratio", "--plot", "picture.gif"), "name a file that ends in .png or .svg"),
+        (("ratio", "--html", "/dev/null/page.html"), "/dev/null"),
+        (("no_file.py:rule",), "no_file.py"),
+    ):
+        result = CliRunner().invoke(main, ["compare", PAIR, *arguments])
+        assert result.exit_code in (2, 74), arguments
+        assert words in result.output
+        assert "Traceback" not in result.output
