@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,9 +14,11 @@ import numpy as np
 from specsim.algorithms import Algorithm, get_rule
 from specsim.clocks import CostModel
 from specsim.errors import InputError, TooLargeError, UnsupportedError
+from specsim.grammar import as_pair
 from specsim.pairs import ModelPair
 from specsim.scale import simulate, sweep
-from specsim.scale.sweeps import by_name
+from specsim.scale.sweeps import Algorithms, by_name
+from specsim.support.checks import whole
 from specsim.support.intervals import check_confidence, clopper_pearson, ratio_over
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ class Comparison:
 
 
 def compare(
-    pair: ModelPair,
-    algorithms: Algorithm | Iterable[Algorithm] | Mapping[str, Algorithm],
+    pair: ModelPair | str,
+    algorithms: Algorithms,
     *,
-    runs: int = 100_000,
+    runs: float = 100_000,
     seed: int = 0,
     horizon: int | None = None,
     level: float = 0.99,
@@ -114,10 +115,10 @@ def compare(
     Parameters
     ----------
     pair
-        The models.
+        The models, or a text such as ``"paper:50"``.
     algorithms
-        Descriptors, or descriptors by name; the same one twice counts once. Those that no engine runs, such
-        as the rule ``transport``, have theory only, and NaN for what is simulated.
+        Descriptors or texts, or these by name; the same one twice counts once. Those that no engine runs,
+        such as the rule ``transport``, have theory only, and NaN for what is simulated.
     runs, seed
         Of each simulation, as in `specsim.sweep`.
     horizon
@@ -151,6 +152,7 @@ def compare(
     import xarray
 
     check_confidence(level)
+    pair, runs = as_pair(pair), whole("runs", runs, 1, floats=True)
     named = by_name("algorithms", algorithms, Algorithm, lambda algorithm: str(algorithm.label))
     names, listed = list(named), list(named.values())
     horizon = pair.check_horizon(horizon)
@@ -191,8 +193,8 @@ def compare(
         add(name, "algorithm", [found[name] for found in theory], meaning)
     if clock is not None:
         for index, algorithm in enumerate(listed):
-            row = _times(pair, algorithm, clock, runs, seed, horizon, level, threads)
-            for name, (value, meaning) in row.items():
+            times = _times(pair, algorithm, clock, runs, seed, horizon, level, threads)
+            for name, (value, meaning) in times.items():
                 column = variables.setdefault(
                     name, ("algorithm", [math.nan] * len(listed), {"long_name": meaning})
                 )

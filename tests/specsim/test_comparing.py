@@ -226,6 +226,12 @@ def test_compare__what_no_engine_runs_has_theory_only_and_equal_ones_count_once(
     assert np.isnan(only["mean_acceptance"].values).all()
 
 
+def test_compare__takes_texts() -> None:
+    found = specsim.compare("paper:3", ["ratio:draft_length=2"], runs=1e2)
+    assert found.data.attrs["runs"] == 100
+    assert found.data["algorithm"].item() == "ratio:draft_length=2,bonus=yes"
+
+
 def test_compare__distance_is_that_of_the_whole_sequence(rules: dict[str, Any], pair: Any) -> None:
     algorithm = rules["reused-coin"](draft_length=2)
     law = specsim.theory.enumerate_outcomes(pair, algorithm).output_law().astype(float)

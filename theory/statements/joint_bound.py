@@ -7,6 +7,7 @@ import numpy as np
 
 from specsim.algorithms import Algorithm, Structure
 from specsim.errors import TooLargeError
+from specsim.grammar import as_algorithm
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import as_fraction, one_of, ones, zeros
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
@@ -20,18 +21,18 @@ _MOST = {False: 2**22, True: 2**17}
 
 @overload
 def joint_bound(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: Literal[False] = False
+    pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: Literal[False] = False
 ) -> float: ...
 @overload
 def joint_bound(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: Literal[True]
+    pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: Literal[True]
 ) -> Fraction: ...
 @overload
 def joint_bound(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool
+    pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: bool
 ) -> float | Fraction: ...
 def joint_bound(
-    pair: Pair, algorithm: Algorithm, *, horizon: int | None = None, exact: bool = False
+    pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None, exact: bool = False
 ) -> float | Fraction:
     """Bound the expected accepted length of the first round of any lossless verifier of these drafts.
 
@@ -71,6 +72,7 @@ def joint_bound(
     """
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)
+    algorithm = as_algorithm(algorithm)
     structure = algorithm.structure(horizon)
     # Compared by logarithms, since the power may have millions of digits.
     prefixes = structure.depth * np.log2(tables.tokens) + np.log2(tables.contexts)

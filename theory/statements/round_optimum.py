@@ -15,6 +15,7 @@ from scipy.sparse import coo_array
 
 from specsim.algorithms import Algorithm, Structure
 from specsim.errors import TooLargeError, UnsupportedError
+from specsim.grammar import as_algorithm
 from specsim.theory.arithmetic.numbers import as_fraction
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.certificates.formats import RoundCertificate
@@ -59,7 +60,7 @@ class RoundOptimum:
     certificate: RoundCertificate
 
 
-def round_optimum(pair: Pair, algorithm: Algorithm, *, horizon: int | None = None) -> RoundOptimum:
+def round_optimum(pair: Pair, algorithm: Algorithm | str, *, horizon: int | None = None) -> RoundOptimum:
     """Return the best that any lossless verifier can do with the drafts of the first round.
 
     A verifier sees all drafted tokens and all rows. It stops at a node and writes one more token, where a
@@ -104,6 +105,7 @@ def round_optimum(pair: Pair, algorithm: Algorithm, *, horizon: int | None = Non
     """
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)
+    algorithm = as_algorithm(algorithm)
     structure = algorithm.structure(horizon)
     if algorithm.drawing == "own":
         raise UnsupportedError(
@@ -137,7 +139,7 @@ def round_optimum(pair: Pair, algorithm: Algorithm, *, horizon: int | None = Non
         value += mass * found.value
         attained += float(mass) * found.attained
     certificate = RoundCertificate(
-        pair=pair.identity,
+        pair=tables.pair.identity,
         horizon=horizon,
         parents=tuple(structure.parents),
         drawing=algorithm.drawing,
