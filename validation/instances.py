@@ -44,6 +44,20 @@ FOUR_TOKENS = (
     tuple(Fraction(value, 20) for value in (4, 9, 2, 5)),
 )
 
+#: Rows of target and draft on which rules for one node are compared exactly: with zeros and ties, too.
+ROWS_OF_NODES = (
+    THIRDS,
+    FOUR_TOKENS,
+    (
+        tuple(Fraction(value, 8) for value in (3, 3, 2, 0)),
+        tuple(Fraction(value, 8) for value in (1, 1, 0, 6)),
+    ),
+    (
+        tuple(Fraction(value, 12) for value in (1, 2, 4, 5)),
+        tuple(Fraction(value, 12) for value in (2, 4, 5, 1)),
+    ),
+)
+
 
 @cache
 def thirds(horizon: int) -> RationalPair:

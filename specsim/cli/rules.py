@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from specsim.algorithms import Rule, catalogue, get_rule
+from specsim.algorithms.missing import MISSING
 from specsim.algorithms.rule import REQUIRED, TEXTS
 from specsim.cli.output import JSON_HELP, show, show_json, table
 from specsim.grammar import ALGORITHMS
@@ -17,7 +18,7 @@ A rule decides what becomes of drafted tokens. With draft lengths, paths or tree
 one is named, such as k-seq:drafts=3,draft_length=2 or traversal:tree=2-2-1.
 
 \b
---json prints {"rules": [...]}, for each rule an object with
+--json prints {"rules": [...], "missing": {...}}, for each rule an object with
   name, title, source   text; the source is an arXiv id with its place, or where the rule was seen
   aliases               other names
   spelling              the keys that must be given and those that may be, as text
@@ -28,6 +29,8 @@ one is named, such as k-seq:drafts=3,draft_length=2 or traversal:tree=2-2-1.
   exact                 whether rational numbers are possible; inexact says why not
   texts                 for each of program, step_law, kernel, torch_rule, claims: the file, or null
   absent                for each text that does not exist: why
+
+missing: for each published rule that is not here its source, and why (not with NAME).
 
 --markdown prints the list as docs/rules.md has it.
 
@@ -48,9 +51,11 @@ def command(name: str | None, as_json: bool, markdown: bool) -> None:
     if markdown:
         click.echo(as_markdown(rules), nl=False)
     elif as_json:
-        show_json({"rules": [facts(rule) for rule in rules]})
+        absent = {} if name else {"missing": {rule: entry._asdict() for rule, entry in MISSING.items()}}
+        show_json({"rules": [facts(rule) for rule in rules], **absent})
     elif name is None:
         show(_overview(rules))
+        show(_missing())
     else:
         show(_details(rules[0]))
 
@@ -120,6 +125,8 @@ def as_markdown(rules: list[Rule]) -> str:
         if missing:
             reasons = "; ".join(f"no {text}: {reason}" for text, reason in missing.items())
             lines.append(f"- `{rule.name}`: {reasons}.")
+    lines += ["", "## Published rules that are not here", ""]
+    lines += [f"- {name} ({entry.source}): {entry.reason}." for name, entry in MISSING.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -137,6 +144,11 @@ def _overview(rules: list[Rule]) -> Table:
     made = table("Verification rules", ("rule", "lossless", "structures", "drawn", "what it does"), rows=rows)
     made.columns[0].no_wrap = True
     return made
+
+
+def _missing() -> Table:
+    rows = [(name, escape(entry.source), escape(entry.reason)) for name, entry in MISSING.items()]
+    return table("Published rules that are not here", ("rule", "source", "why"), rows=rows)
 
 
 def _details(rule: Rule) -> Table:

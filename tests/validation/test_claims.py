@@ -23,12 +23,16 @@ HOLDS, CONDITION, FAILS = Verdict.HOLDS, Verdict.CONDITION, Verdict.FAILS
 
 #: Rules of the catalogue that have no descriptor of their own.
 ONLY_ON_TREES = (
-    "greedy-drafts", "gumbel", "k-seq", "match", "one-hot", "recursive-any-order", "recursive-distinct",
-    "summed-coin", "transport", "transport-distinct", "traversal", "traversal-distinct",
+    "greedy-block", "greedy-drafts", "gumbel", "k-seq", "match", "minhash", "naive-draws", "one-hot",
+    "recursive-any-order", "recursive-distinct", "spechub", "summed-coin", "transport", "transport-distinct",
+    "traversal", "traversal-distinct", "two-step",
 )  # fmt: skip
 
 #: Every row that has to be listed, with the verdict it has to come to.
 ROWS = {
+    "daliri2024.gumbel": HOLDS,
+    "daliri2024.minhash": HOLDS,
+    "specsim.naive-draws-bias": HOLDS,
     "yin2024.theorem-1-rejections": HOLDS,
     "yin2024.theorem-1-lossless": HOLDS,
     "yin2024.figure-2a": HOLDS,

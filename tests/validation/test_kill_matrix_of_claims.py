@@ -17,6 +17,7 @@ from specsim.validation.witnesses import Witnesses, as_built
 BY_SIMULATION = {
     "specsim.laws-speculative": "draft-rows-sharpened",
     "specsim.laws-gumbel": "draft-rows-sharpened",
+    "specsim.laws-minhash": "draft-rows-sharpened",
     "specsim.laws-traversal": "context-never-advances",
     "specsim.engine-literal": "residual-from-target",
     "specsim.engine-lockstep": "residual-from-target",

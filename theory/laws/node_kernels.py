@@ -141,7 +141,8 @@ class NodeKernels:
         return taken.reshape(*shape[:-1], children, vocabulary), final.reshape(shape)
 
     def _refuse_children(self, children: int | float) -> None:
-        if self._drawing != "independent" and children > self.pair.tokens:
+        alike = self._drawing == "independent" or (self._drawing == "own" and self._law.next_child is None)
+        if not alike and children > self.pair.tokens:
             raise InputError(
                 f"a node has {children} children, more than the {self.pair.tokens} tokens, and they differ; "
                 "use fewer drafts"

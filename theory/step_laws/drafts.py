@@ -32,10 +32,10 @@ def child_law(
     children: how many the node gets.
     drawing: how they are drawn, see `specsim.algorithms.rule.Drawing`.
     own: the rule's ``next_child``, for rules that draw their own drafts. Defaults to None, from the draft
-        row.
+        row, like independent ones.
     InputError: children that differ are asked for, and there are more than tokens.
     """
-    if drawing == "independent":
+    if drawing == "independent" or (drawing == "own" and own is None):
         return draft
     if children > draft.shape[-1]:
         raise InputError(
@@ -45,7 +45,8 @@ def child_law(
         return untried(draft, before)
     if drawing == "greedy":
         return likeliest(draft, before.shape[-1])
-    return draft if own is None else own(draft, before, children)
+    assert own is not None
+    return own(draft, before, children)
 
 
 def untried(draft: Array, tried: Integers) -> Array:

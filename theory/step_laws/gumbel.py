@@ -5,14 +5,79 @@ from numpy.typing import NDArray
 
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, divided, one_of, positive, without_tokens, zeros
+from specsim.theory.step_laws.shared_noise import decay, first_match, mean
 
 Integers = NDArray[np.integer]
 
 
 def node_step(target: Array, draft: Array, tokens: Integers) -> tuple[Array, Array]:
-    """Accept the one drafted token when the target's draw is the same; else emit that draw."""
-    law = second_draw_law(draft, target, tokens[..., 0])
-    return at_token(law, tokens), without_tokens(law, tokens)
+    """Descend into the first child that is the target's draw, given all children."""
+    children = tokens.shape[-1]
+    if children == 1:
+        law = second_draw_law(draft, target, tokens[..., 0])
+        return at_token(law, tokens), without_tokens(law, tokens)
+    shape = np.broadcast_shapes(target.shape, draft.shape, (*tokens.shape[:-1], 1))
+    target, draft = np.broadcast_to(target, shape), np.broadcast_to(draft, shape)
+    behind, later, rank = _draws(target, draft)
+    chosen = np.broadcast_to(tokens, (*shape[:-1], children))[..., None]
+    tails = np.take_along_axis(behind, chosen, axis=-2)
+    law = zeros(shape, target)
+    for k in range(children):
+        rest = tails[..., :1, :] * 0 + one_of(target)
+        for j in range(children):
+            if j != k:
+                rest = rest * tails[..., j : j + 1, :]
+        # The noise of child k decides for y: it is y itself, or a token whose turn is before that of y.
+        before = (rank > at_token(rank, tokens[..., k : k + 1]))[..., None]
+        passed = np.where(before, tails[..., k : k + 1, :] - behind, behind * 0)
+        same = ~before & (np.arange(shape[-1])[:, None] == chosen[..., k : k + 1, :])
+        passed = np.where(same, later * divided(one_of(draft), draft)[..., None], passed)
+        law = law + target * mean(passed * rest, children)
+    law = law / children
+    taken = zeros((*shape[:-1], children), target)
+    for k in range(children):
+        taken[..., k : k + 1] = at_token(law, tokens[..., k : k + 1])
+        law = without_tokens(law, tokens[..., k : k + 1])
+    return taken, law
+
+
+def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
+    """Sum the children out."""
+    behind, later, _ = _draws(target, draft)
+    return first_match(target, later, draft[..., None] * behind, children)
+
+
+def _draws(target: Array, draft: Array) -> tuple[Array, Array, Integers]:
+    """Return what happens in the noise of a child, as functions of the time t of the target's draw.
+
+    The noise of a child has a standard exponential for each token: the target draws the token of the least
+    quotient by T over the noises of all children, a child that of the least quotient by D in its own. With
+    the target's draw at t, the exponential of y is above ``t T(y)``. So the least quotient of a child is
+    above ``u t`` with probability ``exp(-t a(u))``, ``a(u) = sum_i (u D_i - T_i)_+``, and the child can be y
+    where u is above ``T(y) / D(y)``, the turn of y.
+
+    Returns: ``(..., V, Q)``: the probability, divided by D(y), that a child is y when the noise of another
+    one decides; the probability that it is y when its own noise decides for y; and the order of turns,
+    ``(..., V)``.
+    """
+    drafted = draft > 0
+    turns = divided(target, draft)
+    turns = np.where(drafted, turns, turns.max(axis=-1, keepdims=True) + one_of(turns))
+    order = np.argsort(turns, axis=-1, kind="stable")
+    rank = np.argsort(order, axis=-1, kind="stable")
+    by_turn = np.take_along_axis(draft, order, axis=-1)
+    slopes = by_turn.cumsum(axis=-1)
+    times = np.take_along_axis(turns, order, axis=-1)
+    rates = positive(
+        times * slopes
+        - np.take_along_axis(np.where(drafted, target, target * 0), order, axis=-1).cumsum(axis=-1)
+    )
+    open_until = decay(rates) * np.where(by_turn > 0, one_of(draft), one_of(draft) * 0)[..., None]
+    after = np.concatenate([open_until[..., 1:, :], open_until[..., :1, :] * 0], axis=-2)
+    pieces = (open_until - after) * divided(one_of(slopes), slopes)[..., None]
+    behind = pieces[..., ::-1, :].cumsum(axis=-2)[..., ::-1, :]
+    back = rank[..., None]
+    return np.take_along_axis(behind, back, axis=-2), np.take_along_axis(open_until, back, axis=-2), rank
 
 
 def second_draw_law(first: Array, second: Array, token: Integers) -> Array:

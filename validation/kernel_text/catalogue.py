@@ -10,6 +10,7 @@ from specsim.validation.kernel_text.enumeration import KernelText
 NOT_ENUMERABLE = {
     "block-product-coins": "its kernel multiplies coins",
     "gumbel": "its kernel races tokens by continuous noise",
+    "minhash": "its kernel looks at random points until one lies below a row",
 }
 
 

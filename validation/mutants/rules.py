@@ -8,6 +8,7 @@ _MIXED_UP = (
     ("batch-as-printed", "recursive", "Neither slip of the print is made.", "2411.00841, Algorithm 4"),
     ("gumbel", "ratio", "Drafting and testing share no noise.", "2408.07978"),
     ("greedy-drafts", "recursive", "The likeliest tokens are not fixed.", "2502.18779"),
+    ("greedy-block", "two-step", "The selected path is verified token by token.", "2602.16961"),
     ("k-seq", "recursive", "Failures update the target between the tests of siblings.", "2310.15141"),
     (
         "match",
@@ -15,11 +16,20 @@ _MIXED_UP = (
         "Children are tested by ratios instead of one draw from the target.",
         "2310.15141",
     ),
+    ("minhash", "gumbel", "The noise races tokens instead of throwing points at them.", "2408.07978"),
+    (
+        "naive-draws",
+        "match",
+        "One draw from the target serves all children.",
+        "foundation-model-stack/fms-extras#12",
+    ),
     ("one-hot", "recursive", "Drafts without rows are tested with rows.", "SafeAILab/EAGLE#329"),
     ("recursive-any-order", "match", "One draw from the target decides over all children.", "2305.09781"),
     ("recursive-distinct", "summed-coin", "Siblings are tested by one coin.", "sgl-project/sglang#7207"),
+    ("spechub", "recursive", "Children are drawn alike and tested in turn.", "2411.05289"),
     ("summed-coin", "recursive-distinct", "Siblings are tested by ratios.", "sgl-project/sglang#7207"),
     ("traversal", "recursive", "The root is tested first instead of the leaves.", "2505.12398"),
+    ("two-step", "recursive", "No child is selected; all are tested in turn.", "2410.18234"),
     (
         "traversal-distinct",
         "recursive-distinct",

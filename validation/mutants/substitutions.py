@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,21 @@ def substitute_rule(rule: str, other: str) -> Mutation:
         return pair, dataclasses.replace(algorithm, rule=instead, drawn=drawn, parameters={})
 
     return substitute(Verification)(change)
+
+
+def substitute_rule_in_theory(rule: str, other: str, *functions: str) -> Mutation:
+    """Return a mutation whose theory computes `functions` of the rule `other` where `rule` is asked for."""
+
+    def instead(right: Callable[..., Any], pair: Any, algorithm: Any, **options: Any) -> Any:
+        if algorithm.rule is get_rule(rule):
+            algorithm = dataclasses.replace(algorithm, rule=get_rule(other), drawn=None)
+        return right(pair, algorithm, **options)
+
+    def apply(right: Witnesses) -> Witnesses:
+        wrong = {name: partial(instead, getattr(right.theory, name)) for name in functions}
+        return right.replace_theory(**wrong)
+
+    return apply
 
 
 def _member(algorithm: Speculative, acceptance: Rows, residual: Rows) -> RejectionBased:

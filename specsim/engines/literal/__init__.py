@@ -26,9 +26,12 @@ these helpers of `specsim.engines.literal.helpers`, themselves ordinary Python f
 | ``draw_excess(step, row, scale)`` | a token by ``(scale * target - draft)_+``, with ``step.coin[0]`` |
 | ``copy(values, weights)`` | nothing: copies values into working space, such as ``step.room[0]`` |
 | ``subtract(weights, factor, row)`` | turns weights into ``(weights - factor * row)_+``; their sum |
+| ``powers(low, high, count)`` | ``(high^count - low^count) / (high - low)`` |
 | ``untried(step, node, end, weights)`` | weights of the draft row less the children before `end`; the sum |
 | ``second_coin(step, node)`` | another coin of a node |
 | ``race(step, node, weights)`` | a token by weights, with noise that the node has once (not enumerable) |
+| ``race_of_all(step, first, last, weights)`` | the same with the noises of several nodes (not enumerable) |
+| ``point(step, node, number)`` | a random point of a node: token, height, time (not enumerable) |
 
 How exact it is: drafted tokens, and target tokens after an accepted path, are drawn from the integer weights
 of the rows, without rounding. Coins have 53 bits, and tests and residuals are computed in float64, so that a

@@ -24,6 +24,8 @@ _CHUNK_WORK = 2**22
 _MOST_CHUNK = 2**16
 #: Number of tokens for which a node has random words.
 _MOST_NOISE = 2**19 - 4
+#: Number of tokens for which a node has random points enough; a row is missed by all with exp(-32).
+_MOST_OF_POINTS = 2**12
 
 
 def check(request: Request) -> None:
@@ -46,8 +48,10 @@ def check(request: Request) -> None:
             f"a node has {most} children, more than the {pair.tokens} tokens, and the rule "
             f"{algorithm.rule.name} draws them without repeating one; use fewer children"
         )
-    if kernel.calls("race") and pair.tokens > _MOST_NOISE:
+    if (kernel.calls("race") or kernel.calls("race_of_all")) and pair.tokens > _MOST_NOISE:
         raise TooLargeError(f"rule {algorithm.rule.name} takes at most {_MOST_NOISE} tokens; use fewer")
+    if kernel.calls("point") and pair.tokens > _MOST_OF_POINTS:
+        raise TooLargeError(f"rule {algorithm.rule.name} takes at most {_MOST_OF_POINTS} tokens; use fewer")
     for name, parameter in algorithm.rule.parameters.items():
         if parameter.kind == "table":
             _check_table(name, algorithm.parameters[name], pair, request.shape.horizon)

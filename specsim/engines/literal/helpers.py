@@ -19,6 +19,8 @@ _PROPOSALS = 1000
 _SMALL = 2.0**-20
 #: Block of the second coin of a node.
 _SECOND = 2**18 - 1
+#: Number of random points of a node.
+MOST_POINTS = 2**17 - 1
 
 
 @helper
@@ -120,6 +122,16 @@ def copy(values: Any, weights: Any) -> None:
 
 
 @helper
+def powers(low: Any, high: Any, count: Any) -> Any:
+    """Return ``(high^count - low^count) / (high - low)`` as a sum, which no difference spoils."""
+    total, power = 0.0, 1.0
+    for _ in range(count):
+        total = total * low + power
+        power = power * high
+    return total
+
+
+@helper
 def untried(step: Any, node: Any, end: Any, weights: Any) -> Any:
     """Fill weights ``(V,)`` with the draft row after a node, without its children before `end`; their sum.
 
@@ -155,13 +167,33 @@ def race(step: Any, node: Any, weights: Any) -> Any:
     The noise of a token is a standard exponential that depends on the node alone: races at one node with
     different weights run against the same noise.
     """
+    return race_of_all(step, node, node + 1, weights)
+
+
+@helper
+def race_of_all(step: Any, first: Any, last: Any, weights: Any) -> Any:
+    """Return the token with the least ``noise / weight`` over the noises of nodes ``first .. last - 1``."""
     best, found = np.inf, -1
-    even = odd = np.uint64(0)
-    for token in range(len(weights)):
-        if token % 2 == 0:
-            even, odd = words(step.key, node, 1 + token // 2)
-        if weights[token] > 0:
-            time = -math.log1p(-coin_of(even if token % 2 == 0 else odd)) / weights[token]
-            if found < 0 or time < best:
-                best, found = time, token
+    for node in range(first, last):
+        even = odd = np.uint64(0)
+        for token in range(len(weights)):
+            if token % 2 == 0:
+                even, odd = words(step.key, node, 1 + token // 2)
+            if weights[token] > 0:
+                time = -math.log1p(-coin_of(even if token % 2 == 0 else odd)) / weights[token]
+                if found < 0 or time < best:
+                    best, found = time, token
     return found
+
+
+@helper
+def point(step: Any, node: Any, number: Any) -> Any:
+    """Return a random point of a node: a token, all alike, a height in [0, 1), and a time.
+
+    The time since the point before it is exponential with mean 1 / V, so that points below a row of mass 1
+    come at rate 1.
+    """
+    tokens = step.target.shape[1]
+    place, height = words(step.key, node, 1 + 2 * number)
+    wait, _ = words(step.key, node, 2 + 2 * number)
+    return np.int64(coin_of(place) * tokens), coin_of(height), -math.log1p(-coin_of(wait)) / tokens

@@ -34,15 +34,21 @@ RUNS = 60_000
 IRREGULAR = tree((-1, 0, 0, 1, 1, 2))
 
 
-def draft_law(drawing, row, before, children):
+def draft_law(algorithm, row, before, children):
     """The law of the next child of a node, given its row and the tokens of the children before."""
+    drawing = algorithm.drawing
     order = sorted(range(len(row)), key=lambda y: (-row[y], y))
-    fixed = drawing == "greedy" or (drawing == "own" and len(before) < children - 1)
-    if fixed:
-        return {order[len(before)]: 1.0}
-    if drawing == "independent":
-        left = list(row)
-    else:
+    if drawing == "own":
+        last = len(before) == children - 1
+        after_other = len(before) == 1 and before[0] != order[0]
+        drawing = {
+            "greedy-drafts": "distinct" if last else "greedy",
+            "spechub": "hub" if after_other else "distinct" if len(before) == 1 else "independent",
+        }.get(algorithm.rule.name, "independent")
+    if drawing in ("greedy", "hub"):
+        return {order[len(before) if drawing == "greedy" else 0]: 1.0}
+    left = list(row)
+    if drawing == "distinct":
         left = [0.0 if y in before else weight for y, weight in enumerate(row)]
         if not any(left):
             left = [float(y not in before) for y in range(len(row))]
@@ -61,7 +67,7 @@ def round_law(pair, algorithm, position, context, horizon):
         for words, contexts, probability in drafts:
             row = pair.draft[pair.step_index(position + structure.depths[parent]), contexts[parent]]
             before = [words[child] for child in siblings if child < node]
-            for token, chance in draft_law(algorithm.drawing, row, before, len(siblings)).items():
+            for token, chance in draft_law(algorithm, row, before, len(siblings)).items():
                 following = int(pair.next_context[contexts[parent], token])
                 grown.append(((*words, token), (*contexts, following), probability * chance))
         drafts = grown
@@ -175,7 +181,11 @@ def on_two_pairs():
 
 
 def structures_of(rule):
-    return {"draft_length": 3} if rule.structures == ("chain",) else {"tree": IRREGULAR}
+    return {
+        "chain": {"draft_length": 3},
+        "paths": {"drafts": 2, "draft_length": 3},
+        "tree": {"tree": IRREGULAR},
+    }[rule.structures[-1]]
 
 
 @pytest.mark.parametrize("name", [n for n, rule in catalogue().items() if "kernel" in rule.texts])
@@ -248,7 +258,12 @@ MUTANTS = {
     "one-hot": ("left -= weights[x]", "left -= 0.0"),
     "match": ("return node, drawn", "return node, draw_weights(step.target[step.row[node]], step.coin[0])"),
     "greedy-drafts": ("step.coin[first] if first < last else step.coin[0]", "step.coin[last]"),
-    "gumbel": ("step.target[step.row[i - 1]]", "step.target[step.row[0]]"),
+    "gumbel": ("race_of_all(step, first, last, ", "race_of_all(step, first, first + 1, "),
+    "minhash": ("if height < step.target", "if 2 * height < step.target"),
+    "naive-draws": ("step.coin[child]", "step.coin[step.first[at]]"),
+    "spechub": ("others[y] / left if left > 0", "others[y] if left > 0"),
+    "two-step": ("quotient > largest or", "largest < 0 or"),
+    "greedy-block": ("weight * target[x] / law[x]", "weight * target[x] / draft[x]"),
 }  # fmt: skip
 
 

@@ -15,15 +15,28 @@ from specsim.validation.conformance.rules.base import (
 )
 
 #: The oracle's words for the ways of drawing children, see `specsim.validation.conformance.tree_instances`.
-_DRAWINGS = {"independent": "with", "distinct": "without", "greedy": "greedy", "own": "greedy"}
+_DRAWINGS = {"independent": "with", "distinct": "without", "greedy": "greedy"}
 #: Rules that test the first drafted token by a coin, whatever follows it.
 _FIRST_COIN = ("ratio", "one-hot")
+
+
+def tree_drawings(facts: Facts) -> tuple[str, ...]:
+    """Return the oracle's ways of drawing children in which a rule is lossless on trees."""
+    if "tree" not in facts.structures:
+        return ()
+    if facts.drawings != ("own",):
+        return tuple(_DRAWINGS[drawing] for drawing in facts.drawings)
+    if step_law_of(facts).next_child is None:
+        # Noise of its own draws each child from the draft row.
+        return ("with",)
+    return ("greedy",) if facts.name == "greedy-drafts" else ()
 
 
 def catalogued(facts: Facts) -> Rule:
     """Return a rule of the catalogue with its step law."""
     step = step_law_of(facts)
     chains_only = facts.structures == ("chain",)
+    shared_noise = facts.drawings == ("own",) and step.next_child is None
     any_draft = {"independent", "distinct", "greedy"} <= set(facts.drawings)
     return Rule(
         name=facts.name,
@@ -31,8 +44,10 @@ def catalogued(facts: Facts) -> Rule:
         source=facts.source,
         lossless=facts.lossless,
         # Other rules for trees are one of these on a chain.
-        law=_on_chains(step.law, facts.name, any_draft) if chains_only or any_draft else no_law,
-        tree_law=step.law if "tree" in facts.structures else no_law,
+        law=_on_chains(step.law, facts.name, any_draft)
+        if chains_only or shared_noise or any_draft
+        else no_law,
+        tree_law=step.law if tree_drawings(facts) else no_law,
         any_draft=any_draft,
         one_hot=chains_only and facts.drawings == ("independent",),
         first_coin=facts.name in _FIRST_COIN,
@@ -51,9 +66,9 @@ def _on_chains(law: TreeLaw, name: str, any_draft: bool) -> StepLaw:
 RULES = {facts.name: catalogued(facts) for facts in catalogue().values() if facts.lossless}
 #: The ways of drawing children under which each rule for trees is lossless.
 LOSSLESS_UNDER = {
-    facts.name: tuple(_DRAWINGS[drawing] for drawing in facts.drawings)
+    facts.name: tree_drawings(facts)
     for facts in catalogue().values()
-    if facts.lossless and "tree" in facts.structures
+    if facts.lossless and tree_drawings(facts)
 }
 
 RATIO, BLOCK, GUMBEL = RULES["ratio"], RULES["block"], RULES["gumbel"]

@@ -1,0 +1,17 @@
+"""The facts of the rule ``minhash``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="minhash",
+    title="draft and target take the first of the same random points below their rows; accept what agrees",
+    source="2408.07978 (weighted MinHash); with several drafts one stream of points for each",
+    aliases=("weighted-minhash",),
+    lossless=True,
+    structures=("chain", "paths", "tree"),
+    drawings=("own",),
+    absent={
+        "program": "continuous noise cannot be enumerated",
+        "torch_rule": "drafting and testing share their noise; the decoder draws drafts by inversion",
+    },
+)

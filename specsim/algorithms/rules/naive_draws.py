@@ -1,0 +1,14 @@
+"""The facts of the rule ``naive-draws``."""
+
+from specsim.algorithms.rule import Rule
+
+RULE = Rule(
+    name="naive-draws",
+    title="one draw from the target for every child; descend into the first that equals its own draw",
+    source="foundation-model-stack/fms-extras#12",
+    aliases=("independent-target-draws",),
+    lossless=False,
+    structures=("chain", "paths", "tree"),
+    drawings=("independent", "distinct", "greedy"),
+    absent={"torch_rule": "it is biased, and match does with one draw what it tries to do with several"},
+)
