@@ -47,7 +47,7 @@ def test_texts__are_what_their_folders_promise(rule):
 def test_completeness__sees_a_missing_text_and_a_reason_too_many():
     import dataclasses
 
-    unexplained = dataclasses.replace(get_rule("traversal"), absent={})
+    unexplained = dataclasses.replace(get_rule("two-step"), absent={})
     assert without_a_reason(unexplained) == {"torch_rule", "claims"}
     excused = dataclasses.replace(get_rule("block"), absent={"kernel": "nobody has written one so far"})
     assert explained_though_there(excused) == {"kernel"}
