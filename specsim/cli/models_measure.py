@@ -38,12 +38,13 @@ Along plain continuations the rows of both models give Theorem 1's prediction of
 along the algorithm's own ones they say of every place how likely a rejection was. Printed are prediction and
 measurement with 95 % intervals, two tests with a stated false-alarm rate (rejections, and the law of the
 tokens written), accepted lengths, and wall-clock time beside plain decoding by the same code. ALGORITHM is
-speculative, batch or over-acceptance. Exit code 1 when a test disagrees.
+as for 'specsim models decode', with drafts drawn independently or greedily, on a chain, paths or a tree whose
+nodes of one depth have equally many children. Exit code 1 when a test disagrees.
 
 \b
 Examples:
   specsim models measure pair/target pair/draft speculative:draft_length=4 --prompts prompts.txt --seed 1
-  specsim models measure pair/target pair/draft batch:drafts=2,draft_length=4 --prompts prompts.txt
+  specsim models measure pair/target pair/draft traversal:tree=3-2-1 --prompts prompts.txt
   specsim models measure big small speculative:draft_length=5,bonus=no --prompts p.jsonl --out run.nc
 """
 

@@ -13,8 +13,9 @@ from specsim.support.arrays import Bools, Floats, Integers
 class Run:
     """What the rounds of one sequence did, place by place.
 
-    tested, rejected, bonus, root: booleans of shape ``(places,)``: whether a drafted token was tested there,
-        the token was written after a rejection, it is a bonus token, and the place is the first of its round.
+    tested, rejected, bonus: booleans of shape ``(places,)``: whether a drafted token was tested there, the
+        token was written after a rejection, and it is a bonus token.
+    depth: how many places its round began before each place.
     drafted: drafted tokens of each round, shape ``(rounds,)``.
     start: first place of each round, from 0.
     """
@@ -22,7 +23,7 @@ class Run:
     tested: Bools
     rejected: Bools
     bonus: Bools
-    root: Bools
+    depth: Integers
     drafted: Integers
     start: Integers
 
@@ -41,8 +42,7 @@ def outcomes_of_rounds(
     InputError: no run of such an algorithm has these rounds.
     """
     limit = length if horizon is None else horizon
-    flags = np.zeros((4, length), dtype=bool)
-    tested, rejected, extra, root = flags
+    tested, rejected, extra = np.zeros((3, length), dtype=bool)
     drafts, starts = [], []
     place = 0
     for index, count in enumerate(accepted):
@@ -54,7 +54,6 @@ def outcomes_of_rounds(
             )
         drafts.append(drafted)
         starts.append(place)
-        root[place] = True
         tested[place : place + count] = True
         place += count
         if count < drafted and place < length:
@@ -65,13 +64,14 @@ def outcomes_of_rounds(
             place += 1
     if place != length:
         raise InputError(f"the rounds emit {place} tokens, the sequence has {length}; such a run cannot be")
+    start = np.array(starts, dtype=np.int64)
     return Run(
         tested=tested,
         rejected=rejected,
         bonus=extra,
-        root=root,
+        depth=np.arange(length) - np.repeat(start, np.diff(start, append=length)),
         drafted=np.array(drafts, dtype=np.int64),
-        start=np.array(starts, dtype=np.int64),
+        start=start,
     )
 
 
@@ -79,31 +79,32 @@ def outcomes_of_rounds(
 class PathLaw:
     """Expectations of a run given its continuation.
 
-    root, inner: probability that a place is tested as the first of its round, or as a later one, given the
-        continuation before it. Shape ``(sequences, places)``.
+    tested: probability that a place is tested at a depth of its round of each kind, given the continuation
+        before it. Shape ``(sequences, places, kinds)``.
     accepted_length_counts: expected number of rounds with k accepted tokens, shape ``(sequences, longest +
         1)``; the sum over k is the expected number of target calls.
     """
 
-    root: Floats
-    inner: Floats
+    tested: Floats
     accepted_length_counts: Floats
 
 
-def path_law(kept_root: Floats, kept_inner: Floats, *, draft_length: int | None, bonus: bool) -> PathLaw:
+def path_law(kept: Floats, kinds: Sequence[int], *, bonus: bool) -> PathLaw:
     """Return the law of the rounds of a lossless rule along known continuations.
 
-    Given the continuation, places are rejected independently of each other: emitting x after an acceptance
-    and after a rejection have masses that depend on the place's rows alone, and the continuation's law is
-    their product. What remains random is a chain over the number of tokens accepted in the round so far.
+    At a place of its round a lossless rule emits every token with its target probability, accepted or after a
+    rejection. Given the continuation, what remains random is therefore a chain over the number of tokens
+    accepted in the round so far.
 
-    kept_root, kept_inner: probability that a place is not rejected given its token, as the first of its round
-        and as a later one; shape ``(sequences, places)``.
-    draft_length, bonus: of the algorithm.
+    kept: probability that a place is not rejected given its token, by kind; shape ``(sequences, places,
+        kinds)``.
+    kinds: the kind of each depth of a round, as many as tokens are drafted.
+    bonus: of the algorithm.
     """
-    sequences, places = kept_root.shape
-    longest = places if draft_length is None else min(draft_length, places)
-    root, inner = np.zeros((2, sequences, places))
+    sequences, places, _ = kept.shape
+    longest = min(len(kinds), places)
+    order = np.asarray(kinds[:longest], dtype=np.int64)
+    tested = np.zeros(kept.shape)
     counts = np.zeros((sequences, longest + 1))
     # state[:, j]: probability of j tokens accepted so far in the round; j = longest: the draft is used up.
     state = np.zeros((sequences, longest + 1))
@@ -115,16 +116,14 @@ def path_law(kept_root: Floats, kept_inner: Floats, *, draft_length: int | None,
         if not bonus:
             state[:, 0] += full
             full = np.zeros(sequences)
-        kept = np.repeat(kept_inner[:, place, None], longest, axis=1)
-        kept[:, 0] = kept_root[:, place]
+        stays = kept[:, place, order]
         open_rounds = state[:, :longest]
-        root[:, place] = open_rounds[:, 0]
-        inner[:, place] = open_rounds[:, 1:].sum(axis=1)
-        lost = open_rounds * (1 - kept)
+        np.add.at(tested, (slice(None), place, order), open_rounds)
+        lost = open_rounds * (1 - stays)
         counts[:, :longest] += lost
         following = np.zeros_like(state)
-        following[:, 1:] = open_rounds * kept
+        following[:, 1:] = open_rounds * stays
         following[:, 0] = lost.sum(axis=1) + full
         state = following
     counts[:, 1:] += state[:, 1:]
-    return PathLaw(root=root, inner=inner, accepted_length_counts=counts)
+    return PathLaw(tested=tested, accepted_length_counts=counts)

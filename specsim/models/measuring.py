@@ -27,7 +27,7 @@ from specsim.models.measured_lengths import STATISTICS, accepted_lengths, by_pro
 from specsim.models.measured_variables import ATTRIBUTES, VARIABLES
 from specsim.models.opt_uno import provenance
 from specsim.models.paired_test import bet_on_rejections, bet_on_tokens
-from specsim.models.position_numbers import PlaceNumbers, check_measurable, place_numbers
+from specsim.models.position_numbers import PlaceNumbers, check_measurable, kinds_of, place_numbers
 from specsim.models.results import Decoded
 from specsim.models.row_pass import UsedRows, rows_along
 from specsim.models.rules import check_algorithm
@@ -51,7 +51,7 @@ _COMPARED_PROMPTS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class _Written:
-    """Continuations of all prompts, with what their rows say; arrays of shape ``(prompts, places)``."""
+    """Continuations of all prompts, with what their rows say; arrays of shape ``(prompts, places, ...)``."""
 
     decoded: Decoded
     numbers: PlaceNumbers
@@ -82,7 +82,8 @@ def measure(
     prompts
         Token ids.
     algorithm
-        One that tests token by token, with independent drafts. Defaults to None,
+        One whose rule is among `specsim.models.torch_rules`, on a chain, paths or a tree whose nodes of one
+        depth have equally many children, with drafts drawn independently or greedily. Defaults to None,
         ``speculative:draft_length=4``.
     new_tokens
         Tokens of each continuation.
@@ -189,7 +190,7 @@ class _Reader:
         self.models, self.prompts, self.algorithm = models, [list(prompt) for prompt in prompts], algorithm
         self.new_tokens, self.sampling, self.seed, self.batch = new_tokens, sampling, seed, batch
         self.lossless = algorithm.lossless
-        self.draft_length = algorithm.structure(new_tokens).depth
+        self.kinds = kinds_of(algorithm, new_tokens)
         self.done, self.progress = 0, progress
 
     def decode(self, decoder: Algorithm, repeat: int, **options: Any) -> Decoded:
@@ -245,7 +246,7 @@ def _run(reader: _Reader, written: _Written, prompt: int) -> Run:
     run = outcomes_of_rounds(
         decoded.accepted_lengths[prompt],
         len(decoded.tokens[prompt]),
-        draft_length=reader.draft_length,
+        draft_length=len(reader.kinds),
         bonus=reader.algorithm.whole_bonus,
     )
     for name, places in (("rejected", decoded.rejected_positions), ("bonus", decoded.bonus_positions)):
@@ -267,9 +268,12 @@ def _values(
     def flags(name: str) -> Bools:
         return np.array([[getattr(run, name) for run in row] for row in runs])
 
-    rejected, bonus, tested, root = flags("rejected"), flags("bonus"), flags("tested"), flags("root")
-    numbers = _stacked([written.numbers for written in own])
-    chance = np.where(root, numbers.rejection_root, numbers.rejection_inner)
+    rejected, bonus, tested = flags("rejected"), flags("bonus"), flags("tested")
+    # The place of a bonus token lies behind the last depth and is never asked for.
+    kinds = np.array([*reader.kinds, 0])
+    kind = kinds[np.array([[run.depth for run in row] for row in runs])]
+    numbers = _stacked([written.numbers for written in own]).at(kind)
+    chance = numbers.rejection
     conditional = np.where(tested, chance, np.nan)
     expected = np.where(tested, chance, 0.0).sum(axis=2)
     outcome = np.full(rejected.shape, OUTCOMES["accepted"])
@@ -288,9 +292,7 @@ def _values(
         **{field.name: getattr(numbers, field.name).reshape(-1) for field in fields(PlaceNumbers)}
     )
     rejection_bet = bet_on_rejections(chance[tested], rejected[tested], level=alpha / 2)
-    token_bet = bet_on_tokens(
-        flat, (tested & root).reshape(-1), (tested & ~root).reshape(-1), level=alpha / 2
-    )
+    token_bet = bet_on_tokens(flat, tested.reshape(-1), level=alpha / 2)
     values.update(
         rejection_p_value=rejection_bet.p_value,
         token_p_value=token_bet.p_value,
@@ -303,17 +305,12 @@ def _values(
     counts = None
     if reader.lossless:
         laws = [
-            path_law(
-                written.numbers.kept_root,
-                written.numbers.kept_inner,
-                draft_length=reader.draft_length,
-                bonus=reader.algorithm.whole_bonus,
-            )
+            path_law(written.numbers.kept, reader.kinds, bonus=reader.algorithm.whole_bonus)
             for written in plain
         ]
         predicted = np.array(
             [
-                law.root * written.numbers.rejection_root + law.inner * written.numbers.rejection_inner
+                (law.tested * written.numbers.rejection).sum(axis=-1)
                 for law, written in zip(laws, plain, strict=True)
             ]
         )
@@ -382,4 +379,4 @@ def _check_request(
         raise UnsupportedError(f"algorithm is {algorithm.label}, which drafts nothing; give one that does")
     # Refused before anything is decoded.
     check_algorithm(algorithm, new_tokens)
-    check_measurable(algorithm)
+    check_measurable(algorithm, new_tokens)

@@ -65,17 +65,14 @@ def bet_on_rejections(
     )
 
 
-def bet_on_tokens(
-    numbers: PlaceNumbers, root: Bools, inner: Bools, *, level: float, rounding: float = ROUNDING
-) -> Bet:
+def bet_on_tokens(numbers: PlaceNumbers, tested: Bools, *, level: float, rounding: float = ROUNDING) -> Bet:
     """Test that tokens were written with the probabilities that the algorithm gives them.
 
     The alternatives are those of wrong recoveries: rejected tokens replaced by a draw from the target row, or
     from the draft row, or not at all (the draft's own law).
 
-    numbers: of the places.
-    root, inner: which places were tested as the first of their round and as later ones; bonus tokens are
-        neither.
+    numbers: of the places, by `PlaceNumbers.at` their kinds, shape ``(places,)``.
+    tested: which places were tested; bonus tokens were not.
     level: False-alarm rate, at most.
     rounding: as in `bet_on_rejections`, for the mass of what is bet on.
     InputError: a level outside (0, 1).
@@ -83,8 +80,7 @@ def bet_on_tokens(
     from scipy.stats import binom
 
     _check_level(level)
-    tested = root | inner
-    written = np.where(root, numbers.written_root, numbers.written_inner)[tested]
+    written = numbers.written[tested]
     possible = written > 0
     # Tokens that cannot be: rounding moves the border of a nucleus now and then, with no more than its mass.
     p_impossible = float(binom.sf((~possible).sum() - 1, len(written), rounding))

@@ -4,7 +4,10 @@ Every number here is computed from rows in float64 by theory's step laws; nothin
 verifies drafted tokens.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -12,63 +15,138 @@ from specsim.algorithms import Algorithm
 from specsim.errors import UnsupportedError
 from specsim.support.arrays import Floats, Integers
 from specsim.theory.step_laws import step_law_of
+from specsim.theory.step_laws.drafts import likeliest
+from specsim.theory.step_laws.traversal import after_failure
+
+#: Rules that weigh a whole path: what they do at a place depends on the places before it in the round. On a
+#: chain ``traversal`` is ``block`` (2505.12398).
+WHOLE_PATHS = ("block", "traversal")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceNumbers:
-    """Numbers of places, each of shape ``(places,)``.
+    """Numbers of places, each of shape ``(..., places)``, or ``(..., places, kinds)`` where a kind matters.
 
-    A place is a *root* when it is the first of its round; only batch decoding treats roots differently.
+    The kind of a place is how deep it is in its round, as far as the algorithm cares; see `kinds_of`.
 
     total_variation: of the two rows.
     target_of_token, draft_of_token: probabilities of the emitted token.
-    rejection_root, rejection_inner: probability that the place is rejected, given everything before it.
-    written_root, written_inner: probability that the algorithm writes the emitted token there.
-    kept_root, kept_inner: probability that the place was not rejected, given the emitted token too.
-    from_target, from_draft: what the probability of the emitted token would be if a rejected token were
-        replaced by a draw from the target row or the draft row: the wrong recoveries that the tests of tokens
-        look for.
+    rejection: by kind, the probability that the place is rejected, given everything before it.
+    written: by kind, the probability that the algorithm writes the emitted token there.
+    kept: by kind, the probability that the place was not rejected, given the emitted token too.
+    from_target, from_draft: by kind, what the probability of the emitted token would be if a rejected token
+        were replaced by a draw from the target row or the draft row: the wrong recoveries that the tests of
+        tokens look for.
     """
 
     total_variation: Floats
     target_of_token: Floats
     draft_of_token: Floats
-    rejection_root: Floats
-    rejection_inner: Floats
-    written_root: Floats
-    written_inner: Floats
-    kept_root: Floats
-    kept_inner: Floats
+    rejection: Floats
+    written: Floats
+    kept: Floats
     from_target: Floats
     from_draft: Floats
 
+    def at(self, kind: Integers) -> PlaceNumbers:
+        """Return the numbers of places whose kinds are known, shape ``(..., places)``."""
 
-def check_measurable(algorithm: Algorithm) -> None:
-    """Raise `UnsupportedError` unless theory knows what an algorithm does at a place from its rows alone."""
-    if not algorithm.structure(1).widths:
+        def chosen(values: Floats) -> Floats:
+            if values.ndim == kind.ndim:
+                return values
+            return np.take_along_axis(values, kind[..., None], axis=-1)[..., 0]
+
+        return PlaceNumbers(**{entry.name: chosen(getattr(self, entry.name)) for entry in fields(self)})
+
+
+def check_measurable(algorithm: Algorithm, new_tokens: int) -> None:
+    """Raise `UnsupportedError` unless theory knows an algorithm's law at a place from the rows up to it."""
+    structure = algorithm.structure(new_tokens)
+    if structure.depth == 0:
         raise UnsupportedError(f"algorithm is {algorithm.label}, which drafts nothing; give one that does")
-    law = step_law_of(algorithm.rule)
-    if (law.node or law.node_total) is None or algorithm.drawing != algorithm.rule.drawings[0]:
+    label, drawing = algorithm.label, algorithm.drawing
+    if structure.widths is None:
         raise UnsupportedError(
-            f"algorithm {algorithm.label!r} cannot be compared with theory place by place; "
-            "give speculative, batch, over-acceptance, one-hot or match with independent drafts"
+            f"{label} cannot be measured place by place: its law depends on the node before a place; give a "
+            "tree whose nodes of one depth have equally many children, such as tree=3-2-1"
+        )
+    law = step_law_of(algorithm.rule)
+    known = drawing == "greedy" and law.node_step is not None
+    known |= drawing == "independent" and (
+        (law.node or law.node_total) is not None or algorithm.rule.name in WHOLE_PATHS
+    )
+    if not known:
+        raise UnsupportedError(
+            f"{label} cannot be measured place by place: with drafts drawn as {drawing!r} its law at a place "
+            "is a sum over all sets of drafted tokens; give a rule and drafts drawn independently or greedily"
         )
 
 
-def masses(algorithm: Algorithm, target: Floats, draft: Floats, root: bool) -> tuple[Floats, Floats]:
-    """Return the masses with which each token is emitted, as a drafted token and after a rejection.
+def kinds_of(algorithm: Algorithm, new_tokens: int) -> tuple[int, ...]:
+    """Return the kind of a place of a round, by depth from its first place on.
+
+    Places whose nodes have equally many children are alike, unless the rule weighs whole paths.
+
+    Examples
+    --------
+    >>> from specsim import Batch, BlockVerification
+    >>> kinds_of(Batch(drafts=3, draft_length=4), 10), kinds_of(BlockVerification(draft_length=3), 10)
+    ((1, 0, 0, 0), (0, 1, 2))
+    """
+    widths = algorithm.structure(new_tokens).widths or ()
+    if algorithm.rule.name in WHOLE_PATHS:
+        return tuple(range(len(widths)))
+    different = sorted(set(widths))
+    return tuple(different.index(width) for width in widths)
+
+
+def place_numbers(
+    algorithm: Algorithm, target: Floats, draft: Floats, token: Integers, *, new_tokens: int | None = None
+) -> PlaceNumbers:
+    """Return the numbers of places from their rows and the tokens emitted there.
 
     algorithm: one that `check_measurable` lets pass.
-    target, draft: rows, shape ``(places, tokens)``.
-    root: whether the places are the first of their rounds.
+    target, draft: rows after sampling filters, float64, shape ``(..., places, tokens)``, places in order.
+    token: emitted tokens, shape ``(..., places)``.
+    new_tokens: tokens that were asked for. Defaults to None: the places.
+    """
+    widths = algorithm.structure(new_tokens or token.shape[-1]).widths or ()
+    if algorithm.rule.name in WHOLE_PATHS:
+        found = list(_weighed(widths, target, draft, token))
+    else:
+        found = [_of_node(algorithm, target, draft, token, int(width)) for width in sorted(set(widths))]
+    accepted, final, rejection = (np.stack(part, axis=-1) for part in zip(*found, strict=True))
+    written = accepted + final
+    of_target, of_draft = _at(target, token), _at(draft, token)
+    return PlaceNumbers(
+        total_variation=0.5 * np.abs(target - draft).sum(axis=-1),
+        target_of_token=of_target,
+        draft_of_token=of_draft,
+        rejection=rejection,
+        written=written,
+        kept=np.where(written > 0, accepted / np.where(written > 0, written, 1.0), 1.0),
+        from_target=accepted + rejection * of_target[..., None],
+        from_draft=accepted + rejection * of_draft[..., None],
+    )
+
+
+def masses(algorithm: Algorithm, target: Floats, draft: Floats, children: int) -> tuple[Floats, Floats]:
+    """Return the masses with which a node with so many children emits each token, accepted and not.
+
+    algorithm: one that goes from node to node.
+    target, draft: rows, shape ``(..., tokens)``.
     """
     law, rule = step_law_of(algorithm.rule), algorithm.rule
-    widths = algorithm.structure(1).widths
-    children = int(widths[0]) if root and widths else 1
     options = {
         name: float(value) if rule.parameters[name].kind == "number" else value
         for name, value in algorithm.parameters.items()
     }
+    if algorithm.drawing == "greedy":
+        assert law.node_step is not None
+        ranks = [likeliest(draft, rank) for rank in range(children)]
+        tokens = np.stack([rank.argmax(axis=-1) for rank in ranks], axis=-1)
+        taken, final = law.node_step(target, draft, tokens, **options)
+        return sum(taken[..., number, None] * ranks[number] for number in range(children)), final
     if law.node_total is not None:
         return law.node_total(target, draft, children, **options)
     assert law.node is not None
@@ -76,28 +154,58 @@ def masses(algorithm: Algorithm, target: Floats, draft: Floats, root: bool) -> t
     return taken.sum(axis=-2), final
 
 
-def place_numbers(algorithm: Algorithm, target: Floats, draft: Floats, token: Integers) -> PlaceNumbers:
-    """Return the numbers of places from their rows and the tokens emitted there.
+def _of_node(
+    algorithm: Algorithm, target: Floats, draft: Floats, token: Integers, children: int
+) -> tuple[Floats, Floats, Floats]:
+    """Return the mass of the token, accepted and after a rejection, and the mass of all rejections."""
+    taken, final = masses(algorithm, target, draft, children)
+    return _at(taken, token), _at(final, token), final.sum(axis=-1)
 
-    algorithm: the descriptor.
-    target, draft: rows after sampling filters, float64, shape ``(places, tokens)``.
-    token: emitted tokens, shape ``(places,)``.
+
+def _weighed(
+    widths: tuple[int | float, ...], target: Floats, draft: Floats, token: Integers
+) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """Yield what `_of_node` returns, depth by depth of a round, for rules that weigh whole paths.
+
+    A node of weight w accepts something below it or itself with probability w. Its k-th child is come to when
+    the children before it are deleted, each of which leaves (w T - D)+ of the row.
     """
-    every = np.arange(len(token))
-    parts: dict[str, Floats] = {}
-    for name, root in (("root", True), ("inner", False)):
-        taken, final = masses(algorithm, target, draft, root)
-        accepted, rejected = taken[every, token], final[every, token]
-        written = accepted + rejected
-        parts[f"rejection_{name}"] = final.sum(axis=1)
-        parts[f"written_{name}"] = written
-        parts[f"kept_{name}"] = np.where(written > 0, accepted / np.where(written > 0, written, 1.0), 1.0)
-        if not root:
-            parts["from_target"] = accepted + parts["rejection_inner"] * target[every, token]
-            parts["from_draft"] = accepted + parts["rejection_inner"] * draft[every, token]
-    return PlaceNumbers(
-        total_variation=0.5 * np.abs(target - draft).sum(axis=1),
-        target_of_token=target[every, token],
-        draft_of_token=draft[every, token],
-        **parts,
-    )
+    # Of every node of this depth: the probability of coming to it, and its weight, in a round that began so
+    # many places before.
+    nodes = [(np.ones(token.shape), np.ones(token.shape))]
+    for width in widths:
+        reached = sum(arrival * weight for arrival, weight in nodes)
+        accepted, final, rejection = np.zeros((3, *token.shape))
+        below = []
+        for arrival, first in nodes:
+            row, weight = target, first[..., None]
+            for _ in range(int(width)):
+                taken = np.minimum(draft, weight * row)
+                accepted = accepted + arrival * _at(taken, token)
+                proposed = _at(draft, token)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    quotient = weight[..., 0] * _at(row, token) / proposed
+                below.append((arrival * proposed, np.where(proposed > 0, np.minimum(quotient, 1.0), 1.0)))
+                arrival = arrival * (1 - taken.sum(axis=-1))
+                weight, row = after_failure(weight, row, draft)
+            stopped = (arrival * weight[..., 0])[..., None] * row
+            final, rejection = final + _at(stopped, token), rejection + stopped.sum(axis=-1)
+        # Places that no round comes to at this depth are nowhere asked for.
+        met = reached > 0
+        scale = np.where(met, reached, 1.0)
+        yield (
+            np.where(met, accepted / scale, _at(target, token)),
+            np.where(met, final / scale, 0.0),
+            np.where(met, rejection / scale, 0.0),
+        )
+        scale = np.where(accepted > 0, accepted, 1.0)
+        nodes = [(_shifted(arrival / scale), _shifted(weight)) for arrival, weight in below]
+
+
+def _at(rows: Floats, token: Integers) -> Floats:
+    return np.take_along_axis(rows, token[..., None], axis=-1)[..., 0]
+
+
+def _shifted(values: Floats) -> Floats:
+    """Return what was so at the place before; 0 at the first one."""
+    return np.concatenate([np.zeros_like(values[..., :1]), values[..., :-1]], axis=-1)
