@@ -118,7 +118,8 @@ def path_law(kept: Floats, kinds: Sequence[int], *, bonus: bool) -> PathLaw:
             full = np.zeros(sequences)
         stays = kept[:, place, order]
         open_rounds = state[:, :longest]
-        np.add.at(tested, (slice(None), place, order), open_rounds)
+        for depth, kind in enumerate(order):
+            tested[:, place, kind] += open_rounds[:, depth]
         lost = open_rounds * (1 - stays)
         counts[:, :longest] += lost
         following = np.zeros_like(state)
