@@ -44,8 +44,16 @@ from specsim.pairs.families import (
     random_pair as random_pair,
     random_prefix_pair as random_prefix_pair,
 )
+from specsim.planner import (
+    Plan as Plan,
+    plan as plan,
+)
 from specsim.records.acceptance_estimates import acceptance_estimates as acceptance_estimates
 from specsim.records.acceptance_logs import read_acceptance_log as read_acceptance_log
+from specsim.records.servers import (
+    ServerLog as ServerLog,
+    read_server_log as read_server_log,
+)
 from specsim.records.trace_estimates import theorem_1_of_trace as theorem_1_of_trace
 from specsim.records.trace_files import read_trace as read_trace
 from specsim.scale import (

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import numpy as np
@@ -124,6 +124,24 @@ class Structure:
         for depth in self.depths:
             counts[depth] += 1
         return tuple(accumulate(counts))
+
+    @cached_property
+    def level_sizes(self) -> tuple[int, ...]:
+        """Number of drafted tokens at each depth from 1 on, without listing the nodes of a regular structure.
+
+        Raises
+        ------
+        InputError
+            There are infinitely many.
+        """
+        if self.size == math.inf:
+            raise InputError("infinitely many drafts have no number of nodes; give a number of drafts")
+        if self.widths is not None:
+            return tuple(
+                accumulate((int(width) for width in self.widths), lambda nodes, width: nodes * width)
+            )
+        within = self.nodes_within
+        return tuple(after - before for before, after in pairwise(within))
 
     def children(self, node: int) -> range:
         """Return the children of a node."""

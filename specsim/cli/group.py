@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "expect": ("specsim.cli.expect:command", "What theory says of a pair and an algorithm."),
     "simulate": ("specsim.cli.simulate:command", "What simulation says, beside theory."),
     "compare": ("specsim.cli.compare:command", "Algorithms side by side, exact beside simulated."),
+    "plan": ("specsim.cli.plan:command", "Which rule and draft length pay: from a pair or a server's log."),
     "sweep": ("specsim.cli.sweep:command", "Simulate many pairs, algorithms and parameters at once."),
     "rules": ("specsim.cli.rules:command", "List the verification rules and their facts."),
     "conform": ("specsim.cli.conform:conform", "Test whether a sampler is lossless."),

@@ -10,13 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from specsim.algorithms import Algorithm, Structure
-from specsim.errors import InputError, TooLargeError
+from specsim.errors import InputError
 from specsim.support.checks import whole
 
 #: Numbers of a clock; floats are read as the decimal number that they print as.
@@ -51,13 +50,9 @@ class CostModel:
         The target call looks at every drafted token and at the one before them. A structure without drafted
         tokens costs a plain target call.
         """
-        if structure.size == math.inf:
-            raise InputError("infinitely many drafts take no finite time; give a number of drafts")
         if structure.depth == 0:
             return self.target_time(1, batch, start)
-        drafting = sum(
-            self.draft_time(after - before, batch, start) for before, after in pairwise(_nodes(structure))
-        )
+        drafting = sum(self.draft_time(width, batch, start) for width in structure.level_sizes)
         return drafting + self.target_time(int(structure.size), batch, start) + self.overhead_time(batch)
 
     def round_times(self, algorithm: Algorithm, horizon: int, batch: int = 1) -> list[Fraction]:
@@ -193,16 +188,3 @@ def spell(value: Number) -> str:
     if found.denominator == 1:
         return str(found.numerator)
     return decimal if Fraction(decimal) == found else str(found)
-
-
-def _nodes(structure: Structure) -> list[int]:
-    """Return how many nodes there are to each depth, without listing those of a regular structure."""
-    if structure.widths is None:
-        return list(structure.nodes_within)
-    found, level = [1], 1
-    for width in structure.widths:
-        level *= int(width)
-        found.append(found[-1] + level)
-    if found[-1] > 2**62:
-        raise TooLargeError(f"the draft structure has {found[-1]} nodes; use a narrower tree")
-    return found

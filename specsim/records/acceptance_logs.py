@@ -127,8 +127,12 @@ def read_acceptance_log(
     3.3333
     """
     place = Path(path)
-    records = _records(place)
-    rounds = _Rounds(place, draft_length)
+    try:
+        text = read_file(place, "give a CSV or JSON file").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot read {place}: not UTF-8 (byte {error.start}); give a text file") from None
+    records = records_of(place, text)
+    rounds = Rounds(place, draft_length)
     for number, record in enumerate(records, start=1):
         rounds.add(number, record)
     if not rounds.accepted:
@@ -145,7 +149,7 @@ def read_acceptance_log(
     )
 
 
-class _Rounds:
+class Rounds:
     """Rounds collected from records."""
 
     def __init__(self, place: Path, draft_length: int | None) -> None:
@@ -284,11 +288,8 @@ class _Rounds:
         raise InputError(f"{self._where}: {why}")
 
 
-def _records(place: Path) -> list[Record]:
-    try:
-        text = read_file(place, "give a CSV or JSON file").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"cannot read {place}: not UTF-8 (byte {error.start}); give a text file") from None
+def records_of(place: Path, text: str) -> list[Record]:
+    """Return the records of a log that has been read; `place` is its name."""
     start = text.lstrip()[:1]
     if start == "":
         raise InputError(f"{place} is empty; give a log with at least one round")

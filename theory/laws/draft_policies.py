@@ -210,7 +210,7 @@ class _Rounds:
         matrix = np.eye(size) - self.moves
         matrix[:, 0] = 1.0
         try:
-            worth = np.linalg.solve(matrix, reward)
+            worth = np.asarray(np.linalg.solve(matrix, reward), dtype=np.float64)
         except np.linalg.LinAlgError:
             raise InputError(_SEVERAL) from None
         worth[0] = 0.0

@@ -1,0 +1,102 @@
+"""``specsim plan``: which rule and draft length pay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from specsim.cli.output import COSTS_HELP, JSON_HELP, show_json
+from specsim.grammar import parse_algorithm
+from specsim.records.servers import FORMATS
+from specsim.support.expansion import expand
+from specsim.support.files import write_text
+
+_HELP = """Say which rule and which draft length pay, by how much, and whether the data can tell.
+
+INPUT is a pair (specsim expect --help lists them) or the log of an inference server. A log knows only
+what the rule that ran accepted: it can choose a draft length, not a rule.
+
+\b
+Formats of logs (recognised; --format forces one):
+{formats}
+
+\b
+Examples:
+  specsim plan random:contexts=7,horizon=50,seed=1,stationary=yes --costs draft=0.1,overhead=0.02
+  specsim plan metrics.txt --since earlier.txt --costs draft=0.08 --batch 1,8,64 --emit vllm
+  specsim plan golden.yaml --select minimax-m3/thinking_on --costs draft=0.05 --html plan.html
+"""
+_HELP = _HELP.format(formats="\n".join(f"  {name:20}{each.title}" for name, each in FORMATS.items()))
+
+
+@click.command("plan", help=_HELP)
+@click.argument("source", metavar="INPUT")
+@click.option(
+    "--costs", metavar="COSTS", help=COSTS_HELP + " Default: fitted to measured speed-ups, or draft=0.1."
+)
+@click.option(
+    "--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True,
+    help="latency: the first batch size counts; throughput: the one of most tokens per time.",
+)  # fmt: skip
+@click.option("--batch", default="1", show_default=True, metavar="N,N,...", help="Batch sizes to plan for.")
+@click.option(
+    "--algorithm", "algorithms", multiple=True, metavar="ALGORITHM",
+    help="A candidate, for a pair; repeatable, with ranges such as block:draft_length={1..4}.",
+)  # fmt: skip
+@click.option("--horizon", type=int, metavar="N", help="Tokens to emit, for a pair. Default: very long runs.")
+@click.option("--format", type=click.Choice(list(FORMATS)), metavar="NAME", help="Format of the log.")
+@click.option(
+    "--draft-length", type=int, metavar="K", help="Drafted tokens of every round, if the log lacks it."
+)
+@click.option("--select", metavar="NAME", help="Which model or table, where a log has several.")
+@click.option(
+    "--since", type=click.Path(path_type=Path), metavar="FILE", help="An earlier scrape, to subtract."
+)
+@click.option("--level", type=float, default=0.95, show_default=True, help="Confidence of each interval.")
+@click.option(
+    "--emit", type=click.Choice(["vllm", "sglang", "trtllm"]), help="Print the engine's configuration."
+)
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with sliders.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def command(
+    source: str,
+    costs: str | None,
+    objective: str,
+    batch: str,
+    algorithms: tuple[str, ...],
+    horizon: int | None,
+    format: str | None,
+    draft_length: int | None,
+    select: str | None,
+    since: Path | None,
+    level: float,
+    emit: str | None,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Plan and print."""
+    from specsim.planner.plan import plan, read_batches
+
+    found = plan(
+        source,
+        costs=costs,
+        objective=objective,  # type: ignore[arg-type]
+        batch=read_batches(batch),
+        algorithms=[parse_algorithm(text) for given in algorithms for text in expand(given)] or None,
+        horizon=horizon,
+        format=format,
+        draft_length=draft_length,
+        select=select,
+        since=since,
+        level=level,
+    )
+    if html is not None:
+        write_text(html, found.html())
+    if as_json:
+        document = found.to_dict()
+        show_json({**document, "configuration": found.emit(emit)} if emit else document)
+        return
+    click.echo(str(found))
+    if emit:
+        click.echo(f"\nFor {emit}:\n{found.emit(emit)}", nl=False)

@@ -1,0 +1,165 @@
+"""JSON with totals: ``vllm bench serve``, TensorRT-LLM iterations, llama.cpp timings, AIPerf summaries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from specsim.records.servers.log import Format, Setting, Source
+from specsim.support.intervals import ratio_over
+
+
+def find(value: Any, name: str) -> list[Any]:
+    """Return the values of a name anywhere in a document."""
+    found: list[Any] = []
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            found += [item[name]] if name in item else []
+            stack += reversed(list(item.values()))
+        elif isinstance(item, list):
+            stack += reversed(item)
+    return found
+
+
+def _read_bench(source: Source) -> Iterator[Setting]:
+    documents = source.documents()
+    for document in documents:
+        if not isinstance(document, dict) or "spec_decode_num_drafts" not in document:
+            source.refuse("spec_decode_num_drafts is missing; give the JSON of vllm bench serve")
+        rounds = source.count("spec_decode_num_drafts", document["spec_decode_num_drafts"])
+        drafted = source.count("spec_decode_draft_tokens", document.get("spec_decode_draft_tokens"))
+        accepted = source.count("spec_decode_accepted_tokens", document.get("spec_decode_accepted_tokens"))
+        rates = document.get("spec_decode_per_position_acceptance_rates")
+        source.notes.append(f"{rounds} rounds, {drafted} drafted and {accepted} accepted tokens")
+        if not isinstance(rates, list) or not rates:
+            yield Setting(
+                draft_length=source.length(rounds, drafted), rounds=rounds, mean=accepted / max(rounds, 1)
+            )
+            continue
+        numbers = [source.number("spec_decode_per_position_acceptance_rates", rate) for rate in rates]
+        if max(numbers) > 1:
+            if max(numbers) > 100:
+                source.refuse(f"an acceptance rate is {max(numbers):g}; give fractions or percentages")
+            source.notes.append("rates by position are percentages")
+            numbers = [rate / 100 for rate in numbers]
+        if rounds:
+            source.check_drafted(rounds, drafted, len(numbers))
+        if abs(sum(numbers) * rounds - accepted) > 0.01 * accepted + 1:
+            source.refuse(
+                f"rates by position add up to {sum(numbers) * rounds:.0f} accepted tokens but "
+                f"spec_decode_accepted_tokens is {accepted}: are they conditional? marginal ones are needed"
+            )
+        source.notes.append("marginal by position")
+        yield source.from_reached(rounds, [rate * rounds for rate in numbers])
+
+
+def _read_iterations(source: Source) -> Iterator[Setting]:
+    rows = []
+    for document in source.documents():
+        ranks = find(document, "attentionDpRank")
+        if ranks and ranks[0] not in (0, None):
+            continue
+        for stats in find(document, "specDecodingStats"):
+            if isinstance(stats, dict):
+                rows.append(
+                    tuple(
+                        source.count(name, stats.get(name))
+                        for name in ("numRequestsWithDraftTokens", "numDraftTokens", "numAcceptedTokens")
+                    )
+                )
+    rows = [row for row in rows if row[0]]
+    if not rows:
+        source.refuse("no iteration has requests with draft tokens; give a log with at least one round")
+    rounds, drafted, accepted = (sum(column) for column in zip(*rows, strict=True))
+    if accepted > drafted:
+        source.refuse(f"numAcceptedTokens are {accepted} of {drafted}; no round accepts more than it drafts")
+    estimate = ratio_over([row[2] for row in rows], [row[0] for row in rows])
+    source.notes.append(
+        f"{len(rows)} iterations, {rounds} rounds, {drafted} drafted and {accepted} accepted tokens, bonus "
+        "not "
+        "counted; a mean and no law"
+    )
+    yield Setting(
+        draft_length=source.length(rounds, drafted),
+        rounds=rounds,
+        mean=accepted / rounds,
+        error=estimate.standard_error,
+    )
+
+
+def _read_timings(source: Source) -> Iterator[Setting]:
+    rows = []
+    for document in source.documents():
+        drafted, accepted = find(document, "draft_n"), find(document, "draft_n_accepted")
+        tokens, stated = find(document, "predicted_n"), find(document, "draft_rounds")
+        if drafted and accepted and (tokens or stated):
+            kept = source.count("draft_n_accepted", accepted[0])
+            emitted = source.count("predicted_n", tokens[0]) if tokens else 0
+            rounds = source.count("draft_rounds", stated[0]) if stated else emitted - kept
+            if rounds < 0:
+                source.refuse(f"draft_n_accepted is {kept} of {emitted} tokens; every round emits one more")
+            rows.append((rounds, source.count("draft_n", drafted[0]), kept))
+    rows = [row for row in rows if row[0]]
+    if not rows:
+        source.refuse("no timings with drafts; give draft_n, draft_n_accepted and predicted_n")
+    rounds, drafted, accepted = (sum(column) for column in zip(*rows, strict=True))
+    if accepted > drafted:
+        source.refuse(f"draft_n_accepted is {accepted} of {drafted}; no round accepts more than it drafts")
+    estimate = ratio_over([row[2] for row in rows], [row[0] for row in rows])
+    source.notes.append(
+        f"{len(rows)} requests, {rounds} rounds (tokens without the accepted ones), {drafted} drafted and "
+        f"{accepted} accepted tokens; a mean and no law"
+    )
+    yield Setting(
+        draft_length=source.length(rounds, drafted),
+        rounds=rounds,
+        mean=accepted / rounds,
+        error=estimate.standard_error,
+    )
+
+
+def _read_aiperf(source: Source) -> Iterator[Setting]:
+    document = source.documents()[0]
+
+    def average(name: str) -> float:
+        found = find(document, name)
+        value = found[0].get("avg") if found and isinstance(found[0], dict) else None
+        return source.number(f"{name}.avg", value)
+
+    length = average("spec_decode_token_weighted_acceptance_length")
+    share = average("spec_decode_overall_draft_acceptance_rate")
+    if length < 1:
+        source.refuse(f"acceptance length is {length:g}; it counts the bonus, so that it is at least 1")
+    drafted = source.draft_length
+    if drafted is None:
+        if not 0 < share <= 100 or length == 1:
+            source.refuse("the summary does not say the draft length; give it (--draft-length)")
+        drafted = round((length - 1) / (share / 100))
+    source.notes.append("acceptance length counts the bonus; the rate is a percentage; a mean and no law")
+    yield Setting(draft_length=drafted, mean=length - 1)
+
+
+def _json_with(*names: str) -> Any:
+    pattern = re.compile("|".join(f'"{name}"' for name in names))
+    return lambda text: text.lstrip()[:1] in ("{", "[") and pattern.search(text) is not None
+
+
+FORMATS = (
+    Format("vllm-bench", "JSON of vllm bench serve", _json_with("spec_decode_num_drafts"), _read_bench),
+    Format(
+        "trtllm-iterations",
+        "iteration statistics of TensorRT-LLM",
+        _json_with("specDecodingStats"),
+        _read_iterations,
+    ),
+    Format("llamacpp-timings", "timings of llama.cpp", _json_with("draft_n_accepted"), _read_timings),
+    Format(
+        "aiperf-summary",
+        "summary of AIPerf",
+        _json_with("spec_decode_token_weighted_acceptance_length"),
+        _read_aiperf,
+    ),
+)
