@@ -244,10 +244,10 @@ def plan(
 
     Examples
     --------
-    >>> from specsim import Clock, parse_pair, plan
-    >>> found = plan("random:contexts=3,horizon=20,seed=1,stationary=yes", costs="draft=0.1")
-    >>> found.best.label
-    'block:draft_length=6,bonus=yes'
+    >>> from specsim import plan
+    >>> found = plan("random:contexts=3,horizon=20,seed=1,stationary=yes", costs="draft=0.1,token=0.05")
+    >>> found.best.label, found.choice.undecided
+    ('block-verification:draft_length=6,bonus=yes', ())
     """
     if objective not in ("latency", "throughput"):
         raise InputError(f"objective is {objective!r}; give latency or throughput")
@@ -446,7 +446,7 @@ def _limits(clock: CostModel, size: int, listed: Sequence[Candidate], best: str)
 
     def edge(inside: float, outside: float, holds: Callable[[float], bool]) -> float:
         """Bisect between a cost at which something holds and one at which it does not."""
-        for _ in range(50):
+        for _ in range(44):
             middle = (inside + outside) / 2
             inside, outside = (middle, outside) if holds(middle) else (inside, middle)
         return inside

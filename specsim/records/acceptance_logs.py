@@ -67,7 +67,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "draft_length": ("num_spec_tokens",),
     "request": ("request_id", "rid", "req_id", "sequence"),
     "count": ("weight",),
-    "accepted_histogram": ("acceptance_histogram", "spec_correct_drafts_histogram"),
+    "accepted_histogram": ("acceptance_histogram", "spec_correct_drafts_histogram", "spec_accept_histogram"),
     "rounds": ("num_drafts", "num_spec_steps", "spec_verify_ct", "verification_steps"),
     "accepted_per_position": ("num_accepted_tokens_per_pos", "accepted_tokens_per_pos"),
 }
@@ -274,6 +274,8 @@ class Rounds:
         self.count.append(count)
 
     def _whole(self, field: str, value: Any) -> int:
+        if type(value) is int and 0 <= value <= MOST_ROUNDS:
+            return value
         text = str(value).strip()
         # Fraction reads any decimal exactly; the length bounds what an exponent could make of it.
         number = None

@@ -44,6 +44,10 @@ def _read_yaml(source: Source) -> Iterator[Setting]:
 
 
 def _read_csv(source: Source) -> Iterator[Setting]:
+    if not _is_csv(source.text):
+        source.refuse(
+            f"no column is one of {', '.join(_LENGTHS)} and one of {', '.join(_MEANS)}; name them so"
+        )
     reader = csv.DictReader(io.StringIO(source.text, newline=""), skipinitialspace=True)
     names = [str(name).strip() for name in reader.fieldnames or []]
     reader.fieldnames = names

@@ -121,6 +121,42 @@ def _read_timings(source: Source) -> Iterator[Setting]:
     )
 
 
+def _read_sglang(source: Source) -> Iterator[Setting]:
+    rows = []
+    for document in source.documents():
+        calls = find(document, "spec_verify_ct")
+        accepted = find(document, "spec_accept_token_num") + find(document, "spec_num_correct_drafts")
+        drafted = find(document, "spec_draft_token_num") + find(document, "spec_num_proposed_drafts")
+        if calls and accepted and drafted:
+            rows.append(
+                (
+                    source.count("spec_verify_ct", calls[0]),
+                    source.count("drafted tokens", drafted[0]),
+                    source.count("accepted tokens", accepted[0]),
+                )
+            )
+    rows = [row for row in rows if row[0]]
+    if not rows:
+        source.refuse("no request has spec_verify_ct with accepted and drafted tokens; give meta_info")
+    rounds, drafted_all, kept = (sum(column) for column in zip(*rows, strict=True))
+    if kept > drafted_all:
+        source.refuse(
+            f"{kept} accepted of {drafted_all} drafted tokens; no round accepts more than it drafts"
+        )
+    estimate = ratio_over([row[2] for row in rows], [row[0] for row in rows])
+    source.notes.append(
+        f"{len(rows)} requests, {rounds} rounds, {drafted_all} drafted and {kept} accepted tokens (rates are "
+        "not "
+        "used); a mean and no law"
+    )
+    yield Setting(
+        draft_length=source.length(rounds, drafted_all),
+        rounds=rounds,
+        mean=kept / rounds,
+        error=estimate.standard_error,
+    )
+
+
 def _read_aiperf(source: Source) -> Iterator[Setting]:
     document = source.documents()[0]
 
@@ -147,7 +183,13 @@ def _json_with(*names: str) -> Any:
     return lambda text: text.lstrip()[:1] in ("{", "[") and pattern.search(text) is not None
 
 
+def _is_sglang(text: str) -> bool:
+    # With a histogram there is a law, which records of rounds are read for.
+    return '"spec_verify_ct"' in text and "_histogram" not in text and text.lstrip()[:1] in ("{", "[")
+
+
 FORMATS = (
+    Format("sglang-requests", "meta_info of SGLang without a histogram", _is_sglang, _read_sglang),
     Format("vllm-bench", "JSON of vllm bench serve", _json_with("spec_decode_num_drafts"), _read_bench),
     Format(
         "trtllm-iterations",
