@@ -35,6 +35,10 @@ _TITLES = {
     "table-1": "Table 1: win rates of Decoding-OPT over Decoding-UNO",
     "table-2": "Table 2: win rates of the large over the small model",
     "remark-6": "Remark 6: the front for whole sequences",
+    "all-rules": "All rules on one pair, beside the best lossless rule",
+    "gap-to-optimum": "Several drafts: Algorithm 4 and K-SEQ against the optimum",
+    "faster-because-wrong": "Faster because wrong: acceptance against distance from the target",
+    "tree-or-chain": "Four drafted tokens: a chain or a tree",
 }
 #: The file in which each figure is defined, in `FIGURES` there; else the file of its name.
 _FILES = {
@@ -80,7 +84,7 @@ class Task:
 
 @dataclass(kw_only=True)
 class PaperFigure:
-    """A figure or table of the paper.
+    """A figure or table of the paper, or one that the paper does not have.
 
     caption: what is shown, in full sentences, with what differs from the paper.
     data: computes everything that the figure shows.
@@ -95,7 +99,7 @@ class PaperFigure:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all figures and tables, in the paper's order.
+    """Return the names of all figures and tables: the paper's in its order, then those beyond it.
 
     Examples
     --------

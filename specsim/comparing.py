@@ -30,7 +30,7 @@ _MOST_SEQUENCES = 2**12
 #: A distance of two laws of floats that is no distance, and a difference of two numbers that is none.
 _ROUNDING = 1e-9
 #: Most constraints of a linear programme that is solved for the optimum of one line.
-_MOST_CONSTRAINTS = 5000
+_MOST_CONSTRAINTS = 6000
 
 #: Quantities that theory and simulation both have.
 QUANTITIES = {
@@ -157,7 +157,7 @@ def compare(
     names, listed = list(named), list(named.values())
     horizon = pair.check_horizon(horizon)
     able = {name: algorithm for name, algorithm in named.items() if _simulated(algorithm)}
-    theory = [_theory(pair, algorithm, horizon) for algorithm in listed]
+    theory = [theory_of(pair, algorithm, horizon) for algorithm in listed]
     positions = max(1, *(len(found["acceptance"]) for found in theory))
     variables: dict[str, Any] = {}
 
@@ -313,7 +313,7 @@ def _at_least(law: Any) -> Any:
     return np.cumsum(law[..., ::-1], axis=-1)[..., ::-1][..., 1:]
 
 
-def _theory(pair: ModelPair, algorithm: Algorithm, horizon: int) -> dict[str, Any]:
+def theory_of(pair: ModelPair, algorithm: Algorithm, horizon: int) -> dict[str, Any]:
     """Return what theory says, and in which words."""
     from specsim.theory import Laws
 

@@ -128,6 +128,9 @@ from specsim.theory.statements.theorem_5 import (
     ParetoFront as ParetoFront,
     pareto_front as pareto_front,
 )
+from specsim.theory.statements.transport_acceptance import (
+    transport_acceptance as transport_acceptance,
+)
 from specsim.theory.statements.unbiased_members import (
     acceptance_from_epsilon as acceptance_from_epsilon,
     epsilon_from_acceptance as epsilon_from_acceptance,

@@ -198,4 +198,8 @@ def test_names__are_those_of_the_paper():
         "table-1",
         "table-2",
         "remark-6",
+        "all-rules",
+        "gap-to-optimum",
+        "faster-because-wrong",
+        "tree-or-chain",
     )
