@@ -82,7 +82,7 @@ ROWS = {
     "specsim.order-one-path": HOLDS,
     "specsim.order-one-node": CONDITION,
     "specsim.order-trees": HOLDS,
-    "specsim.order-drafts": HOLDS,
+    "specsim.order-drafts": CONDITION,
     "specsim.order-couplings": HOLDS,
     "specsim.engine-literal": HOLDS,
     "specsim.engine-lockstep": HOLDS,

@@ -92,7 +92,8 @@ def round_optimum(pair: Pair, algorithm: Algorithm | str, *, horizon: int | None
     Notes
     -----
     For one path block verification attains it (2403.10444, Theorem 2; 2602.16961). For several children of
-    one node it is the optimal transport of 2310.15141. For trees no rule of the catalogue attains it.
+    one node it is the optimal transport of 2310.15141. For several paths greedy multi-path blocks
+    (2602.16961) attain it on some pairs and not on others.
 
     Examples
     --------

@@ -202,6 +202,22 @@ def _optimum(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
             )
 
 
+def _two_paths(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
+    """Two paths of two tokens: what the published rules reach of 131/81."""
+    wanted = {
+        "recursive": Fraction(35, 27),
+        "traversal": Fraction(38, 27),
+        "transport": Fraction(40, 27),
+        "greedy-block": Fraction(131, 81),
+    }
+    pair = thirds(3)
+    for name, value in wanted.items():
+        algorithm = parse_algorithm(f"{name}:drafts=2,draft_length=2")
+        yield equal(f"E[accepted], {name}", _accepted(witnesses, pair, algorithm, True), value)
+    optimum = witnesses.theory.round_optimum(pair, parse_algorithm("greedy-block:drafts=2,draft_length=2"))
+    yield equal("the optimum of two paths of two tokens", optimum.value, Fraction(131, 81))
+
+
 def _is_accepted(theory: Any, pair: Pair, certificate: Any) -> bool:
     try:
         return bool(theory.check_certificate(pair, certificate))
@@ -262,6 +278,26 @@ def _two_levels(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     )
 
 
+def _greedy_blocks(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
+    half, quarter = Fraction(1, 2), Fraction(1, 4)
+    pair = RationalPair.independent([3 * quarter, quarter], [half, half], horizon=1)
+    found = [
+        _accepted(witnesses, pair, parse_algorithm(f"greedy-block:drafts={drafts},draft_length=1"), True)
+        for drafts in (1, 2, 3, 4)
+    ]
+    wanted = [Fraction(3, 4), Fraction(1), Fraction(7, 8), Fraction(13, 16)]
+    yield equal("acceptance of greedy blocks with 1, 2, 3 and 4 drafts", found, wanted)
+    yield counterexample(
+        "one token, draft (1/2, 1/2), target (3/4, 1/4)",
+        found[2] < found[1],
+        "greedy multi-path block verification (2602.16961) takes the drafted token of the largest target / "
+        f"draft, which is likelier the more drafts there are: it accepts with {found[0]}, {found[1]}, "
+        f"{found[2]} and {found[3]} for 1, 2, 3 and 4 drafts, and with 3/4 in the limit",
+        printed="rising with the drafts",
+        exact=f"{found[1]} for 2 drafts, {found[2]} for 3",
+    )
+
+
 def _couplings(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     names = [name for name in ("minhash", "gumbel", "ratio") if name in catalogue()]
     for pair in _pairs():
@@ -288,6 +324,7 @@ CLAIMS = (
         checks=(
             *_checks(PATH),
             ExactCheck("optimum", _optimum),
+            ExactCheck("two paths", _two_paths),
             ExactCheck("refused certificates", _refused),
         ),
         mutants=("order-joint-bound-of-rows", "order-block-one-token-short"),
@@ -318,9 +355,10 @@ CLAIMS = (
         id="specsim.order-drafts",
         title="More drafts never hurt",
         statement="More drafts accept no less in a round, and need no more target calls over the horizon.",
-        source="2411.00841, Section 3.3; 2310.15141",
-        verdict=Verdict.HOLDS,
-        checks=_checks(DRAFTS),
+        source="2411.00841, Section 3.3; 2310.15141; 2602.16961",
+        verdict=Verdict.CONDITION,
+        condition="not for greedy multi-path blocks, which verify the most promising path alone.",
+        checks=(*_checks(DRAFTS), ExactCheck("greedy blocks", _greedy_blocks)),
         mutants=("order-three-drafts-are-one",),
     ),
     Claim(
