@@ -37,7 +37,7 @@ _CAPTION = (
 
 def algorithms() -> list[Algorithm]:
     """Return every rule on one path of two tokens, or on two where it takes several, for each drawing."""
-    found = []
+    found: list[Algorithm] = []
     for several in (False, True):
         for rule in catalogue().values():
             if rule.name in _LEFT_OUT or ("paths" in rule.structures) is not several:

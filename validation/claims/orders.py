@@ -9,9 +9,8 @@ from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
-from specsim import catalogue, parse_algorithm
+from specsim import ModelPair, catalogue, parse_algorithm
 from specsim.algorithms import Algorithm
-from specsim.theory.arithmetic.pair_tables import Pair
 from specsim.theory.arithmetic.rational_pair import RationalPair
 from specsim.validation.claims_model import (
     Claim,
@@ -30,6 +29,8 @@ from specsim.validation.mutants.theories import formulas
 from specsim.validation.running.effort import Effort
 from specsim.validation.tampering import broken_round_certificates
 from specsim.validation.witnesses import Witnesses
+
+Pair = ModelPair | RationalPair
 
 #: A difference of floats that is none.
 _ROUNDING = 1e-9
