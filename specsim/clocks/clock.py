@@ -25,7 +25,24 @@ MOST_TIME = 10**9
 
 
 class CostModel:
-    """Base of all clocks: three times, and what a round costs by them."""
+    """Base of all clocks: three times, and what a round costs by them.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from specsim import CostModel, chain
+    >>> class Stopwatch(CostModel):
+    ...     def target_time(self, width, batch=1, start=0):
+    ...         return Fraction(1)
+    ...
+    ...     def draft_time(self, width, batch=1, start=0):
+    ...         return Fraction(1, 8)
+    ...
+    ...     def overhead_time(self, batch=1):
+    ...         return Fraction(0)
+    >>> Stopwatch().round_time(chain(2))
+    Fraction(5, 4)
+    """
 
     def target_time(self, width: int, batch: int = 1, start: int = 0) -> Fraction:
         """Return the time of a target call.

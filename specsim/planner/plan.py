@@ -138,6 +138,13 @@ class Plan:
         Costs of a draft step between which the choice at the first batch size stays.
     break_even_batch
         Smallest batch size at which nothing pays; None where there is none up to 2^20, or costs are a table.
+
+    Examples
+    --------
+    >>> from specsim import Speculative, plan
+    >>> found = plan("paper:20", costs="draft=0.1", algorithms=[Speculative(draft_length=2)])
+    >>> isinstance(found, Plan), found.best.label
+    (True, 'speculative:draft_length=2,bonus=yes')
     """
 
     source: str

@@ -122,6 +122,14 @@ class TimeLaw:
         Length of one tick, in target calls.
     law
         Probability of each number of ticks, from 0 on.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> import numpy as np
+    >>> law = TimeLaw(Fraction(1, 10), np.array([0.0, 0.5, 0.5]))
+    >>> round(float(law.mean()), 3), round(float(law.slowest(2).mean()), 3)
+    (0.15, 0.175)
     """
 
     unit: Fraction

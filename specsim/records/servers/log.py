@@ -63,6 +63,13 @@ class ServerLog:
         What was read and how, in sentences.
     warnings
         What may be wrong with it, in sentences.
+
+    Examples
+    --------
+    >>> from specsim import ServerLog, plan
+    >>> rounds = Setting(draft_length=2, rounds=100, reached=(70.0, 40.0), mean=1.1)
+    >>> plan(ServerLog(source="mine", format="by hand", settings=(rounds,)), costs="draft=0.1").best.label
+    'draft_length=2'
     """
 
     source: str
