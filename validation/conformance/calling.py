@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,13 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.support.arrays import Array, Floats, Integers
+from specsim.validation.conformance.histories import ends_at
 from specsim.validation.conformance.subjects import Subject
+
+#: What a subject may report of itself, in a dictionary behind what it returns: natural logarithms of the
+#: target's probabilities of the emitted tokens, shaped as the tokens, with nothing meant behind a row's end;
+#: and how many tokens of each row were drafted and accepted, ``(batch,)``.
+REPORTED = ("logprobs", "drafted", "accepted")
 
 #: Seeds given to subjects lie in [0, this), which every library takes.
 SEED_RANGE = 2**31 - 1
@@ -37,6 +43,7 @@ class Caller:
     subject: what is called.
     seed: where its seeds begin; every call takes the next one.
     calls, rows, seconds: how many calls were made, of how many rows together, and the time spent in them.
+    reported: what the subject reported of itself, of the rows asked last.
     """
 
     subject: Subject
@@ -45,12 +52,18 @@ class Caller:
     rows: int = 0
     seconds: float = 0.0
     deadline: float | None = None
+    reported: dict[str, Array] = field(default_factory=dict)
     _torch: Any = field(default=None, repr=False)
 
     def next_seed(self) -> int:
         """Return a seed that no other call of this caller has."""
         self.calls += 1
         return (self.seed + self.calls) % SEED_RANGE
+
+    def row_seeds(self, size: int) -> Integers:
+        """Return a seed for each row of a call: neighbours, far from those of other calls."""
+        begin = int(np.random.SeedSequence(self.next_seed()).generate_state(1)[0])
+        return (begin + np.arange(size, dtype=np.int64)) % SEED_RANGE
 
     def out_of_time(self) -> bool:
         """Return whether the time that was granted is over."""
@@ -128,12 +141,18 @@ class Caller:
         """
         tokens = np.empty((len(drafted), drafted.shape[1] + 1), dtype=np.int64)
         lengths = np.empty(len(drafted), dtype=np.int64)
-        self.rows += len(drafted)
+        self._begin(len(drafted))
         for part in self._parts(len(drafted)):
             rows = None if draft is None else self.give(draft[part], dtype)
-            extra = _part_of(options, part, self.give_integers, self.give)
-            result = self.call(
-                self.give(target[part], dtype), rows, self.give_integers(drafted[part]), seed=seed, **extra
+            result = self._tell(
+                self.call(
+                    self.give(target[part], dtype),
+                    rows,
+                    self.give_integers(drafted[part]),
+                    seed=seed,
+                    **self._part_of(options, part),
+                ),
+                tokens[part].shape,
             )
             tokens[part], lengths[part] = self.checked_step(
                 result, drafted[part], target.shape[-1], (options or {}).get("draft_lengths"), part, check
@@ -142,16 +161,67 @@ class Caller:
 
     def draft_and_verify(
         self, models: Any, *, seed: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> tuple[Integers, Integers, Integers]:
-        """Draft and verify once; return drafted tokens, tokens and lengths."""
-        self.rows += models.batch
-        result = self.call(models, seed=seed, **(options or {}))
+    ) -> tuple[Integers | None, Integers, Integers]:
+        """Draft and verify once; return drafted tokens, tokens and lengths.
+
+        Drafted tokens are -1 behind a row's own draft length, and None when they were no chain, or not told.
+        """
+        self._begin(models.batch)
+        shape = (models.batch, models.draft_length + 1)
+        result = self._tell(self.call(models, seed=seed, **self._part_of(options, slice(None))), shape)
+        if isinstance(result, tuple | list) and len(result) == 4:
+            tokens, lengths = self._pair(result[2:], *shape)
+            _checked_lengths(tokens, lengths, models.vocabulary)
+            self._checked_tree(result[0], result[1], tokens, lengths, models.vocabulary)
+            return None, tokens, lengths
         if not isinstance(result, tuple | list) or len(result) != 3:
-            raise ContractError(f"returned {_kind(result)}; return (drafted, tokens, lengths)")
+            raise ContractError(
+                f"returned {_kind(result)}; return (drafted, tokens, lengths) or (parents, nodes, tokens, lengths)"
+            )
+        if result[0] is None:
+            tokens, lengths = self._pair(result[1:], *shape)
+            _checked_lengths(tokens, lengths, models.vocabulary)
+            return None, tokens, lengths
         drafted = self._integers(result[0], "drafted", (models.batch, models.draft_length))
-        _in_range(drafted, models.vocabulary, "drafted")
-        tokens, lengths = self.checked_step(result[1:], drafted, models.vocabulary, None, slice(None), True)
+        counts = (drafted >= 0).sum(axis=1)
+        if ((drafted < 0) != (np.arange(models.draft_length) >= counts[:, None])).any():
+            raise ContractError(
+                "drafted has a token behind a -1; -1 stands behind the last drafted token of a row"
+            )
+        _in_range(np.maximum(drafted, 0), models.vocabulary, "drafted")
+        tokens, lengths = self.checked_step(result[1:], drafted, models.vocabulary, counts, slice(None), True)
         return drafted, tokens, lengths
+
+    def _checked_tree(
+        self, parents: Any, nodes: Any, tokens: Integers, lengths: Integers, vocabulary: int
+    ) -> None:
+        """Check that what was emitted but the last token is a path of the row's own tree."""
+        above, drawn = self.take(parents, "parents"), self.take(nodes, "nodes")
+        if drawn.ndim != 2 or len(drawn) != len(tokens) or above.shape not in (drawn.shape, drawn.shape[1:]):
+            raise ContractError(
+                f"parents and nodes have shapes {above.shape} and {drawn.shape}; return (batch, nodes) each,"
+                f" with node 0, the root, before the drafted ones"
+            )
+        above = np.broadcast_to(above, drawn.shape)
+        columns = np.arange(drawn.shape[1])
+        if (above[:, 1:] >= columns[1:]).any() or (above[:, 1:] < 0).any():
+            raise ContractError(
+                "parents has a node whose parent does not come before it; number parents first"
+            )
+        _in_range(drawn[:, 1:], vocabulary, "nodes")
+        at = np.zeros((len(tokens), drawn.shape[1]), dtype=bool)
+        at[:, 0] = True
+        for place in range(tokens.shape[1] - 1):
+            reached = np.take_along_axis(at, above, axis=1) & (drawn == tokens[:, [place]])
+            reached[:, 0] = False
+            wrong = (place < lengths - 1) & ~reached.any(axis=1)
+            if wrong.any():
+                row = int(np.flatnonzero(wrong)[0])
+                raise ContractError(
+                    f"row {row} emits {tokens[row, : lengths[row]].tolist()}, whose first {lengths[row] - 1} tokens"
+                    f" are no path of the tree that it drafted"
+                )
+            at = reached
 
     def tree(
         self,
@@ -167,7 +237,7 @@ class Caller:
         depth = int(tree_depths(parents).max())
         emitted = np.empty((len(tokens), depth + 1), dtype=np.int64)
         lengths = np.empty(len(tokens), dtype=np.int64)
-        self.rows += len(tokens)
+        self._begin(len(tokens))
         for part in self._parts(len(tokens)):
             result = self.call(
                 parents.copy(),
@@ -190,25 +260,77 @@ class Caller:
         seed: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[Integers, list[list[int]] | None]:
-        """Write texts; return tokens and, where the subject tells them, accepted lengths per round."""
-        texts = np.empty((len(prompts), new_tokens), dtype=np.int64)
+        """Write texts; return tokens and, where the subject tells them, accepted lengths per round.
+
+        Tokens behind the end of a text are -1. With the option ``samples`` a prompt has that many rows.
+        """
+        given = dict(options or {})
+        times = given.get("samples", 1)
+        texts = np.empty((len(prompts) * times, new_tokens), dtype=np.int64)
         accepted: list[list[int]] | None = []
-        self.rows += len(prompts)
+        self._begin(len(prompts))
         for part in self._parts(len(prompts)):
-            result = self.call(
-                models, self.give_integers(prompts[part]), new_tokens, seed=seed, **(options or {})
+            size = len(prompts[part]) * times
+            result = self._tell(
+                self.call(
+                    models,
+                    self.give_integers(prompts[part]),
+                    new_tokens,
+                    seed=seed,
+                    **self._part_of(given, part),
+                ),
+                (size, new_tokens),
             )
             rounds = None
             if isinstance(result, tuple | list) and len(result) == 2 and not _is_matrix(result):
                 result, rounds = result
-            tokens = self._integers(result, "tokens", (len(prompts[part]), new_tokens))
-            _in_range(tokens, models.vocabulary, "tokens")
-            texts[part] = tokens
+            tokens = self._integers(result, "tokens", (size, new_tokens))
+            tokens = _checked_texts(tokens, models.vocabulary, given.get("eos"), given.get("stop", ()))
+            texts[part.start * times : part.start * times + size] = tokens
             if rounds is None:
                 accepted = None
             elif accepted is not None:
-                accepted += _checked_rounds(rounds, len(prompts[part]), models.draft_length, new_tokens)
+                written = (tokens >= 0).sum(axis=1)
+                accepted += _checked_rounds(rounds, models.draft_length, written)
         return texts, accepted
+
+    def _begin(self, rows: int) -> None:
+        self.rows += rows
+        self.reported = {}
+
+    def _tell(self, result: Any, shape: tuple[int, ...]) -> Any:
+        """Take what the subject reports of itself off what it returned."""
+        if not (isinstance(result, tuple | list) and result and isinstance(result[-1], dict)):
+            return result
+        for name, value in result[-1].items():
+            if name not in REPORTED:
+                raise ContractError(f"reports {name!r}; report some of {', '.join(REPORTED)}")
+            array = self.take(value, name)
+            wanted = shape if name == "logprobs" else shape[:1]
+            if array.shape != wanted:
+                raise ContractError(f"{name} has shape {array.shape}; report {wanted}")
+            known = self.reported.get(name)
+            self.reported[name] = array if known is None else np.concatenate([known, array])
+        rest = result[:-1]
+        return rest[0] if len(rest) == 1 else rest
+
+    def _part_of(self, options: Mapping[str, Any] | None, part: slice) -> dict[str, Any]:
+        """Cut options that are given per row to the rows of a call."""
+        found: dict[str, Any] = {}
+        for name, value in (options or {}).items():
+            if name in ("draft_lengths", "seeds", "words"):
+                found[name] = self.give_integers(np.asarray(value)[part])
+            elif name == "d2t":
+                found[name] = self.give_integers(np.asarray(value))
+            elif name == "coins":
+                found[name] = np.ascontiguousarray(np.asarray(value)[part])
+            elif name in ("temperatures", "noise"):
+                array = np.ascontiguousarray(np.asarray(value)[part])
+                torch = self._import_torch() if self.subject.framework == "torch" else None
+                found[name] = array if torch is None else torch.from_numpy(array).to(self.subject.device)
+            else:
+                found[name] = value
+        return found
 
     def _parts(self, count: int) -> list[slice]:
         size = self.subject.max_batch or count
@@ -285,17 +407,35 @@ def _in_range(tokens: Integers, vocabulary: int, what: str) -> None:
         )
 
 
-def _checked_rounds(rounds: Any, batch: int, draft_length: int, new_tokens: int) -> list[list[int]]:
+def _checked_texts(tokens: Integers, vocabulary: int, eos: int | None, stop: Any) -> Integers:
+    """Return texts with -1 behind their ends, where nothing else may stand but the token `eos` again."""
+    ends = ends_at(tokens, eos=eos, stop=stop)
+    over = np.cumsum(ends, axis=1) - ends > 0
+    again = np.zeros_like(over) if eos is None else tokens == eos
+    wrong = over & (tokens != -1) & ~again
+    if wrong.any():
+        row, column = (int(v) for v in np.argwhere(wrong)[0])
+        raise ContractError(
+            f"row {row} has token {tokens[row, column]} behind the end of its text {tokens[row].tolist()};"
+            f" -1 stands there"
+        )
+    _in_range(np.where(over, 0, tokens), vocabulary, "tokens")
+    return np.where(over, -1, tokens)
+
+
+def _checked_rounds(rounds: Any, draft_length: int, written: Integers) -> list[list[int]]:
     listed = [[int(value) for value in row] for row in rounds]
-    if len(listed) != batch:
-        raise ContractError(f"accepted lengths are given for {len(listed)} rows; the batch has {batch}")
+    if len(listed) != len(written):
+        raise ContractError(
+            f"accepted lengths are given for {len(listed)} rows; the batch has {len(written)}"
+        )
     for row, values in enumerate(listed):
         if any(not 0 <= value <= draft_length for value in values):
             raise ContractError(f"accepted lengths of row {row} are {values}; they are 0..{draft_length}")
-        if sum(values) + len(values) < new_tokens:
+        if sum(values) + len(values) < written[row]:
             raise ContractError(
                 f"accepted lengths of row {row} account for {sum(values) + len(values)} tokens"
-                f" of {new_tokens}"
+                f" of {written[row]}"
             )
     return listed
 
@@ -307,21 +447,3 @@ def _is_matrix(result: Any) -> bool:
 def _kind(value: Any) -> str:
     size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
     return f"a {type(value).__name__}{size}"
-
-
-def _part_of(
-    options: Mapping[str, Any] | None,
-    part: slice,
-    integers: Callable[[Integers], Any],
-    floats: Callable[..., Any],
-) -> dict[str, Any]:
-    """Cut options that are given per row to the rows of a call."""
-    found: dict[str, Any] = {}
-    for name, value in (options or {}).items():
-        if name == "draft_lengths":
-            found[name] = integers(np.asarray(value)[part])
-        elif name == "coins":
-            found[name] = np.ascontiguousarray(np.asarray(value)[part])
-        else:
-            found[name] = value
-    return found

@@ -98,6 +98,10 @@ class Instance:
         contexts = self.contexts(drafted)
         return self.target[contexts], self.draft[contexts[:, :-1]]
 
+    def cut(self, draft_length: int) -> Instance:
+        """Return the instance with shorter drafts."""
+        return replace(self, draft_length=draft_length)
+
     @cached_property
     def paths(self) -> Integers:
         """All drafts, shape ``(vocabulary ** draft_length, draft_length)``, first token most significant."""

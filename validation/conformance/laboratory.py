@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from specsim.support.checks import named
 from specsim.support.hashes import derived_seed
 from specsim.validation.conformance.calling import SEED_RANGE, Caller
 from specsim.validation.conformance.evidence import samples_for_bound
+from specsim.validation.conformance.histories import NoMassError, effective
 from specsim.validation.conformance.instances import Instance, chain_instance, tree_instance
 from specsim.validation.conformance.rules import Rule, all_rules
 from specsim.validation.conformance.rules.lossless import ONE_HOT
@@ -140,6 +142,19 @@ class Laboratory:
         """Rows that depend on the whole prefix; decoders get a chain of order 2."""
         build = chain_instance if self.subject.protocol == "decoder" else tree_instance
         return build(self.instance_seed, vocabulary=self.vocabulary, draft_length=self.draft_length)
+
+    def lawful(self, instance: Instance, **options: Any) -> Instance:
+        """Return what the subject makes of an instance: its law is about these rows."""
+        return effective(instance, self.subject, options)
+
+    def possible(self, instances: Iterable[Instance]) -> list[Instance]:
+        """Return the instances in every row of which the subject's processing leaves a token."""
+        found = []
+        for instance in instances:
+            with suppress(NoMassError):
+                self.lawful(instance)
+                found.append(instance)
+        return found
 
     @property
     def instance_seed(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller
-from specsim.validation.conformance.filters import filtered
+from specsim.validation.conformance.histories import effective
 from specsim.validation.conformance.instances import Instance, digits, number
 
 #: Rows of one call, where the subject has no limit of its own.
@@ -24,8 +24,11 @@ class Models:
         Rows, drafted tokens per row, tokens.
     """
 
-    def __init__(self, caller: Caller, instances: Sequence[Instance], which: Integers) -> None:
+    def __init__(
+        self, caller: Caller, instances: Sequence[Instance], which: Integers, d2t: Integers | None = None
+    ) -> None:
         self._caller = caller
+        self._d2t = d2t
         self._instances = instances
         self._which = which
         self.batch = len(which)
@@ -35,8 +38,12 @@ class Models:
         self._target = np.stack([item.target for item in instances])
 
     def draft(self, tokens: Any) -> Any:
-        """Return the draft row after the given drafted tokens: ``(batch, n)`` to ``(batch, V)``."""
-        return self._caller.give(self._draft[self._which, self._contexts(tokens)[:, -1]])
+        """Return the draft row after the given drafted tokens: ``(batch, n)`` to ``(batch, V)``.
+
+        A subject that takes the option ``d2t`` gets the columns of these ids alone when it is given.
+        """
+        rows = self._draft[self._which, self._contexts(tokens)[:, -1]]
+        return self._caller.give(rows if self._d2t is None else rows[:, self._d2t])
 
     def target(self, drafted: Any) -> Any:
         """Return the target rows along the drafts: ``(batch, n)`` to ``(batch, n + 1, V)``."""
@@ -64,10 +71,15 @@ class StepProbe:
     length: tokens whose joint law is counted, at most K + 1.
     batch: rows of a call. Defaults to None: as many as fit.
     one_hot: whether draft rows are withheld.
-    options: given to the subject. Drafts are drawn, and texts continued, from rows filtered alike.
+    options: given to the subject. Drafts are drawn, and texts continued, from rows processed alike.
+    row_options: options that are given per row, as the value of each instance.
     dtype: element type of rows. Defaults to None: the subject's first.
     draft_lengths: ragged batches: the draft length of each instance.
     table, texts: counts, shapes ``(instances, paths, K + 1, V)`` and ``(instances, V ** length)``.
+    whole_drafts: whether every row told a whole draft. From the first that did not on, `table` stays empty:
+        which drafts are whole may depend on them.
+    shorter: counts of rows whose drafts were not whole, by their drafts' length n, shapes
+        ``(V ** n, n + 1, V)``, on the first instance.
     """
 
     caller: Caller
@@ -80,6 +92,8 @@ class StepProbe:
     dtype: str | None = None
     draft_lengths: Integers | None = None
     drafting: Sequence[Floats] | None = None
+    row_options: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    whole_drafts: bool = True
     total: int = 0
     looks: int = 0
 
@@ -91,11 +105,28 @@ class StepProbe:
         shape = (len(self.instances), paths, self.draft_length + 1, self.vocabulary)
         self.table = np.zeros(shape, dtype=np.int64)
         self.texts = np.zeros((len(self.instances), self.vocabulary**self.length), dtype=np.int64)
-        filters = {key: self.options[key] for key in ("temperature", "top_k", "top_p") if key in self.options}
+        self.shorter = [
+            np.zeros((self.vocabulary**n, n + 1, self.vocabulary), dtype=np.int64)
+            for n in range(self.draft_length + 1)
+        ]
         #: What drafts are drawn from, texts continued by, and laws computed with.
         self.effective = [
-            item.mapped(lambda rows: filtered(rows, filters), item.name) for item in self.instances
+            effective(item, self.caller.subject, self._options_of(index))
+            for index, item in enumerate(self.instances)
         ]
+
+    def _options_of(self, index: int) -> dict[str, Any]:
+        """Return the options of one instance, those that are given per row under the name of one value."""
+        own = {name.removesuffix("s"): values[index] for name, values in self.row_options.items()}
+        return {**self.options, **own}
+
+    def _options_for(self, which: Integers) -> dict[str, Any]:
+        """Return the options of a call."""
+        rows = {name: np.asarray(values)[which] for name, values in self.row_options.items()}
+        found = {**self.options, **rows}
+        if "seeds" in found:
+            found["seeds"] = self.caller.row_seeds(len(which))
+        return found
 
     def sample(self, count: int) -> None:
         """Verify about `count` more drafts."""
@@ -106,15 +137,18 @@ class StepProbe:
             size = self.batch or min(LARGEST_BATCH, wanted - self.total)
             if self.batch is None and len(self.instances) > 1:
                 size = max(len(self.instances), size - size % len(self.instances))
-            self._round(size if self.batch else min(size, max(limit, min(512, size))))
+            size = size if self.batch else min(size, max(limit, min(512, size)))
+            # Only steps are cut to the subject's batches by the caller.
+            self._round(size if self.caller.subject.protocol == "step" else min(size, limit))
 
     def _round(self, size: int) -> None:
         which = np.arange(size) % len(self.instances)
         if self.caller.subject.protocol == "step":
             drafted, tokens, lengths = self._verify(which)
         else:
-            models = Models(self.caller, self.instances, which)
-            drafted, tokens, lengths = self.caller.draft_and_verify(models, options=self.options)
+            options = self._options_for(which)
+            models = Models(self.caller, self.instances, which, options.get("d2t"))
+            drafted, tokens, lengths = self.caller.draft_and_verify(models, options=options)
         self.count(which, drafted, tokens, lengths)
 
     def _verify(self, which: Integers) -> tuple[Integers, Integers, Integers]:
@@ -122,7 +156,7 @@ class StepProbe:
         drafted = np.empty((size, self.draft_length), dtype=np.int64)
         target = np.empty((size, self.draft_length + 1, self.vocabulary))
         draft = np.empty((size, self.draft_length, self.vocabulary))
-        options = dict(self.options)
+        options = self._options_for(which)
         for index, instance in enumerate(self.instances):
             rows = which == index
             if not rows.any():
@@ -139,16 +173,29 @@ class StepProbe:
             draft[behind] = 1.0 / self.vocabulary
             target[:, 1:][behind] = 1.0 / self.vocabulary
             options["draft_lengths"] = lengths_given
+        if "d2t" in options:
+            draft = draft[..., options["d2t"]]
         rows_given = None if self.one_hot else draft
         tokens, lengths = self.caller.step(target, rows_given, given, dtype=self.dtype, options=options)
         return drafted, tokens, lengths
 
-    def count(self, which: Integers, drafted: Integers, tokens: Integers, lengths: Integers) -> None:
+    def count(self, which: Integers, drafted: Integers | None, tokens: Integers, lengths: Integers) -> None:
         """Add outcomes to the counts."""
-        paths = number(drafted, self.vocabulary)
         accepted = lengths - 1
         finals = tokens[np.arange(len(tokens)), accepted]
-        np.add.at(self.table, (which, paths, accepted, finals), 1)
+        if drafted is None or (drafted < 0).any():
+            self.whole_drafts = False
+            self.table[:] = 0
+        if self.whole_drafts:
+            assert drafted is not None
+            np.add.at(self.table, (which, number(drafted, self.vocabulary), accepted, finals), 1)
+        if drafted is not None:
+            counts = (drafted >= 0).sum(axis=1)
+            for n, table in enumerate(self.shorter):
+                rows = (counts == n) & (which == 0)
+                np.add.at(
+                    table, (number(drafted[rows, :n], self.vocabulary), accepted[rows], finals[rows]), 1
+                )
         for index, instance in enumerate(self.effective):
             rows = which == index
             if rows.any():

@@ -24,8 +24,25 @@ PROTOCOLS = {
     "tree": ("parents", "target", "draft", "tokens", "seed"),
 }
 
-#: Keyword arguments that a subject may declare; it is given those and no others.
-OPTIONS = ("draft_lengths", "coins", "temperature", "top_k", "top_p")
+#: Keyword arguments that a subject may declare, and what each is; it is given those and no others.
+OPTIONS = {
+    "draft_lengths": "drafted tokens of each row, shape (batch,): a ragged batch",
+    "coins": "the uniforms of the acceptance tests, shape (batch, draft_length + 1)",
+    "noise": "the uniforms in [0, 1) that replacements and bonus tokens are drawn by, shape (batch,"
+    " draft_length + 1, vocabulary): a race uses one per token, an inverse distribution function the first",
+    "words": "the same as random 32-bit integers, of which the sampler makes its uniforms",
+    "temperature": "divides logits; 0 is greedy",
+    "top_k": "the likeliest tokens that are kept",
+    "top_p": "the mass of the likeliest tokens that are kept",
+    "min_p": "the least probability that is kept, as a share of the likeliest token's",
+    "typical_p": "the mass of the tokens of typical surprise that are kept",
+    "temperatures": "a temperature for each row, shape (batch,); rows of 0 are greedy",
+    "seeds": "a seed for each row, shape (batch,), which alone makes its tokens random",
+    "samples": "texts to write for each prompt, which are returned one after the other",
+    "eos": "the token that ends a text",
+    "stop": "sequences of tokens that end a text, in a tuple",
+    "d2t": "the target's id of each of the draft's tokens; draft rows are as narrow as this",
+}
 
 #: Element types of rows that can be asked of a subject.
 DTYPES = ("float64", "float32", "float16", "bfloat16")
@@ -51,10 +68,16 @@ class Subject:
         ``(batch, draft_length + 1, vocabulary)`` and ``(batch, draft_length, vocabulary)`` (or None), drafted
         tokens ``(batch, draft_length)``; returns tokens ``(batch, draft_length + 1)`` and lengths
         ``(batch,)``. ``"draft-and-verify"``: ``run(models, seed)`` draws its own drafts, see `Models`;
-        returns drafted tokens, tokens and lengths. ``"decoder"``: ``run(models, prompts, new_tokens, seed)``
+        returns drafted tokens, tokens and lengths. Drafted tokens ``(batch, draft_length)`` are -1 behind the
+        drafts of a row that drafted fewer; None says that it does not tell them. In their place stand
+        ``parents`` and ``nodes``, each ``(batch, nodes)``, when it drafts trees of its own.
+        ``"decoder"``: ``run(models, prompts, new_tokens, seed)``
         writes whole texts, see `DecoderModels`; returns tokens ``(batch, new_tokens)``, or these and, for
-        every row, the list of accepted lengths. ``"tree"``: ``run(parents, target, draft, tokens, seed)``
+        every row, the list of accepted lengths. Behind the end of a text stands -1.
+        ``"tree"``: ``run(parents, target, draft, tokens, seed)``
         verifies a tree of drafts; returns tokens ``(batch, depth + 1)`` and lengths.
+        What is returned may have one element more, a dictionary of what the sampler reports of itself, see
+        `specsim.validation.conformance.calling.REPORTED`.
     run
         The callable. The same seed must give the same output.
     rule
@@ -67,8 +90,13 @@ class Subject:
     dtypes
         Element types of rows that it takes; most checks use the first.
     options
-        Which of `OPTIONS` it takes: ``draft_lengths`` (ragged batches), ``coins`` (the uniforms to use),
-        ``temperature``, ``top_k``, ``top_p`` (to be applied to both sides, in this order).
+        Which of `OPTIONS` it takes. Filters are to be applied to both sides, in the order ``temperature``,
+        ``top_k``, ``top_p``, ``min_p``, ``typical_p``.
+    process
+        What it does to rows by the text so far, before the filters: penalties, a grammar, a bias.
+        ``process(tokens, rows)`` gets the tokens before the row, ``(n, length)`` (of a step: the drafted ones;
+        of a decoder: prompt and text), and probabilities ``(n, vocabulary)``, NumPy arrays, and returns
+        weights >= 0. The subject gets rows that are not processed. Defaults to None: nothing.
     max_batch, max_vocabulary, max_draft_length
         The most rows of a call, tokens of a vocabulary, and drafted tokens that it can take. Default to None
         (no limit).
@@ -96,6 +124,7 @@ class Subject:
     device: str = "cpu"
     dtypes: tuple[str, ...] = ("float64", "float32")
     options: frozenset[str] = frozenset()
+    process: Callable[[Any, Any], Any] | None = None
     max_batch: int | None = None
     max_vocabulary: int | None = None
     max_draft_length: int | None = None
@@ -127,6 +156,10 @@ class Subject:
         for field, least in (("max_batch", 1), ("max_vocabulary", 2), ("max_draft_length", 1)):
             if getattr(self, field) is not None:
                 whole(field, getattr(self, field), least, otherwise=", or None")
+        if self.process is not None and not callable(self.process):
+            raise InputError(f"process is {self.process!r}; give a callable of (tokens, rows), or None")
+        if self.process is not None and self.protocol == "tree":
+            raise InputError("process is not for protocol tree; leave it out")
         if self.rule is not None and not (
             isinstance(self.rule, Rule) and self.rule.serves(tree=self.protocol == "tree")
         ):

@@ -7,7 +7,10 @@ from specsim.validation.conformance.checks.base import Check
 
 __all__ = ["Check", "all_checks"]
 
-_MODULES = ("contract", "forced", "step", "decoder", "tree", "options", "edges", "batches", "lengths")
+_MODULES = (
+    "contract", "forced", "step", "decoder", "tree", "options", "texts", "edges", "batches", "requests",
+    "drafts", "noise", "reported", "lengths",
+)  # fmt: skip
 
 
 @cache

@@ -184,6 +184,7 @@ class Check:
     make: builds the procedure.
     why_not: says why a subject cannot be checked so; returns "" when it can.
     catches: the classes of bugs it is for, in words.
+    rows_by_text: whether it knows the law of rows that depend on the whole text, as processing makes them.
     weight: its claim to the time, relative to the others.
     """
 
@@ -194,12 +195,15 @@ class Check:
     kind: str = "output"
     why_not: Callable[[Subject], str] = lambda subject: ""
     catches: str = ""
+    rows_by_text: bool = True
     weight: float = 1.0
 
     def skip_reason(self, subject: Subject) -> str:
         """Return why the subject cannot be checked so, or an empty text."""
         if subject.protocol not in self.protocols:
             return f"protocol is {subject.protocol}"
+        if subject.process is not None and not self.rows_by_text:
+            return "its processing makes rows depend on the whole text"
         return self.why_not(subject)
 
 

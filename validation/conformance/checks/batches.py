@@ -117,7 +117,7 @@ def _ragged(lab: Laboratory) -> Statistical:
 
 
 def _ragged_look(lab: Laboratory, probe: StepProbe, index: int, drafted: int) -> Look:
-    law = probe.instances[index].target_law(probe.length)
+    law = probe.effective[index].target_law(probe.length)
     cells = np.arange(len(law))
 
     def name_cell(stratum: int, cell: int) -> str:
@@ -163,7 +163,7 @@ def _outcomes(lab: Laboratory, caller: Caller, apart: str) -> Callable[[int], Ca
 
     rng = lab.rng(f"pairs {apart}")
     if lab.subject.protocol == "step":
-        path = _telling_path(lab)
+        path = telling_path(lab)
 
         def of_steps(size: int) -> Callable[[int], Integers]:
             drafted = np.repeat(path[None, :], size, axis=0)
@@ -207,7 +207,7 @@ def _make_pairs(lab: Laboratory, apart: str) -> Statistical:
         return f"first token {outcome}"
 
     caller = lab.caller(f"pairs {apart}")
-    return _Pairs(
+    return Pairs(
         probe=PairProbe(
             caller=caller, outcomes=_outcomes(lab, caller, apart), apart=apart, cells=len(outcomes)
         ),
@@ -219,7 +219,7 @@ def _make_pairs(lab: Laboratory, apart: str) -> Statistical:
 
 
 @dataclass(kw_only=True, eq=False)
-class _Pairs(Statistical):
+class Pairs(Statistical):
     """A procedure whose null is independence, whatever the laws of the two outcomes are."""
 
     evidence: IndependenceEvidence
@@ -267,9 +267,9 @@ class _Pairs(Statistical):
         return self.probe
 
 
-def _telling_path(lab: Laboratory) -> Integers:
+def telling_path(lab: Laboratory) -> Integers:
     """Return the draft whose outcome is most uncertain."""
-    instance = lab.main_instance
+    instance = lab.lawful(lab.main_instance)
     one_hot = lab.subject.draft == "never"
     rule = lab.rule_or_none(one_hot=one_hot) or (ONE_HOT if one_hot else RATIO)
     joint = lab.joint(rule, instance, one_hot=one_hot)

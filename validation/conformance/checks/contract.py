@@ -27,7 +27,7 @@ def one_call(
     instance = lab.main_instance
     protocol = lab.subject.protocol
     if protocol == "step":
-        drafted = instance.draw_drafted(rng, size)
+        drafted = lab.lawful(instance).draw_drafted(rng, size)
         target, draft = instance.rows(drafted)
         rows = None if lab.subject.draft == "never" else draft
         return lambda seed: caller.step(target, rows, drafted, seed=seed)
@@ -77,9 +77,9 @@ def _contract(lab: Laboratory) -> Exact:
 def _contract_on_edges(lab: Laboratory, caller: Caller, rng: np.random.Generator) -> int:
     cases = 0
     options = {"vocabulary": lab.vocabulary, "draft_length": min(2, lab.draft_length)}
-    for instance in edge_instances(lab.instance_seed, **options).values():
+    for instance in lab.possible(edge_instances(lab.instance_seed, **options).values()):
         for length in (1, instance.draft_length):
-            drafted = instance.draw_drafted(rng, _batch(lab, 64))[:, :length]
+            drafted = lab.lawful(instance).draw_drafted(rng, _batch(lab, 64))[:, :length]
             target, draft = instance.rows(drafted)
             caller.step(target, None if lab.subject.draft == "never" else draft, drafted)
             cases += 1
@@ -108,7 +108,7 @@ def _compare_inputs(lab: Laboratory, caller: Caller, rng: np.random.Generator) -
     given: dict[str, Any]
     if lab.subject.protocol == "step":
         instance: Instance = lab.main_instance
-        drafted = instance.draw_drafted(rng, size)
+        drafted = lab.lawful(instance).draw_drafted(rng, size)
         target, draft = instance.rows(drafted)
         given = {
             "target": caller.give(target),

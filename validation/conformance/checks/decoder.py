@@ -49,8 +49,9 @@ class DecoderModels:
         Tokens, and how many the draft should propose per round.
     """
 
-    def __init__(self, caller: Caller, instance: Instance) -> None:
+    def __init__(self, caller: Caller, instance: Instance, d2t: Integers | None = None) -> None:
         self._caller = caller
+        self._d2t = d2t
         self._instance = instance
         self.start = instance.start
         self.vocabulary = instance.vocabulary
@@ -69,8 +70,12 @@ class DecoderModels:
         return self._rows(self._instance.target, tokens)
 
     def draft(self, tokens: Any) -> Any:
-        """Return the draft's row after every token: ``(batch, n)`` to ``(batch, n, V)``."""
-        return self._rows(self._instance.draft, tokens)
+        """Return the draft's row after every token: ``(batch, n)`` to ``(batch, n, V)``.
+
+        A subject that takes the option ``d2t`` gets the columns of these ids alone when it is given.
+        """
+        table = self._instance.draft
+        return self._rows(table if self._d2t is None else table[:, self._d2t], tokens)
 
     def _rows(self, table: Floats, tokens: Any) -> Any:
         array = self._caller.take(tokens, "tokens").astype(np.int64)
@@ -200,6 +205,7 @@ def rounds_law(rule: Rule, instance: Instance, start: int, length: int) -> Float
     "joint-law",
     f"joint law of the first {LENGTH} tokens after each prompt",
     protocols=("decoder",),
+    rows_by_text=False,
     catches="most biases",
     weight=12.0,
 )
@@ -273,6 +279,7 @@ def _spell(tokens: Integers) -> str:
     "transitions",
     "law of the next token given its context, at every position",
     protocols=("decoder",),
+    rows_by_text=False,
     why_not=lossless_only,
     catches="caches and contexts out of step after a rejection or a bonus token",
 )
@@ -340,6 +347,7 @@ def _transition_name(name: str, stratum: int, cell: int, contexts: int, instance
     "law of the accepted length of a round, by the context it begins in",
     kind="rule",
     protocols=("decoder",),
+    rows_by_text=False,
     why_not=needs_rule,
     catches="wrong acceptance, drafts from another law",
 )
@@ -391,6 +399,7 @@ class _Lengths(Statistical):
     "prompts",
     "first token after prompts of one token and of several, all different in a batch",
     protocols=("decoder",),
+    rows_by_text=False,
     why_not=lossless_only,
     catches="prompts ignored or taken from another row",
 )

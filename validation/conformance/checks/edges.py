@@ -58,11 +58,14 @@ def _grouped(
 def _edges(lab: Laboratory) -> dict[str, Instance]:
     found: dict[str, Instance] = lab.keep(
         "edges",
-        lambda: edge_instances(
-            lab.instance_seed, vocabulary=lab.vocabulary, draft_length=min(2, lab.draft_length)
-        ),
+        lambda: _possible_edges(lab),
     )
     return found
+
+
+def _possible_edges(lab: Laboratory) -> dict[str, Instance]:
+    made = edge_instances(lab.instance_seed, vocabulary=lab.vocabulary, draft_length=min(2, lab.draft_length))
+    return {instance.name: instance for instance in lab.possible(made.values())}
 
 
 @check(
@@ -204,6 +207,7 @@ _wide = check(
     "wide-vocabulary",
     "a wide vocabulary, tokens lumped by rank, by likelihood ratio and by id",
     protocols=STEPS,
+    rows_by_text=False,
     why_not=_wide_only,
     catches="ids mapped, cut or shifted; rare tokens lost; uniforms of few bits",
     weight=4.0,

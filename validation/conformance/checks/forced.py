@@ -38,12 +38,15 @@ def _run(lab: Laboratory) -> int:
     largest = float(np.nextafter(kind(1), kind(0)))
     smallest = float(np.finfo(kind).tiny)
     options = {"vocabulary": lab.vocabulary, "draft_length": min(2, lab.draft_length)}
-    instances = [*edge_instances(lab.instance_seed, **options).values(), lab.main_instance]
+    edges = edge_instances(lab.instance_seed, **options).values()
+    instances = lab.possible([*edges, lab.main_instance])
     cases = 0
     for instance in instances:
-        drafted = instance.paths[instance.path_law() > 0]
+        lawful = lab.lawful(instance)
+        drafted = instance.paths[lawful.path_law() > 0]
         target, draft = instance.rows(drafted)
-        accept = _acceptance(lab.rule, target, draft, drafted)
+        right, read = lawful.rows(drafted)
+        accept = _acceptance(lab.rule, right, read, drafted)
         values = (0.0, smallest, 0.25, 0.5, 0.75, largest)
         columns = [values] if instance.draft_length == 1 else [values, (0.0, 0.5, largest)]
         for first in itertools.product(*columns):
@@ -57,7 +60,7 @@ def _run(lab: Laboratory) -> int:
                     drafted,
                     options={"coins": coins.astype(kind)},
                 )
-                _judge(instance, target, drafted, tokens, lengths, coins, accept)
+                _judge(instance, right, drafted, tokens, lengths, coins, accept)
                 cases += len(drafted)
     return cases
 

@@ -66,6 +66,7 @@ def _draft_lengths(lab: Laboratory) -> Statistical:
     "long-texts",
     f"law of the next token given its context, up to {LONG} tokens after the prompt",
     protocols=("decoder",),
+    rows_by_text=False,
     why_not=lossless_only,
     catches="caches that are moved, cut or full",
     weight=2.0,

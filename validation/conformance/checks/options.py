@@ -1,7 +1,7 @@
-"""Checks of temperature, top-k and top-p, which must be applied alike to draft and target."""
+"""Checks of temperature, top-k, top-p, min-p and typical-p, applied alike to draft and target."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ from specsim.validation.conformance.checks.step import (
     step_looks,
     step_probe,
 )
-from specsim.validation.conformance.filters import filtered
+from specsim.validation.conformance.filters import filtered, untypical
 from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import StepProbe
@@ -25,7 +25,13 @@ from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import completed_law
 
 #: Values tried of each option.
-VALUES: dict[str, tuple[float, ...]] = {"temperature": (0.7, 1.5), "top_k": (2,), "top_p": (0.8,)}
+VALUES: dict[str, tuple[float, ...]] = {
+    "temperature": (0.7, 1.5),
+    "top_k": (2,),
+    "top_p": (0.8,),
+    "min_p": (0.3,),
+    "typical_p": (0.6,),
+}
 
 #: Tried together, as far as the subject takes them: what top-p keeps depends on what was applied before.
 COMBINED_OPTIONS: dict[str, float] = {"temperature": 1.5, "top_k": 3, "top_p": 0.8}
@@ -57,11 +63,48 @@ def clear_instance(lab: Laboratory) -> Instance:
     return _clear_instance(lab.instance_seed, lab.vocabulary, min(2, lab.draft_length))
 
 
+def distinct_rows(option: str, build: Callable[[int], Instance]) -> Instance:
+    """Return the first instance on which every reading of an option keeps the same tokens.
+
+    build: makes an instance of a number.
+    """
+    for seed in range(1000):
+        instance = build(seed)
+        if all(_clear(rows) and _clear_of(option, rows) for rows in (instance.target, instance.draft)):
+            return instance
+    raise InputError(f"no rows without ties for the option {option}; declare a larger max_vocabulary")
+
+
+def _clear_of(option: str, rows: Floats) -> bool:
+    """Return whether no token is at the edge of what an option keeps, and some are left out."""
+    if option == "min_p":
+        shares = rows / rows.max(axis=1, keepdims=True)
+        return all(np.abs(shares - share).min() > 1e-3 for share in VALUES[option])
+    if option == "typical_p":
+        scores = untypical(rows)
+        ranked = np.sort(scores, axis=1)
+        masses = np.take_along_axis(rows, np.argsort(scores, axis=1), axis=1).cumsum(axis=1)
+        apart = (ranked[:, 1:] - ranked[:, :-1]).min() > 1e-3
+        return bool(apart and min(np.abs(masses - mass).min() for mass in VALUES[option]) > 1e-3)
+    return True
+
+
 def _clear(rows: Floats) -> bool:
     ranked = -np.sort(-rows, axis=1)
     sums = np.cumsum(ranked, axis=1)
     apart = (ranked[:, :-1] - ranked[:, 1:]).min() > 1e-3
     return bool(apart and min(np.abs(sums - mass).min() for mass in VALUES["top_p"]) > 1e-3)
+
+
+def _instance(lab: Laboratory, option: str) -> Instance:
+    if option in COMBINED_OPTIONS:
+        return clear_instance(lab)
+    return distinct_rows(
+        option,
+        lambda seed: tree_instance(
+            lab.instance_seed + 2000 + seed, vocabulary=lab.vocabulary, draft_length=min(2, lab.draft_length)
+        ),
+    )
 
 
 def _settings(subject: Subject, option: str) -> list[dict[str, Any]]:
@@ -74,7 +117,7 @@ def _settings(subject: Subject, option: str) -> list[dict[str, Any]]:
 
 
 def _make(lab: Laboratory, option: str) -> Statistical:
-    instance = clear_instance(lab)
+    instance = _instance(lab, option)
     probes, looks = [], []
     for chosen in _settings(lab.subject, option):
         words = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
@@ -183,4 +226,6 @@ CHECKS = (
     _check("temperature", "temperature", "temperatures 0.7 and 1.5 on both sides"),
     _check("top_k", "top-k", "the two likeliest tokens of both sides"),
     _check("top_p", "top-p", "the likeliest tokens of both sides up to mass 0.8"),
+    _check("min_p", "min-p", "the tokens of both sides that are at least 0.3 of the likeliest one"),
+    _check("typical_p", "typical-p", "the tokens of typical surprise of both sides up to mass 0.6"),
 )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.support.arrays import Floats
+from specsim.validation.conformance.calling import NotApplicable
 from specsim.validation.conformance.checks.base import (
     Check,
     Look,
@@ -179,6 +180,17 @@ def output_looks(
     ]
 
 
+class OnWholeDrafts(Statistical):
+    """A procedure that looks at outcomes given whole drafts."""
+
+    def log_e(self) -> float:
+        """Return the evidence, or say that there is none."""
+        assert isinstance(self.probe, StepProbe)
+        if not self.probe.whole_drafts:
+            raise NotApplicable("its drafts are not whole chains in all rows; chosen-lengths looks at them")
+        return super().log_e()
+
+
 def _rule_check(
     name: str, title: str, kinds: tuple[str, ...], catches: str, protocols: tuple[str, ...] = STEPS
 ) -> Check:
@@ -187,7 +199,7 @@ def _rule_check(
         rule = lab.rule
         assert rule is not None
         looks = step_looks(lab, probe, 0, rule, kinds)
-        return Statistical(
+        return OnWholeDrafts(
             probe=probe,
             looks=looks,
             planned=lab.main_samples,

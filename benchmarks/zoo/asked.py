@@ -1,0 +1,117 @@
+"""What requests ask for beside tokens, as samplers carry it out: processing, filters, noise, reports.
+
+Written apart from the oracle's own texts of the same things.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.zoo.sampling import Floats, Integers
+
+#: A bias of logits by token, repeated over the vocabulary, and what every occurrence of a token costs.
+BIAS, PENALTY = (0.6, -0.5, 0.0, 0.9), 0.7
+
+
+def biases(vocabulary: int) -> Floats:
+    """Return the bias of every token."""
+    return np.resize(np.array(BIAS), vocabulary)
+
+
+def declared(tokens: Integers, rows: Floats) -> Floats:
+    """Say what the samplers do to rows: a bias, a penalty on frequency, and no token twice running."""
+    vocabulary = rows.shape[1]
+    counts = (tokens[:, :, None] == np.arange(vocabulary)).sum(axis=1)
+    weights = rows * np.exp(biases(vocabulary) - PENALTY * counts)
+    if tokens.shape[1]:
+        weights[np.arange(len(tokens)), tokens[:, -1]] = 0.0
+    return weights
+
+
+def processed(row: Floats, history: list[int]) -> Floats:
+    """Do it to one row, in logits."""
+    with np.errstate(divide="ignore"):
+        logits = np.log(row) + biases(len(row))
+    for token in history:
+        logits[token] -= PENALTY
+    if history:
+        logits[history[-1]] = -np.inf
+    weights: Floats = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+def kept(rows: Floats, min_p: float | None = None, typical_p: float | None = None) -> Floats:
+    """Apply min-p, then typical-p."""
+    found: Floats = rows
+    if min_p is not None:
+        found = np.where(found < min_p * found.max(axis=-1, keepdims=True), 0.0, found)
+        found = found / found.sum(axis=-1, keepdims=True)
+    if typical_p is not None:
+        found = np.apply_along_axis(_typical, -1, found, typical_p)
+    return found
+
+
+def _typical(row: Floats, mass: float) -> Floats:
+    held = np.flatnonzero(row > 0)
+    surprise = -np.log(row[held])
+    entropy = float((row[held] * surprise).sum())
+    left, reached = np.zeros_like(row), 0.0
+    for place in np.argsort(np.abs(surprise - entropy), kind="stable"):
+        if reached >= mass:
+            break
+        left[held[place]] = row[held[place]]
+        reached += row[held[place]]
+    return left / left.sum()
+
+
+def tempered(rows: Floats, temperatures: Any) -> Floats:
+    """Apply a temperature to each row of the batch; 0 leaves the likeliest token."""
+    found = np.empty_like(rows)
+    for b, temperature in enumerate(np.asarray(temperatures, dtype=np.float64)):
+        if temperature == 0:
+            found[b] = np.eye(rows.shape[-1])[rows[b].argmax(axis=-1)]
+        else:
+            powers = rows[b] ** (1 / temperature)
+            found[b] = powers / powers.sum(axis=-1, keepdims=True)
+    return found
+
+
+def scattered(rows: Floats, d2t: Any, vocabulary: int) -> Floats:
+    """Put narrow draft rows at the target's ids."""
+    wide = np.zeros((*rows.shape[:-1], vocabulary))
+    wide[..., np.asarray(d2t)] = rows
+    return wide
+
+
+def race(rows: Floats, uniforms: Floats) -> Integers:
+    """Draw from rows ``(..., V)`` by exponential races with one uniform in (0, 1) per token."""
+    clocks = -np.log(uniforms)
+    with np.errstate(divide="ignore"):
+        return (np.log(rows) - np.log(clocks)).argmax(axis=-1)
+
+
+def open_uniforms(noise: Any, words: Any) -> Floats:
+    """Return uniforms strictly between 0 and 1 of either kind of noise."""
+    if words is not None:
+        return (np.asarray(words, dtype=np.float64) + 0.5) / 2.0**32
+    return np.clip(np.asarray(noise, dtype=np.float64), 2.0**-60, 1 - 2.0**-53)
+
+
+def logarithms(rows: Floats, tokens: Integers) -> Floats:
+    """Return the logarithm of the entry of each row at its token; -1 counts as token 0."""
+    at = np.take_along_axis(rows, np.maximum(tokens, 0)[..., None], axis=-1)[..., 0]
+    with np.errstate(divide="ignore"):
+        return np.log(at)
+
+
+def generators(seeds: Any, extra: int = 0) -> list[np.random.Generator]:
+    """Return a generator for each row."""
+    return [np.random.default_rng([int(seed), extra]) for seed in np.asarray(seeds)]
+
+
+def uniforms_of(rows: list[np.random.Generator], size: int) -> NDArray[np.float64]:
+    """Draw the same number of uniforms from the generator of each row."""
+    return np.stack([generator.random(size) for generator in rows])

@@ -1,0 +1,309 @@
+"""Verification steps with everything that a request may ask for, and the slips of each."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.zoo import asked
+from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.sampling import Floats, Integers, at, draw, emit_count, finals, floats, gap, quotient
+from specsim.validation.conformance.rules.lossless import RATIO
+from specsim.validation.conformance.subjects import Subject
+
+
+def step(
+    target: Any,
+    draft: Any,
+    drafted: Any,
+    seed: int,
+    *,
+    slip: str = "",
+    processing: bool = False,
+    draft_lengths: Any = None,
+    min_p: float | None = None,
+    typical_p: float | None = None,
+    temperatures: Any = None,
+    seeds: Any = None,
+    noise: Any = None,
+    words: Any = None,
+    eos: int | None = None,
+    d2t: Any = None,
+) -> Any:
+    """Follow the ratio rule, with every option; `slip` names what is done wrong."""
+    raw, read, drafted = floats(target), floats(draft), np.asarray(drafted)
+    if not (np.isfinite(raw).all() and np.isfinite(read).all()):
+        raise ValueError("rows must be finite")
+    batch, length = drafted.shape
+    ends = np.full(batch, length) if draft_lengths is None else np.asarray(draft_lengths)
+    if d2t is not None:
+        ids = np.arange(len(d2t)) if slip == "ids-of-the-draft" else d2t
+        read = asked.scattered(read, ids, raw.shape[-1])
+    rows, read = raw.copy(), read.copy()
+    if processing:
+        _process(rows, read, drafted, ends, slip)
+    if temperatures is not None:
+        own = np.repeat(temperatures[:1], batch) if slip == "temperature-of-row-0" else temperatures
+        rows, read = asked.tempered(rows, own), asked.tempered(read, own)
+    read = asked.kept(read, min_p, typical_p)
+    bonus = rows[:, -1:]
+    rows = asked.kept(rows, None if slip == "min-p-dropped" else min_p, typical_p)
+    if slip == "typical-p-not-on-bonus":
+        rows[:, -1:] = asked.kept(bonus, min_p)
+    if seeds is None:
+        uniforms = np.random.default_rng(seed).random((batch, length + 1))
+    else:
+        uniforms = asked.uniforms_of(_streams(seeds, slip), length + 1)
+    tests = uniforms[:, :-1] < quotient(
+        at(rows[:, :-1], np.maximum(drafted, 0)), at(read, np.maximum(drafted, 0))
+    )
+    tests &= np.arange(length) < ends[:, None]
+    count = np.cumprod(tests, axis=1).sum(axis=1)
+    weights = finals(gap(rows[:, :-1], read), rows[:, -1])
+    whole = count == ends
+    weights[whole, ends[whole]] = rows[whole, ends[whole]]
+    if noise is None and words is None:
+        last = draw(weights, np.repeat(uniforms[:, -1:], length + 1, axis=1))
+    elif slip == "hash-over-max":
+        with np.errstate(all="ignore"):
+            last = asked.race(weights, np.asarray(words) / (2.0**32 - 1))
+    elif slip == "inverse-behind-the-end":
+        coins = np.asarray(noise, dtype=np.float64)[..., 0] + 2.0**-30
+        sums = np.cumsum(weights, axis=-1)
+        last = np.minimum((sums <= (coins * sums[..., -1])[..., None]).sum(axis=-1), rows.shape[-1] - 1)
+    else:
+        last = asked.race(weights, asked.open_uniforms(noise, words))
+    tokens, lengths = emit_count(drafted, count, last)
+    if eos is not None and slip != "eos-in-draft-passed":
+        lengths = _ended(tokens, lengths, eos)
+    return (
+        tokens,
+        lengths,
+        _report(raw if slip != "logprobs-of-the-draft" else None, read, tokens, lengths, ends, slip),
+    )
+
+
+def _process(rows: Floats, read: Floats, drafted: Integers, ends: Integers, slip: str) -> None:
+    for b in range(len(rows)):
+        for i in range(int(ends[b]) + 1):
+            history = [int(token) for token in drafted[b, :i]]
+            padded = int(ends[b]) < drafted.shape[1]
+            left_out = slip == "bias-not-verified" or (
+                slip == "bonus-unmasked-after-padding" and i == ends[b] and padded
+            )
+            if not left_out:
+                rows[b, i] = asked.processed(rows[b, i], history)
+            if i < ends[b]:
+                read[b, i] = asked.processed(read[b, i], history)
+
+
+def _streams(seeds: Any, slip: str) -> list[np.random.Generator]:
+    numbers = np.asarray(seeds)
+    if slip == "seed-and-row":
+        numbers = numbers + np.arange(len(numbers))
+    if slip == "seeds-without-low-bits":
+        numbers = numbers >> 3
+    if slip == "seeds-small":
+        numbers = numbers % 3
+    return asked.generators(numbers)
+
+
+def _ended(tokens: Integers, lengths: Integers, eos: int) -> Integers:
+    """Stop at the first accepted end of text."""
+    found = lengths.copy()
+    for b, size in enumerate(lengths):
+        for i in range(int(size)):
+            if tokens[b, i] == eos:
+                found[b] = i + 1
+                break
+    return found
+
+
+def _report(
+    rows: Floats | None, read: Floats, tokens: Integers, lengths: Integers, ends: Integers, slip: str
+) -> dict[str, Any]:
+    if rows is None:
+        rows = np.concatenate([read, read[:, -1:]], axis=1)
+    logs = asked.logarithms(rows, tokens)
+    if slip == "logprobs-zero":
+        logs = np.zeros_like(logs)
+    accepted = lengths if slip == "accepted-with-last" else lengths - 1
+    return {"logprobs": logs, "accepted": accepted, "drafted": ends}
+
+
+OPTIONS = frozenset(
+    {
+        "draft_lengths",
+        "min_p",
+        "typical_p",
+        "temperatures",
+        "seeds",
+        "noise",
+        "words",
+        "eos",
+        "d2t",
+    }
+)
+
+
+def _subject(
+    name: str, options: frozenset[str] = OPTIONS, *, processing: bool = False, slip: str = ""
+) -> Subject:
+    return Subject(
+        name=name,
+        protocol="step",
+        run=partial(step, slip=slip, processing=processing),
+        rule=RATIO,
+        options=options,
+        process=asked.declared if processing else None,
+    )
+
+
+def _slip(slip: str, bug_class: str, description: str, cite: str, killed_by: str, *options: str) -> Mutant:
+    return Mutant(
+        name=slip,
+        description=description,
+        cite=cite,
+        bug_class=bug_class,
+        subject=_subject(slip, frozenset(options), slip=slip, processing="process" in killed_by.split(":")),
+        killed_by=(killed_by.split(":")[0],),
+    )
+
+
+_ASKED, _SEEDS, _NOISE = "5 parameters, history", "4 randomness", "4 randomness"
+
+MUTANTS = (
+    _slip(
+        "bias-not-verified",
+        _ASKED,
+        "the bias, the penalty and the mask change the draft's rows and not the target's",
+        "vllm-project/vllm#38202",
+        "joint-law:process",
+    ),
+    _slip(
+        "bonus-unmasked-after-padding",
+        _ASKED,
+        "the row of the bonus token behind a padded draft is not processed",
+        "vllm-project/vllm#44292",
+        "ragged:process",
+        "draft_lengths",
+    ),
+    _slip(
+        "min-p-dropped",
+        _ASKED,
+        "min-p is applied to the draft and not in verification",
+        "vllm-project/vllm#42802",
+        "min-p",
+        "min_p",
+    ),
+    _slip(
+        "typical-p-not-on-bonus",
+        _ASKED,
+        "the bonus token is drawn without typical-p",
+        "vllm-project/vllm#42802, the same slip with another filter",
+        "typical-p",
+        "typical_p",
+    ),
+    _slip(
+        "eos-in-draft-passed",
+        _ASKED,
+        "tokens behind an accepted end of text are emitted",
+        "huggingface/transformers#47912",
+        "ends",
+        "eos",
+    ),
+    _slip(
+        "temperature-of-row-0",
+        "10 batch, padding",
+        "all rows of a batch have the temperature of the first",
+        "vllm-project/vllm#35398",
+        "mixed-temperatures",
+        "temperatures",
+    ),
+    _slip(
+        "seed-and-row",
+        _SEEDS,
+        "the row's number is added to its seed",
+        "vllm-project/vllm#9441",
+        "request-seeds",
+        "seeds",
+    ),
+    _slip(
+        "seeds-without-low-bits",
+        _SEEDS,
+        "the lowest bits of a row's seed are lost",
+        "easily made: a seed that is turned into a float32",
+        "request-independence",
+        "seeds",
+    ),
+    _slip(
+        "seeds-small",
+        _SEEDS,
+        "there are three streams for all seeds",
+        "easily made: a table of streams",
+        "request-law",
+        "seeds",
+    ),
+    _slip(
+        "hash-over-max",
+        _NOISE,
+        "uniforms are a hash over its largest value, so that noise can be infinite",
+        "sgl-project/sglang#25133",
+        "forced-noise",
+        "words",
+    ),
+    _slip(
+        "inverse-behind-the-end",
+        _NOISE,
+        "a uniform just below 1 falls behind the last token that has mass",
+        "sgl-project/sglang#22643",
+        "forced-noise",
+        "noise",
+    ),
+    _slip(
+        "ids-of-the-draft",
+        "12 vocabulary map",
+        "ids of a narrower draft are taken for the target's",
+        "NVIDIA-NeMo/Automodel#2447",
+        "draft-vocabulary",
+        "d2t",
+    ),
+    _slip(
+        "logprobs-zero",
+        "14 reports",
+        "the log-probability of every token is 0",
+        "ggml-org/llama.cpp#27972",
+        "reported",
+    ),
+    _slip(
+        "logprobs-of-the-draft",
+        "14 reports",
+        "log-probabilities are the draft's",
+        "easily made: the rows that are at hand when a token is accepted",
+        "reported",
+    ),
+    _slip(
+        "accepted-with-last",
+        "14 reports",
+        "the replacement and the bonus token are counted as accepted",
+        "easily made: the length in place of the number of drafts",
+        "reported",
+    ),
+)  # fmt: skip
+
+CONTROLS = (
+    Control(
+        name="asked-step",
+        description="the ratio rule with a seed, a temperature and noise per row, every filter, ends, a narrow draft",
+        source="2211.17192, Algorithm 1",
+        subject=_subject("asked-step"),
+    ),
+    Control(
+        name="processed-step",
+        description="rows with a bias, a penalty on frequency, and no token twice running, on ragged drafts",
+        source="2211.17192, Algorithm 1",
+        subject=_subject("processed-step", frozenset({"draft_lengths", "eos"}), processing=True),
+    ),
+)

@@ -1,0 +1,293 @@
+"""Checks of what each row of a batch may ask for itself: a seed, a temperature, several samples."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from specsim.support.arrays import Integers
+from specsim.validation.conformance.calling import SEED_RANGE, Caller, ContractError
+from specsim.validation.conformance.checks.base import (
+    Exact,
+    Look,
+    Statistical,
+    check,
+    law_picture,
+    lossless_only,
+)
+from specsim.validation.conformance.checks.batches import Pairs, telling_path
+from specsim.validation.conformance.checks.options import clear_instance, distinct_rows
+from specsim.validation.conformance.checks.step import STEPS, output_looks, step_probe
+from specsim.validation.conformance.checks.texts import text_instance, text_probe
+from specsim.validation.conformance.independence import IndependenceEvidence
+from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.probes import Models, PairProbe
+from specsim.validation.conformance.subjects import Subject
+
+#: Temperatures that are mixed in a batch.
+TEMPERATURES = (0.0, 0.7, 1.0, 1.5)
+#: Texts per prompt.
+SAMPLES = 3
+#: Rows of a call of the exact check, and how often it is repeated.
+ROWS, REPETITIONS = 12, 5
+
+_WRITERS = (*STEPS, "decoder")
+
+
+def _takes(option: str, *, rows: bool = True) -> Callable[[Subject], str]:
+    def why_not(subject: Subject) -> str:
+        if option not in subject.options:
+            return f"it takes no option {option}"
+        return "it takes one row at a time" if rows and subject.max_batch == 1 else ""
+
+    return why_not
+
+
+def _rows_call(
+    lab: Laboratory, caller: Caller, rng: np.random.Generator, size: int, *, equal: bool = False
+) -> Callable[[int, Integers, Integers], Integers]:
+    """Return a function of (seed, seeds of the rows, chosen rows) on inputs fixed now.
+
+    It returns what each chosen row emitted, -1 behind its end. With `equal` all rows have the same input.
+    """
+    protocol, instance = lab.subject.protocol, lab.main_instance
+    if protocol == "step":
+        drafted = lab.lawful(instance).draw_drafted(rng, size)
+        if equal:
+            drafted = np.repeat(telling_path(lab)[None, :], size, axis=0)
+        target, draft = instance.rows(drafted)
+
+        def of_step(seed: int, seeds: Integers, rows: Integers) -> Integers:
+            given = None if lab.subject.draft == "never" else draft[rows]
+            tokens, lengths = caller.step(
+                target[rows], given, drafted[rows], seed=seed, options={"seeds": seeds}
+            )
+            return _blanked(tokens, lengths)
+
+        return of_step
+    if protocol == "draft-and-verify":
+
+        def of_draft(seed: int, seeds: Integers, rows: Integers) -> Integers:
+            models = Models(caller, [instance], np.zeros(len(rows), dtype=np.int64))
+            _, tokens, lengths = caller.draft_and_verify(models, seed=seed, options={"seeds": seeds})
+            return _blanked(tokens, lengths)
+
+        return of_draft
+    from specsim.validation.conformance.checks.decoder import DecoderModels
+
+    models = DecoderModels(caller, instance)
+    prompts = rng.integers(0, instance.vocabulary, size=(size, 3))
+    if equal:
+        prompts[:] = prompts[0]
+
+    def of_text(seed: int, seeds: Integers, rows: Integers) -> Integers:
+        length = instance.draft_length + 3
+        return caller.decode(models, prompts[rows], length, seed=seed, options={"seeds": seeds})[0]
+
+    return of_text
+
+
+def _blanked(tokens: Integers, lengths: Integers) -> Integers:
+    return np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, -1)
+
+
+@check(
+    "request-seeds",
+    "with a seed per row, what a row emits does not depend on other rows, their order, or the call's seed",
+    kind="contract",
+    protocols=_WRITERS,
+    why_not=_takes("seeds"),
+    catches="seeds of other rows, streams shared by a batch, places that enter the seed",
+)
+def _request_seeds(lab: Laboratory) -> Exact:
+    def run() -> int:
+        caller, rng = lab.caller("request seeds"), lab.rng("request seeds")
+        size = min(lab.subject.max_batch or ROWS, ROWS)
+        everything = np.arange(size)
+        for _ in range(REPETITIONS):
+            call = _rows_call(lab, caller, rng, size)
+            seeds = caller.row_seeds(size)
+            first, second = (int(seed) for seed in rng.integers(SEED_RANGE, size=2))
+            found = call(first, seeds, everything)
+            order = rng.permutation(size)
+            for words, seed, rows in (
+                ("under another seed of the call", second, everything),
+                ("in another order", first, order),
+                ("without half of the others", first, order[: max(1, size // 2)]),
+            ):
+                again = call(seed, seeds[rows], rows)
+                wrong = (again != found[rows]).any(axis=1)
+                if wrong.any():
+                    place = int(np.flatnonzero(wrong)[0])
+                    row = int(rows[place])
+                    raise ContractError(
+                        f"row {row} with seed {int(seeds[row])} emits {found[row].tolist()}, and {words}"
+                        f" {again[place].tolist()}; its own seed has to decide"
+                    )
+        return 3 * REPETITIONS
+
+    return Exact(run=run)
+
+
+@check(
+    "request-law",
+    "law of what rows emit that have a seed each, neighbouring ones",
+    protocols=_WRITERS,
+    why_not=lambda subject: _takes("seeds")(subject) or lossless_only(subject),
+    catches="seeds that are truncated, or used again in the next round",
+)
+def _request_law(lab: Laboratory) -> Statistical:
+    options = {"seeds": None}  # the experiment fills them in
+    looks: list[Look]
+    if lab.subject.protocol == "decoder":
+        text = text_probe(lab, "request law", text_instance(lab), options=options)
+        looks = text.looks(tolerance=lab.tolerance)
+        return Statistical(probe=text, looks=looks, planned=max(lab.effort.least_side, lab.side_samples // 2))
+    probe = step_probe(lab, "request law", [lab.main_instance], min(lab.draft_length + 1, 3), options=options)
+    looks = output_looks(lab, probe, 0, probe.length)
+    return Statistical(probe=probe, looks=looks, planned=max(lab.effort.least_side, lab.side_samples // 2))
+
+
+@check(
+    "request-independence",
+    "rows with neighbouring seeds of their own are independent",
+    protocols=_WRITERS,
+    why_not=_takes("seeds"),
+    catches="seeds that are truncated, one seed for all rows",
+)
+def _request_independence(lab: Laboratory) -> Statistical:
+    caller, rng = lab.caller("request pairs"), lab.rng("request pairs")
+    vocabulary = lab.vocabulary
+
+    def outcomes(size: int) -> Callable[[int], Integers]:
+        call = _rows_call(lab, caller, rng, size, equal=True)
+        return lambda seed: call(seed, caller.row_seeds(size), np.arange(size))[:, 0]
+
+    return Pairs(
+        probe=PairProbe(caller=caller, outcomes=outcomes, apart="rows", cells=vocabulary),
+        looks=(),
+        planned=lab.side_samples,
+        evidence=IndependenceEvidence({"first tokens": np.arange(vocabulary)}),
+        name_one=lambda outcome: f"first token {outcome}",
+    )
+
+
+@check(
+    "mixed-temperatures",
+    "rows of a batch with temperatures of their own, greedy ones among them",
+    protocols=_WRITERS,
+    why_not=lambda subject: _takes("temperatures")(subject) or lossless_only(subject),
+    catches="one temperature for all rows, greedy rows that are sampled, sampled ones that are greedy",
+)
+def _mixed_temperatures(lab: Laboratory) -> Statistical:
+    rows = {"temperatures": TEMPERATURES}
+    looks: list[Look] = []
+    planned = max(lab.effort.least_side, lab.side_samples // 2)
+    if lab.subject.protocol == "decoder":
+        instance = distinct_rows("temperature", lambda seed: text_instance(lab, 300 + seed))
+        prompts = np.resize(lab.rng("mixed").integers(0, lab.vocabulary, (2, 3)), (len(TEMPERATURES), 3))
+        text = text_probe(lab, "mixed", instance, prompts=prompts, row_options=rows)
+        looks = text.looks(tolerance=lab.tolerance, prefix="by temperature: ")
+        return Statistical(probe=text, looks=looks, planned=planned)
+    instance = clear_instance(lab)
+    instances = [replace(instance, name=f"temperature {value:g}") for value in TEMPERATURES]
+    size = min(lab.subject.max_batch or 400, 400)
+    probe = step_probe(lab, "mixed", instances, instance.draft_length + 1, batch=size, row_options=rows)
+    for index, item in enumerate(instances):
+        other = probe.effective[index - 1].target_law(probe.length)
+        looks += output_looks(
+            lab,
+            probe,
+            index,
+            probe.length,
+            known=False,
+            prefix=f"{item.name}: ",
+            more={"the temperature of the row before": other},
+        )
+    return Statistical(
+        probe=probe,
+        looks=looks,
+        planned=planned,
+        picture=lambda: law_picture("joint law, one temperature of a mixed batch", looks[-1]),
+    )
+
+
+@check(
+    "samples",
+    f"law of {SAMPLES} texts for each prompt",
+    protocols=("decoder",),
+    why_not=lambda subject: _takes("samples", rows=False)(subject) or lossless_only(subject),
+    catches="samples of another prompt, a first sample that is greedy",
+)
+def _samples(lab: Laboratory) -> Statistical:
+    options: dict[str, Any] = {"samples": SAMPLES}
+    text = text_probe(lab, "samples", text_instance(lab), options=options)
+    looks = text.looks(tolerance=lab.tolerance)
+    return Statistical(probe=text, looks=looks, planned=max(lab.effort.least_side, lab.side_samples // 2))
+
+
+@check(
+    "sample-independence",
+    "texts for one prompt are independent of each other, and of those of the next seed",
+    protocols=("decoder",),
+    why_not=_takes("samples", rows=False),
+    catches="samples that are copies; sample i of seed s that is a sample of seed s + i",
+)
+def _sample_independence(lab: Laboratory) -> Statistical:
+    return Pairs(
+        probe=SampleProbe(lab),
+        looks=(),
+        planned=lab.side_samples,
+        evidence=IndependenceEvidence({"first tokens": np.arange(lab.vocabulary)}),
+        name_one=lambda outcome: f"first token {outcome}",
+    )
+
+
+class SampleProbe(PairProbe):
+    """Pairs of samples: of one prompt, and, with a seed for each row, of prompts of neighbouring seeds."""
+
+    WAYS = ("neighbouring samples", "samples 2 apart", "sample 1 of a seed and sample 0 of the next")
+
+    def __init__(self, lab: Laboratory) -> None:
+        super().__init__(
+            caller=lab.caller("sample pairs"), outcomes=lambda size: lambda seed: np.zeros(size, int),
+            apart="samples", cells=lab.vocabulary,
+        )  # fmt: skip
+        from specsim.validation.conformance.checks.decoder import DecoderModels
+
+        self.seeded = "seeds" in lab.subject.options
+        self.counts = np.zeros((2 + self.seeded, lab.vocabulary, lab.vocabulary), dtype=np.int64)
+        self.models = DecoderModels(self.caller, text_instance(lab))
+        self.size = max(1, min(lab.subject.max_batch or 64, 64) // 2 * 2)
+
+    def name(self, way: int) -> str:
+        """Spell what is paired."""
+        return self.WAYS[way]
+
+    def sample(self, count: int) -> None:
+        """Observe about `count` more pairs."""
+        wanted = self.total + count
+        prompts = np.ones((self.size, 3), dtype=np.int64)
+        while self.total < wanted and not self.caller.out_of_time():
+            seed = self.caller.next_seed()
+            options: dict[str, Any] = {"samples": SAMPLES}
+            if self.seeded:
+                options["seeds"] = self.caller.row_seeds(self.size)
+            tokens, _ = self.caller.decode(self.models, prompts, 2, seed=seed, options=options)
+            first = tokens[:, 0].reshape(self.size, SAMPLES)
+            self._add(0, first[:, 0], first[:, 1])
+            self._add(1, first[:, 0], first[:, 2])
+            if self.seeded and self.size > 1:
+                self._add(2, first[0::2, 1], first[1::2, 0])
+            self.total += self.size
+
+
+CHECKS = (
+    _request_seeds,
+    _request_law,
+    _request_independence,
+    _mixed_temperatures,
+    _samples,
+    _sample_independence,
+)

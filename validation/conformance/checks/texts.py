@@ -1,0 +1,167 @@
+"""Checks of what depends on the text: processing, filters of decoders, and where texts end."""
+
+from typing import Any
+
+import numpy as np
+
+from specsim.support.arrays import Floats, Integers
+from specsim.validation.conformance.checks.base import (
+    Check,
+    Look,
+    Statistical,
+    check,
+    law_picture,
+    lossless_only,
+    together,
+)
+from specsim.validation.conformance.checks.decoder import ending_prompts
+from specsim.validation.conformance.checks.options import VALUES, distinct_rows
+from specsim.validation.conformance.checks.step import STEPS, output_looks, step_probe
+from specsim.validation.conformance.evidence import samples_for_bound
+from specsim.validation.conformance.instances import Instance, chain_instance
+from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.text_probes import TextProbe
+
+#: Drafted tokens per round, so that several rounds are seen in a short text.
+DRAFT_LENGTH = 2
+#: Tokens of a text.
+NEW_TOKENS = 8
+
+
+def text_instance(lab: Laboratory, seed: int = 0) -> Instance:
+    """Return a chain of order 2 with short drafts."""
+    length = min(DRAFT_LENGTH, lab.subject.max_draft_length or DRAFT_LENGTH)
+    return chain_instance(lab.instance_seed + seed, vocabulary=lab.vocabulary, draft_length=length)
+
+
+def text_probe(lab: Laboratory, label: str, instance: Instance, **more: Any) -> TextProbe:
+    """Return an experiment on texts after two prompts, of this name."""
+    prompts = more.pop("prompts", None)
+    if prompts is None:
+        prompts = ending_prompts(lab, instance)
+    return TextProbe(
+        lab.caller(label), lab.rng(label), instance, prompts, **{"new_tokens": NEW_TOKENS, **more}
+    )
+
+
+@check(
+    "processing",
+    f"law of texts of {NEW_TOKENS} tokens whose rows the declared processing changes",
+    protocols=("decoder",),
+    why_not=lambda subject: (
+        "it declares no processing" if subject.process is None else lossless_only(subject)
+    ),
+    catches="processing left out at drafted, replaced or bonus tokens; rejected tokens that count",
+    weight=8.0,
+)
+def _processing(lab: Laboratory) -> Statistical:
+    probe = text_probe(lab, "processing", text_instance(lab))
+    looks = probe.looks(tolerance=lab.tolerance, more={"no processing": lambda n: _plain(probe, n)})
+    law = looks[0].evidence.null.ravel() / len(probe.prompts)
+
+    def certificate() -> list[tuple[Integers, Floats]]:
+        return [(probe.texts.ravel(), law)]
+
+    return Statistical(
+        probe=probe,
+        looks=looks,
+        planned=max(lab.least_samples, samples_for_bound(law.size, lab.eps, lab.delta)),
+        certificate=certificate,
+        picture=lambda: law_picture("joint law of the first tokens, one prompt", looks[0]),
+    )
+
+
+def _plain(probe: TextProbe, prompt: int) -> Floats:
+    """Return the law of texts without processing and options."""
+    other = TextProbe(
+        type(probe.caller)(subject=probe.caller.subject.replace(process=None), seed=0),
+        probe.rng,
+        probe.instance,
+        probe.prompts,
+        new_tokens=probe.new_tokens,
+    )
+    return other.law(prompt)
+
+
+def _filter_check(option: str) -> Check:
+    def make(lab: Laboratory) -> Statistical:
+        instance = distinct_rows(option, lambda seed: text_instance(lab, 300 + seed))
+        probes: list[TextProbe] = []
+        looks: list[Look] = []
+        for value in VALUES[option]:
+            probe = text_probe(lab, f"{option} {value:g}", instance, options={option: value})
+            more = {"the option ignored": lambda n, probe=probe: _plain(probe, n)}
+            looks += probe.looks(tolerance=lab.tolerance, more=more, prefix=f"{option} {value:g}: ")
+            probes.append(probe)
+        return together(probes, looks, lab.side_samples)
+
+    def why_not(subject: Subject) -> str:
+        if option not in subject.options:
+            return f"it takes no option {option}"
+        return "its vocabulary is below 3" if (subject.max_vocabulary or 4) < 3 else lossless_only(subject)
+
+    made = check(
+        option.replace("_", "-"),
+        f"texts with the option {option}",
+        protocols=("decoder",),
+        why_not=why_not,
+        catches="parameters ignored or applied twice, at drafted, replaced or bonus tokens",
+    )
+    return made(make)
+
+
+def _no_ends(subject: Subject) -> str:
+    if subject.protocol == "decoder":
+        return "" if {"eos", "stop"} & subject.options else "it takes no option eos or stop"
+    return "" if "eos" in subject.options else "it takes no option eos"
+
+
+@check(
+    "ends",
+    "texts end with the token eos, or with a stop sequence, wherever in a draft it falls",
+    protocols=(*STEPS, "decoder"),
+    why_not=lambda subject: _no_ends(subject) or lossless_only(subject),
+    catches="tokens behind an accepted end, ends that are lost, stop sequences across rounds",
+)
+def _ends(lab: Laboratory) -> Statistical:
+    probes: list[Any] = []
+    looks: list[Look] = []
+    if lab.subject.protocol != "decoder":
+        instance = lab.main_instance
+        eos = _frequent(instance)
+        probe = step_probe(lab, "ends", [instance], min(instance.draft_length + 1, 3), options={"eos": eos})
+        looks += output_looks(lab, probe, 0, probe.length, known=False, prefix=f"eos {eos}: ")
+        probes.append(probe)
+    else:
+        instance = text_instance(lab)
+        prompts = ending_prompts(lab, instance)
+        first, second = _frequent(instance), int(np.argsort(instance.target.sum(axis=0))[-2])
+        options: list[dict[str, Any]] = [{"eos": first}, {"stop": ((first, second), (second, second, first))}]
+        for chosen in options:
+            if set(chosen) <= lab.subject.options:
+                words = f"{next(iter(chosen))} {next(iter(chosen.values()))}"
+                # A sequence that begins in the prompt is none: no prompt ends with a token that begins one.
+                ends = np.concatenate([prompts, _other_tokens(lab, first, second, len(prompts))], axis=1)
+                text = text_probe(lab, f"ends {words}", instance, options=chosen, prompts=ends)
+                more = {"no end": lambda n, text=text: _plain(text, n)}
+                looks += text.looks(tolerance=lab.tolerance, more=more, prefix=f"{words}: ")
+                probes.append(text)
+    return together(probes, looks, max(lab.effort.least_side, lab.side_samples // 2))
+
+
+def _frequent(instance: Instance) -> int:
+    """Return the token that the target emits most."""
+    return int(instance.target.sum(axis=0).argmax())
+
+
+def _other_tokens(lab: Laboratory, first: int, second: int, count: int) -> Integers:
+    others = [token for token in range(lab.vocabulary) if token not in (first, second)]
+    return np.resize(np.array(others or [second], dtype=np.int64), (count, 1))
+
+
+CHECKS = (
+    _processing,
+    *(_filter_check(option) for option in VALUES),
+    _ends,
+)
