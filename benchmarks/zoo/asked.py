@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.zoo.sampling import Floats, Integers
 
 #: A bias of logits by token, repeated over the vocabulary, and what every occurrence of a token costs.
-BIAS, PENALTY = (0.6, -0.5, 0.0, 0.9), 0.7
+BIAS, PENALTY = (0.6, -0.5, 0.0, 0.9), 1.2
 
 
 def biases(vocabulary: int) -> Floats:
@@ -31,16 +31,26 @@ def declared(tokens: Integers, rows: Floats) -> Floats:
     return weights
 
 
-def processed(row: Floats, history: list[int]) -> Floats:
-    """Do it to one row, in logits."""
+def processed(rows: Floats, counts: Floats, last: Integers) -> Floats:
+    """Do it to a row of every text, in logits, given how often it has each token ``(B, V)``, and its last.
+
+    A last token of -1 says that nothing was written.
+    """
     with np.errstate(divide="ignore"):
-        logits = np.log(row) + biases(len(row))
-    for token in history:
-        logits[token] -= PENALTY
-    if history:
-        logits[history[-1]] = -np.inf
-    weights: Floats = np.exp(logits - logits.max())
-    return weights / weights.sum()
+        logits = np.log(rows) + biases(rows.shape[1]) - PENALTY * counts
+    written = np.flatnonzero(last >= 0)
+    logits[written, last[written]] = -np.inf
+    weights: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def counted(tokens: Integers, lengths: Integers, vocabulary: int) -> Floats:
+    """Count the tokens of texts of these lengths: ``(B, n)`` to ``(B, V)``."""
+    counts = np.zeros((len(tokens), vocabulary))
+    for place in range(tokens.shape[1]):
+        rows = np.flatnonzero(place < lengths)
+        counts[rows, tokens[rows, place]] += 1
+    return counts
 
 
 def kept(rows: Floats, min_p: float | None = None, typical_p: float | None = None) -> Floats:
@@ -50,21 +60,23 @@ def kept(rows: Floats, min_p: float | None = None, typical_p: float | None = Non
         found = np.where(found < min_p * found.max(axis=-1, keepdims=True), 0.0, found)
         found = found / found.sum(axis=-1, keepdims=True)
     if typical_p is not None:
-        found = np.apply_along_axis(_typical, -1, found, typical_p)
+        found = _typical(found, typical_p)
     return found
 
 
-def _typical(row: Floats, mass: float) -> Floats:
-    held = np.flatnonzero(row > 0)
-    surprise = -np.log(row[held])
-    entropy = float((row[held] * surprise).sum())
-    left, reached = np.zeros_like(row), 0.0
-    for place in np.argsort(np.abs(surprise - entropy), kind="stable"):
-        if reached >= mass:
-            break
-        left[held[place]] = row[held[place]]
-        reached += row[held[place]]
-    return left / left.sum()
+def _typical(rows: Floats, mass: float) -> Floats:
+    """Take tokens by how near their surprise is to its mean, until they have the mass."""
+    surprise = -np.log(np.where(rows > 0, rows, 1.0))
+    mean = (rows * surprise).sum(axis=-1, keepdims=True)
+    order = np.argsort(np.where(rows > 0, np.abs(surprise - mean), np.inf), axis=-1, kind="stable")
+    left = np.zeros_like(rows)
+    reached = np.zeros(rows.shape[:-1])
+    for place in range(rows.shape[-1]):
+        token = order[..., place, None]
+        weight = np.take_along_axis(rows, token, axis=-1)
+        np.put_along_axis(left, token, np.where(reached[..., None] < mass, weight, 0.0), axis=-1)
+        reached = reached + weight[..., 0]
+    return left / left.sum(axis=-1, keepdims=True)
 
 
 def tempered(rows: Floats, temperatures: Any) -> Floats:
@@ -107,9 +119,9 @@ def logarithms(rows: Floats, tokens: Integers) -> Floats:
         return np.log(at)
 
 
-def generators(seeds: Any, extra: int = 0) -> list[np.random.Generator]:
-    """Return a generator for each row."""
-    return [np.random.default_rng([int(seed), extra]) for seed in np.asarray(seeds)]
+def generators(seeds: Any) -> list[np.random.Generator]:
+    """Return a generator for each row's seed, a number or several."""
+    return [np.random.default_rng(seed) for seed in np.asarray(seeds).tolist()]
 
 
 def uniforms_of(rows: list[np.random.Generator], size: int) -> NDArray[np.float64]:

@@ -86,17 +86,19 @@ def step(
 
 
 def _process(rows: Floats, read: Floats, drafted: Integers, ends: Integers, slip: str) -> None:
-    for b in range(len(rows)):
-        for i in range(int(ends[b]) + 1):
-            history = [int(token) for token in drafted[b, :i]]
-            padded = int(ends[b]) < drafted.shape[1]
-            left_out = slip == "bias-not-verified" or (
-                slip == "bonus-unmasked-after-padding" and i == ends[b] and padded
-            )
-            if not left_out:
-                rows[b, i] = asked.processed(rows[b, i], history)
-            if i < ends[b]:
-                read[b, i] = asked.processed(read[b, i], history)
+    length = drafted.shape[1]
+    for i in range(length + 1):
+        counts = asked.counted(drafted[:, :i], np.full(len(rows), i), rows.shape[-1])
+        last = drafted[:, i - 1] if i else np.full(len(rows), -1)
+        here = i <= ends
+        if slip == "bias-not-verified":
+            here &= False
+        if slip == "bonus-unmasked-after-padding":
+            here &= (i < ends) | (ends == length)
+        rows[here, i] = asked.processed(rows[here, i], counts[here], last[here])
+        here = i < ends
+        if here.any():
+            read[here, i] = asked.processed(read[here, i], counts[here], last[here])
 
 
 def _streams(seeds: Any, slip: str) -> list[np.random.Generator]:
@@ -296,7 +298,7 @@ MUTANTS = (
 CONTROLS = (
     Control(
         name="asked-step",
-        description="the ratio rule with a seed, a temperature and noise per row, every filter, ends, a narrow draft",
+        description="the ratio rule with seeds, temperatures, noise per row, filters, ends, narrow drafts",
         source="2211.17192, Algorithm 1",
         subject=_subject("asked-step"),
     ),

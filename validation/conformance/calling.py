@@ -176,7 +176,8 @@ class Caller:
             return None, tokens, lengths
         if not isinstance(result, tuple | list) or len(result) != 3:
             raise ContractError(
-                f"returned {_kind(result)}; return (drafted, tokens, lengths) or (parents, nodes, tokens, lengths)"
+                f"returned {_kind(result)}; return (drafted, tokens, lengths),"
+                f" or (parents, nodes, tokens, lengths)"
             )
         if result[0] is None:
             tokens, lengths = self._pair(result[1:], *shape)
@@ -218,8 +219,8 @@ class Caller:
             if wrong.any():
                 row = int(np.flatnonzero(wrong)[0])
                 raise ContractError(
-                    f"row {row} emits {tokens[row, : lengths[row]].tolist()}, whose first {lengths[row] - 1} tokens"
-                    f" are no path of the tree that it drafted"
+                    f"row {row} emits {tokens[row, : lengths[row]].tolist()}, whose first {lengths[row] - 1}"
+                    f" tokens are no path of the tree that it drafted"
                 )
             at = reached
 

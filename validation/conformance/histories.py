@@ -55,7 +55,7 @@ def law_rows(subject: Subject, tokens: Integers, rows: Floats, filters: Mapping[
 
 
 def processed(subject: Subject, tokens: Integers, rows: Floats) -> Floats:
-    """Return rows ``(n, V)`` after texts ``(n, length)`` as the subject's ``process`` changes them, normalised.
+    """Return rows ``(n, V)`` after texts ``(n, length)`` as the subject processes them, normalised.
 
     InputError: it raises an exception, or does not return rows.
     """
@@ -80,8 +80,9 @@ def processed(subject: Subject, tokens: Integers, rows: Floats) -> Floats:
 
 
 def ended(tokens: Integers, *, eos: int | None = None, stop: Sequence[Sequence[int]] = ()) -> Bools:
-    """Say of each text ``(n, length)`` whether it has ended: with the token `eos`, or a sequence of `stop`."""
-    return ends_at(tokens, eos=eos, stop=stop).any(axis=1)
+    """Say of each text ``(n, length)`` whether it has ended: by the token `eos`, or a sequence of `stop`."""
+    found: Bools = ends_at(tokens, eos=eos, stop=stop).any(axis=1)
+    return found
 
 
 def ends_at(tokens: Integers, *, eos: int | None = None, stop: Sequence[Sequence[int]] = ()) -> Bools:

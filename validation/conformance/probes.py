@@ -143,6 +143,7 @@ class StepProbe:
 
     def _round(self, size: int) -> None:
         which = np.arange(size) % len(self.instances)
+        drafted: Integers | None
         if self.caller.subject.protocol == "step":
             drafted, tokens, lengths = self._verify(which)
         else:

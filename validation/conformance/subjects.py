@@ -94,8 +94,8 @@ class Subject:
         ``top_k``, ``top_p``, ``min_p``, ``typical_p``.
     process
         What it does to rows by the text so far, before the filters: penalties, a grammar, a bias.
-        ``process(tokens, rows)`` gets the tokens before the row, ``(n, length)`` (of a step: the drafted ones;
-        of a decoder: prompt and text), and probabilities ``(n, vocabulary)``, NumPy arrays, and returns
+        ``process(tokens, rows)`` gets the tokens before the row, ``(n, length)`` (of a step the drafted ones,
+        of a decoder prompt and text), and probabilities ``(n, vocabulary)``, NumPy arrays, and returns
         weights >= 0. The subject gets rows that are not processed. Defaults to None: nothing.
     max_batch, max_vocabulary, max_draft_length
         The most rows of a call, tokens of a vocabulary, and drafted tokens that it can take. Default to None

@@ -59,7 +59,7 @@ def test_right_sampler__exits_with_0_and_says_what_it_certifies(sampler, capsys)
     )
     assert code == 0, out + err
     assert "step: lossless to within TV" in out
-    assert "left out: ragged: it takes no option draft_lengths" in out
+    assert "left out: ragged: it takes no such option" in out
 
 
 def test_wrong_sampler__exits_with_1_and_can_be_repeated(sampler, capsys):

@@ -243,6 +243,11 @@ def lossless_only(subject: Subject) -> str:
     return "its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""
 
 
+def needs_option(subject: Subject, *names: str) -> str:
+    """Say why a check of options cannot be made: the subject takes none of them."""
+    return "" if subject.options & set(names) else "it takes no such option"
+
+
 def needs_rule(subject: Subject) -> str:
     """Say why the rule's laws cannot be checked."""
     if subject.rule is None:

@@ -16,6 +16,7 @@ from specsim.validation.conformance.checks.base import (
     law_picture,
     lossless_only,
     make_look,
+    needs_option,
     together,
     worst_cells,
 )
@@ -88,8 +89,7 @@ def _batch_rows(lab: Laboratory) -> Statistical:
 
 
 def _no_ragged(subject: Subject) -> str:
-    takes = "" if "draft_lengths" in subject.options else "it takes no option draft_lengths"
-    return _needs_batch(subject) or takes or lossless_only(subject)
+    return _needs_batch(subject) or needs_option(subject, "draft_lengths") or lossless_only(subject)
 
 
 def _rule_applies(subject: Subject) -> bool:

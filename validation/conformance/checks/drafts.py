@@ -10,6 +10,7 @@ from specsim.validation.conformance.checks.base import (
     check,
     lossless_only,
     make_look,
+    needs_option,
     needs_rule,
 )
 from specsim.validation.conformance.checks.step import (
@@ -22,7 +23,8 @@ from specsim.validation.conformance.checks.step import (
 from specsim.validation.conformance.checks.texts import text_instance, text_probe
 from specsim.validation.conformance.instances import Instance, digits
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.probes import StepProbe
+from specsim.validation.conformance.probes import StepProbe, spelled
+from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import step_table
 
@@ -51,11 +53,10 @@ def narrowed(instance: Instance) -> tuple[Instance, Integers]:
 
 
 def _no_map(subject: Subject) -> str:
-    if "d2t" not in subject.options:
-        return "it takes no option d2t"
     if subject.draft == "never":
         return "it takes no draft rows"
-    return "its vocabulary is below 4" if (subject.max_vocabulary or 4) < 4 else lossless_only(subject)
+    few = "its vocabulary is below 4" if (subject.max_vocabulary or 4) < 4 else ""
+    return needs_option(subject, "d2t") or few or lossless_only(subject)
 
 
 @check(
@@ -94,24 +95,29 @@ def _chosen_lengths(lab: Laboratory) -> Statistical:
     probe, rule = main_probe(lab), lab.rule
     assert rule is not None
     instance = probe.effective[0]
-    looks: list[Look] = []
-    for length in range(1, instance.draft_length + 1):
-        table = step_table(rule, instance.cut(length))
-        looks.append(
-            make_look(
-                lambda counts: counts.reshape(len(counts), -1),
-                table / len(table),
-                {},
-                lambda length=length: probe.shorter[length],
-                lambda path, cell, length=length: (
-                    f"draft {path} of {length} tokens: {cell // instance.vocabulary} accepted,"
-                    f" then {cell % instance.vocabulary}"
-                ),
-                tolerance=lab.tolerance,
-            )
-        )
+    looks = [_outcome_look(lab, probe, rule, length) for length in range(1, instance.draft_length + 1)]
     looks.append(_drafted_look(lab, probe, instance))
     return _Chosen(probe=probe, looks=looks, planned=lab.main_samples)
+
+
+def _outcome_look(lab: Laboratory, probe: StepProbe, rule: Rule, length: int) -> Look:
+    """Return the look at accepted length and final token given each draft of this many tokens."""
+    instance = probe.effective[0]
+    table = step_table(rule, instance.cut(length))
+    vocabulary = instance.vocabulary
+
+    def name_cell(path: int, cell: int) -> str:
+        draft = spelled(path, vocabulary, length)
+        return f"drafted {draft}: {cell // vocabulary} accepted, then {cell % vocabulary}"
+
+    return make_look(
+        lambda counts: counts.reshape(len(counts), -1),
+        table / len(table),
+        {},
+        lambda: probe.shorter[length],
+        name_cell,
+        tolerance=lab.tolerance,
+    )
 
 
 def _drafted_look(lab: Laboratory, probe: StepProbe, instance: Instance) -> Look:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.support.arrays import Floats, Integers
-from specsim.validation.conformance.checks.base import Exact, check, lossless_only
+from specsim.validation.conformance.checks.base import Exact, check, lossless_only, needs_option
 from specsim.validation.conformance.instances import Instance, edge_instances
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.rules.base import Rule
@@ -17,7 +17,7 @@ MARGIN = 1e-3
 
 
 def _why_not(subject: Subject) -> str:
-    return lossless_only(subject) if "coins" in subject.options else "it takes no option coins"
+    return needs_option(subject, "coins") or lossless_only(subject)
 
 
 @check(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from specsim.support.arrays import Array, Floats, Integers
-from specsim.validation.conformance.checks.base import Exact, check, lossless_only
+from specsim.validation.conformance.checks.base import Exact, check, lossless_only, needs_option
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.subjects import Subject
 
@@ -14,9 +14,8 @@ TINY = 1e-30
 
 
 def _why_not(subject: Subject) -> str:
-    if not {"noise", "words"} & subject.options:
-        return "it takes no option noise or words"
-    return "its vocabulary is below 4" if (subject.max_vocabulary or 4) < 4 else lossless_only(subject)
+    few = "its vocabulary is below 4" if (subject.max_vocabulary or 4) < 4 else ""
+    return needs_option(subject, "noise", "words") or few or lossless_only(subject)
 
 
 @check(

@@ -10,7 +10,14 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.support.arrays import Floats
-from specsim.validation.conformance.checks.base import Check, Statistical, check, law_picture, together
+from specsim.validation.conformance.checks.base import (
+    Check,
+    Statistical,
+    check,
+    law_picture,
+    needs_option,
+    together,
+)
 from specsim.validation.conformance.checks.step import (
     STEPS,
     output_looks,
@@ -211,11 +218,8 @@ def _with_target(instance: Instance, target: Floats, draft: Floats | None = None
 
 def _check(option: str, name: str, title: str) -> Check:
     def why_not(subject: Subject) -> str:
-        if option not in subject.options:
-            return f"it takes no option {option}"
-        if (subject.max_vocabulary or 4) < 3:
-            return "its vocabulary is below 3"
-        return ""
+        few = "its vocabulary is below 3" if (subject.max_vocabulary or 4) < 3 else ""
+        return needs_option(subject, option) or few
 
     words = "parameters ignored, applied twice, or applied to one side"
     made = check(name, title, protocols=STEPS, why_not=why_not, catches=words)

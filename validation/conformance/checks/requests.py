@@ -15,6 +15,7 @@ from specsim.validation.conformance.checks.base import (
     check,
     law_picture,
     lossless_only,
+    needs_option,
 )
 from specsim.validation.conformance.checks.batches import Pairs, telling_path
 from specsim.validation.conformance.checks.options import clear_instance, distinct_rows
@@ -37,9 +38,8 @@ _WRITERS = (*STEPS, "decoder")
 
 def _takes(option: str, *, rows: bool = True) -> Callable[[Subject], str]:
     def why_not(subject: Subject) -> str:
-        if option not in subject.options:
-            return f"it takes no option {option}"
-        return "it takes one row at a time" if rows and subject.max_batch == 1 else ""
+        one = "it takes one row at a time" if rows and subject.max_batch == 1 else ""
+        return needs_option(subject, option) or one
 
     return why_not
 

@@ -12,6 +12,7 @@ from specsim.validation.conformance.checks.base import (
     check,
     law_picture,
     lossless_only,
+    needs_option,
     together,
 )
 from specsim.validation.conformance.checks.decoder import ending_prompts
@@ -97,9 +98,8 @@ def _filter_check(option: str) -> Check:
         return together(probes, looks, lab.side_samples)
 
     def why_not(subject: Subject) -> str:
-        if option not in subject.options:
-            return f"it takes no option {option}"
-        return "its vocabulary is below 3" if (subject.max_vocabulary or 4) < 3 else lossless_only(subject)
+        few = "its vocabulary is below 3" if (subject.max_vocabulary or 4) < 3 else ""
+        return needs_option(subject, option) or few or lossless_only(subject)
 
     made = check(
         option.replace("_", "-"),
@@ -112,9 +112,8 @@ def _filter_check(option: str) -> Check:
 
 
 def _no_ends(subject: Subject) -> str:
-    if subject.protocol == "decoder":
-        return "" if {"eos", "stop"} & subject.options else "it takes no option eos or stop"
-    return "" if "eos" in subject.options else "it takes no option eos"
+    names = ("eos", "stop") if subject.protocol == "decoder" else ("eos",)
+    return needs_option(subject, *names)
 
 
 @check(
