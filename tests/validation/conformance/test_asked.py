@@ -1,5 +1,7 @@
 """What requests ask for beside tokens: references, returned slots, experiments, and who is wrong."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from specsim.validation.conformance.checks import noise
 from specsim.validation.conformance.checks.drafts import narrowed
 from specsim.validation.conformance.checks.options import VALUES, distinct_rows
 from specsim.validation.conformance.instances import chain_instance, digits, tree_instance
+from specsim.validation.conformance.subjects import load_subjects
 from specsim.validation.conformance.text_probes import BINS, TextProbe
 
 TREE = tree_instance(3, draft_length=2)
@@ -268,3 +271,11 @@ def test_processing_of_a_decoder__is_judged_by_its_texts_alone():
     assert report.verdict is Verdict.LOSSLESS
     assert report.certified < 0.2
     assert report.checks[1].reason == "its processing makes rows depend on the whole text"
+
+
+def test_example__passes_what_it_shows():
+    path = Path(__file__).parents[3] / "examples" / "conformance" / "asked.py"
+    (made,) = load_subjects(f"{path}:subject")
+    only = ["joint-law", "ends", "request-seeds", "reported"]
+    report = check_sampler(made, effort="quick", eps=0.2, only=only)
+    assert [check.status for check in report.checks] == [CheckStatus.PASSED] * 4
