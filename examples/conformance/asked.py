@@ -55,5 +55,9 @@ def penalised(rows, counts):
 
 
 subject = Subject(
-    name="step with a penalty", protocol="step", run=step, options=("seeds", "eos"), process=process
+    name="step with a penalty",
+    protocol="step",
+    run=step,
+    options=frozenset({"seeds", "eos"}),
+    process=process,
 )

@@ -81,7 +81,7 @@ def processed(subject: Subject, tokens: Integers, rows: Floats) -> Floats:
 
 def ended(tokens: Integers, *, eos: int | None = None, stop: Sequence[Sequence[int]] = ()) -> Bools:
     """Say of each text ``(n, length)`` whether it has ended: by the token `eos`, or a sequence of `stop`."""
-    found: Bools = ends_at(tokens, eos=eos, stop=stop).any(axis=1)
+    found: Bools = np.asarray(ends_at(tokens, eos=eos, stop=stop).any(axis=1))
     return found
 
 
