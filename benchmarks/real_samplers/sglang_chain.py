@@ -27,16 +27,20 @@ def library() -> Library:
 
 
 @functools.cache
-def _module(library: Library) -> Any:
-    return load(library, _MODULE, given=triton_numpy.modules())
+def _module(library: Library, stand_in: bool = True) -> Any:
+    return load(library, _MODULE, given=triton_numpy.modules() if stand_in else None)
 
 
 class ChainSampling:
-    """The function, by the protocol ``step``; `block` asks for block verification."""
+    """The function, by the protocol ``step``; `block` asks for block verification.
 
-    def __init__(self, library: Library, *, block: bool = False) -> None:
+    On a device other than the processor the kernel is Triton's own.
+    """
+
+    def __init__(self, library: Library, *, block: bool = False, device: str = "cpu") -> None:
         self.library = library
         self.block = block
+        self.device = device
 
     def __call__(
         self, target: Any, draft: Any, drafted: Any, seed: int, *, coins: Any = None
@@ -77,7 +81,13 @@ class ChainSampling:
         candidates = torch.cat((torch.zeros(batch, 1, dtype=torch.long), ids), dim=1)
         index = torch.arange(batch * slots).reshape(batch, slots)
         with triton_numpy.lanes(triton_numpy.next_power_of_2(rows.shape[-1])):
-            _module(self.library).chain_speculative_sampling_triton(
+            predicted, accepted_index, accepted, candidates, index, uniforms, final, rows, drafts = (
+                tensor.to(self.device)
+                for tensor in (
+                    predicted, accepted_index, accepted, candidates, index, uniforms, final, rows, drafts
+                )
+            )  # fmt: skip
+            _module(self.library, self.device == "cpu").chain_speculative_sampling_triton(
                 predicted,
                 accepted_index,
                 accepted,
@@ -94,18 +104,20 @@ class ChainSampling:
                 True,
                 block_verification=self.block,
             )
-        return predicted.reshape(batch, slots).numpy().astype(np.int64), accepted.numpy().astype(np.int64) + 1
+        tokens, lengths = predicted.reshape(batch, slots).cpu().numpy(), accepted.cpu().numpy()
+        return tokens.astype(np.int64), lengths.astype(np.int64) + 1
 
 
-def subjects() -> tuple[Subject, ...]:
+def subjects(device: str = "cpu") -> tuple[Subject, ...]:
     """Return the token-wise and the block step."""
     found = library()
-    notes = "The kernel runs on a NumPy stand-in for Triton; uniforms are drawn outside of it."
+    where = "a NumPy stand-in for Triton" if device == "cpu" else device
+    notes = f"The kernel runs on {where}; uniforms are drawn outside of it."
     return tuple(
         Subject(
             name=f"sglang {found.version}: chain_speculative_sampling_triton, {kind}",
             protocol="step",
-            run=ChainSampling(found, block=block),
+            run=ChainSampling(found, block=block, device=device),
             rule=rule,
             options=frozenset({"coins"}),
             dtypes=("float32", "float64"),

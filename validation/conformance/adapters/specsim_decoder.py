@@ -31,6 +31,7 @@ def decoded(
     *,
     rule: str,
     widths: tuple[int, ...] = (),
+    device: str = "cpu",
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -39,6 +40,7 @@ def decoded(
 
     rule: name of the rule.
     widths: children of each node by depth; 1 where it says nothing.
+    device: where the models are.
     InputError: transformers or torch is missing.
     """
     load("torch", package="torch")
@@ -46,7 +48,7 @@ def decoded(
     from specsim.models import LoadedPair, Sampling, decode, table_models
 
     length = models.draft_length
-    target, draft = table_models(models.pair, start=models.start)
+    target, draft = (model.to(device) for model in table_models(models.pair, start=models.start))
     algorithm: Verification = get_rule(rule)(tree=(*widths, *(1,) * length)[:length])
     found = decode(
         LoadedPair(target=target, draft=draft),

@@ -30,11 +30,11 @@ def speculative_sampling(target: Any, draft: Any, drafted: Any, seed: int) -> tu
     # 4.38 to 4.5x: whether the candidates already ended (a stopping criterion).
     options = {"is_done_candidate": False} if "is_done_candidate" in taken else {}
     target, draft = torch.as_tensor(target), torch.as_tensor(draft)
-    ids = torch.as_tensor(drafted, dtype=torch.long)
+    ids = torch.as_tensor(drafted, dtype=torch.long, device=target.device)
     batch, length = ids.shape
     tokens = np.zeros((batch, length + 1), np.int64)
     lengths = np.zeros(batch, np.int64)
-    prompt = torch.zeros((1, 1), dtype=torch.long)
+    prompt = torch.zeros((1, 1), dtype=torch.long, device=target.device)
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
     try:
@@ -44,7 +44,7 @@ def speculative_sampling(target: Any, draft: Any, drafted: Any, seed: int) -> tu
                 candidates, draft[row : row + 1], length, target[row : row + 1], **options
             )
             lengths[row] = int(matches) + 1
-            tokens[row, : emitted.shape[1]] = emitted[0].numpy()
+            tokens[row, : emitted.shape[1]] = emitted[0].cpu().numpy()
     finally:
         torch.random.set_rng_state(state)
     return tokens, lengths
