@@ -62,10 +62,7 @@ def measure(
     results: dict[str, Any] = {**found, "parts": {}}
     for name in names:
         if time.perf_counter() - begin > budget:
-            part = {
-                "status": "not run",
-                "reason": f"{budget:g} s were over; give --budget or this part alone",
-            }
+            part = {"status": "not run", "reason": f"{budget:g} s were over; ask for this part alone"}
         else:
             part = _part(PARTS[name], device, sizes)
         results["parts"][name] = part
@@ -110,8 +107,8 @@ def _device(dry: bool) -> tuple[str, dict[str, Any]]:
         return "cpu", {"device": "the processor, in tiny sizes: no figure of it means anything", **versions}
     if not torch.cuda.is_available():
         raise InputError(
-            "torch finds no CUDA device; run this on a machine with one and torch built for it, or give --dry to "
-            "run every part in tiny sizes on the processor"
+            "torch finds no CUDA device; run this where there is one and torch is built for it, or give --dry "
+            "to run every part in tiny sizes on the processor"
         )
     return "cuda", {"device": torch.cuda.get_device_name(), "cuda": torch.version.cuda, **versions}
 
