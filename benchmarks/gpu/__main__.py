@@ -107,7 +107,7 @@ def _device(dry: bool) -> tuple[str, dict[str, Any]]:
         return "cpu", {"device": "the processor, in tiny sizes: no figure of it means anything", **versions}
     if not torch.cuda.is_available():
         raise InputError(
-            "torch finds no CUDA device; run this where there is one and torch is built for it, or give --dry "
+            "torch finds no CUDA device; run this where there is one that torch is built for, or give --dry "
             "to run every part in tiny sizes on the processor"
         )
     return "cuda", {"device": torch.cuda.get_device_name(), "cuda": torch.version.cuda, **versions}

@@ -146,7 +146,8 @@ def masses(algorithm: Algorithm, target: Floats, draft: Floats, children: int) -
         ranks = [likeliest(draft, rank) for rank in range(children)]
         tokens = np.stack([rank.argmax(axis=-1) for rank in ranks], axis=-1)
         taken, final = law.node_step(target, draft, tokens, **options)
-        return sum(taken[..., number, None] * ranks[number] for number in range(children)), final
+        of_child = np.stack([taken[..., number, None] * rank for number, rank in enumerate(ranks)])
+        return of_child.sum(axis=0), final
     if law.node_total is not None:
         return law.node_total(target, draft, children, **options)
     assert law.node is not None
