@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.algorithms import Algorithm, catalogue
-from specsim.algorithms.rule import REQUIRED
-from specsim.comparing import theory_of
+from specsim.comparing import Limits, theory_of
 from specsim.paper_figures import style
 from specsim.paper_figures.comparison import Row, exact, row
 from specsim.paper_figures.registry import PaperFigure, Task
@@ -44,9 +43,9 @@ def algorithms() -> list[Algorithm]:
                 continue
             options: dict[str, Any] = {"drafts": 2} if several else {}
             for name, entry in rule.parameters.items():
-                if entry.default is REQUIRED:
-                    # The middle one of the values that it is tested with.
-                    options[name] = entry.examples[len(entry.examples) // 2]
+                if entry.kind in ("number", "whole"):
+                    # The middle one of the values that it is tested with: the ends do nothing, or all.
+                    options[name] = sorted(entry.examples)[len(entry.examples) // 2]
             # The usual drawing is what an algorithm has when none is named.
             for drawn in (None, *rule.drawings[1:]):
                 found.append(rule(draft_length=_LENGTH, drawn=drawn, **options))
@@ -58,7 +57,8 @@ def data(task: Task) -> xarray.Dataset:
     import xarray
 
     pair = four_tokens_rounded(_HORIZON)
-    listed = [(algorithm, theory_of(pair, algorithm, _HORIZON)) for algorithm in algorithms()]
+    limits: Limits = {}
+    listed = [(algorithm, theory_of(pair, algorithm, _HORIZON, limits)) for algorithm in algorithms()]
     known = [(algorithm, found) for algorithm, found in listed if np.isfinite(found["accepted"])]
 
     def column(name: str, meaning: str) -> tuple[str, list[float], dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from specsim.algorithms import catalogue, get_rule
-from specsim.comparing import theory_of
+from specsim.comparing import Limits, theory_of
 from specsim.paper_figures import style
 from specsim.paper_figures.comparison import Row, exact, row
 from specsim.paper_figures.registry import PaperFigure, Task
@@ -40,14 +40,15 @@ def data(task: Task) -> xarray.Dataset:
 
     pair = row_pair((1 / 3, 2 / 3), (2 / 3, 1 / 3), horizon=_LENGTH, name="thirds")
     shapes = {"chain": ({"draft_length": _LENGTH},), "paths": (), "tree": ()}
+    known_limits: Limits = {}
     listed = [
-        (rule.name, algorithm, theory_of(pair, algorithm, _LENGTH))
+        (rule.name, algorithm, theory_of(pair, algorithm, _LENGTH, known_limits))
         for rule in catalogue().values()
         if "chain" in rule.structures and rule.name not in _LEFT_OUT
         for algorithm in variants(rule, pair, shapes)
     ]
     known = [entry for entry in listed if np.isfinite(entry[2]["accepted"])]
-    limits = theory_of(pair, get_rule("block")(draft_length=_LENGTH), _LENGTH)
+    limits = theory_of(pair, get_rule("block")(draft_length=_LENGTH), _LENGTH, known_limits)
     return xarray.Dataset(
         {
             "accepted": ("algorithm", [found["accepted"] for *_, found in known]),

@@ -51,6 +51,9 @@ _EXACT = {
     "distance": "Total variation distance of the output law from the target's, by theory.",
 }
 
+#: Optimum, how it is known, and joint bound of the first round, by its drafts.
+Limits = dict[Any, tuple[float, str, float]]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -157,7 +160,8 @@ def compare(
     names, listed = list(named), list(named.values())
     horizon = pair.check_horizon(horizon)
     able = {name: algorithm for name, algorithm in named.items() if _simulated(algorithm)}
-    theory = [theory_of(pair, algorithm, horizon) for algorithm in listed]
+    limits: Limits = {}
+    theory = [theory_of(pair, algorithm, horizon, limits) for algorithm in listed]
     positions = max(1, *(len(found["acceptance"]) for found in theory))
     variables: dict[str, Any] = {}
 
@@ -313,8 +317,11 @@ def _at_least(law: Any) -> Any:
     return np.cumsum(law[..., ::-1], axis=-1)[..., ::-1][..., 1:]
 
 
-def theory_of(pair: ModelPair, algorithm: Algorithm, horizon: int) -> dict[str, Any]:
-    """Return what theory says, and in which words."""
+def theory_of(pair: ModelPair, algorithm: Algorithm, horizon: int, limits: Limits) -> dict[str, Any]:
+    """Return what theory says, and in which words.
+
+    limits: the limits of drafts on this pair that are known; more are added.
+    """
     from specsim.theory import Laws
 
     declared = "lossless" if algorithm.lossless else "lossy"
@@ -325,7 +332,10 @@ def theory_of(pair: ModelPair, algorithm: Algorithm, horizon: int) -> dict[str, 
         "output": f"{declared} as declared",
         "distance_of": "unknown",
     }
-    found["optimum"], found["optimum_by"], found["joint_bound"] = _limits(pair, algorithm, horizon)
+    drafts = (algorithm.structure(horizon), algorithm.drawing, algorithm.drawing == "own" and algorithm.rule)
+    if drafts not in limits:
+        limits[drafts] = _limits(pair, algorithm, horizon)
+    found["optimum"], found["optimum_by"], found["joint_bound"] = limits[drafts]
     try:
         laws = Laws(pair, algorithm, horizon=horizon)
         found["target_calls"] = float(laws.expected_target_calls())
