@@ -15,7 +15,7 @@ from specsim.validation.conformance.results import CheckStatus
 from specsim.validation.conformance.running import DEFAULT_ALPHA, check_sampler
 
 #: Little work for each seed: about a thousand observations of every experiment.
-LIGHT = Effort(name="calibration", eps=0.2, seconds=600.0, widest=256, least_side=500, wide_samples=1000)
+LIGHT = Effort(name="calibration", eps=0.2, seconds=600.0, widest=251, least_side=500, wide_samples=1000)
 
 #: Thresholds at which the frequency of e-values is compared with its bound.
 THRESHOLDS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)

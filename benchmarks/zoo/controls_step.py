@@ -110,11 +110,11 @@ def match_step(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return emit(drafted, samples[:, :-1] == drafted, samples)
 
 
-def block_step(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+def block_step(target: Any, draft: Any, drafted: Any, seed: int, coins: Any = None) -> Step:
     """Verify the block: every test is looked at, tokens before the last success stay."""
     target, draft = _finite(floats(target), "target"), _finite(floats(draft), "draft")
     batch, length = drafted.shape
-    generator = np.random.default_rng(seed)
+    tests, last = _coins(drafted, seed, coins)
     ratios = quotient(at(target[:, :-1], drafted), at(draft, drafted))
     weight = np.ones(batch)
     count = np.zeros(batch, dtype=np.int64)
@@ -130,8 +130,8 @@ def block_step(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
             keep = np.where(rest > 0, mass / np.where(rest > 0, rest, 1.0), 1.0)
             rows[:, i] = np.where(mass[:, None] > 0, part, target[:, i])
         if i > 0:
-            count = np.where(generator.random(batch) < keep, i, count)
-    return emit_count(drafted, count, draw(rows, generator.random((batch, length + 1))))
+            count = np.where(tests[:, i - 1] < keep, i, count)
+    return emit_count(drafted, count, draw(rows, last))
 
 
 def no_bonus_step(target: Any, draft: Any, drafted: Any, seed: int) -> Step:

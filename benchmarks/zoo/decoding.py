@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.sampling import Floats, Integers, Step, draw, filtered, floats
 
-VerificationStep = Callable[[Any, Any, Any, int], Step]
+VerificationStep = Callable[..., Step]
 Written = tuple[Integers, list[list[int]]]
 
 
@@ -41,6 +41,16 @@ class Mistakes:
         Every round begins with the same seed.
     target_room
         Tokens that the target's cache has room for: behind them it reads the row of its last place.
+    state_keeps_rejected
+        The target's state has gone through the rejected tokens of a round before it sees their replacement.
+    stale_page
+        Pages of this many tokens are lost once they are full, but for the last two tokens of a text.
+    forget_before_test
+        The target sees the drafted tokens of a round only.
+    greedy_first
+        The first token after the prompt is the target's likeliest.
+    rows_not_moved
+        When texts end and the others move up, the draft rows of a round stay where they were.
     """
 
     target_keeps_rejected: bool = False
@@ -53,6 +63,11 @@ class Mistakes:
     in_step: bool = False
     same_seed: bool = False
     target_room: int | None = None
+    state_keeps_rejected: bool = False
+    stale_page: int | None = None
+    forget_before_test: bool = False
+    greedy_first: bool = False
+    rows_not_moved: bool = False
 
 
 class Cache:
@@ -77,9 +92,17 @@ class Cache:
             self.tokens[self.rows[kept], self.lengths[kept] + i] = tokens[kept, i]
         self.lengths = self.lengths + counts
 
-    def read(self, model: Callable[[Integers], Any], ahead: int, places: Integers) -> Floats:
-        """Call a model with `ahead` tokens behind the longest row; return the rows after these places."""
-        rows = floats(model(self.tokens[:, : int(self.lengths.max()) + ahead]))
+    def read(
+        self, model: Callable[[Integers], Any], ahead: int, places: Integers, lost: Integers | None = None
+    ) -> Floats:
+        """Call a model with `ahead` tokens behind the longest row; return the rows after these places.
+
+        The first ``lost[b]`` tokens of row b are read as 0.
+        """
+        tokens = self.tokens[:, : int(self.lengths.max()) + ahead]
+        if lost is not None:
+            tokens = np.where(np.arange(tokens.shape[1]) < lost[:, None], 0, tokens)
+        rows = floats(model(tokens))
         places = np.minimum(self.lengths[:, None] - 1 + places, self.most - 1)
         found: Floats = rows[self.rows[:, None], places]
         return found
@@ -93,6 +116,8 @@ def decode(
     *,
     step: VerificationStep = ratio_step,
     mistakes: Mistakes | None = None,
+    greedy: bool = False,
+    coins_of: str = "",
     temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -107,6 +132,11 @@ def decode(
         Verifies the drafts of a round.
     mistakes
         Defaults to None: none.
+    greedy
+        Whether drafts are the likeliest tokens, of probability 1.
+    coins_of
+        Coins of the tests that do not depend on the round: ``"place"``, one for every place in the text;
+        ``"draft"``, the next ones behind those of the accepted drafts. Defaults to "": fresh ones.
     temperature, top_k, top_p
         Applied to both sides.
     """
@@ -121,6 +151,14 @@ def decode(
     target_side, draft_side = Cache(seen, room, wrong.target_room), Cache(seen, room)
     accepted: list[list[int]] = [[] for _ in range(batch)]
     places = np.arange(drafts + 1)
+    kept_coins = np.random.default_rng([seed, 7]).random((batch, (new_tokens + 2) * (drafts + 1)))
+    used = np.zeros(batch, dtype=np.int64)
+    if wrong.greedy_first:
+        first = target_side.read(models.target, 0, np.zeros(1, dtype=np.int64))[:, 0].argmax(axis=1)
+        for side in (text, target_side, draft_side):
+            side.append(first[:, None], np.ones(batch, dtype=np.int64))
+        accepted = [[0] for _ in range(batch)]
+    active = np.arange(batch)
     turn = 0
     while (text.lengths < length + new_tokens).any():
         rng = np.random.default_rng([seed, 0 if wrong.same_seed else turn])
@@ -134,17 +172,47 @@ def decode(
             row: Floats = draft_side.read(models.draft, i, np.array([i]))[:, 0]
             rows.append(filtered(row, temperature, top_k, top_p))
             drafted[:, i] = draw(rows[-1], rng.random((batch,)))
+            if greedy:
+                drafted[:, i] = rows[-1].argmax(axis=1)
+                rows[-1] = np.eye(rows[-1].shape[1])[drafted[:, i]]
             draft_side.put(drafted[:, i], i)
             target_side.put(drafted[:, i], i)
-        target = filtered(target_side.read(models.target, drafts, places), temperature, top_k, top_p)
-        tokens, counts = step(target, np.stack(rows, axis=1), drafted, int(rng.integers(2**31)))
+        lost = _lost(target_side, wrong)
+        target = filtered(target_side.read(models.target, drafts, places, lost), temperature, top_k, top_p)
+        draft = np.stack(rows, axis=1)
+        if wrong.rows_not_moved:
+            now = np.flatnonzero(text.lengths < length + new_tokens)
+            draft[now], active = draft[active[: len(now)]], now
+        options = {}
+        if coins_of:
+            begin = used if coins_of == "draft" else text.lengths - length
+            tests = kept_coins[np.arange(batch)[:, None], begin[:, None] + np.arange(drafts)]
+            options["coins"] = np.concatenate([tests, rng.random((batch, 1))], axis=1)
+        tokens, counts = step(target, draft, drafted, int(rng.integers(2**31)), **options)
+        used = used + np.maximum(counts - 1, 0)
         counts = np.where(text.lengths < length + new_tokens, counts, 0)
         for b in np.flatnonzero(counts):
             accepted[b].append(int(counts[b]) - 1)
         text.append(tokens, counts)
-        _remember(target_side, tokens, drafted, counts, wrong.target_keeps_rejected, wrong.target_lacks_bonus)
+        if wrong.state_keeps_rejected:
+            rejected = (counts > 0) & (counts <= drafts)
+            last = tokens[np.arange(batch), np.maximum(counts - 1, 0)]
+            through = np.where(rejected[:, None], np.column_stack([drafted, last]), tokens)
+            target_side.append(through, np.where(rejected, drafts + 1, counts))
+        else:
+            keeps, lacks = wrong.target_keeps_rejected, wrong.target_lacks_bonus
+            _remember(target_side, tokens, drafted, counts, keeps, lacks)
         _remember(draft_side, tokens, drafted, counts, wrong.draft_keeps_rejected, wrong.draft_lacks_bonus)
     return text.tokens[:, length : length + new_tokens], accepted
+
+
+def _lost(side: Cache, wrong: Mistakes) -> Integers | None:
+    """Return how many of the first tokens of each row the target no longer sees."""
+    if wrong.forget_before_test:
+        return side.lengths
+    if wrong.stale_page:
+        return np.minimum(side.lengths // wrong.stale_page * wrong.stale_page, side.lengths - 2)
+    return None
 
 
 def _seen_prompts(prompts: Integers, wrong: Mistakes) -> Integers:

@@ -262,7 +262,7 @@ MUTANTS = (
         "from the third row of a batch on, the draft rows of the first two are read",
         "1CatAI/1Cat-vLLM#656",
         third_request_on,
-        ("batch-rows", "batch-invariance"),
+        ("batch-rows", "sizes"),
     ),
     _batch_mutant(
         "rows-swapped",

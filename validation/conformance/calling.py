@@ -20,8 +20,12 @@ from specsim.validation.conformance.subjects import Subject
 #: and how many tokens of each row were drafted and accepted, ``(batch,)``.
 REPORTED = ("logprobs", "drafted", "accepted")
 
-#: Seeds given to subjects lie in [0, this), which every library takes.
+#: Seeds given to subjects lie in [0, this), which every library takes; it is a prime.
 SEED_RANGE = 2**31 - 1
+
+#: Distance of the seeds of successive calls: the golden section of the range, so that the seeds of n calls
+#: are at least about `SEED_RANGE` / (2 n) apart: a sampler that seeds row b with seed + b repeats nothing.
+SEED_STEP = 1_327_217_884
 
 
 class ContractError(AssertionError):
@@ -41,9 +45,10 @@ class Caller:
     """Gives a subject rows and takes its tokens back.
 
     subject: what is called.
-    seed: where its seeds begin; every call takes the next one.
+    seed: where its seeds begin; every call takes another one, far from those of the other calls.
     calls, rows, seconds: how many calls were made, of how many rows together, and the time spent in them.
     reported: what the subject reported of itself, of the rows asked last.
+    reached: least and most of every size that a call had.
     """
 
     subject: Subject
@@ -53,12 +58,19 @@ class Caller:
     seconds: float = 0.0
     deadline: float | None = None
     reported: dict[str, Array] = field(default_factory=dict)
+    reached: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _seeds: int = field(default=0, repr=False)
     _torch: Any = field(default=None, repr=False)
 
     def next_seed(self) -> int:
         """Return a seed that no other call of this caller has."""
-        self.calls += 1
-        return (self.seed + self.calls) % SEED_RANGE
+        self._seeds += 1
+        return (self.seed + self._seeds * SEED_STEP) % SEED_RANGE
+
+    def _reach(self, **sizes: int) -> None:
+        for name, size in sizes.items():
+            least, most = self.reached.get(name, (size, size))
+            self.reached[name] = (min(least, size), max(most, size))
 
     def row_seeds(self, size: int) -> Integers:
         """Return a seed for each row of a call: neighbours, far from those of other calls."""
@@ -100,6 +112,7 @@ class Caller:
     def call(self, *arguments: Any, seed: int | None = None, **options: Any) -> Any:
         """Call the subject once; exceptions become `SubjectError` with their last line."""
         chosen = self.next_seed() if seed is None else seed
+        self.calls += 1
         begin = time.perf_counter()
         try:
             return self.subject.run(*arguments, seed=chosen, **options)
@@ -143,6 +156,7 @@ class Caller:
         lengths = np.empty(len(drafted), dtype=np.int64)
         self._begin(len(drafted))
         for part in self._parts(len(drafted)):
+            self._reach(rows=len(drafted[part]), drafts=drafted.shape[1], vocabulary=target.shape[-1])
             rows = None if draft is None else self.give(draft[part], dtype)
             result = self._tell(
                 self.call(
@@ -167,6 +181,7 @@ class Caller:
         Drafted tokens are -1 behind a row's own draft length, and None when they were no chain, or not told.
         """
         self._begin(models.batch)
+        self._reach(rows=models.batch, drafts=models.draft_length, vocabulary=models.vocabulary)
         shape = (models.batch, models.draft_length + 1)
         result = self._tell(self.call(models, seed=seed, **self._part_of(options, slice(None))), shape)
         if isinstance(result, tuple | list) and len(result) == 4:
@@ -240,6 +255,8 @@ class Caller:
         lengths = np.empty(len(tokens), dtype=np.int64)
         self._begin(len(tokens))
         for part in self._parts(len(tokens)):
+            self._reach(rows=len(tokens[part]), depth=depth, nodes=len(parents) - 1)
+            self._reach(vocabulary=target.shape[-1])
             result = self.call(
                 parents.copy(),
                 self.give(target[part], dtype),
@@ -271,6 +288,8 @@ class Caller:
         accepted: list[list[int]] | None = []
         self._begin(len(prompts))
         for part in self._parts(len(prompts)):
+            self._reach(rows=len(prompts[part]), drafts=models.draft_length, vocabulary=models.vocabulary)
+            self._reach(prompt=prompts.shape[1], text=new_tokens)
             size = len(prompts[part]) * times
             result = self._tell(
                 self.call(

@@ -11,7 +11,7 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
-from specsim.support.arrays import Floats, Integers
+from specsim.support.arrays import Bools, Floats, Integers
 from specsim.support.streams import Stream
 
 #: Up to this many tokens rows are drawn from all at once, above it context by context.
@@ -210,15 +210,23 @@ def tree_instance(
     draft_length: int = 3,
     sharpness: float = 1.0,
     name: str = "rows by prefix",
+    zeros: bool = False,
+    fits: Callable[[Floats], Bools] | None = None,
 ) -> Instance:
     """Return rows that depend on the whole prefix, all different, with residuals of two atoms and more.
 
     In every context the total variation distance of draft and target is between 0.2 and 0.6, at least two
-    tokens (three for five tokens and more, on one side) are likelier under each side.
+    tokens (three for five tokens and more, on one side) are likelier under each side. With `zeros`, every
+    second context but the first has a token that the target forbids, see `telling_zeros`. `fits` says which
+    rows ``(contexts, tokens)`` of either side are wanted besides.
     """
     table = prefix_contexts(vocabulary, draft_length)
     stream = Stream(seed, f"conformance tree {vocabulary} {draft_length} {sharpness}")
-    target, draft = telling_rows(stream, (len(table), vocabulary), sharpness)
+    target, draft = telling_rows(stream, (len(table), vocabulary), sharpness, fits)
+    if zeros:
+        chosen = slice(2, None, 2)
+        more = Stream(seed, f"conformance tree zeros {vocabulary} {draft_length}")
+        target[chosen], draft[chosen] = telling_zeros(more, target[chosen].shape)
     return Instance(
         name=name, target=target, draft=draft, next_context=table, start=0, draft_length=draft_length
     )
@@ -242,7 +250,9 @@ def chain_instance(
     )
 
 
-def telling_rows(stream: Stream, shape: tuple[int, int], sharpness: float) -> tuple[Floats, Floats]:
+def telling_rows(
+    stream: Stream, shape: tuple[int, int], sharpness: float, fits: Callable[[Floats], Bools] | None = None
+) -> tuple[Floats, Floats]:
     """Draw pairs of rows until each tells bugs apart; see `tree_instance`."""
     vocabulary = shape[1]
     target = dyadic_rows(stream, shape, sharpness=sharpness)
@@ -252,6 +262,8 @@ def telling_rows(stream: Stream, shape: tuple[int, int], sharpness: float) -> tu
         distance = 0.5 * np.abs(target - draft).sum(axis=1)
         fine = (distance >= 0.2) & (distance <= 0.6)
         fine &= ((target > draft).sum(axis=1) >= atoms) & ((draft > target).sum(axis=1) >= atoms)
+        if fits is not None:
+            fine &= fits(target) & fits(draft)
         if fine.all():
             return target, draft
         redo = ~fine
@@ -260,10 +272,45 @@ def telling_rows(stream: Stream, shape: tuple[int, int], sharpness: float) -> tu
     raise InputError(f"sharpness {sharpness} with {vocabulary} tokens gives no telling rows; use 1.0")
 
 
+def telling_zeros(stream: Stream, shape: tuple[int, int], forbidden: int = 1) -> tuple[Floats, Floats]:
+    """Draw pairs of rows in which the target forbids tokens that are often drafted, until each pair tells.
+
+    forbidden: tokens without mass in each target row.
+    Returns: rows in which the draft has at least 0.2 on the target's zeros, the residual has two atoms (one
+        where fewer than two tokens are left for it), and the target is at least 0.2 away from it, so
+        that a forbidden draft that is replaced from the target instead shows.
+    """
+    count, vocabulary = shape
+    target, draft = np.empty(shape), np.empty(shape)
+    redo = np.ones(count, dtype=bool)
+    atoms = 2 if vocabulary - forbidden >= 3 else 1
+    for _ in range(1000):
+        size = int(redo.sum())
+        kept = np.where(
+            stream.orders(size, vocabulary) < forbidden,
+            0.0,
+            dyadic_rows(stream, (size, vocabulary), sharpness=1),
+        )
+        target[redo], draft[redo] = _dyadic(kept), dyadic_rows(stream, (size, vocabulary), sharpness=1)
+        part = np.maximum(target - draft, 0.0)
+        residual = part / np.maximum(part.sum(axis=1, keepdims=True), 1e-300)
+        fine = np.where(target > 0, 0.0, draft).sum(axis=1) >= 0.2
+        fine &= (part > 0).sum(axis=1) >= atoms
+        if vocabulary - forbidden > 1:
+            fine &= 0.5 * np.abs(residual - target).sum(axis=1) >= 0.2
+        redo = ~fine
+        if fine.all():
+            return target, draft
+    raise InputError(
+        f"no telling rows of {vocabulary} tokens with {forbidden} forbidden; use a larger vocabulary"
+    )
+
+
 def wide_instance(seed: int, *, vocabulary: int, draft_length: int = 2) -> Instance:
     """Return rows over a wide vocabulary: powers of the rank, in orders that differ by context.
 
-    Four contexts, chosen by the last token. The draft knows the frequent tokens better than the rare ones.
+    Four contexts, chosen by the last token. In the second the last ids are the likeliest, in the third the
+    first ones, so that what is cut off at an end shows. The draft is the target with noise.
     """
     contexts = 4
     stream = Stream(seed, f"conformance wide {vocabulary}")
@@ -272,6 +319,8 @@ def wide_instance(seed: int, *, vocabulary: int, draft_length: int = 2) -> Insta
     draft = np.empty((contexts, vocabulary))
     for c in range(contexts):
         order = np.argsort(stream.uniforms(vocabulary), kind="stable")
+        if c in (1, 2):
+            order = np.arange(vocabulary)[:: -1 if c == 1 else 1]
         weights = np.empty(vocabulary)
         weights[order] = 1.0 / (np.arange(vocabulary) + 2.0) ** 1.1
         noise = np.exp(1.2 * (stream.uniforms(vocabulary) - 0.5) * 2)
@@ -311,7 +360,7 @@ def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> 
     right = _dyadic(np.where(low ^ flip, 0.0, random()))
     same = random()
     tables = {
-        "zeros in the target": (scattered(random(), max(1, vocabulary // 3)), random()),
+        "zeros in the target": telling_zeros(stream, (count, vocabulary), max(1, vocabulary // 3)),
         "zeros in the draft": (random(), scattered(random(), max(1, vocabulary // 3))),
         "zeros on both sides": (scattered(random(), max(1, half - 1)), scattered(random(), max(1, half - 1))),
         "one-hot target": (one_hot(), random()),

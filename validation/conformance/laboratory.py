@@ -50,9 +50,9 @@ class Effort:
 EFFORTS = {
     effort.name: effort
     for effort in (
-        Effort(name="quick", eps=0.05, seconds=120.0, widest=2048, wide_samples=4000),
-        Effort(name="standard", eps=0.02, seconds=900.0, widest=16384),
-        Effort(name="deep", eps=0.005, seconds=7200.0, widest=131072, wide_samples=6000),
+        Effort(name="quick", eps=0.05, seconds=120.0, widest=2003, wide_samples=4000),
+        Effort(name="standard", eps=0.02, seconds=900.0, widest=32003),
+        Effort(name="deep", eps=0.005, seconds=7200.0, widest=128259, wide_samples=6000),
     )
 }
 
@@ -114,6 +114,15 @@ class Laboratory:
         self.callers.append(caller)
         return caller
 
+    def reached(self) -> dict[str, tuple[int, int]]:
+        """Return the least and the most of every size that the subject was called with."""
+        found: dict[str, tuple[int, int]] = {}
+        for caller in self.callers:
+            for name, (least, most) in caller.reached.items():
+                low, high = found.get(name, (least, most))
+                found[name] = (min(low, least), max(high, most))
+        return found
+
     def keep(self, label: str, build: Callable[[], Any]) -> Any:
         """Return what `build` made for this label, the first time it was asked for."""
         if label not in self._kept:
@@ -139,9 +148,16 @@ class Laboratory:
 
     @cached_property
     def main_instance(self) -> Instance:
-        """Rows that depend on the whole prefix; decoders get a chain of order 2."""
-        build = chain_instance if self.subject.protocol == "decoder" else tree_instance
-        return build(self.instance_seed, vocabulary=self.vocabulary, draft_length=self.draft_length)
+        """Rows that depend on the whole prefix, half of them with zeros; decoders get a chain of order 2.
+
+        Processing that forbids tokens could leave nothing of a row with zeros.
+        """
+        seed, vocabulary, draft_length = self.instance_seed, self.vocabulary, self.draft_length
+        if self.subject.protocol == "decoder":
+            return chain_instance(seed, vocabulary=vocabulary, draft_length=draft_length)
+        return tree_instance(
+            seed, vocabulary=vocabulary, draft_length=draft_length, zeros=self.subject.process is None
+        )
 
     def lawful(self, instance: Instance, **options: Any) -> Instance:
         """Return what the subject makes of an instance: its law is about these rows."""
@@ -171,6 +187,11 @@ class Laboratory:
     def side_samples(self) -> int:
         """Observations of every other experiment."""
         return max(self.effort.least_side, self.main_samples // 4)
+
+    @property
+    def per_level(self) -> int:
+        """Rows that every level of a size gets."""
+        return max(32, self.side_samples // 20)
 
     @property
     def rule(self) -> Rule | None:

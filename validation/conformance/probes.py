@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from specsim.support.arrays import Floats, Integers
-from specsim.validation.conformance.calling import Caller
+from specsim.validation.conformance.calling import SEED_RANGE, Caller, SubjectError
 from specsim.validation.conformance.histories import effective
 from specsim.validation.conformance.instances import Instance, digits, number
 
@@ -226,26 +226,39 @@ class ProbeGroup:
             probe.sample(max(1, -(-count // len(self.probes))))
 
 
-#: Rows of the calls whose rows are paired, in turn.
-PAIRED_BATCHES = (512, 64, 8)
-#: Rows of the calls whose seeds are paired, and how many seeds in a row are.
-SEED_ROWS, SEEDS = 8, 4
+#: Rows of the calls whose rows are paired, in turn; few and many, powers of two and not.
+PAIRED_BATCHES = (512, 64, 8, 3001)
+#: Distances of rows that are paired: all small ones, and what sizes of blocks, halves and thirds may be.
+DISTANCES = tuple(
+    sorted(
+        {*range(1, 34), 40, 48, 64, 80, 96, 100, 108, 128, 132, 144, 160, 192, 200, 240, 250, 256, 300, 320}
+        | {384, 400, 500, 512, 600, 640, 750, 768, 800, 1000, 1024, 1200, 1500}
+    )
+)
+#: Rows of the calls whose seeds are paired (of decoders, whose calls take long, more), and how many
+#: neighbouring seeds are.
+SEED_ROWS, DECODER_ROWS, SEEDS = 8, 32, 4
+#: Bits by which seeds far apart differ, in groups that are tried in turn.
+FAR_BITS = (range(3, 8), range(8, 16), range(16, 24), range(24, 31), range(31, 62))
 
 
 @dataclass(kw_only=True)
 class PairProbe:
-    """Pairs of outcomes that must be independent: two rows of a batch, or the same row under two seeds.
+    """Pairs of outcomes that must be independent: two rows of a batch, or rows under two seeds.
 
     The same outcomes are paired in several ways, because what is shared may not be shared by neighbours: rows
-    that are 1, 2, 4, ... apart; and of four seeds in a row each with each.
+    of many distances; the same row of seeds that are 1, 2 and 3 apart, or differ in one higher bit; and rows
+    and seeds crossed, row b + n under one seed with row b under the next.
 
     subject: its largest batch limits the calls.
     outcomes: makes a function of a seed that returns the outcomes ``(rows,)`` of a call of `rows` rows. With
         fixed inputs it must be the same inputs for every seed, unless inputs are independent of each other.
     apart: ``"rows"`` or ``"seeds"``.
     cells: number of outcomes.
+    ways: names of the ways to pair.
     counts: shape ``(ways, cells, cells)``.
     total: pairs of neighbours so far.
+    refused: the message with which the subject refused a seed beyond `SEED_RANGE`, or an empty text.
     """
 
     caller: Caller
@@ -253,22 +266,34 @@ class PairProbe:
     apart: str
     cells: int
     total: int = 0
+    refused: str = ""
 
     def __post_init__(self) -> None:
         """Make the empty counts."""
-        limit = self.caller.subject.max_batch or PAIRED_BATCHES[0]
-        self.batches = tuple(
-            dict.fromkeys(2 ** (min(limit, size).bit_length() - 1) for size in PAIRED_BATCHES)
-        )
-        ways = max(self.batches[0].bit_length() - 1, 1) if self.apart == "rows" else len(_MATCHINGS)
-        self.counts = np.zeros((ways, self.cells, self.cells), dtype=np.int64)
+        limit = self.caller.subject.max_batch or max(PAIRED_BATCHES)
+        self.seed_rows = min(limit, DECODER_ROWS if self.caller.subject.protocol == "decoder" else SEED_ROWS)
+        self.batches = tuple(dict.fromkeys(min(limit, size) for size in PAIRED_BATCHES))
+        if self.apart == "rows":
+            self.ways = [f"rows {distance} apart" for distance in DISTANCES if distance < max(self.batches)]
+        else:
+            self.ways = [f"seeds {distance} apart" for distance in (1, 2, 3)]
+            self.ways += [f"seeds that differ in bit {bits[0]} to {bits[-1]}" for bits in FAR_BITS]
+            rows = self.seed_rows
+            self.ways += [
+                f"row b + {shift} under one seed and row b under the seed {seeds} later"
+                for seeds in (1, -1, 2)
+                for shift in range(1, min(rows, SEED_ROWS))
+            ]
+            self.ways += [
+                f"row b under one seed and row b ^ {mask} under the next" for mask in (1, 3) if mask < rows
+            ]
+        self._way = {name: number for number, name in enumerate(self.ways)}
+        self.counts = np.zeros((len(self.ways), self.cells, self.cells), dtype=np.int64)
         self._turn = 0
 
     def name(self, way: int) -> str:
         """Spell what is paired."""
-        if self.apart == "rows":
-            return "neighbouring rows" if way == 0 else f"rows {2**way} apart"
-        return ("neighbouring seeds", "neighbouring seeds", "seeds 2 apart")[way]
+        return self.ways[way]
 
     def sample(self, count: int) -> None:
         """Observe about `count` more pairs."""
@@ -277,30 +302,62 @@ class PairProbe:
             if self.apart == "rows":
                 self._pair_rows(self.batches[self._turn % len(self.batches)])
             else:
-                self._pair_seeds(max(1, min(self.caller.subject.max_batch or SEED_ROWS, SEED_ROWS)))
+                self._pair_seeds(self.seed_rows)
             self._turn += 1
 
     def _pair_rows(self, size: int) -> None:
         found = self.outcomes(size)(self.caller.next_seed())
-        for way in range(size.bit_length() - 1):
-            blocks = found.reshape(-1, 2, 2**way)
-            self._add(way, blocks[:, 0].ravel(), blocks[:, 1].ravel())
+        row = np.arange(size)
+        later = self._turn // len(self.batches) % 2
+        for way, distance in enumerate(DISTANCES):
+            # A row is in one pair of a way at most: with the row behind it, or with the one before.
+            first = row[(row // distance % 2 == later) & (row + distance < size)]
+            if len(first):
+                self._add(self.ways[way], found[first], found[first + distance])
         self.total += size // 2
 
     def _pair_seeds(self, size: int) -> None:
         call = self.outcomes(size)
-        found = [call(self.caller.next_seed()) for _ in range(SEEDS)]
-        for way, pairs in enumerate(_MATCHINGS):
+        base = min(self.caller.next_seed(), SEED_RANGE - SEEDS)
+        found = [call(base + place) for place in range(SEEDS)]
+        for distance, pairs in ((1, ((0, 1), (2, 3))), (2, ((0, 2), (1, 3))), (3, ((0, 3),))):
             for left, right in pairs:
-                self._add(way, found[left], found[right])
+                self._add(f"seeds {distance} apart", found[left], found[right])
+        row = np.arange(size)
+        for seeds, pairs in ((1, ((0, 1), (2, 3))), (-1, ((1, 0), (3, 2))), (2, ((0, 2), (1, 3)))):
+            for left, right in pairs:
+                for shift in range(1, min(size, SEED_ROWS)):
+                    way = f"row b + {shift} under one seed and row b under the seed {seeds} later"
+                    self._add(way, found[left][shift:], found[right][:-shift])
+        for mask in (1, 3):
+            swapped = row ^ mask
+            fits = swapped < size
+            if mask < size:
+                for left, right in ((0, 1), (2, 3)):
+                    way = f"row b under one seed and row b ^ {mask} under the next"
+                    self._add(way, found[left][fits], found[right][swapped[fits]])
+        bits = FAR_BITS[self._turn % len(FAR_BITS)]
+        bit = bits[self._turn // len(FAR_BITS) % len(bits)]
+        far = self._far(call, base ^ (1 << bit))
+        if far is not None:
+            self._add(f"seeds that differ in bit {bits[0]} to {bits[-1]}", found[0], far)
         self.total += 2 * size
 
-    def _add(self, way: int, first: Integers, second: Integers) -> None:
-        np.add.at(self.counts[way], (first, second), 1)
+    def _far(self, call: Callable[[int], Integers], seed: int) -> Integers | None:
+        """Return the outcomes under a seed that a subject may refuse when it is wide."""
+        if seed < SEED_RANGE:
+            return call(seed)
+        if self.refused:
+            return None
+        try:
+            return call(seed)
+        except SubjectError as error:
+            self.refused = str(error)
+            return None
 
-
-#: The three ways to pair four seeds.
-_MATCHINGS = (((0, 1), (2, 3)), ((1, 2), (0, 3)), ((0, 2), (1, 3)))
+    def _add(self, way: str, first: Integers, second: Integers) -> None:
+        table = self.counts[self._way[way]]
+        table += np.bincount(first * self.cells + second, minlength=table.size).reshape(table.shape)
 
 
 def spelled(cell: int, vocabulary: int, length: int) -> str:

@@ -42,6 +42,8 @@ def report_lines(report: ConformanceReport) -> list[str]:
             "the outcomes of the main experiment look like (powers of ten against what was expected):"
         )
         lines.extend(f"  {suspect_line(suspect)}" for suspect in report.suspects)
+    if report.reached:
+        lines.append(reached_line(report))
     lines.append(settings_line(report))
     return lines
 
@@ -89,6 +91,27 @@ def settings_line(report: ConformanceReport) -> str:
         f"certificate at confidence {1 - report.delta:g}; "
         f"effort {report.effort}, seed {report.seed}, {report.seconds:.1f} s"
     )
+
+
+#: How the sizes of calls are spelled.
+SIZES = {
+    "rows": "rows in a call",
+    "drafts": "drafted tokens",
+    "vocabulary": "tokens in the vocabulary",
+    "prompt": "tokens in a prompt",
+    "text": "tokens written",
+    "depth": "levels of a tree",
+    "nodes": "drafted tokens in a tree",
+}
+
+
+def reached_line(report: ConformanceReport) -> str:
+    """Return the sizes on which the verdict was reached."""
+    spelled = (
+        f"{least:,} to {most:,} {SIZES[name]}" if least < most else f"{most:,} {SIZES[name]}"
+        for name, (least, most) in sorted(report.reached.items(), key=lambda item: list(SIZES).index(item[0]))
+    )
+    return f"sizes reached: {', '.join(spelled)}"
 
 
 def power_of_ten(exponent: float) -> str:

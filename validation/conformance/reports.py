@@ -13,6 +13,7 @@ from specsim.validation.conformance.report_text import (
     SIGNS,
     check_lines,
     power_of_ten,
+    reached_line,
     settings_line,
 )
 from specsim.validation.conformance.results import CheckResult, CheckStatus, ConformanceReport, Verdict
@@ -44,6 +45,7 @@ def report_json(reports: Sequence[ConformanceReport]) -> dict[str, Any]:
                 "seed": report.seed,
                 "seconds": report.seconds,
                 "interrupted": report.interrupted,
+                "reached": {name: list(sizes) for name, sizes in report.reached.items()},
                 "checks": [_check_document(check) for check in report.checks],
                 "suspects": [dataclasses.asdict(suspect) for suspect in report.suspects],
             }
@@ -127,7 +129,7 @@ def _page_report(report: ConformanceReport) -> dict[str, Any]:
         "notes": report.subject.notes,
         "sentence": report.sentence,
         "tone": tone.get(report.verdict, "disagrees"),
-        "settings": settings_line(report),
+        "settings": f"{settings_line(report)}; {reached_line(report)}",
         "suspects": [
             {
                 **dataclasses.asdict(suspect),

@@ -185,6 +185,8 @@ class ConformanceReport:
         Of everything.
     interrupted
         Whether it was stopped by Ctrl-C.
+    reached
+        Least and most of every size that the subject was called with, by name.
 
     Examples
     --------
@@ -204,6 +206,7 @@ class ConformanceReport:
     seconds: float
     interrupted: bool = False
     suspects: tuple[Suspect, ...] = field(default=())
+    reached: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def with_status(self, *statuses: CheckStatus) -> tuple[CheckResult, ...]:
         """Return the checks that came out so."""

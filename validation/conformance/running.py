@@ -305,6 +305,7 @@ def check_sampler(
         seconds=time.monotonic() - begin,
         interrupted=interrupted,
         suspects=suspects_of(session.laboratory),
+        reached=session.laboratory.reached(),
     )
     if raise_on_failure and report.exit_code == 1:
         raise ConformanceError(report)

@@ -102,6 +102,7 @@ def makers(vocabulary, rng):
     return {
         "random": lambda: (law(vocabulary), law(vocabulary)),
         "zeros": lambda: (on(some()), on(some())),
+        "forbidden": lambda: (on((0, 1)), law(vocabulary)),
         "one-hot draft": lambda: (law(vocabulary), np.eye(vocabulary)[rng.integers(vocabulary)]),
         "one-hot target": lambda: (np.eye(vocabulary)[rng.integers(vocabulary)], law(vocabulary)),
         "disjoint": disjoint,
@@ -124,7 +125,9 @@ def test_completed_law_of_a_lossless_rule_is_the_targets(rule, kind):
 def test_wrong_and_lossy_rules_deviate_on_rows_that_depend_on_the_context(rule):
     rng = np.random.default_rng(22)
     for draft_length in (2, 3):
-        tree = Tree(3, draft_length, makers(3, rng)["random"])
+        # One mistake is made where the target forbids what is drafted.
+        kind = "forbidden" if rule.name == "forbidden-from-target" else "random"
+        tree = Tree(3, draft_length, makers(3, rng)[kind])
         length = draft_length + 1
         least = {"coarse-gumbel": 1e-6, "gumbel-24-bits": 1e-10}.get(rule.name, 1e-4)
         assert distance(tree.text_law(rule, length), tree.target_law(length)) > least

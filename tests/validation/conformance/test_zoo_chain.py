@@ -31,16 +31,24 @@ def tree():
     return tree_instance(11, vocabulary=V, draft_length=K)
 
 
+@pytest.fixture
+def telling(name, tree):
+    """Return rows on which a mutant is wrong: one of them needs zeros of the target."""
+    if name == "forbidden-from-target":
+        return tree_instance(11, vocabulary=V, draft_length=K, zeros=True)
+    return tree
+
+
 @pytest.mark.parametrize(
     "name", [name for name in of(EVERY, "step", "draft-and-verify") if stated_rule(EVERY[name]) is not None]
 )
-def test_samplers_have_their_exact_law(name, tree):
+def test_samplers_have_their_exact_law(name, telling):
     item = EVERY[name]
     rule = stated_rule(item)
-    drafted, tokens, lengths = sample(item.subject, tree)
+    drafted, tokens, lengths = sample(item.subject, telling)
     accepted = np.arange(K) < lengths[:, None] - 1
     assert (tokens[:, :-1] == drafted)[accepted].all()
-    decision = agrees(step_cells(tree, drafted, tokens, lengths), step_law(rule, tree))
+    decision = agrees(step_cells(telling, drafted, tokens, lengths), step_law(rule, telling))
     assert decision.agrees, decision
 
 
@@ -55,10 +63,10 @@ def test_controls_write_the_targets_texts(name, tree):
 @pytest.mark.parametrize(
     "name", of({name: item for name, item in MUTANTS.items() if item.law}, "step", "draft-and-verify")
 )
-def test_laws_of_mutants_deviate_from_the_declared_rule_or_the_target(name, tree):
+def test_laws_of_mutants_deviate_from_the_declared_rule_or_the_target(name, telling):
     mutant = MUTANTS[name]
     claimed = mutant.subject.rule or lossless.RATIO
-    distance = 0.5 * np.abs(step_law(mutant.law, tree) - step_law(claimed, tree)).sum()
+    distance = 0.5 * np.abs(step_law(mutant.law, telling) - step_law(claimed, telling)).sum()
     # Noise of 8 bits changes tokens of small mass most.
     assert distance > (1e-4 if name == "coarse-gumbel" else 1e-3)
 
@@ -81,13 +89,13 @@ VISIBLE = [
 
 
 @pytest.mark.parametrize("name", VISIBLE)
-def test_samples_of_mutants_reject_the_claimed_rule(name, tree):
+def test_samples_of_mutants_reject_the_claimed_rule(name, telling):
     mutant = MUTANTS[name]
     runs = 60_000 if name == "shared-gumbel" else RUNS
-    drafted, tokens, lengths = sample(mutant.subject, tree, runs, seed=3)
+    drafted, tokens, lengths = sample(mutant.subject, telling, runs, seed=3)
     claimed = mutant.subject.rule or lossless.RATIO
     # Their drafts may be right in law or not; either way the whole outcome is not the rule's.
-    assert not agrees(step_cells(tree, drafted, tokens, lengths), step_law(claimed, tree)).agrees
+    assert not agrees(step_cells(telling, drafted, tokens, lengths), step_law(claimed, telling)).agrees
 
 
 def test_rows_divided_in_place_are_tested_wrongly(tree):
@@ -111,7 +119,13 @@ def option_agrees(item, options, seed):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in of(MUTANTS, "step") if MUTANTS[name].bug_class.startswith("5")]
+    "name",
+    [
+        name
+        for name in of(MUTANTS, "step")
+        # One mutant is right for drafts as short as these.
+        if MUTANTS[name].bug_class.startswith("5") and name != "temperature-of-two"
+    ],
 )
 def test_options_on_one_side_deviate_and_without_the_option_all_is_right(name, tree):
     mutant = MUTANTS[name]

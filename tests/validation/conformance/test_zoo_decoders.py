@@ -97,13 +97,21 @@ def decoder_agrees(found, prompts, law_of):
     return outcome
 
 
+#: Mutants that are right in a few short texts on rows that depend on two tokens: the check that must reject
+#: them is for what is longer, larger or remembered.
+HIDDEN = {
+    name
+    for name in of(MUTANTS, "decoder")
+    if MUTANTS[name].killed_by[0] in ("sizes", "whole-prefix", "rounds", "long-texts")
+}
+
+
 @pytest.mark.parametrize("name", of(EVERY, "decoder"))
 def test_decoders_write_texts_of_their_law(name, chain):
     item = EVERY[name]
     found, _, prompts = decoded(item.subject, chain)
     right = decoder_agrees(found, prompts, lambda prompt: continuation_law(chain, prompt, NEW))
-    # Texts as short as these fit into the cache that is full later.
-    assert right == (name in CONTROLS or name == "cache-full")
+    assert right == (name in CONTROLS or name in HIDDEN)
     if name in MUTANTS and item.law is not None:
         assert decoder_agrees(found, prompts, lambda prompt: decoder_law(item.law, chain, prompt))
 

@@ -17,12 +17,10 @@ from specsim.validation.conformance.checks.base import (
     lossless_only,
     make_look,
     needs_option,
-    together,
     worst_cells,
 )
 from specsim.validation.conformance.checks.step import (
     STEPS,
-    main_probe,
     output_looks,
     step_looks,
     step_probe,
@@ -133,25 +131,6 @@ def _ragged_look(lab: Laboratory, probe: StepProbe, index: int, drafted: int) ->
         partitions=[cells // lab.vocabulary] if probe.length > 1 else [],
         tolerance=lab.tolerance,
     )
-
-
-@check(
-    "batch-invariance",
-    "the law does not depend on the size of the batch",
-    protocols=STEPS,
-    why_not=_needs_batch,
-    catches="code that is right for one row only, or for many only",
-)
-def _invariance(lab: Laboratory) -> Statistical:
-    limit = lab.subject.max_batch or 33
-    sizes = tuple(dict.fromkeys(min(size, limit) for size in (1, 2, 7, 33)))
-    instance = main_probe(lab).instances[0]
-    length = min(2, lab.draft_length + 1)
-    probes = [step_probe(lab, f"batches of {size}", [instance], length, batch=size) for size in sizes]
-    looks: list[Look] = []
-    for size, probe in zip(sizes, probes, strict=True):
-        looks += output_looks(lab, probe, 0, probe.length, prefix=f"batches of {size}: ")
-    return together(probes, looks, max(lab.effort.least_side, lab.side_samples // 4))
 
 
 def _outcomes(lab: Laboratory, caller: Caller, apart: str) -> Callable[[int], Callable[[int], Integers]]:
@@ -284,8 +263,8 @@ _rows = _independence(
     why_not=_needs_batch, catches="one coin for all rows",
 )(partial(_make_pairs, apart="rows"))  # fmt: skip
 _seeds = _independence(
-    "seed-independence", "seeds near each other give independent outputs",
-    catches="seeds ignored or truncated, streams that overlap",
+    "seed-independence", "seeds near each other or far apart give independent outputs, rows crossed too",
+    catches="seeds ignored or truncated, seed + row, streams that overlap",
 )(partial(_make_pairs, apart="seeds"))  # fmt: skip
 
-CHECKS = (_seeds, _batch_rows, _ragged, _invariance, _rows)
+CHECKS = (_seeds, _batch_rows, _ragged, _rows)

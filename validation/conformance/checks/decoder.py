@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller, NotApplicable
@@ -57,6 +58,7 @@ class DecoderModels:
         self.vocabulary = instance.vocabulary
         self.draft_length = instance.draft_length
         self._pair: ModelPair | None = None
+        self._seen = np.zeros((0, 0), dtype=np.int64), np.zeros((0, 1), dtype=np.int64)
 
     @property
     def pair(self) -> ModelPair:
@@ -83,7 +85,33 @@ class DecoderModels:
             raise ValueError(f"tokens has shape {array.shape}; give (batch, n) with n of at least 1")
         if array.min() < 0 or array.max() >= self.vocabulary:
             raise ValueError(f"tokens are 0..{self.vocabulary - 1}; got {array.min()}..{array.max()}")
-        return self._caller.give(table[self._instance.contexts(array)[:, 1:]])
+        return self._caller.give(table[self._contexts(array)[:, 1:]])
+
+    def _contexts(self, tokens: Integers) -> Integers:
+        """Return the contexts of texts, going on where they first differ from those of the call before."""
+        seen, contexts = self._seen
+        same = 0
+        if len(seen) == len(tokens):
+            shared = min(seen.shape[1], tokens.shape[1])
+            alike = (seen[:, :shared] == tokens[:, :shared]).all(axis=0)
+            same = shared if alike.all() else int(alike.argmin())
+        found = np.empty((len(tokens), tokens.shape[1] + 1), dtype=np.int64)
+        found[:, 0] = self._instance.start
+        found[:, : same + 1] = contexts[:, : same + 1] if same else found[:, :1]
+        for i in range(same, tokens.shape[1]):
+            found[:, i + 1] = self._instance.next_context[found[:, i], tokens[:, i]]
+        self._seen = tokens.copy(), found
+        return found
+
+
+def decode_ranked(
+    caller: Caller, instance: Instance, prompts: Integers, new_tokens: int
+) -> tuple[Integers, list[list[int]] | None]:
+    """Write texts on rows that depend on the whole prefix, which some adapters cannot hold."""
+    try:
+        return caller.decode(DecoderModels(caller, instance), prompts, new_tokens)
+    except InputError as error:
+        raise NotApplicable(f"it takes no rows that depend on the whole prefix: {error}") from error
 
 
 class DecoderProbe:
@@ -93,8 +121,8 @@ class DecoderProbe:
     texts: counts of the first `LENGTH` tokens, shape ``(prompts, V ** LENGTH)``.
     transitions: counts of next tokens, shape ``(new_tokens, contexts, V)``.
     rounds: counts of accepted lengths of rounds that had room for a whole draft and a bonus token, by the
-        context they began in, shape ``(contexts, K + 1)``; of first rounds alone in ``first_rounds`` by
-        prompt.
+        accepted length of the round before (0 for first rounds) plus 1 and the context they began in, shape
+        ``(K + 2, contexts, K + 1)``.
     total: texts so far.
     """
 
@@ -110,7 +138,8 @@ class DecoderProbe:
         self.starts = instance.contexts(prompts)[:, -1]
         self.texts = np.zeros((len(prompts), vocabulary**LENGTH), dtype=np.int64)
         self.transitions = np.zeros((self.new_tokens, *instance.target.shape), dtype=np.int64)
-        self.rounds = np.zeros((len(instance.target), instance.draft_length + 1), dtype=np.int64)
+        most = instance.draft_length + 1
+        self.rounds = np.zeros((most + 1, len(instance.target), most), dtype=np.int64)
         self.tells_lengths: bool | None = None
         self.total = 0
 
@@ -134,12 +163,12 @@ class DecoderProbe:
         np.add.at(self.transitions, (np.arange(self.new_tokens), contexts, tokens), 1)
         self.tells_lengths = accepted is not None
         for row, lengths in enumerate(accepted or ()):
-            place = 0
+            place, before = 0, -1
             for length in lengths:
                 if place + instance.draft_length + 1 > self.new_tokens:
                     break
-                self.rounds[contexts[row, place], length] += 1
-                place += length + 1
+                self.rounds[before + 1, contexts[row, place], length] += 1
+                place, before = place + length + 1, length
         self.total += size
 
 
@@ -344,12 +373,12 @@ def _transition_name(name: str, stratum: int, cell: int, contexts: int, instance
 
 @check(
     "accepted-length",
-    "law of the accepted length of a round, by the context it begins in",
+    "law of the accepted length of a round, by the context it begins in and the round before",
     kind="rule",
     protocols=("decoder",),
     rows_by_text=False,
     why_not=needs_rule,
-    catches="wrong acceptance, drafts from another law",
+    catches="wrong acceptance, drafts from another law, rounds that depend on each other",
 )
 def _lengths(lab: Laboratory) -> Statistical:
     probe = decoder_probe(lab)
@@ -371,15 +400,33 @@ def _lengths(lab: Laboratory) -> Statistical:
         lambda table: table,
         null,
         alternatives,
-        lambda: probe.rounds,
+        lambda: probe.rounds.sum(axis=0),
         lambda stratum, cell: f"round in context {stratum}: {cell} accepted",
         tolerance=lab.tolerance,
     )
     # About one whole round per text counts; more when drafts are rejected early.
     look.shares = context_shares(probe)[0]
+    contexts, previous = len(instance.target), instance.draft_length + 2
+
+    def name_after(stratum: int, cell: int) -> str:
+        before = stratum // contexts
+        words = f"after {before - 1} accepted" if before else "first"
+        return f"round in context {stratum % contexts}, {words}: {cell} accepted"
+
+    after = make_look(
+        lambda table: table.reshape(-1, table.shape[-1]),
+        np.repeat(null[None], previous, axis=0),
+        {},
+        lambda: probe.rounds,
+        name_after,
+        directions={"fewer accepted": np.eye(instance.draft_length + 1)[0]},
+        weights=(0.05, 0.2),
+        tolerance=lab.tolerance,
+    )
+    after.shares = np.tile(look.shares / previous, previous)
     return _Lengths(
         probe=probe,
-        looks=[look],
+        looks=[look, after],
         planned=lab.main_samples,
         picture=lambda: law_picture("accepted length, most frequent context", look),
     )

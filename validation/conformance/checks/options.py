@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from specsim.errors import InputError
-from specsim.support.arrays import Floats
+from specsim.support.arrays import Bools, Floats, Integers
 from specsim.validation.conformance.checks.base import (
     Check,
+    Look,
+    Probe,
     Statistical,
     check,
     law_picture,
+    lossless_only,
     needs_option,
     together,
 )
@@ -24,10 +27,13 @@ from specsim.validation.conformance.checks.step import (
     step_looks,
     step_probe,
 )
+from specsim.validation.conformance.evidence import Evidence, mixture
 from specsim.validation.conformance.filters import filtered, untypical
 from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import StepProbe
+from specsim.validation.conformance.ranked import Laws, laws_by_rank
+from specsim.validation.conformance.sizes import StepSizes
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import completed_law
 
@@ -43,21 +49,29 @@ VALUES: dict[str, tuple[float, ...]] = {
 #: Tried together, as far as the subject takes them: what top-p keeps depends on what was applied before.
 COMBINED_OPTIONS: dict[str, float] = {"temperature": 1.5, "top_k": 3, "top_p": 0.8}
 
+#: Options that are tried with drafts of every length.
+SIZED = ("temperature", "top_k", "top_p", "min_p")
+
+#: Laws of the ranks with a tie for the second place under target and draft, in units of 1/256, on which
+#: drafts of one reading that are verified by the other show; and a draft without a tie.
+TIED: Laws = ((160, 40, 40, 16), (80, 72, 72, 32))
+UNTIED_DRAFT = (80, 104, 40, 32)
+
 #: Total variation distance of the texts' laws, at least, when the order of options is another.
 LEAST_ORDER = 0.1
 
 
 @cache
 def _clear_instance(seed: int, vocabulary: int, draft_length: int) -> Instance:
-    for offset in range(1000):
+    for offset in range(100):
         instance = tree_instance(
             seed + 100 + offset,
             vocabulary=vocabulary,
             draft_length=draft_length,
             name="rows without ties",
+            fits=lambda rows: _clear(rows) & _clear_together(rows),
         )
-        clear = all(_clear(rows) and _clear_together(rows) for rows in (instance.target, instance.draft))
-        if clear and _orders_differ(instance):
+        if _orders_differ(instance):
             return instance
     raise InputError(f"no rows without ties for {vocabulary} tokens; declare a larger max_vocabulary")
 
@@ -77,7 +91,7 @@ def distinct_rows(option: str, build: Callable[[int], Instance]) -> Instance:
     """
     for seed in range(1000):
         instance = build(seed)
-        if all(_clear(rows) and _clear_of(option, rows) for rows in (instance.target, instance.draft)):
+        if all(_clear(rows).all() and _clear_of(option, rows) for rows in (instance.target, instance.draft)):
             return instance
     raise InputError(f"no rows without ties for the option {option}; declare a larger max_vocabulary")
 
@@ -96,11 +110,14 @@ def _clear_of(option: str, rows: Floats) -> bool:
     return True
 
 
-def _clear(rows: Floats) -> bool:
+def _clear(rows: Floats) -> Bools:
+    """Return which rows have no ties, and no sum of the likeliest tokens near a mass of top-p."""
     ranked = -np.sort(-rows, axis=1)
     sums = np.cumsum(ranked, axis=1)
-    apart = (ranked[:, :-1] - ranked[:, 1:]).min() > 1e-3
-    return bool(apart and min(np.abs(sums - mass).min() for mass in VALUES["top_p"]) > 1e-3)
+    found: Bools = (ranked[:, :-1] - ranked[:, 1:]).min(axis=1) > 1e-3
+    for mass in VALUES["top_p"]:
+        found &= np.abs(sums - mass).min(axis=1) > 1e-3
+    return found
 
 
 def _instance(lab: Laboratory, option: str) -> Instance:
@@ -125,7 +142,8 @@ def _settings(subject: Subject, option: str) -> list[dict[str, Any]]:
 
 def _make(lab: Laboratory, option: str) -> Statistical:
     instance = _instance(lab, option)
-    probes, looks = [], []
+    probes: list[Probe] = []
+    looks: list[Look] = []
     for chosen in _settings(lab.subject, option):
         words = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
         probe = step_probe(lab, words, [instance], instance.draft_length + 1, options=chosen)
@@ -136,16 +154,28 @@ def _make(lab: Laboratory, option: str) -> Statistical:
         if rule is not None and not probe.one_hot:
             looks += step_looks(lab, probe, 0, rule, ("acceptance",), prefix=prefix)
         probes.append(probe)
+        if option in SIZED and not lossless_only(lab.subject) and lab.subject.process is None:
+            sized, more_looks = _at_every_length(lab, chosen, words)
+            probes.append(sized)
+            looks += more_looks
     planned = lab.side_samples * len(probes) // len(VALUES[option])
     return together(probes, looks, planned, lambda: law_picture(f"joint law with {option}", looks[0]))
 
 
-def _clear_together(rows: Floats) -> bool:
-    """Return whether every reading of top-p keeps the same tokens after any of the other options, too."""
-    return all(
-        _clear(filtered(rows, {name: COMBINED_OPTIONS[name] for name in names}))
-        for names in (("temperature",), ("top_k",), ("temperature", "top_k"))
-    )
+def _at_every_length(lab: Laboratory, chosen: dict[str, Any], words: str) -> tuple[Probe, list[Look]]:
+    """Return an experiment with drafts of 1 to 16 tokens under options, and looks at it."""
+    name = f"{words}, every length"
+    probe = StepSizes(lab.caller(name), lab.rng(name), lab.per_level, seed=lab.instance_seed, options=chosen)
+    ignored = {"the option ignored": laws_by_rank(probe.ranks)[0]}
+    return probe, probe.counts.looks(probe.laws(), lab.tolerance, f"{words}: ", ignored)
+
+
+def _clear_together(rows: Floats) -> Bools:
+    """Return in which rows every reading of top-p keeps the same tokens after any other options, too."""
+    found: Bools = np.ones(len(rows), dtype=bool)
+    for names in (("temperature",), ("top_k",), ("temperature", "top_k")):
+        found &= _clear(filtered(rows, {name: COMBINED_OPTIONS[name] for name in names}))
+    return found
 
 
 def _orders_differ(instance: Instance) -> bool:
@@ -226,9 +256,72 @@ def _check(option: str, name: str, title: str) -> Check:
     return made(lambda lab: _make(lab, option))
 
 
+class _Readings(Statistical):
+    """A procedure with several nulls, one per look, each of which a right sampler may have."""
+
+    def log_e(self) -> float:
+        """Return the logarithm of the e-value against the null that fits best."""
+        return min(
+            mixture([(part.weight, part.log_ratio) for part in look.components()]) for look in self.looks
+        )
+
+
+@check(
+    "top-k-ties",
+    "top-k on rows whose k-th and next token are equally likely: both kept or one, alike on both sides",
+    protocols=STEPS,
+    rows_by_text=False,
+    why_not=lambda subject: (
+        lossless_only(subject)
+        if "top_k" in subject.options and (subject.max_vocabulary or 4) >= 4
+        else "it takes no option top_k, or fewer than 4 tokens"
+    ),
+    catches="drafts drawn with ties kept, and verified without them",
+)
+def _ties(lab: Laboratory) -> Statistical:
+    # The drafts of a step are ours: a tie there would ask for our reading of it.
+    target, draft = TIED if lab.subject.protocol == "draft-and-verify" else (TIED[0], UNTIED_DRAFT)
+    probe = StepSizes(
+        lab.caller("ties"),
+        lab.rng("ties"),
+        lab.per_level,
+        seed=lab.instance_seed,
+        options={"top_k": 2},
+        laws=(target, draft),
+    )
+    probe.most_drafts = min(probe.most_drafts, 4)
+    looks = []
+    for words, kept in (("both kept", 2), ("one kept", 1)):
+        mass = np.array([target[0], kept * target[1], 0.0])
+        looks.append(_tied_look(probe, mass / mass.sum(), words, lab.tolerance))
+    return _Readings(
+        probe=probe,
+        looks=looks,
+        planned=lab.side_samples,
+        picture=lambda: law_picture("first of several ties", looks[0]),
+    )
+
+
+def _tied_look(probe: StepSizes, law: Floats, words: str, tolerance: float) -> Look:
+    def observe() -> Integers:
+        ranks = sum(probe.counts.counts[name].sum(axis=0) for name in ("drafts", "bonus"))
+        return np.array([[ranks[0], ranks[1] + ranks[2], ranks[3]]])
+
+    return Look(
+        evidence=Evidence(law[None], tolerance=tolerance),
+        observe=observe,
+        shares=np.ones(1),
+        reachable=np.ones(1, dtype=bool),
+        name_cell=lambda stratum, cell: (
+            f"{words}: {('likeliest token', 'tied tokens', 'another token')[cell]}"
+        ),
+    )
+
+
 CHECKS = (
     _check("temperature", "temperature", "temperatures 0.7 and 1.5 on both sides"),
     _check("top_k", "top-k", "the two likeliest tokens of both sides"),
+    _ties,
     _check("top_p", "top-p", "the likeliest tokens of both sides up to mass 0.8"),
     _check("min_p", "min-p", "the tokens of both sides that are at least 0.3 of the likeliest one"),
     _check("typical_p", "typical-p", "the tokens of typical surprise of both sides up to mass 0.6"),

@@ -72,6 +72,13 @@ def recovery_log_ratio(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
     return ratio_acceptance(target, draft), positive_part(np.where(target > 0, weights, 0.0), target)
 
 
+@position_bug(RECOVERY, "local-inference-lab/vllm#476")
+def forbidden_from_target(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
+    """ratio test, but a drafted token that the target forbids is replaced by a draw from the target"""
+    residual = np.broadcast_to(gap_residual(target, draft)[..., None, :], (*target.shape, target.shape[-1]))
+    return ratio_acceptance(target, draft), np.where(target[..., :, None] > 0, residual, target[..., None, :])
+
+
 def clamped_residual(floor: float) -> Rule:
     """Return the ratio rule whose residual is clamped from below at `floor` in place of 0."""
 

@@ -99,6 +99,23 @@ def draft_coin(target: Floats, draft: Floats, drafted: Integers) -> Floats:
     return _in_order(accepted, gap_residual(target[..., :-1, :], draft), target[..., -1, :])
 
 
+@law_bug(COINS, "PaddlePaddle/FastDeploy#5568", needs_draft=False)
+def one_coin_match(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """tokens are drawn from the target with one uniform for a whole step, and kept while they match"""
+    begins, ends = _steps(target)
+    table = np.zeros(target.shape)
+    low, high = np.zeros(drafted.shape[:-1]), np.ones(drafted.shape[:-1])
+    for i in range(drafted.shape[-1] + 1):
+        start = np.maximum(begins[..., i, :], low[..., None])
+        table[..., i, :] = np.maximum(np.minimum(ends[..., i, :], high[..., None]) - start, 0.0)
+        if i < drafted.shape[-1]:
+            token = drafted[..., i]
+            np.put_along_axis(table[..., i, :], token[..., None], 0.0, axis=-1)
+            low = np.maximum(low, at_token(begins[..., i, :], token))
+            high = np.maximum(np.minimum(high, at_token(ends[..., i, :], token)), low)
+    return table
+
+
 @law_bug(COINS, "flashinfer-ai/flashinfer#424")
 def one_coin_per_block(target: Floats, draft: Floats, drafted: Integers) -> Floats:
     """all drafted tokens of a step are tested with the same uniform"""

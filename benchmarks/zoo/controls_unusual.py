@@ -1,0 +1,172 @@
+"""Right samplers that use coins, tries and laws in ways that look wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.zoo.controls_drafting import Result
+from benchmarks.zoo.controls_step import one_hot_step, ratio_step
+from benchmarks.zoo.model import Control
+from benchmarks.zoo.sampling import (
+    Floats,
+    Integers,
+    Step,
+    at,
+    draft_tokens,
+    draw,
+    emit,
+    emit_count,
+    finals,
+    floats,
+    gap,
+    quotient,
+)
+from benchmarks.zoo.tree_walk import Visit, normal, walk
+from specsim.validation.conformance.subjects import Subject
+
+#: Share of the ratio with which drafts are accepted.
+SHARE = 0.7
+
+
+def coin_recycled(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Use one uniform per row for everything, stretched after every test to what it still leaves open."""
+    target, draft = floats(target), floats(draft)
+    batch, length = drafted.shape
+    coin = np.random.default_rng(seed).random(batch)
+    count, last = np.zeros(batch, dtype=np.int64), np.zeros((batch, length + 1))
+    going = np.ones(batch, dtype=bool)
+    for i in range(length):
+        edge = np.minimum(1.0, quotient(at(target[:, i], drafted[:, i]), at(draft[:, i], drafted[:, i])))
+        passed = going & (coin < edge)
+        failed = going & ~passed
+        with np.errstate(divide="ignore", invalid="ignore"):
+            coin = np.where(passed, coin / edge, np.where(failed, (coin - edge) / (1 - edge), coin))
+        last[failed, i] = coin[failed]
+        count += passed
+        going = passed
+    last[:, length] = coin
+    return emit_count(drafted, count, draw(finals(gap(target[:, :-1], draft), target[:, -1]), last))
+
+
+def rule_by_coin(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Throw a coin for every row, which rule verifies it: the ratio, or the one-hot rule."""
+    one, two, three = np.random.SeedSequence(seed).generate_state(3)
+    chosen = np.random.default_rng(one).random(len(drafted)) < 0.5
+    first = ratio_step(target, draft, drafted, int(two))
+    second = one_hot_step(target, None, drafted, int(three))
+    return np.where(chosen[:, None], first[0], second[0]), np.where(chosen, first[1], second[1])
+
+
+def coupling_by_table(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Invert the law of the emitted token given the drafted one; accept when they are equal."""
+    target, draft = floats(target), floats(draft)
+    accepted = np.minimum(1.0, quotient(at(target[:, :-1], drafted), at(draft, drafted)))
+    rows = gap(target[:, :-1], draft)
+    rows = rows / rows.sum(axis=-1, keepdims=True) * (1 - accepted)[..., None]
+    mine = np.arange(rows.shape[-1]) == drafted[..., None]
+    table = finals(rows + np.where(mine, accepted[..., None], 0.0), target[:, -1])
+    samples = draw(table, np.random.default_rng(seed).random(table.shape[:2]))
+    return emit(drafted, samples[:, :-1] == drafted, samples)
+
+
+def seven_tenths(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Accept with seven tenths of the ratio, and replace by what that leaves of the target."""
+    target, draft = floats(target), floats(draft)
+    if not (np.isfinite(target).all() and np.isfinite(draft).all()):
+        raise ValueError("a row has an entry that is not finite")
+    generator = np.random.default_rng(seed)
+    edges = SHARE * np.minimum(1.0, quotient(at(target[:, :-1], drafted), at(draft, drafted)))
+    rows = finals(target[:, :-1] - SHARE * np.minimum(target[:, :-1], draft), target[:, -1])
+    accepted = generator.random(drafted.shape) < edges
+    return emit(drafted, accepted, draw(rows, generator.random(rows.shape[:2])))
+
+
+def common_uniform(models: Any, seed: int) -> Result:
+    """Invert draft and target by one uniform per position; accept while they agree."""
+    coins = np.random.default_rng(seed).random((models.draft_length + 1, models.batch))
+    turn = iter(coins)
+    drafted, _ = draft_tokens(models, lambda row: draw(row, next(turn)))
+    samples = draw(floats(models.target(drafted)), coins.T)
+    return drafted, *emit(drafted, samples[:, :-1] == drafted, samples)
+
+
+def hidden_tries(models: Any, seed: int) -> Result:
+    """Try a second draft at a position whose first one fails, and show the one that was tried last."""
+    generator = np.random.default_rng(seed)
+    batch, length = models.batch, models.draft_length
+    drafted = np.zeros((batch, length), dtype=np.int64)
+    count, going = np.zeros(batch, dtype=np.int64), np.ones(batch, dtype=bool)
+    last: Integers = np.zeros((batch, length + 1), dtype=np.int64)
+    for i in range(length):
+        draft = floats(models.draft(drafted[:, :i]))
+        target = floats(models.target(drafted[:, :i]))[:, -1]
+        row, passed = target, np.zeros(batch, dtype=bool)
+        for _ in range(2):
+            token = draw(draft, generator.random(batch))
+            drafted[:, i] = np.where(passed, drafted[:, i], token)
+            passed |= ~passed & (generator.random(batch) < quotient(at(row, token), at(draft, token)))
+            row = np.where(passed[:, None], row, normal(gap(row, draft)))
+        last[:, i] = draw(row, generator.random(batch))
+        going &= passed
+        count += going
+    last[:, length] = draw(floats(models.target(drafted))[:, -1], generator.random(batch))
+    return drafted, *emit_count(drafted, count, last)
+
+
+def cached_drafts(models: Any, seed: int) -> Result:
+    """Draft from a table of earlier texts that knows the token before alone; verify by the one-hot rule."""
+    drafted = (np.arange(models.draft_length) + seed % 5) % models.vocabulary
+    drafted = np.repeat(drafted[None], models.batch, axis=0)
+    return drafted, *one_hot_step(models.target(drafted), None, drafted, seed)
+
+
+def cascade(models: Any, seed: int) -> Result:
+    """Correct drafts to the law of a middle model, and verify them as that model's."""
+    generator = np.random.default_rng(seed)
+    middle: list[Floats] = []
+
+    def corrected(row: Floats) -> Integers:
+        middle.append(0.5 * row + 0.5 / row.shape[1])
+        token = draw(row, generator.random(models.batch))
+        passed = generator.random(models.batch) < quotient(at(middle[-1], token), at(row, token))
+        return np.where(passed, token, draw(gap(middle[-1], row), generator.random(models.batch)))
+
+    drafted, _ = draft_tokens(models, corrected)
+    verify = int(generator.integers(2**31))
+    return drafted, *ratio_step(models.target(drafted), np.stack(middle, axis=1), drafted, verify)
+
+
+def one_child_chosen(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:
+    """Choose one child of a node by a coin and verify it alone."""
+
+    def test(visit: Visit) -> tuple[Integers, Integers]:
+        chosen = visit.order.argmax(axis=1)
+        rows = np.arange(len(chosen))
+        token = visit.tokens[rows, chosen]
+        passed = visit.coins[rows, chosen] < quotient(at(visit.target, token), at(visit.draft, token))
+        return np.where(passed, chosen, -1), draw(gap(visit.target, visit.draft), visit.final)
+
+    return walk(parents, target, draft, tokens, seed, test)
+
+
+def _control(run: Any, protocol: str, source: str) -> Control:
+    name = run.__name__.replace("_", "-")
+    subject = Subject(name=name, protocol=protocol, run=run)
+    return Control(name=name, description=(run.__doc__ or "").rstrip("."), source=source, subject=subject)
+
+
+_OWN = "draft-and-verify"
+
+CONTROLS = (
+    _control(coin_recycled, "step", "a uniform that passed a test is uniform below it"),
+    _control(rule_by_coin, "step", "a mixture of lossless rules"),
+    _control(coupling_by_table, "step", "2310.15141, the maximal coupling"),
+    _control(seven_tenths, "step", "a rule that accepts less often than it may"),
+    _control(common_uniform, _OWN, "2408.07978, coupling by common random numbers"),
+    _control(hidden_tries, _OWN, "2310.15141, more drafts than are shown"),
+    _control(cached_drafts, _OWN, "drafts from earlier texts"),
+    _control(cascade, _OWN, "2308.04623, drafts in stages"),
+    _control(one_child_chosen, "tree", "siblings that are ignored"),
+)

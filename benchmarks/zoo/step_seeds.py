@@ -1,0 +1,115 @@
+"""Steps whose every law is right and whose seeds are not: cut, added to rows, shared, or rightly refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.zoo.controls_step import ratio_step
+from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.sampling import Floats, Step
+from specsim.validation.conformance.rules.lossless import RATIO
+from specsim.validation.conformance.subjects import Subject
+
+
+def _coins(words: list[int], length: int) -> Floats:
+    """Return one row of coins, `length` for the tests and one for the last draw."""
+    return np.random.default_rng(words).random(length + 1)
+
+
+def _by_row(drafted: Any, words: Callable[[int], list[int]]) -> Floats:
+    return np.stack([_coins(words(row), drafted.shape[1]) for row in range(len(drafted))])
+
+
+def seed_of_16_bits(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Keep 16 bits of a seed."""
+    return ratio_step(target, draft, drafted, seed & 0xFFFF)
+
+
+def seed_of_32_bits(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Keep 32 bits of a seed without a word."""
+    return ratio_step(target, draft, drafted, seed & 0xFFFFFFFF)
+
+
+def seed_in_float32(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Pass a seed through a 32-bit float."""
+    return ratio_step(target, draft, drafted, int(np.float32(seed)))
+
+
+def seed_plus_row(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Seed row b with seed + b: row b + 1 has what row b has under the next seed."""
+    return ratio_step(target, draft, drafted, seed, coins=_by_row(drafted, lambda row: [seed + row]))
+
+
+def seed_minus_row(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Seed row b with 2^40 + seed - b."""
+    return ratio_step(target, draft, drafted, seed, coins=_by_row(drafted, lambda row: [2**40 + seed - row]))
+
+
+def seed_xor_row(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Seed row b with seed ^ b."""
+    return ratio_step(target, draft, drafted, seed, coins=_by_row(drafted, lambda row: [seed ^ row]))
+
+
+def first_row_unseeded(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Start a stream of its own for the first request whenever nothing else runs."""
+    coins = np.random.default_rng(seed).random((len(drafted), drafted.shape[1] + 1))
+    coins[0] = _coins([42], drafted.shape[1])
+    return ratio_step(target, draft, drafted, seed, coins=coins)
+
+
+def last_coin_of_seed_alone(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Draw the tokens behind the tests with 24 bits of the seed."""
+    coins = np.random.default_rng(seed).random((len(drafted), drafted.shape[1] + 1))
+    coins[:, -1] = np.random.default_rng([3, seed & 0xFFFFFF]).random(len(drafted))
+    return ratio_step(target, draft, drafted, seed, coins=coins)
+
+
+def refuses_wide_seeds(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Take seeds of 32 bits, and say so when one is wider."""
+    coins = np.random.RandomState(seed).random_sample((len(drafted), drafted.shape[1] + 1))
+    return ratio_step(target, draft, drafted, seed, coins=coins)
+
+
+def row_and_seed_hashed(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Seed row b with a hash of the pair of seed and b."""
+    return ratio_step(target, draft, drafted, seed, coins=_by_row(drafted, lambda row: [seed, row]))
+
+
+def _mutant(run: Callable[..., Step], cite: str) -> Mutant:
+    name = run.__name__.replace("_", "-")
+    return Mutant(
+        name=name,
+        description=(run.__doc__ or "").rstrip("."),
+        cite=cite,
+        bug_class="4 randomness",
+        subject=Subject(name=name, protocol="step", run=run, rule=RATIO),
+        killed_by=("seed-independence",),
+    )
+
+
+MUTANTS = (
+    _mutant(seed_of_16_bits, "PrincetonUniversity/PsyNeuLink#3358, seeds rounded in a shorter type"),
+    _mutant(seed_of_32_bits, "easily made: a 64-bit seed in a field of 32 bits"),
+    _mutant(seed_in_float32, "PrincetonUniversity/PsyNeuLink#3358, seeds rounded in a shorter type"),
+    _mutant(seed_plus_row, "vllm-project/vllm#9441"),
+    _mutant(seed_minus_row, "vllm-project/vllm#9441, downwards"),
+    _mutant(seed_xor_row, "vllm-project/vllm#9441, by bits"),
+    _mutant(first_row_unseeded, "NVIDIA/TensorRT-LLM#19487"),
+    _mutant(last_coin_of_seed_alone, "easily made: two generators, one of them seeded by a part"),
+)
+
+CONTROLS = tuple(
+    Control(
+        name=run.__name__.replace("_", "-"),
+        description=(run.__doc__ or "").rstrip("."),
+        source=source,
+        subject=Subject(name=run.__name__.replace("_", "-"), protocol="step", run=run, rule=RATIO),
+    )
+    for run, source in (
+        (refuses_wide_seeds, "numpy.random.RandomState"),
+        (row_and_seed_hashed, "vllm-project/vllm#9441, done right"),
+    )
+)

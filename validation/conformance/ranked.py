@@ -1,0 +1,214 @@
+"""Rows that depend on every token before them, and whose tokens have one law by rank, whatever the context.
+
+The rows of all contexts are the same few laws with the tokens in another order. A token's rank in the row of
+its true context therefore has a known law at every position of any text, drafted or not, so that outcomes of
+all sizes can be added up without enumerating texts. A sampler that reads another row draws other ranks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from specsim.support.arrays import Floats, Integers
+from specsim.support.streams import Stream
+from specsim.validation.conformance.checks.base import Look
+from specsim.validation.conformance.evidence import Evidence
+from specsim.validation.conformance.instances import Instance
+
+#: Tokens told apart by rank; the last of them stands for all tokens of its rank and below.
+RANKS = 4
+
+#: Kinds of rows. Under the ratio rule drafts are always accepted in the first; in the others a rejected token
+#: has at least two replacements, and in the last the target forbids what is drafted a third of the time.
+KINDS = ("equal", "unlike", "forbidden")
+
+#: Masses of the ranks under target and draft, in units of 1/256.
+Laws = tuple[tuple[int, ...], tuple[int, ...]]
+#: The same by the number of ranks, and by kind.
+_MASSES: dict[int, tuple[Laws, ...]] = {
+    2: (((224, 32), (224, 32)), ((176, 80), (80, 176)), ((256, 0), (160, 96))),
+    3: (
+        ((220, 24, 12), (220, 24, 12)),
+        ((144, 80, 32), (48, 64, 144)),
+        ((144, 112, 0), (96, 72, 88)),
+    ),
+    4: (
+        ((220, 16, 12, 8), (220, 16, 12, 8)),
+        ((128, 72, 40, 16), (32, 96, 24, 104)),
+        ((120, 88, 48, 0), (40, 64, 72, 80)),
+    ),
+}
+
+
+def laws_by_rank(ranks: int) -> tuple[Floats, Floats]:
+    """Return the laws of the ranks under target and draft, each of shape ``(kinds, ranks)``."""
+    masses = np.array(_MASSES[ranks], dtype=np.float64) / 256
+    return masses[:, 0], masses[:, 1]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ranked:
+    """An instance of such rows.
+
+    instance: the rows.
+    kinds: kind of every context, an index into `KINDS`, shape ``(contexts,)``.
+    ranks: rank of every token in every context, shape ``(contexts, tokens)``.
+    """
+
+    instance: Instance
+    kinds: Integers
+    ranks: Integers
+
+
+@lru_cache(maxsize=64)
+def ranked_instance(
+    seed: int,
+    *,
+    vocabulary: int,
+    draft_length: int,
+    equal: float = 0.0,
+    forbidden: float = 0.5,
+    contexts: int = 61,
+    laws: Laws | None = None,
+) -> Ranked:
+    """Return rows of all kinds, or of one law, in a context that never forgets a token.
+
+    vocabulary: at least 2.
+    equal: share of contexts whose rows are equal.
+    forbidden: share of the others that forbid drafted tokens.
+    contexts: a prime. After a token the context is an affine function of the one before it, another one for
+        every token: two texts that differ anywhere stay in different contexts while they go on alike.
+    laws: one pair of laws of the ranks, in units of 1/256. Defaults to None: those of all kinds.
+    """
+    stream = Stream(seed, f"conformance ranked {vocabulary} {contexts} {equal:g} {forbidden:g}")
+    ranks = min(RANKS, vocabulary)
+    target, draft = laws_by_rank(ranks) if laws is None else np.array(laws, dtype=np.float64)[:, None] / 256
+    order = stream.orders(contexts, vocabulary)
+    places = np.argsort(order, axis=1, kind="stable")
+    rank_of = np.minimum(places, ranks - 1)
+    coins = stream.uniforms(2, contexts)
+    kinds = np.where(coins[0] < equal, 0, np.where(coins[1] < forbidden, 2, 1))
+    if laws is not None:
+        kinds = np.zeros(contexts, dtype=np.int64)
+    # Tokens behind the ranks share the mass of the last one.
+    sharing = np.where(np.arange(ranks) == ranks - 1, vocabulary - ranks + 1, 1)
+    rows = [np.take_along_axis((law / sharing)[kinds], rank_of, axis=1) for law in (target, draft)]
+    factor = 1 + stream.below(contexts - 1, vocabulary)
+    offset = stream.below(contexts, vocabulary)
+    return Ranked(
+        instance=Instance(
+            name=f"ranked rows of {vocabulary} tokens",
+            target=rows[0],
+            draft=rows[1],
+            next_context=(np.arange(contexts)[:, None] * factor + offset) % contexts,
+            start=0,
+            draft_length=draft_length,
+        ),
+        kinds=kinds,
+        ranks=rank_of,
+    )
+
+
+#: Share of the right law that is left in an alternative which would make some ranks impossible.
+LEFT = 0.1
+
+
+def bent_laws(target: Floats, draft: Floats) -> dict[str, Floats]:
+    """Return laws of the ranks, ``(kinds, ranks)``, that a wrong sampler may have."""
+    another = np.full(target.shape, 1 / target.shape[1])
+    both = np.minimum(target, draft)
+    replaced = both + (1 - both.sum(axis=1, keepdims=True)) * target
+    greedy = np.eye(target.shape[1])[np.zeros(len(target), dtype=np.int64)]
+    found = {"rejected drafts replaced from the target": replaced}
+    for words, law in (("the draft's law", draft), ("the row of another context", another)):
+        for weight in (0.2, 1 - LEFT):
+            found[f"{weight:g} of the way to {words}"] = (1 - weight) * target + weight * law
+    found["the likeliest token"] = LEFT * target + (1 - LEFT) * greedy
+    found["tests that read another draft row"] = _tested_by_another(target, draft)
+    return found
+
+
+def _tested_by_another(target: Floats, draft: Floats) -> Floats:
+    """Return the laws under the ratio rule when it reads the draft row of any other context."""
+    ranks = target.shape[1]
+    orders = np.array(list(itertools.permutations(range(ranks))))
+    others = draft[:, orders].reshape(-1, ranks)[None]
+    rows, drawn = target[:, None], draft[:, None]
+    accepted = np.minimum(1.0, rows / others) * drawn
+    residual = np.maximum(rows - others, 0.0)
+    total = residual.sum(axis=2, keepdims=True)
+    residual = np.where(total > 0, residual / np.where(total > 0, total, 1.0), rows)
+    laws: Floats = (accepted + (1 - accepted.sum(axis=2, keepdims=True)) * residual).mean(axis=1)
+    return laws
+
+
+class RankCounts:
+    """Counts of the ranks of emitted tokens, split in several ways.
+
+    levels: names of the levels of every way to split, in their order.
+    counts: shape ``(levels * kinds, ranks)`` by way.
+    """
+
+    def __init__(self, levels: Mapping[str, Sequence[str]], ranks: int) -> None:
+        self.levels = {name: tuple(words) for name, words in levels.items()}
+        self.ranks = ranks
+        self.counts = {
+            name: np.zeros((len(words) * len(KINDS), ranks), dtype=np.int64)
+            for name, words in self.levels.items()
+        }
+
+    def add(self, kinds: Integers, ranks: Integers, **levels: Integers | int) -> None:
+        """Count tokens, all arrays of one shape; every way to split has its level."""
+        for name, level in levels.items():
+            table = self.counts[name]
+            cells = (np.asarray(level) * len(KINDS) + kinds) * self.ranks + ranks
+            table += np.bincount(cells.ravel(), minlength=table.size).reshape(table.shape)
+
+    def looks(
+        self,
+        laws: tuple[Floats, Floats],
+        tolerance: float,
+        prefix: str = "",
+        more: Mapping[str, Floats] | None = None,
+    ) -> list[Look]:
+        """Return a look for every way to split: alternatives are wrong at a level, or from it on.
+
+        laws: of the ranks under target and draft, ``(kinds, ranks)``.
+        prefix: put before the names of cells.
+        more: further laws that a wrong sampler may have, of the same shape.
+        """
+        bent = bent_laws(*laws) | dict(more or {})
+        return [self._look(name, laws[0], bent, tolerance, prefix) for name in self.levels]
+
+    def _look(
+        self, name: str, target: Floats, bent: Mapping[str, Floats], tolerance: float, prefix: str
+    ) -> Look:
+        words, kinds = self.levels[name], len(KINDS)
+        null = np.tile(target, (len(words), 1))
+        alternatives = {}
+        for what, law in bent.items():
+            for begin, first in enumerate(words):
+                table = null.copy()
+                table[begin * kinds :] = np.tile(law, (len(words) - begin, 1))
+                alternatives[f"{what}, {first} on" if begin else what] = table
+                table = null.copy()
+                table[begin * kinds : (begin + 1) * kinds] = law
+                alternatives[f"{what}, {first} only"] = table
+
+        def name_cell(stratum: int, cell: int) -> str:
+            kind = KINDS[stratum % kinds]
+            return f"{prefix}{words[stratum // kinds]}, rows {kind}: token of rank {cell + 1}"
+
+        return Look(
+            evidence=Evidence(null, alternatives=alternatives, tolerance=tolerance),
+            observe=lambda: self.counts[name],
+            # Every row emits one token at least; which strata they fall into depends on the sampler.
+            shares=np.full(len(null), 1 / len(null)),
+            reachable=np.ones(len(null), dtype=bool),
+            name_cell=name_cell,
+        )
