@@ -28,7 +28,7 @@ from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.rules.lossless import MATCH, RATIO
 from specsim.validation.conformance.subjects import Subject
 
-#: Beams of a draft, and the least probability of a sampled draft that is kept.
+#: Beams of a draft, and the least target probability of a draft that is kept.
 BEAMS, LEAST = 3, 0.2
 
 
@@ -209,11 +209,6 @@ def _stopped(models: Any, seed: int, keep: Any) -> Result:
     return drafted, *ratio_step(target, rows, drafted, verify, draft_lengths=ends)
 
 
-def unlikely_drafts_dropped(models: Any, seed: int) -> Result:
-    """Stop a draft before a sampled token whose own draft probability is small."""
-    return _stopped(models, seed, lambda drafted, rows, target: at(rows, drafted) >= LEAST)
-
-
 def drafts_dropped_by_target(models: Any, seed: int) -> Result:
     """Stop a draft before a token that the target finds unlikely."""
     return _stopped(models, seed, lambda drafted, rows, target: at(target[:, :-1], drafted) >= LEAST)
@@ -304,13 +299,6 @@ MUTANTS = (
         "1 draft law differs from the law used",
         "apple/ml-recurrent-drafter#6",
         ("joint-law", "draft-law"),
-        _OWN,
-    ),
-    _mutant(
-        unlikely_drafts_dropped,
-        "1 draft law differs from the law used",
-        "ggml-org/llama.cpp#22506; ikawrakow/ik_llama.cpp#1820, once drafts are sampled",
-        ("joint-law",),
         _OWN,
     ),
     _mutant(
