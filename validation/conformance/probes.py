@@ -313,7 +313,7 @@ class PairProbe:
             # A row is in one pair of a way at most: with the row behind it, or with the one before.
             first = row[(row // distance % 2 == later) & (row + distance < size)]
             if len(first):
-                self._add(self.ways[way], found[first], found[first + distance])
+                self._add(way, found[first], found[first + distance])
         self.total += size // 2
 
     def _pair_seeds(self, size: int) -> None:
@@ -322,25 +322,25 @@ class PairProbe:
         found = [call(base + place) for place in range(SEEDS)]
         for distance, pairs in ((1, ((0, 1), (2, 3))), (2, ((0, 2), (1, 3))), (3, ((0, 3),))):
             for left, right in pairs:
-                self._add(f"seeds {distance} apart", found[left], found[right])
+                self._add(self._way[f"seeds {distance} apart"], found[left], found[right])
         row = np.arange(size)
         for seeds, pairs in ((1, ((0, 1), (2, 3))), (-1, ((1, 0), (3, 2))), (2, ((0, 2), (1, 3)))):
             for left, right in pairs:
                 for shift in range(1, min(size, SEED_ROWS)):
                     way = f"row b + {shift} under one seed and row b under the seed {seeds} later"
-                    self._add(way, found[left][shift:], found[right][:-shift])
+                    self._add(self._way[way], found[left][shift:], found[right][:-shift])
         for mask in (1, 3):
             swapped = row ^ mask
             fits = swapped < size
             if mask < size:
                 for left, right in ((0, 1), (2, 3)):
                     way = f"row b under one seed and row b ^ {mask} under the next"
-                    self._add(way, found[left][fits], found[right][swapped[fits]])
+                    self._add(self._way[way], found[left][fits], found[right][swapped[fits]])
         bits = FAR_BITS[self._turn % len(FAR_BITS)]
         bit = bits[self._turn // len(FAR_BITS) % len(bits)]
         far = self._far(call, base ^ (1 << bit))
         if far is not None:
-            self._add(f"seeds that differ in bit {bits[0]} to {bits[-1]}", found[0], far)
+            self._add(self._way[f"seeds that differ in bit {bits[0]} to {bits[-1]}"], found[0], far)
         self.total += 2 * size
 
     def _far(self, call: Callable[[int], Integers], seed: int) -> Integers | None:
@@ -355,8 +355,8 @@ class PairProbe:
             self.refused = str(error)
             return None
 
-    def _add(self, way: str, first: Integers, second: Integers) -> None:
-        table = self.counts[self._way[way]]
+    def _add(self, way: int, first: Integers, second: Integers) -> None:
+        table = self.counts[way]
         table += np.bincount(first * self.cells + second, minlength=table.size).reshape(table.shape)
 
 
