@@ -96,12 +96,13 @@ class NodeKernels:
         if total is not None and self._usual and wanted == [None]:
             taken, final = total(target, draft, children, **parameters)
             return [taken], final
-        if law.node is not None and self._usual:
+        node = law.node if self._usual else law.node_distinct if self._drawing == "distinct" else None
+        if node is not None:
             if children * target.size > _MOST_NUMBERS:
                 raise TooLargeError(
                     f"a node has {children} children, each with {target.size} numbers; use fewer drafts"
                 )
-            taken, final = law.node(target, draft, int(children), **parameters)
+            taken, final = node(target, draft, int(children), **parameters)
         else:
             taken, final = self._by_tuples(int(children), target, draft, parameters)
         parts = [

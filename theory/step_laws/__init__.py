@@ -15,6 +15,8 @@ parameters of the rule come as keywords in the kind of numbers of the rows, tabl
 ``node(target, draft, children)``
     The same with the children's tokens summed out, where they are drawn in the usual way of the rule (the
     first of its drawings): ``taken (..., children, V)``, ``final (..., V)``.
+``node_distinct(target, draft, children)``
+    As `node`, for children drawn without replacement, where that is not the usual way.
 ``node_total(target, draft, children)``
     As `node` with ``taken (..., V)`` summed over the children; ``children`` may be ``math.inf``.
 ``root_total(target, draft, children)``
@@ -76,6 +78,7 @@ class StepLaw:
     law: Callable[..., Array]
     node_step: NodeStep | None = None
     node: NodeStep | None = None
+    node_distinct: NodeStep | None = None
     node_total: NodeStep | None = None
     root_total: NodeStep | None = None
     state: State | None = None
@@ -108,7 +111,7 @@ def step_law_of(rule: Rule) -> StepLaw:
 def _read(module: str) -> StepLaw:
     file = vars(import_module(f"{__name__}.{module}"))
     law = file.get("law") or partial(node_wise, file["node_step"])
-    names = ("node_step", "node", "node_total", "root_total", "next_child")
+    names = ("node_step", "node", "node_distinct", "node_total", "root_total", "next_child")
     functions: dict[str, Any] = {name: file.get(name) for name in names}
     return StepLaw(law=law, state=file.get("STATE"), scales=file.get("SCALES", False), **functions)
 

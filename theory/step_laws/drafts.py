@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,3 +69,67 @@ def likeliest(draft: Array, rank: int) -> Array:
     order = np.argsort(-draft, axis=-1, kind="stable")
     np.put_along_axis(chosen, order[..., rank, None], one_of(draft), axis=-1)
     return chosen
+
+
+def places(draft: Array, children: int) -> Array:
+    """Return the law of each child of those drawn without replacement, ``(..., children, V)``.
+
+    With a standard exponential over its weight as the time of each token, children come in order of time:
+    token y is child k when k others come before it. Floats integrate this over the time of y; exact numbers
+    add up the sets of tokens that can come first.
+    """
+    shape = draft.shape
+    rows = draft.reshape(-1, shape[-1])
+    if draft.dtype == object:
+        found = np.stack([_places_exactly(row, children) for row in rows])
+    else:
+        size = max(1, min(40, 2**15 // shape[-1]) // children)
+        parts = [_places(rows[first : first + size], children) for first in range(0, len(rows), size)]
+        found = np.concatenate(parts)
+    return found.reshape(*shape[:-1], children, shape[-1])
+
+
+def _places(rows: NDArray[np.float64], children: int) -> NDArray[np.float64]:
+    """Return the laws by the trapezoidal rule in the logarithm of the time; see `shared_noise`."""
+    step, tokens = 0.2, rows.shape[1]
+    # Until a time at which some K tokens beside any one have come, but for a chance of exp(-45).
+    enough = np.sort(rows, axis=-1)[:, -children - 1 :]
+    latest = np.log(45 / enough[enough > 0].min())
+    times = np.exp(step * np.arange(int(-37 / step), int(latest / step) + 2))
+    come = -np.expm1(-rows[..., None] * times)
+    # Probability that 0, 1, ... have come of the tokens before y, and behind it, (V, R, children, Q).
+    before, behind = np.zeros((2, tokens + 1, len(rows), children, len(times)))
+    before[0, :, 0] = behind[tokens, :, 0] = 1
+    for y in range(tokens):
+        for counts, source, target, token in (
+            (before, y, y + 1, y), (behind, tokens - y, tokens - y - 1, tokens - 1 - y)
+        ):  # fmt: skip
+            chance = come[:, token, None]
+            counts[target] = counts[source] * (1 - chance)
+            counts[target, :, 1:] += counts[source, :, :-1] * chance
+    weights = step * times * rows[..., None] * (1 - come)
+    found = np.empty((len(rows), children, tokens))
+    for k in range(children):
+        ahead = sum(before[:-1, :, j] * behind[1:, :, k - j] for j in range(k + 1))
+        found[:, k] = (weights * ahead.swapaxes(0, 1)).sum(axis=-1)
+    # Behind the last token with weight, the others are equally likely.
+    exhausted = np.arange(children)[:, None] >= (rows > 0).sum(axis=-1)[:, None, None]
+    others = np.where(rows > 0, 0.0, 1.0)
+    equal = others / np.maximum(others.sum(axis=-1, keepdims=True), 1)
+    return np.where(exhausted, equal[:, None], found)
+
+
+def _places_exactly(row: Array, children: int) -> Array:
+    found = zeros((children, len(row)), row)
+    sets: dict[frozenset[int], Any] = {frozenset(): one_of(row)}
+    for k in range(children):
+        grown: dict[frozenset[int], Any] = {}
+        for held, mass in sets.items():
+            law = mass * untried(row, np.array(sorted(held), dtype=np.int64))
+            found[k] = found[k] + law
+            for token in range(len(row)):
+                if law[token] != 0:
+                    following = held | {token}
+                    grown[following] = grown.get(following, mass * 0) + law[token]
+        sets = grown
+    return found

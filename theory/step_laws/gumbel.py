@@ -9,6 +9,9 @@ from specsim.theory.step_laws.shared_noise import decay, first_match, mean
 
 Integers = NDArray[np.integer]
 
+#: Tokens of rows that are handled at once.
+_CHUNK = 2**12
+
 
 def node_step(target: Array, draft: Array, tokens: Integers) -> tuple[Array, Array]:
     """Descend into the first child that is the target's draw, given all children."""
@@ -43,8 +46,16 @@ def node_step(target: Array, draft: Array, tokens: Integers) -> tuple[Array, Arr
 
 def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
     """Sum the children out."""
-    behind, later, _ = _draws(target, draft)
-    return first_match(target, later, draft[..., None] * behind, children)
+    shape = np.broadcast_shapes(target.shape, draft.shape)
+    rows = [np.broadcast_to(table, shape).reshape(-1, shape[-1]) for table in (target, draft)]
+    size = max(1, _CHUNK // shape[-1])
+    parts = []
+    for first in range(0, len(rows[0]), size):
+        t, d = (table[first : first + size] for table in rows)
+        behind, later, _ = _draws(t, d)
+        parts.append(first_match(t, later, d[..., None] * behind, children))
+    taken, final = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return taken.reshape(*shape[:-1], children, shape[-1]), final.reshape(shape)
 
 
 def _draws(target: Array, draft: Array) -> tuple[Array, Array, Integers]:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, one_of, without_tokens, zeros
+from specsim.theory.step_laws.drafts import places
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:
@@ -22,3 +23,9 @@ def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
     missed = one_of(target) - draft
     taken = [target * draft * missed**k for k in range(children)]
     return np.stack(taken, axis=-2), target * missed**children
+
+
+def node_distinct(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
+    """Use that the draw is child k with the probability of that place."""
+    drawn = places(draft, children)
+    return target[..., None, :] * drawn, target * (one_of(target) - drawn.sum(axis=-2))

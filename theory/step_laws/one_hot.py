@@ -21,4 +21,4 @@ def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple
 
 
 #: Failures one after the other are the draws of ``match``: a token is accepted with its mass in the target.
-node = match.node
+node, node_distinct = match.node, match.node_distinct

@@ -17,9 +17,9 @@ from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import entrywise, one_of
 
 #: Step of the trapezoidal rule in the logarithm of the time. The integrand is analytic in a strip of half
-#: width pi / 2, so that the error is about exp(-pi^2 / step), here 7e-18.
-_STEP = 0.25
-_TIMES = np.exp(_STEP * np.arange(-160, 17))
+#: width pi / 2, so that the error is about exp(-pi^2 / step), here 1e-16.
+_STEP = 0.27
+_TIMES = np.exp(_STEP * np.arange(-140, 16))
 
 
 class Exponentials:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, normalise, one_of, ones, without_tokens, zeros
+from specsim.theory.step_laws import match
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:
@@ -18,3 +19,7 @@ def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple
         taken[..., k : k + 1] = edge - covered
         covered = edge
     return taken, (one - covered) * normalise(without_tokens(target, tokens), target)
+
+
+#: A child's part of the coin is the target's mass of its token, as in ``match``; here children differ.
+node = match.node_distinct
