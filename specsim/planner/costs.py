@@ -1,4 +1,4 @@
-"""Costs fitted to measured speed-ups."""
+"""Costs fitted to measured speed-ups, or held against them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from specsim.clocks import Clock
+from specsim.algorithms import chain
+from specsim.clocks import Clock, CostModel
 from specsim.records.servers import ServerLog
 
 
@@ -46,3 +47,21 @@ def fit_costs(log: ServerLog) -> FittedCosts | None:
         f"{abs(misses).max():.1%}, which the intervals include"
     )
     return FittedCosts(Clock(draft=draft, overhead=overhead), error, words)
+
+
+def misfit(clock: CostModel, log: ServerLog) -> tuple[float, str] | None:
+    """Return how far measured speed-ups are from these costs, and say it; None with fewer than two."""
+    errors = [
+        (1 + setting.mean) / float(clock.round_time(chain(setting.draft_length))) / setting.speed_up - 1
+        for setting in log.settings
+        if setting.speed_up > 0
+    ]
+    if len(errors) < 2:
+        return None
+    found = np.array(errors)
+    words = (
+        f"measured speed-ups differ from these costs by {found.min():+.1%} to {found.max():+.1%}, which the "
+        "intervals "
+        "include"
+    )
+    return float(np.sqrt(found @ found / len(found))), words

@@ -17,7 +17,7 @@ from specsim.errors import InputError
 from specsim.grammar import PAIRS, parse_clock, parse_pair
 from specsim.pairs import ModelPair
 from specsim.planner.candidates import Candidate, candidates_of_log, candidates_of_pair
-from specsim.planner.costs import fit_costs
+from specsim.planner.costs import fit_costs, misfit
 from specsim.planner.estimates import DRAWS, estimate
 from specsim.records.servers import ServerLog, read_server_log
 from specsim.support.checks import whole
@@ -323,8 +323,15 @@ def _plan_log(
 ) -> Plan:
     found = estimate(log, seed)
     warnings, notes = [*log.warnings, *found.warnings], [*log.understood, *found.notes]
-    noise = np.ones((DRAWS, 1))
-    if clock is None:
+    error = 0.0
+    if clock is not None:
+        differing = misfit(clock, log)
+        if differing is None:
+            notes.append("intervals are of the acceptance alone, for costs that are exactly these")
+        else:
+            error, words = differing
+            notes.append(words)
+    else:
         fitted = fit_costs(log)
         if fitted is None:
             clock = USUAL_COSTS
@@ -332,8 +339,9 @@ def _plan_log(
         else:
             clock = fitted.clock
             notes.append(fitted.words)
-            generator = np.random.Generator(np.random.Philox([seed, 1]))
-            noise = np.exp(fitted.error * generator.standard_normal((DRAWS, len(found.lengths) + 1)))
+            error = fitted.error
+    generator = np.random.Generator(np.random.Philox([seed, 1]))
+    noise = np.exp(error * generator.standard_normal((DRAWS, len(found.lengths) + 1)))
     listed = candidates_of_log(found, log)
     longest = max(found.lengths)
     finished = _finish(
