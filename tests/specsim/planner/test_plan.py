@@ -174,13 +174,15 @@ def test_emitted_configurations__are_read_back():
     only = [Speculative(draft_length=k) for k in (1, 2, 4, 6)]
     found = plan(PAIR, costs=clock, batch=[1, 8, 1024], algorithms=only)
     text = found.emit("vllm")
-    config = json.loads(re.search(r"'(.*)'", text)[1])
+    (config_text,) = re.findall(r"'(.*)'", text)
+    config = json.loads(config_text)
     table = config["num_speculative_tokens_per_batch_size"]
     assert table[0][0] == 1
     assert table[-1][1:] == [1024, 0]
     assert config["num_speculative_tokens"] == max(row[2] for row in table)
     assert "draft_len_schedule: {1: " in found.emit("trtllm")
-    steps = json.loads(re.search(r"adaptive.json: (.*)", found.emit("sglang"))[1])["candidate_steps"]
+    (steps_text,) = re.findall(r"adaptive.json: (.*)", found.emit("sglang"))
+    steps = json.loads(steps_text)["candidate_steps"]
     assert steps == sorted({row[2] for row in table} - {0})
     block = plan(PAIR, costs="draft=0.1", algorithms=[BlockVerification(draft_length=3)])
     assert '"rejection_sample_method": "block"' in block.emit("vllm")
