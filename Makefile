@@ -19,13 +19,14 @@ comma := ,
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DELETE_ON_ERROR:
-.PHONY: help install validate figures test test-all lint format clean
+.PHONY: help install validate figures test test-all docs lint format clean
 
 help:
 	@echo "make validate   verify the published statements (ARGS=... is passed on)"
 	@echo "make figures    redraw the paper's figures"
 	@echo "make test       the fast tests"
 	@echo "make test-all   the slow ones too"
+	@echo "make docs       the site, in build/docs (EXTRAS=dev,docs)"
 	@echo "make lint       style, types, import rules"
 	@echo "make format     rewrite the code in the project's style"
 	@echo "make clean      remove everything that was made, .venv too"
@@ -46,6 +47,11 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(RUN) pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+docs: export OMP_NUM_THREADS ?= 1
+docs: $(STAMP)
+	@$(BIN)/python -c "import sphinx" 2>/dev/null || { echo "make: the site needs the extra docs; make EXTRAS=dev,docs docs" >&2; exit 1; }
+	$(RUN) sphinx -W --keep-going -q -b html docs build/docs
 
 lint: $(STAMP)
 	$(RUN) ruff check .

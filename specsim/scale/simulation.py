@@ -36,7 +36,7 @@ def simulate(
     chunk_runs: int | None = None,
     device: str | None = None,
 ) -> xarray.Dataset:
-    """Simulate the runs ``first_run .. first_run + runs - 1`` and tally what happens.
+    """Simulate `runs` runs, numbered from `first_run` on, and tally what happens.
 
     Every random word is a function of (seed, run, draw), so the result does not depend on the number of
     threads, on chunks, on a restart or on where it is computed, and results of disjoint ranges of runs add up

@@ -74,14 +74,14 @@ def batch_improvement_of_rows(target: Sequence[Number], draft: Sequence[Number],
 
 
 def batch_improvement_uniform(ratio: Number, drafts: int | float) -> Any:
-    """Return the improvement for D uniform on V and T uniform on a subset of |V| / `ratio` tokens.
+    """Return the improvement for D uniform on V and T uniform on a subset of ``|V|`` / `ratio` tokens.
 
     ``(1 - 1/ratio) - (1 - 1/ratio)^M``.
 
     Parameters
     ----------
     ratio
-        |V| / |V'|, at least 1.
+        ``|V| / |V'|``, at least 1.
     drafts
         M, a whole number of at least 1, or ``math.inf`` for the limit 1 - 1/ratio.
 
@@ -119,7 +119,7 @@ def batch_improvement_bernoulli(draft: Number, target: Number, drafts: int | flo
     draft, target
         Success probabilities.
     drafts
-        M, a whole number of at least 1, or ``math.inf`` for the limit: |u - v| unless the draft never
+        M, a whole number of at least 1, or ``math.inf`` for the limit: ``|u - v|`` unless the draft never
         proposes one of the tokens, in which case nothing is gained.
 
     Raises

@@ -10,7 +10,8 @@ def theorem_5_identity(*, draft_larger: bool = True) -> Derivation:
 
     Two tokens; the draft writes token 1 with probability u, the target with v. On the token that the draft
     favours the acceptance c ranges over [T / D, 1]; the other token is always accepted. The absolute values
-    of Loss* = half of sum_x |T - a D| minus half of sum_x (1 - a) D (Theorem 4) are resolved by the ordering.
+    of Loss* = half of sum_x ``|T - a D|`` minus half of sum_x (1 - a) D (Theorem 4) are resolved by the
+    ordering.
     Without the two halves, as the proof is printed, the sum would be another expression.
 
     Parameters

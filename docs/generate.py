@@ -1,0 +1,190 @@
+"""Pages of the site that are made from the code: rules, statements, names, figures."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import specsim
+from specsim.algorithms import Rule
+from specsim.algorithms.rule import REQUIRED, TEXTS
+from specsim.grammar import ALGORITHMS
+from specsim.validation.claims_model import Claim, Verdict
+from specsim.validation.registry import all_claims
+
+#: Namespaces of the reference, with what each is for.
+NAMESPACES = {
+    "specsim": "Definitions, simulation, comparison.",
+    "specsim.theory": "Exact laws, published statements, certificates.",
+    "specsim.theory.symbolic": "Closed forms as formulas.",
+    "specsim.plot": "Pictures of results.",
+    "specsim.testing": "Testing samplers.",
+    "specsim.validation": "Claims, mutants, and running them.",
+    "specsim.paper_figures": "The paper's figures.",
+    "specsim.models": "Decoding with real language models (extra `torch`).",
+}
+_VERDICTS = {
+    Verdict.HOLDS: "Statements that hold",
+    Verdict.CONDITION: "Statements that hold under a condition that is not printed",
+    Verdict.FAILS: "Statements that need a correction",
+}
+
+
+#: The head of a page whose code is run.
+_EXECUTED = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---"
+
+
+def write_pages(folder: Path) -> None:
+    """Write all pages below `folder`; pages that have not changed keep their time."""
+    pages = {
+        **dict(_rule_pages(specsim.catalogue())),
+        **dict(_claim_pages(all_claims())),
+        **dict(_name_pages()),
+    }
+    for name, text in pages.items():
+        file = folder / f"{name}.md"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+    for file in folder.rglob("*.md"):
+        if file.relative_to(folder).with_suffix("").as_posix() not in pages:
+            file.unlink()
+
+
+def _rule_pages(rules: dict[str, Rule]) -> Iterator[tuple[str, str]]:
+    listed = "\n".join(f"rules/{name}" for name in rules)
+    rows = "\n".join(
+        f"| [{rule.name}](rules/{rule.name}.md) | {'yes' if rule.lossless else 'no'} | "
+        f"{', '.join(rule.structures)} | {_cell(rule.title)} |"
+        for rule in rules.values()
+    )
+    yield (
+        "rules",
+        "# Rules\n\nEvery verification rule that specsim knows. A rule decides which drafted tokens are kept "
+        "and what is written in place of the first one that is not.\n\n"
+        "| rule | lossless | draft structures | what it does |\n|---|---|---|---|\n"
+        f"{rows}\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n",
+    )
+    for rule in rules.values():
+        yield f"rules/{rule.name}", _rule_page(rule)
+
+
+def _rule_page(rule: Rule) -> str:
+    facts = [
+        ("Source", rule.source),
+        ("Other names", ", ".join(rule.aliases)),
+        ("Lossless", "yes" if rule.lossless else "no"),
+        ("Draft structures", ", ".join(rule.structures)),
+        ("Drafts are drawn", ", ".join(rule.drawings)),
+        ("On the command line", f"`{ALGORITHMS[rule.name].usage(rule.name)}`"),
+        ("Exact numbers", f"no: {rule.inexact}" if rule.inexact else "yes"),
+    ]
+    table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in facts if text)
+    parts = [_EXECUTED, f"# {rule.name}", f"{rule.title[0].upper()}{rule.title[1:]}.", f"| | |\n|---|---|\n{table}"]
+    if rule.parameters:
+        rows = []
+        for name, entry in rule.parameters.items():
+            choices = f" One of {', '.join(entry.choices)}." if entry.choices else ""
+            default = "required" if entry.default is REQUIRED else f"default {entry.default}"
+            rows.append(f"| `{name}` | {_cell(entry.meaning + choices)} | {default} |")
+        parts.append("## Parameters\n\n| name | meaning | |\n|---|---|---|\n" + "\n".join(rows))
+    own = _picture(rule)
+    if own:
+        parts.append(own)
+    root = Path(specsim.__file__).resolve().parent
+    titles = {
+        "program": ("Published steps", "Each `yield` draws from a law; drafted tokens are given."),
+        "step_law": ("Law of a step", "On floats and on rational numbers alike."),
+        "kernel": ("Kernel", "What the engine `literal` runs, compiled by Numba."),
+    }
+    for text, (title, words) in titles.items():
+        if text in rule.texts:
+            source = (root / TEXTS[text] / f"{rule.module}.py").read_text(encoding="utf-8")
+            parts.append(f"## {title}\n\n{words}\n\n```python\n{source.strip()}\n```")
+        else:
+            parts.append(f"## {title}\n\nThere is none: {rule.absent.get(text, 'not written yet')}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _picture(rule: Rule) -> str:
+    """Return the cell that draws the rule's laws, where it can be called without more being said."""
+    required = [name for name, entry in rule.parameters.items() if entry.default is REQUIRED]
+    if required or "kernel" not in rule.texts or rule.absent.get("step_law"):
+        return ""
+    options = "draft_length=2" if "paths" not in rule.structures else "drafts=2,draft_length=2"
+    return textwrap.dedent(
+        f"""\
+        ## Example
+
+        ```{{code-cell}} ipython3
+        import specsim
+
+        pair = "random:contexts=3,horizon=6,seed=1"
+        result = specsim.simulate(pair, "{rule.name}:{options}", runs=20000, seed=1)
+        specsim.plot.laws(pair, "{rule.name}:{options}", simulated=result)
+        ```"""
+    )
+
+
+def _claim_pages(claims: tuple[Claim, ...]) -> Iterator[tuple[str, str]]:
+    parts = [
+        "# Statements",
+        "Every published statement that `specsim validate` checks, by what was found of it. "
+        "`specsim validate NAME` checks one of them again.",
+    ]
+    for verdict, heading in _VERDICTS.items():
+        found = [claim for claim in claims if claim.verdict is verdict]
+        rows = "\n".join(
+            f"| [{claim.id}](statements/{claim.id}.md) | {_cell(claim.title)} | {_cell(claim.source)} |"
+            for claim in found
+        )
+        if found:
+            parts.append(f"## {heading}\n\n| name | title | source |\n|---|---|---|\n{rows}")
+    listed = "\n".join(f"statements/{claim.id}" for claim in claims)
+    parts.append(f"```{{toctree}}\n:hidden:\n\n{listed}\n```")
+    yield "statements", "\n\n".join(parts) + "\n"
+    for claim in claims:
+        checks = "\n".join(f"* {check.name} ({check.kind})" for check in claim.checks)
+        mutants = "\n".join(f"* `{name}`" for name in claim.mutants)
+        lines = [f"# {claim.title}", claim.statement, f"Source: {claim.source}. Found: {claim.verdict.value}."]
+        if claim.condition:
+            lines.append(f"Condition: {claim.condition}.")
+        lines.append(f"## Checks\n\n{checks}")
+        if mutants:
+            lines.append(
+                "## Deliberate mistakes that the checks must notice\n\n"
+                f"{mutants}\n\n`specsim validate {claim.id} --mutants` says what each of them is."
+            )
+        lines.append(f"## Again\n\n```\nspecsim validate {claim.id} --errata\n```")
+        yield f"statements/{claim.id}", "\n\n".join(lines) + "\n"
+
+
+def _name_pages() -> Iterator[tuple[str, str]]:
+    for namespace, words in NAMESPACES.items():
+        module = import_module(namespace) if namespace.count(".") else specsim
+        names = [name for name in _public(module) if not name.startswith("_")]
+        yield (
+            f"api/{namespace}",
+            f"# {namespace}\n\n{words}\n\n```{{eval-rst}}\n.. currentmodule:: {namespace}\n\n"
+            ".. autosummary::\n   :toctree: names\n   :nosignatures:\n\n"
+            + "".join(f"   {name}\n" for name in names)
+            + "```\n",
+        )
+    listed = "\n".join(NAMESPACES)
+    yield "api/index", f"# Reference\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
+
+
+def _public(module: object) -> list[str]:
+    """Return the public names that are no namespaces of their own."""
+    given = getattr(module, "__all__", None) or [
+        name
+        for name, item in vars(module).items()
+        if getattr(item, "__module__", None) == module.__name__  # type: ignore[attr-defined]
+    ]
+    return [name for name in given if not hasattr(getattr(module, name), "__path__") and name != "plot"]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
