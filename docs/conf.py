@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import generate  # noqa: E402
+import generate
 
-import specsim  # noqa: E402
+import specsim
 
 project = "specsim"
 author = "The specsim authors"

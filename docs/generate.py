@@ -82,7 +82,12 @@ def _rule_page(rule: Rule) -> str:
         ("Exact numbers", f"no: {rule.inexact}" if rule.inexact else "yes"),
     ]
     table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in facts if text)
-    parts = [_EXECUTED, f"# {rule.name}", f"{rule.title[0].upper()}{rule.title[1:]}.", f"| | |\n|---|---|\n{table}"]
+    parts = [
+        _EXECUTED,
+        f"# {rule.name}",
+        f"{rule.title[0].upper()}{rule.title[1:]}.",
+        f"| | |\n|---|---|\n{table}",
+    ]
     if rule.parameters:
         rows = []
         for name, entry in rule.parameters.items():
@@ -148,7 +153,11 @@ def _claim_pages(claims: tuple[Claim, ...]) -> Iterator[tuple[str, str]]:
     for claim in claims:
         checks = "\n".join(f"* {check.name} ({check.kind})" for check in claim.checks)
         mutants = "\n".join(f"* `{name}`" for name in claim.mutants)
-        lines = [f"# {claim.title}", claim.statement, f"Source: {claim.source}. Found: {claim.verdict.value}."]
+        lines = [
+            f"# {claim.title}",
+            claim.statement,
+            f"Source: {claim.source}. Found: {claim.verdict.value}.",
+        ]
         if claim.condition:
             lines.append(f"Condition: {claim.condition}.")
         lines.append(f"## Checks\n\n{checks}")

@@ -9,6 +9,7 @@ import click
 
 from specsim.algorithms import catalogue
 from specsim.algorithms.rule import aliases
+from specsim.cli.completing import algorithms, pairs
 from specsim.grammar import ALGORITHMS, PAIRS, Entry
 
 F = Callable[..., Any]
@@ -16,8 +17,8 @@ F = Callable[..., Any]
 
 def pair_and_algorithm(command: F) -> F:
     """Give a command the arguments ``pair`` and ``algorithm``, as text."""
-    command = click.argument("algorithm", metavar="ALGORITHM")(command)
-    return click.argument("pair", metavar="PAIR")(command)
+    command = click.argument("algorithm", metavar="ALGORITHM", shell_complete=algorithms)(command)
+    return click.argument("pair", metavar="PAIR", shell_complete=pairs)(command)
 
 
 def horizon_option(command: F) -> F:

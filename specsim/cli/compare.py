@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from specsim.cli import completing
 from specsim.cli.arguments import help_with_grammar, horizon_option
 from specsim.cli.output import COSTS_HELP, JSON_HELP, Count, output_file, show_json
 from specsim.errors import InputError
@@ -25,8 +26,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("compare", help=_HELP)
-@click.argument("pair", metavar="PAIR")
-@click.argument("algorithms", metavar="ALGORITHM...", nargs=-1, required=True)
+@click.argument("pair", metavar="PAIR", shell_complete=completing.pairs)
+@click.argument(
+    "algorithms", metavar="ALGORITHM...", nargs=-1, required=True, shell_complete=completing.algorithms
+)
 @click.option("--runs", type=Count(), default=100_000, show_default=True, metavar="N", help="Simulated runs.")
 @click.option(
     "--seed", type=Count(), default=0, show_default=True, metavar="N", help="Seed of the simulations."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from specsim.cli import completing
 from specsim.cli.output import JSON_HELP, show, show_json
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Examples:
 
 
 @click.command("figures", help=_HELP)
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=completing.figures)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

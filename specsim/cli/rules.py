@@ -9,6 +9,7 @@ from rich.table import Table
 from specsim.algorithms import Rule, catalogue, get_rule
 from specsim.algorithms.missing import MISSING
 from specsim.algorithms.rule import REQUIRED, TEXTS
+from specsim.cli import completing
 from specsim.cli.output import JSON_HELP, show, show_json, table
 from specsim.grammar import ALGORITHMS
 
@@ -42,7 +43,7 @@ Examples:
 
 
 @click.command("rules", help=_HELP)
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("name", required=False, metavar="[NAME]", shell_complete=completing.rules)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.option("--markdown", is_flag=True, help="Print the list as Markdown.")
 def command(name: str | None, as_json: bool, markdown: bool) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from specsim.cli import completing
 from specsim.cli.output import JSON_HELP, columns, show, show_json
 from specsim.cli.scaling import store_notes
 from specsim.errors import InputError
@@ -58,7 +59,7 @@ Exit codes: 0 agrees, 1 disagrees, 2 bad input, 3 could not decide within the ef
 
 
 @click.command(name="validate", help=_HELP)
-@click.argument("claims", metavar="[CLAIM]...", nargs=-1)
+@click.argument("claims", metavar="[CLAIM]...", nargs=-1, shell_complete=completing.claims)
 @click.option(
     "--effort",
     type=click.Choice(["quick", "standard", "deep"]),

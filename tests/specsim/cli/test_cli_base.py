@@ -522,3 +522,29 @@ def test_long_work__says_what_it_does(monkeypatch):
     result = run("expect", "paper:3", "speculative")
     assert "specsim: reading paper:3\n" in result.stderr
     assert "reading" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "expected"),
+    [
+        ("expect", "pap", "paper:"),
+        ("expect", "random:contexts=3,ho", "random:contexts=3,horizon="),
+        ("compare", "ran", "random:"),
+        ("rules", "blo", "block"),
+        ("validate", "yin2024.theorem-2", "yin2024.theorem-2"),
+        ("figures", "figure-2", "figure-2b"),
+    ],
+)
+def test_shells_complete(command, typed, expected):
+    from click.shell_completion import ShellComplete
+
+    shell = ShellComplete(main, {}, "specsim", "_SPECSIM_COMPLETE")
+    assert expected in [item.value for item in shell.get_completions([command], typed)]
+
+
+def test_shells_complete__algorithms():
+    from click.shell_completion import ShellComplete
+
+    shell = ShellComplete(main, {}, "specsim", "_SPECSIM_COMPLETE")
+    for typed, expected in (("bat", "batch:"), ("batch:drafts=2,dr", "batch:drafts=2,draft_length=")):
+        assert expected in [item.value for item in shell.get_completions(["expect", "paper:3"], typed)]

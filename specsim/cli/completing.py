@@ -1,0 +1,71 @@
+"""What the shell completes: pairs, algorithms, rules, claims, figures and checks."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import click
+from click.shell_completion import CompletionItem
+
+from specsim.grammar import ALGORITHMS, PAIRS, Entry
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _spelled(table: Mapping[str, Entry], incomplete: str) -> list[CompletionItem]:
+    """Complete a keyword, then its keys, then values that can be listed."""
+    keyword, colon, rest = incomplete.partition(":")
+    if not colon:
+        return [
+            CompletionItem(f"{name}:" if entry.required else name, help=entry.help)
+            for name, entry in table.items()
+            if name.startswith(incomplete)
+        ]
+    if keyword not in table:
+        return []
+    before, comma, last = rest.rpartition(",")
+    given = {part.partition("=")[0] for part in before.split(",")}
+    start = f"{keyword}:{before}{comma}"
+    return [
+        CompletionItem(f"{start}{key}=", help=kind.description)
+        for key, kind in table[keyword].keys.items()
+        if key not in given and key.startswith(last)
+    ]
+
+
+def pairs(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a pair: its constructor, or a file."""
+    return _spelled(PAIRS, incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def algorithms(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete an algorithm, or a file of rules."""
+    return _spelled(ALGORITHMS, incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def _named(names: Callable[[], Iterable[str]]) -> Complete:
+    """Return the completion of names that are listed only when they are asked for."""
+
+    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+
+    return complete
+
+
+def _rules() -> Iterable[str]:
+    from specsim.algorithms import catalogue
+
+    return catalogue()
+
+
+def _claims() -> Iterable[str]:
+    from specsim.validation.registry import all_claims
+
+    return [claim.id for claim in all_claims()]
+
+
+def _figures() -> Iterable[str]:
+    from specsim.paper_figures import names
+
+    return names()
+
+
+rules, claims, figures = _named(_rules), _named(_claims), _named(_figures)
