@@ -88,15 +88,17 @@ def engine(device: str, sizes: Sizes) -> dict[str, Any]:
     rows = []
     for text in ENGINE_PAIRS[: sizes.pairs]:
         pair, algorithm = parse_pair(text), Speculative()
+        engines: dict[str, dict[str, Any]] = {
+            "torch": {"engine": "torch", "device": device},
+            "lockstep, all cores": {"engine": "lockstep"},
+        }
         mine, other = (
             specsim.simulate(pair, algorithm, runs=compared, seed=1, **options)
-            for options in ({"engine": "torch", "device": device}, {"engine": "lockstep"})
+            for options in engines.values()
         )
         equal = all(np.array_equal(mine[name].values, other[name].values) for name in other.data_vars)
         seconds = {}
-        for name, options in (
-            ("torch", {"engine": "torch", "device": device}), ("lockstep, all cores", {"engine": "lockstep"})
-        ):  # fmt: skip
+        for name, options in engines.items():
             asked: dict[str, Any] = {**options, "runs": many, "seed": 2, "tallies": "rejections"}
             times = timed(partial(specsim.simulate, pair, algorithm, **asked), device, sizes.repetitions)
             seconds[name] = 1e9 * statistics.median(times) / (many * pair.horizon)
@@ -227,13 +229,14 @@ def verify(device: str, sizes: Sizes) -> dict[str, Any]:
             logits = logits.to(target.dtype)
             lengths = torch.full((batch,), rule.structure.depth, device=device)
 
-            def decide(
-                given: Any = (tree, rule.structure.depth, lengths, ids, drafted),
-                logits: Any = logits,
-                coins: Any = coins,
-                rule: Any = rule,
-            ) -> Any:
-                return rule.verify(Round(*given, TargetRows(logits, Sampling()), coins))
+            given = partial(
+                Round, tree=tree, length=rule.structure.depth, lengths=lengths, tokens=ids, draft=drafted,
+                coins=coins,
+            )  # fmt: skip
+
+            def decide(given: Any = given, logits: Any = logits, rule: Any = rule) -> Any:
+                # The softmax of the target's logits is part of verifying.
+                return rule.verify(given(target=TargetRows(logits, Sampling())))
 
             def forward(ids: Any = ids) -> Any:
                 return target(ids, use_cache=False).logits

@@ -32,7 +32,8 @@ A trace is a pair for theory and simulation, in three readings (specsim expect -
 _RECORD_HELP = """Decode prompts by ALGORITHM and write every place's rows and outcome to FILE.
 
 --top K keeps K tokens of each row and two sums of the rest, which keep the total variation exactly.
-Continuations of a lossless ALGORITHM are the target's own, as Theorem 1 asks for.
+Continuations of a lossless ALGORITHM are the target's own, as Theorem 1 asks for; on a tree all paths must be
+equally long. The file serves as a pair: 'specsim compare trace:file=FILE ALGORITHM...'.
 
 \b
 Examples:

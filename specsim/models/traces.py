@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.algorithms import Algorithm, Speculative
-from specsim.errors import InputError
+from specsim.errors import InputError, UnsupportedError
 from specsim.models.decoding import decode
 from specsim.models.opt_uno import provenance
 from specsim.models.row_pass import PathRows, UsedRows, rows_along
+from specsim.models.rules import check_algorithm
 from specsim.models.sampling import Sampling
 from specsim.records.trace_files import OUTCOMES, make_trace, top_rows
 from specsim.support.checks import whole
@@ -52,8 +53,9 @@ def record_trace(
     prompts
         Token ids.
     algorithm
-        Any that `decode` knows. Defaults to None, ``speculative:draft_length=4``. Continuations are the
-        target's own, as Theorem 1 asks for, where it is lossless.
+        Any that `decode` knows whose paths are equally long. Defaults to None,
+        ``speculative:draft_length=4``. Continuations are the target's own, as Theorem 1 asks for, where it is
+        lossless.
     new_tokens
         Tokens of each continuation, at most.
     sampling
@@ -81,7 +83,8 @@ def record_trace(
     Raises
     ------
     InputError
-        Full rows that would take too much memory, `top` out of range, or as `decode`.
+        Full rows that would take too much memory, `top` out of range, a tree whose paths differ in length, or
+        as `decode`.
 
     Examples
     --------
@@ -94,6 +97,7 @@ def record_trace(
     """
     algorithm = Speculative(draft_length=4) if algorithm is None else algorithm
     sampling = Sampling() if sampling is None else sampling
+    _check_draft(algorithm, new_tokens)
     _check_size(models, len(prompts) * new_tokens, top, check_rows)
     used = UsedRows() if check_rows else None
     decoded = decode(
@@ -178,6 +182,19 @@ def _rounds(algorithm: Algorithm, decoded: Decoded) -> dict[str, Any]:
         "round_drafted": np.array(drafted, dtype=np.int64),
         "round_accepted": np.array(accepted, dtype=np.int64),
     }
+
+
+def _check_draft(algorithm: Algorithm, new_tokens: int) -> None:
+    """Raise `UnsupportedError` where a whole path may be shorter than the draft is deep.
+
+    Readers of a trace take a round that accepts less than it drafts for one with a rejection.
+    """
+    structure = check_algorithm(algorithm, whole("new_tokens", new_tokens, 1))
+    if structure.shortest < structure.depth:
+        raise UnsupportedError(
+            f"{algorithm.label} drafts paths of {structure.shortest} to {structure.depth} tokens, which a "
+            "trace does not tell apart; give a tree whose paths are equally long, such as tree=3-2-1"
+        )
 
 
 def _check_size(models: Any, places: int, top: int | None, check_rows: bool) -> None:

@@ -8,8 +8,8 @@ import os
 import numpy as np
 import pytest
 
-from specsim import Autoregressive, Batch, ModelPair, Speculative, random_pair, theory
-from specsim.errors import InputError
+from specsim import Autoregressive, Batch, ModelPair, Speculative, get_rule, random_pair, theory, tree
+from specsim.errors import InputError, UnsupportedError
 from specsim.records.trace_estimates import acceptance_of_trace, rejections_of_trace, theorem_1_of_trace
 from specsim.records.trace_files import OUTCOMES, read_trace, rows_of, write_trace
 
@@ -46,6 +46,7 @@ def models():
         Speculative(draft_length=2),
         Speculative(draft_length=2, bonus=False),
         Batch(drafts=2),
+        get_rule("traversal")(tree=(2, 2)),
         Autoregressive(),
     ],
     ids=lambda rule: rule.label,
@@ -74,6 +75,9 @@ def test_record__is_what_the_decoder_did(models, algorithm, eos, tmp_path):
             assert np.abs(rows[here] - table[before]).max() < 1e-7
         assert (
             trace["prompt_token"].values[trace["prompt_sequence"].values == index].tolist() == PROMPTS[index]
+        )
+        assert trace["round_step"].values[rounds].tolist() == (
+            [] if algorithm == Autoregressive() else decoded.first_positions[index]
         )
     starts = trace["round_step"].values
     if len(starts):
@@ -181,3 +185,23 @@ def test_commands__a_log_needs_no_torch(tmp_path):
     assert document["block_efficiency"] == pytest.approx(40 / 15)
     bad = run("models", "trace", "log", tmp_path / "none.csv")
     assert bad.exit_code == 2
+
+
+def test_trace_of_a_tree__gives_a_pair_for_any_algorithm(models, tmp_path):
+    """Contexts of this pair are tokens, so that the rows after each token are known exactly."""
+    file = tmp_path / "run.nc"
+    recorded = get_rule("traversal")(tree=(2, 2))
+    write_trace(record_trace(models, PROMPTS, algorithm=recorded, new_tokens=6, seed=9), file)
+    pair = ModelPair.from_trace(file, reading="markov")
+    last = np.bincount([prompt[-1] for prompt in PROMPTS], minlength=4) / len(PROMPTS)
+    known = ModelPair.from_probabilities(PAIR.target, PAIR.draft, initial=last, horizon=6)
+    for algorithm in (recorded, Speculative(draft_length=3), get_rule("k-seq")(drafts=2, draft_length=2)):
+        found, wanted = (theory.expected_target_calls(each, algorithm) for each in (pair, known))
+        assert found == pytest.approx(wanted, abs=1e-5)
+
+
+def test_record__refuses_trees_whose_paths_differ_in_length(models):
+    with pytest.raises(UnsupportedError, match="paths of 1 to 2 tokens, .* does not tell apart; give"):
+        record_trace(
+            models, PROMPTS, algorithm=get_rule("recursive")(tree=tree((-1, 0, 0, 1))), new_tokens=6, seed=1
+        )
