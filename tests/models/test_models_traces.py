@@ -201,7 +201,7 @@ def test_trace_of_a_tree__gives_a_pair_for_any_algorithm(models, tmp_path):
 
 
 def test_record__refuses_trees_whose_paths_differ_in_length(models):
-    with pytest.raises(UnsupportedError, match="paths of 1 to 2 tokens, .* does not tell apart; give"):
+    with pytest.raises(UnsupportedError, match=r"paths of 1 to 2 tokens, .* does not tell apart; give"):
         record_trace(
             models, PROMPTS, algorithm=get_rule("recursive")(tree=tree((-1, 0, 0, 1))), new_tokens=6, seed=1
         )
