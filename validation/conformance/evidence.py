@@ -89,6 +89,8 @@ class Evidence:
     def _add_alternative(self, name: str, law: Floats) -> None:
         if law.shape != self.null.shape:
             raise InputError(f"alternative {name} has shape {law.shape}; give {self.null.shape}")
+        if not np.isfinite(law).all():
+            raise InputError(f"alternative {name} has an entry that is not finite; give laws")
         if np.abs(law - self.null).max() <= 1e-9:
             return
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -139,7 +139,9 @@ def _tested_by_another(target: Floats, draft: Floats) -> Floats:
     orders = np.array(list(itertools.permutations(range(ranks))))
     others = draft[:, orders].reshape(-1, ranks)[None]
     rows, drawn = target[:, None], draft[:, None]
-    accepted = np.minimum(1.0, rows / others) * drawn
+    # A token that the other row does not have is accepted where the target has it.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        accepted = np.where(rows > 0, np.minimum(1.0, rows / others), 0.0) * drawn
     residual = np.maximum(rows - others, 0.0)
     total = residual.sum(axis=2, keepdims=True)
     residual = np.where(total > 0, residual / np.where(total > 0, total, 1.0), rows)

@@ -1,0 +1,180 @@
+"""Rows whose ranks have one law, experiments at every size, and rounds that depend on each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.zoo import get_mutants
+from specsim.validation.conformance.calling import SEED_RANGE, Caller
+from specsim.validation.conformance.checks.rounds import LAWS, by_rank
+from specsim.validation.conformance.filters import filtered
+from specsim.validation.conformance.instances import (
+    Instance,
+    chain_instance,
+    edge_instances,
+    telling_zeros,
+    tree_instance,
+    wide_instance,
+)
+from specsim.validation.conformance.ranked import KINDS, bent_laws, laws_by_rank, ranked_instance
+from specsim.validation.conformance.results import CheckStatus
+from specsim.validation.conformance.rules.round_bugs import ROUND_BUGS
+from specsim.validation.conformance.running import Session, check_sampler
+from specsim.validation.conformance.sizes import octave, random_tree
+from specsim.validation.conformance.subjects import as_subject
+from specsim.validation.conformance.tables import is_law
+
+FIXTURE = Instance(
+    name="fixture B",
+    target=np.array([[0.50, 0.30, 0.15, 0.05]]),
+    draft=np.array([[0.20, 0.45, 0.10, 0.25]]),
+    next_context=np.zeros((1, 4), dtype=np.int64),
+    start=0,
+    draft_length=2,
+)
+
+
+@pytest.mark.parametrize("vocabulary", [2, 3, 4, 5, 33])
+def test_ranked_rows_are_the_same_laws_with_the_tokens_in_another_order(vocabulary):
+    ranked = ranked_instance(3, vocabulary=vocabulary, draft_length=2, equal=0.4)
+    target, draft = laws_by_rank(min(4, vocabulary))
+    for rows, laws in ((ranked.instance.target, target), (ranked.instance.draft, draft)):
+        for context, kind in enumerate(ranked.kinds):
+            found = np.bincount(ranked.ranks[context], weights=rows[context], minlength=laws.shape[1])
+            np.testing.assert_allclose(found, laws[kind], atol=1e-15)
+    assert set(ranked.kinds) == set(range(len(KINDS)))
+
+
+def test_laws_that_a_wrong_sampler_may_have_are_laws_under_every_option():
+    for options in ({}, {"temperature": 0.7}, {"top_k": 2}, {"top_p": 0.8}, {"min_p": 0.3}):
+        for ranks in (2, 3, 4):
+            rows = [filtered(law, options) for law in laws_by_rank(ranks)]
+            for law in bent_laws(*rows).values():
+                assert is_law(law)
+
+
+def test_a_ranked_context_never_forgets_a_token():
+    ranked = ranked_instance(3, vocabulary=5, draft_length=2, equal=0.4)
+    table = ranked.instance.next_context
+    for token in range(5):
+        assert sorted(table[:, token]) == list(range(len(table)))
+    rng = np.random.default_rng(0)
+    texts = rng.integers(0, 5, size=(500, 40))
+    other = texts.copy()
+    other[:, 0] = (other[:, 0] + 1) % 5
+    ends = [ranked.instance.contexts(tokens)[:, 1:] for tokens in (texts, other)]
+    differ = ends[0][:, 0] != ends[1][:, 0]
+    assert differ.mean() > 0.9
+    assert (ends[0][differ] != ends[1][differ]).all()
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (40, 4), (40, 7)])
+def test_telling_zeros_show_a_forbidden_draft_that_is_replaced_from_the_target(shape):
+    from specsim.support.streams import Stream
+
+    target, draft = telling_zeros(Stream(5, "test"), shape)
+    np.testing.assert_allclose(target.sum(axis=1), 1)
+    forbidden = np.where(target > 0, 0, draft).sum(axis=1)
+    residual = np.maximum(target - draft, 0)
+    away = 0.5 * np.abs(residual / residual.sum(axis=1, keepdims=True) - target).sum(axis=1)
+    assert (forbidden >= 0.2).all()
+    assert (forbidden * away >= 0.04).all()
+
+
+def test_main_rows_and_edges_have_zeros_that_are_drafted():
+    for instance in (tree_instance(9, zeros=True), edge_instances(9)["zeros in the target"]):
+        forbidden = np.where(instance.target > 0, 0, instance.draft).sum(axis=1)
+        assert (forbidden >= 0.2).sum() >= len(forbidden) // 2 - 1
+
+
+def test_wide_rows_have_likely_tokens_at_both_ends():
+    rows = wide_instance(1, vocabulary=2003).target
+    assert rows[1, -200:].sum() > 0.5
+    assert rows[2, :200].sum() > 0.5
+
+
+def test_seeds_of_calls_are_far_apart():
+    caller = Caller(subject=as_subject(lambda target, draft, drafted, seed: None), seed=SEED_RANGE - 5)
+    seeds = np.sort([caller.next_seed() for _ in range(5000)])
+    assert np.diff(seeds).min() > SEED_RANGE / 5000 / 4
+    assert 0 <= seeds[0] < seeds[-1] < SEED_RANGE
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 9, 63])
+def test_random_trees_have_the_nodes_asked_for(nodes):
+    shape = random_tree(np.random.default_rng(nodes), nodes, 4)
+    assert len(shape.parents) == nodes + 1
+    assert max(len(shape.children(node)) for node in range(nodes + 1)) <= 4
+    assert shape.depth <= 8
+
+
+def test_every_size_is_reached_by_little_work(samplers):
+    session = Session(as_subject(samplers.ratio), effort=samplers.light, only=["sizes"])
+    assert session.run(session.checks[0]).status is CheckStatus.PASSED
+    reached = session.laboratory.reached()
+    assert reached["drafts"] == (1, 16)
+    assert reached["rows"][0] == 1
+    assert octave(reached["rows"][1]) == octave(4095)
+    assert octave(reached["vocabulary"][1]) == octave(2047)
+
+
+def test_sizes_that_a_subject_cannot_take_are_left_out(samplers):
+    subject = as_subject(samplers.ratio, max_batch=3, max_vocabulary=5, max_draft_length=2)
+    report = check_sampler(subject, effort=samplers.light, only=["sizes"])
+    assert report.checks[0].status is CheckStatus.PASSED
+    assert report.reached["rows"] == (1, 3)
+    assert report.reached["drafts"] == (1, 2)
+    assert report.reached["vocabulary"][1] <= 5
+
+
+def test_a_refused_wide_seed_is_no_fault(samplers):
+    def narrow(target, draft, drafted, seed):
+        np.random.RandomState(seed)  # refuses seeds of more than 32 bits
+        return samplers.ratio(target, draft, drafted, seed)
+
+    report = check_sampler(narrow, effort=samplers.light, only=["seed-independence"])
+    assert report.checks[0].status is CheckStatus.PASSED
+
+
+@pytest.mark.parametrize(
+    ("name", "distance"),
+    [
+        ("block-coins-kept", 0.0116035714),
+        ("greedy-block-coins-kept", 0.0484615385),
+        ("failed-coin-kept", 0.07),
+    ],
+)
+def test_laws_of_two_tokens_where_failed_coins_are_used_again(name, distance):
+    bug = next(bug for bug in ROUND_BUGS if bug.name == name)
+    law = bug.text_law(FIXTURE, 0)
+    assert law.sum() == pytest.approx(1, abs=1e-12)
+    right = FIXTURE.target_law(2)
+    assert 0.5 * np.abs(law - right).sum() == pytest.approx(distance, abs=1e-9)
+
+
+@pytest.mark.parametrize("bug", ROUND_BUGS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("instance", [by_rank(LAWS[4], 3), chain_instance(7, vocabulary=3, draft_length=2)])
+def test_decoders_that_use_failed_coins_again_have_the_stated_law(bug, instance):
+    """The zoo's decoder shares no code with the law."""
+    mutant = get_mutants([bug.name])[0]
+
+    class Models:
+        start, vocabulary, draft_length = instance.start, instance.vocabulary, instance.draft_length
+        target = staticmethod(lambda tokens: instance.target[instance.contexts(tokens)[:, 1:]])
+        draft = staticmethod(lambda tokens: instance.draft[instance.contexts(tokens)[:, 1:]])
+
+    prompts = np.zeros((8_000, 1), dtype=np.int64)
+    start = int(instance.next_context[instance.start, 0])
+    written = instance.draft_length + 2
+    tokens, accepted = mutant.subject.run(Models, prompts, written, 5)
+    first = np.array([row[0] for row in accepted])
+    law = bug.after(instance, start)
+    counts = np.zeros(law.shape)
+    contexts = instance.contexts(np.concatenate([prompts, tokens], axis=1))[:, 1:]
+    rows = np.arange(len(first))
+    np.add.at(counts, (first, contexts[rows, first + 1], tokens[rows, first + 1]), 1)
+    spread = np.sqrt(len(first) * np.maximum(law * (1 - law), 1e-12))
+    # 6 standard errors and 6 counts in each of a few hundred cells: a false alarm in 10^6 tests.
+    assert (np.abs(counts - len(first) * law) < 6 * spread + 6).all()
+    assert law.sum() == pytest.approx(1, abs=1e-12)
