@@ -370,7 +370,7 @@ def _distance(pair: ModelPair, laws: Any, horizon: int) -> tuple[str, float]:
 
 def _limits(pair: ModelPair, algorithm: Algorithm, horizon: int) -> tuple[float, str, float]:
     """Return what lossless rules can accept of the first round, how that is known, and the joint bound."""
-    from specsim.theory import joint_bound, round_optimum
+    from specsim.theory import joint_bound, round_optimum, transport_acceptance
 
     structure = algorithm.structure(horizon)
     joint = math.nan
@@ -383,10 +383,9 @@ def _limits(pair: ModelPair, algorithm: Algorithm, horizon: int) -> tuple[float,
         if structure.kind == "chain":
             best = get_rule("block")(draft_length=structure.depth)
             return _accepted(pair, best, horizon), "block verification", joint
-        if structure.depth == 1 and algorithm.drawing in ("independent", "distinct"):
-            name = "transport" if algorithm.drawing == "independent" else "transport-distinct"
-            best = get_rule(name)(drafts=int(structure.size) - 1, draft_length=1)
-            return _accepted(pair, best, horizon), name, joint
+        if structure.depth == 1 and algorithm.drawing == "independent":
+            rows = transport_acceptance(pair.target[0], pair.draft[0], structure.size - 1)
+            return float(pair.initial @ rows), "transport", joint
         if structure.size * pair.tokens**structure.size <= _MOST_CONSTRAINTS:
             return float(round_optimum(pair, algorithm, horizon=horizon).value), "linear programme", joint
     except (TooLargeError, UnsupportedError):
@@ -397,5 +396,7 @@ def _limits(pair: ModelPair, algorithm: Algorithm, horizon: int) -> tuple[float,
 def _accepted(pair: ModelPair, algorithm: Algorithm, horizon: int) -> float:
     from specsim.theory import first_accepted_length_law
 
-    law = first_accepted_length_law(pair, algorithm, horizon=horizon)
+    # The first round reads no further than its own tokens.
+    reach = min(horizon, _depth(algorithm, horizon) + 1)
+    law = first_accepted_length_law(pair, algorithm, horizon=reach)
     return float(law @ np.arange(len(law)))
