@@ -35,9 +35,11 @@ from specsim.theory.laws.functions import (
     rejection_variance as rejection_variance,
     rejections_by_step as rejections_by_step,
     round_counts as round_counts,
+    sequence_distance as sequence_distance,
     stationary_accepted_length_law as stationary_accepted_length_law,
     stationary_block_efficiency as stationary_block_efficiency,
     target_call_law as target_call_law,
+    token_distances as token_distances,
     transition_marginals as transition_marginals,
 )
 from specsim.theory.laws.laws import Laws as Laws

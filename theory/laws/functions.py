@@ -390,3 +390,45 @@ def transition_marginals(laws: Laws) -> Any:
     (2, 7, 7)
     """
     return laws.transition_marginals()
+
+
+@_number
+def sequence_distance(laws: Laws) -> Any:
+    """Return the total variation distance of the law of the whole sequence from the target's.
+
+    0 for a lossless algorithm. Parameters are those of `expected_rejections`.
+
+    Raises
+    ------
+    TooLargeError
+        There are too many sequences; use `token_distances`.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from specsim import get_rule, theory
+    >>> third = Fraction(1, 3)
+    >>> pair = theory.RationalPair.independent([third, 2 * third], [2 * third, third], horizon=2)
+    >>> wrong = get_rule("block-uncapped-whole")(draft_length=2)
+    >>> theory.sequence_distance(pair, wrong, exact=True)
+    Fraction(1, 9)
+    """
+    return laws.sequence_distance()
+
+
+@_array
+def token_distances(laws: Laws) -> Any:
+    """Return the expected distance of each emitted token's law from the target's row, shape ``(horizon,)``.
+
+    Of a token only the context is given, with the law with which the algorithm meets it. A rule can be right
+    by this measure and wrong by `sequence_distance`, where tokens depend on more than the context.
+    Parameters and errors are those of `expected_rejections`.
+
+    Examples
+    --------
+    >>> from specsim import get_rule, paper_pair, theory
+    >>> half = get_rule("ensemble")(share=0.5)
+    >>> theory.token_distances(paper_pair(2), half).round(3)
+    array([0.149, 0.145])
+    """
+    return laws.token_distances()

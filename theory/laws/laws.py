@@ -12,12 +12,14 @@ from specsim.algorithms import Algorithm
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.grammar import parse_algorithm
 from specsim.support.arrays import Array
+from specsim.theory.arithmetic.numbers import rational
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.node_walk import NodeWalk
 from specsim.theory.laws.path_rounds import PathRounds
 from specsim.theory.laws.rounds import Rounds
 from specsim.theory.laws.rule_rows import RuleRows
 from specsim.theory.laws.state_rounds import StateRounds
+from specsim.theory.laws.target import rows_of, target_law
 from specsim.theory.step_laws import StepLaw, step_law_of
 
 #: How rounds are described, cheapest first.
@@ -191,6 +193,22 @@ class Laws:
             )
         return self._rounds.run(emitted="transitions").emitted
 
+    def sequence_distance(self) -> Any:
+        """Total variation distance of the law of the whole sequence from the target's."""
+        target = target_law(self.pair, horizon=self.horizon, exact=self.exact)
+        return _half_sum(rational(self.output_law()) - target)
+
+    def token_distances(self) -> Array:
+        """Return the expected distance of the emitted token's law, given the context, from the target's row.
+
+        By position, ``(horizon,)``; contexts have the law with which they are met.
+        """
+        found = []
+        for step, joint in enumerate(rational(self.transition_marginals())):
+            row = rows_of(self.pair, step, self.exact)[0]
+            found.append(_half_sum(joint - joint.sum(axis=-1, keepdims=True) * row))
+        return np.array(found, dtype=object if self.exact else np.float64)
+
     def long_run(self) -> tuple[Any, Array]:
         """Return tokens per round and the law of the accepted length over the rounds of very long runs.
 
@@ -214,6 +232,10 @@ class Laws:
         found = np.full(self.horizon + 1, counts[0] * 0, dtype=counts.dtype)
         found[: len(counts)] = counts
         return found
+
+
+def _half_sum(difference: Array) -> Any:
+    return abs(difference).sum() / 2
 
 
 def _descriptions(step_law: StepLaw, algorithm: Algorithm, horizon: int) -> dict[Description, Any]:
