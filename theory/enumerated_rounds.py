@@ -20,12 +20,19 @@ _MAX_BRANCHES = 300_000
 _FULL_DRAFTS = 300
 
 
+Kept = tuple[Fraction, ...]
+
+
 class Round(NamedTuple):
-    """What one round did: the tokens it emitted, whether the last was rejected, the accepted length."""
+    """What one round did: the tokens it emitted, whether the last was rejected, the accepted length.
+
+    ``kept`` is what the rule keeps for the next round; most keep nothing.
+    """
 
     tokens: tuple[int, ...]
     rejected: bool
     accepted: int
+    kept: Kept = ()
 
 
 class Rounds:
@@ -45,7 +52,7 @@ class Rounds:
         self._budget = Budget()
         self._next = pair.next_context.tolist()
         self._rows: dict[tuple[str, int, int], Row] = {}
-        self._laws: dict[tuple[int, int], dict[Round, Fraction]] = {}
+        self._laws: dict[tuple[int, int, Kept], dict[Round, Fraction]] = {}
         shape = (len(self._next), pair.tokens)
         for name, entry in algorithm.rule.parameters.items():
             if entry.kind == "table":
@@ -74,16 +81,17 @@ class Rounds:
             self._rows[key] = row
         return self._rows[key]
 
-    def law(self, position: int, context: int) -> dict[Round, Fraction]:
-        """Law of a round that starts at `position` in `context`."""
-        if (position, context) not in self._laws:
+    def law(self, position: int, context: int, kept: Kept = ()) -> dict[Round, Fraction]:
+        """Law of a round that starts at `position` in `context`, after rounds that left `kept`."""
+        key = (position, context, kept)
+        if key not in self._laws:
             law: dict[Round, Fraction] = defaultdict(Fraction)
-            for result, probability in self._enumerate(position, context):
+            for result, probability in self._enumerate(position, context, kept):
                 law[result] += probability
-            self._laws[position, context] = dict(law)
-        return self._laws[position, context]
+            self._laws[key] = dict(law)
+        return self._laws[key]
 
-    def _enumerate(self, position: int, context: int) -> Iterator[tuple[Round, Fraction]]:
+    def _enumerate(self, position: int, context: int, kept: Kept) -> Iterator[tuple[Round, Fraction]]:
         structure = self.algorithm.structure(self.horizon - position)
         if structure.size == math.inf:
             raise UnsupportedError(
@@ -98,19 +106,19 @@ class Rounds:
         def start(tokens: dict[int, int]) -> Program:
             if full and len(tokens) < len(structure.parents) - 1:
                 raise Undrawn(len(tokens) + 1)
-            return draft.program(tokens)
+            return draft.program(tokens, kept)
 
-        for (node, final), tokens, probability in explore(start, self._budget, draft.next_token):
+        for (node, final, *left), tokens, probability in explore(start, self._budget, draft.next_token):
             path = tuple(tokens[step] for step in structure.path(node))
             end = position + len(path)
             if final is not None:
-                yield Round((*path, final), True, len(path)), probability
+                yield Round((*path, final), True, len(path), *left), probability
             elif self.algorithm.whole_bonus and end < self.horizon:
                 for bonus, weight in draw(draft.row("target", tokens, node)):
                     if weight:
-                        yield Round((*path, bonus), False, len(path)), probability * weight
+                        yield Round((*path, bonus), False, len(path), *left), probability * weight
             else:
-                yield Round(path, False, len(path)), probability
+                yield Round(path, False, len(path), *left), probability
 
 
 class Undrawn(Exception):
@@ -157,10 +165,12 @@ class _Draft:
         position = self._position + self._structure.depths[node]
         return self._rounds.row(table, position, self.context(tokens, node))
 
-    def program(self, tokens: dict[int, int]) -> Program:
+    def program(self, tokens: dict[int, int], kept: Kept) -> Program:
         """Start the rule's program."""
         algorithm = self._rounds.algorithm
         parameters = dict(algorithm.parameters)
+        if kept:
+            parameters["kept"] = kept
         for name, entry in algorithm.rule.parameters.items():
             if entry.kind == "table":
                 parameters[name] = _ByNode(partial(self.row, name, tokens))
@@ -233,7 +243,7 @@ def explore(
     start: Callable[[dict[int, int]], Program],
     budget: Budget,
     next_token: Callable[[dict[int, int], int], tuple[int, Law]] | None = None,
-) -> Iterator[tuple[tuple[int, int | None], dict[int, int], Fraction]]:
+) -> Iterator[tuple[tuple[Any, ...], dict[int, int], Fraction]]:
     """Run a program along every sequence of draws of positive probability.
 
     start: starts a fresh run with the drafted tokens so far; reading another raises `Undrawn`.

@@ -18,7 +18,7 @@ from specsim.algorithms import Algorithm, Rule
 from specsim.algorithms.structures import Structure
 from specsim.errors import TooLargeError
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
-from specsim.theory.enumerated_rounds import Budget, Rounds, explore
+from specsim.theory.enumerated_rounds import Budget, Kept, Rounds, explore
 from specsim.theory.programs import get_program
 from specsim.theory.programs.steps import Program, Row, draw
 
@@ -224,13 +224,15 @@ def enumerate_outcomes(
     rounds = Rounds(tables, algorithm, horizon, full_drafts)
     counts = _zeros(horizon, horizon + 1)
     # One dictionary per position: a round emits at least one token, so positions are met in order.
-    states: list[dict[tuple[int, Outcome], Fraction]] = [defaultdict(Fraction) for _ in range(horizon + 1)]
+    states: list[dict[tuple[int, Kept, Outcome], Fraction]] = [
+        defaultdict(Fraction) for _ in range(horizon + 1)
+    ]
     for context, weight in enumerate(tables.initial_weights.tolist()):
         if weight:
-            states[0][context, Outcome(0, 0, 0, ())] += Fraction(weight, tables.unit)
+            states[0][context, (), Outcome(0, 0, 0, ())] += Fraction(weight, tables.unit)
     for position in range(horizon):
-        for (context, outcome), probability in states[position].items():
-            for result, weight in rounds.law(position, context).items():
+        for (context, kept, outcome), probability in states[position].items():
+            for result, weight in rounds.law(position, context, kept).items():
                 following, after = context, outcome.path
                 for token in result.tokens:
                     following = rounds.after(following, token)
@@ -239,13 +241,14 @@ def enumerate_outcomes(
                 mask = outcome.rejected | (int(result.rejected) << (end - 1))
                 if end == horizon:
                     following = 0  # the context after the last token is never used
+                left = result.kept if end < horizon else ()
                 new = Outcome(after, mask, outcome.calls + 1, (*outcome.accepted_lengths, result.accepted))
-                states[end][following, new] += probability * weight
+                states[end][following, left, new] += probability * weight
                 counts[position, result.accepted] += probability * weight
         if sum(map(len, states)) > _MAX_STATES:
             raise TooLargeError(f"horizon is {horizon}: more than {_MAX_STATES} outcomes; use a smaller one")
         states[position].clear()
-    law: dict[Outcome, Fraction] = {outcome: p for (_, outcome), p in states[horizon].items()}
+    law: dict[Outcome, Fraction] = {outcome: p for (_, _, outcome), p in states[horizon].items()}
     return Outcomes(tables.tokens, horizon, law, counts)
 
 
@@ -356,7 +359,7 @@ def stop_law(
     def start(_: dict[int, int]) -> Program:
         return program(structure, target, draft, tokens, **parameters)
 
-    for (node, final), _, mass in explore(start, Budget()):
+    for (node, final, *_kept), _, mass in explore(start, Budget()):
         if final is None:
             law[node] += [mass * probability for probability in target[node]]
         else:

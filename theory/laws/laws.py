@@ -14,6 +14,7 @@ from specsim.grammar import parse_algorithm
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import rational
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
+from specsim.theory.laws.kept_rounds import KeptRounds
 from specsim.theory.laws.node_walk import NodeWalk
 from specsim.theory.laws.path_rounds import PathRounds
 from specsim.theory.laws.rounds import Rounds
@@ -23,7 +24,7 @@ from specsim.theory.laws.target import rows_of, target_law
 from specsim.theory.step_laws import StepLaw, step_law_of
 
 #: How rounds are described, cheapest first.
-Description = Literal["nodes", "states", "paths"]
+Description = Literal["nodes", "states", "paths", "kept"]
 
 _MOST_TRANSITIONS = {False: 2**27, True: 2**20}
 #: Most numbers that carry a law of time from step to step.
@@ -48,7 +49,8 @@ class Laws:
     description
         How rounds are described: ``"nodes"`` (a walk from node to node, polynomial), ``"states"`` (one number
         per drafted path, equal ones merged) or ``"paths"`` (all drafts). Defaults to None, the first of these
-        that the rule's step law has.
+        that the rule's step law has. A rule that keeps something from round to round has ``"kept"`` alone:
+        all drafts after all that earlier rounds left.
 
     Attributes
     ----------
@@ -119,7 +121,7 @@ class Laws:
             other._step_law,
         )
 
-    def _build(self, horizon: int) -> NodeWalk | Rounds:
+    def _build(self, horizon: int) -> NodeWalk | Rounds | KeptRounds:
         rows = RuleRows(self.pair, self.algorithm, horizon, self.exact)
         return self._builder(rows, self.algorithm, self._step_law, horizon)
 
@@ -241,6 +243,8 @@ def _half_sum(difference: Array) -> Any:
 def _descriptions(step_law: StepLaw, algorithm: Algorithm, horizon: int) -> dict[Description, Any]:
     """Return the descriptions that the step law has for this algorithm, cheapest first."""
     usual = algorithm.drawing == algorithm.rule.drawings[0]
+    if step_law.keeping:
+        return {"kept": KeptRounds}
     found: dict[Description, Any] = {}
     if step_law.node_step or (usual and (step_law.node or step_law.node_total)):
         found["nodes"] = NodeWalk

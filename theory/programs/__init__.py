@@ -6,6 +6,9 @@ after it, lists of Fractions. It yields finite laws, lists of ``(value, probabil
 that was drawn. It returns the node at which it stops and the final token, or None where a path was accepted
 to its leaf, so that a token of the target's row there may follow. The programs use no theorem.
 
+A rule that keeps something from round to round returns that as well; the program of the next round gets it
+as ``kept``, and that of a first round nothing.
+
 A rule that draws its own drafts has ``propose(row, before, children)`` as well: the law of the next child of
 a node with this draft row and `children` children, given the tokens of those before.
 """

@@ -13,6 +13,8 @@ Tokens: TypeAlias = Sequence[int] | Mapping[int, int]
 Law: TypeAlias = list[tuple[Any, Fraction]]
 #: Yields laws, is sent what was drawn, returns the node of the stop and the final token or None.
 Program: TypeAlias = Generator[Law, Any, tuple[int, int | None]]
+#: The same for a rule that keeps something, which it returns as well and is given in the next round.
+KeepingProgram: TypeAlias = Generator[Law, Any, tuple[int, int | None, tuple[Fraction, ...]]]
 
 
 ZERO, ONE = Fraction(0), Fraction(1)

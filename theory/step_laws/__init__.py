@@ -23,6 +23,9 @@ parameters of the rule come as keywords in the kind of numbers of the rows, tabl
     As `node_total`, for the root of a rule that treats the root differently.
 ``STATE``
     A `State`, for a rule on chains without parameters whose past is one number.
+``keeping(structure, target, draft, tokens, kept)``
+    For a rule on chains that keeps numbers from round to round: the law ``(N, V)`` of one round, and by node
+    of the stop what it leaves for the next one; a first round is given ``()``, and ``law`` is its law.
 ``next_child(draft, before, children)``
     For a rule that draws its own drafts: the law ``(..., V)`` of a node's next child after the children
     ``(..., j)``. Without it each child is drawn from the draft row.
@@ -83,6 +86,7 @@ class StepLaw:
     root_total: NodeStep | None = None
     state: State | None = None
     next_child: Callable[..., Array] | None = None
+    keeping: Callable[..., tuple[Array, list[tuple[Any, ...]]]] | None = None
     scales: bool = False
     #: Whether `law` enumerates a text draft by draft, which takes its time.
     enumerated: bool = False
@@ -111,7 +115,7 @@ def step_law_of(rule: Rule) -> StepLaw:
 def _read(module: str) -> StepLaw:
     file = vars(import_module(f"{__name__}.{module}"))
     law = file.get("law") or partial(node_wise, file["node_step"])
-    names = ("node_step", "node", "node_distinct", "node_total", "root_total", "next_child")
+    names = ("node_step", "node", "node_distinct", "node_total", "root_total", "next_child", "keeping")
     functions: dict[str, Any] = {name: file.get(name) for name in names}
     return StepLaw(law=law, state=file.get("STATE"), scales=file.get("SCALES", False), **functions)
 

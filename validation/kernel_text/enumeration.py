@@ -281,9 +281,18 @@ def _refuse_words(*arguments: Any) -> Any:
     raise CannotEnumerate("reads raw random words", "use step.coin")
 
 
+def _lasting_coin(step: Any, node: Any) -> Any:
+    # In one round it is a coin as any other.
+    return step.coin[node]
+
+
 def _second_coin(step: Any, node: Any) -> Any:
     return step.coin[node].another()
 
 
 #: What stands for the literal engine's helpers of these names; the text of all others is followed.
-HELPERS: dict[str, Callable[..., Any]] = {"second_coin": _second_coin, "words": _refuse_words}
+HELPERS: dict[str, Callable[..., Any]] = {
+    "lasting_coin": _lasting_coin,
+    "second_coin": _second_coin,
+    "words": _refuse_words,
+}

@@ -29,6 +29,7 @@ these helpers of `specsim.engines.literal.helpers`, themselves ordinary Python f
 | ``powers(low, high, count)`` | ``(high^count - low^count) / (high - low)`` |
 | ``untried(step, node, end, weights)`` | weights of the draft row less the children before `end`; the sum |
 | ``second_coin(step, node)`` | another coin of a node |
+| ``lasting_coin(step, node)`` | a coin of a chain's position, the same in every round that drafts it |
 | ``race(step, node, weights)`` | a token by weights, with noise that the node has once (not enumerable) |
 | ``race_of_all(step, first, last, weights)`` | the same with the noises of several nodes (not enumerable) |
 | ``point(step, node, number)`` | a random point of a node: token, height, time (not enumerable) |

@@ -36,14 +36,20 @@ philox = helper(inspect.unwrap(compiled_philox))
 
 
 @helper
-def words(key: Any, node: Any, block: Any) -> Any:
-    """Return the two 64-bit words of a block of a node; `key` is (seed, run, slot)."""
+def words_at(key: Any, slot: Any, node: Any, block: Any) -> Any:
+    """Return the words that a node of the round in another slot has."""
     number = np.uint64(block)
     w0, w1, w2, w3 = philox(
-        np.uint64(node) | (number & _FEW) << _20, _FIRST_SLOT | key[2] | (number >> _12) << _24,
+        np.uint64(node) | (number & _FEW) << _20, _FIRST_SLOT | slot | (number >> _12) << _24,
         key[1] & _LOW, key[1] >> _32, key[0] & _LOW, key[0] >> _32,
     )  # fmt: skip
     return (w0 << _32) | w1, (w2 << _32) | w3
+
+
+@helper
+def words(key: Any, node: Any, block: Any) -> Any:
+    """Return the two 64-bit words of a block of a node; `key` is (seed, run, slot)."""
+    return words_at(key, key[2], node, block)
 
 
 @helper

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from specsim.engines.literal.compiling import helper
-from specsim.engines.literal.drawing import coin_of, draw_row, words
+from specsim.engines.literal.drawing import coin_of, draw_row, words, words_at
 
 #: Number of tokens from which excesses are drawn by thinning and measured by profiles.
 WIDE = 256
@@ -157,6 +157,16 @@ def untried(step: Any, node: Any, end: Any, weights: Any) -> Any:
 def second_coin(step: Any, node: Any) -> Any:
     """Return another uniform number in [0, 1) of a node, for rules that need two."""
     _, other = words(step.key, node, _SECOND)
+    return coin_of(other)
+
+
+@helper
+def lasting_coin(step: Any, node: Any) -> Any:
+    """Return a uniform number in [0, 1) of the position of a drafted token of a chain.
+
+    Every round that drafts the position again gets the same number.
+    """
+    _, other = words_at(step.key, step.key[2] + np.uint64(node - 1), 0, _SECOND)
     return coin_of(other)
 
 
