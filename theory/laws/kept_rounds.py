@@ -20,7 +20,7 @@ from specsim.theory.laws.tally import Regime, Tally
 from specsim.theory.step_laws import StepLaw
 
 #: Most drafts over all rounds and states.
-_MOST_DRAFTS = {False: 2**18, True: 2**15}
+_MOST_DRAFTS = {False: 2**13, True: 2**13}
 
 #: What a round starts from: a context, and what earlier rounds left.
 State = tuple[int, tuple[Any, ...]]
@@ -49,6 +49,8 @@ class KeptRounds:
         self._depth = algorithm.structure(horizon).depth
         self._known: dict[tuple[int, State], list[_Result]] = {}
         self._drafts = 0
+        # Every context is met at most positions, and most of them after several pasts.
+        self._count(min(2.0**62, float(rows.pair.tokens) ** self._depth) * rows.pair.contexts)
 
     def run(
         self, count: str = "", *, depths: bool = False, emitted: str = "", ticks: Sequence[int] | None = None
@@ -136,13 +138,7 @@ class KeptRounds:
     def _listed(self, position: int, state: State) -> Iterator[_Result]:
         context, kept = state
         length = min(self._depth, self.horizon - position)
-        self._drafts += self.pair.tokens**length
-        if self._drafts > _MOST_DRAFTS[self._rows.exact]:
-            raise TooLargeError(
-                f"rule {self._algorithm.rule.name} is described by all drafts after all that earlier rounds "
-                f"left: more than {_MOST_DRAFTS[self._rows.exact]} here; use a shorter draft or "
-                "horizon, fewer tokens, or simulate"
-            )
+        self._count(self.pair.tokens**length)
         target, draft, _ = self._rows.at(position + np.arange(length + 1))
         following, depth = self.pair.next_context, np.arange(length + 1)
         for drafted in product(range(self.pair.tokens), repeat=length):
@@ -166,3 +162,12 @@ class KeptRounds:
                 for token in np.flatnonzero(law[stop]).tolist():
                     after = int(following[contexts[stop], token])
                     yield _Result((*drafted[:stop], token), *here, (after, left[stop]), law[stop, token])
+
+    def _count(self, drafts: float) -> None:
+        self._drafts += int(drafts)
+        if self._drafts > _MOST_DRAFTS[self._rows.exact]:
+            raise TooLargeError(
+                f"rule {self._algorithm.rule.name} is described by all drafts after all that earlier rounds "
+                f"left: more than {_MOST_DRAFTS[self._rows.exact]} here; use a shorter draft or "
+                "horizon, fewer tokens, or simulate"
+            )

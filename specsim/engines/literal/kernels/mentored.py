@@ -47,5 +47,8 @@ def verify(step, nodes):
         if step.coin[i] * step.draft[row, x] >= step.param[row, x]:
             for y in range(len(weights)):
                 weights[y] = max(step.param[row, y] - step.draft[row, y], 0.0)
-            return i - 1, draw_weights(weights, step.coin[0])
+            final = draw_weights(weights, step.coin[0])
+            # Where nothing is left, rounding alone tells the row from the draft.
+            if final >= 0:
+                return i - 1, final
     return nodes - 1, -1
