@@ -11,8 +11,8 @@ The ratio rule of the same kernel stops at the first failure, which is the posit
 is looked at twice.
 
 Needs Python alone. Adds up the law of the first two tokens of a text in exact fractions, with drafts of two
-tokens, for sampled drafts and for greedy ones (the default), with kept and with fresh coins. Exits with 1 when
-kept coins are biased.
+tokens, for sampled drafts and for greedy ones (the default), with kept and with fresh coins. Exits with 1
+when kept coins are biased.
 """
 
 import sys

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from specsim import Autoregressive, ModelPair, Rule, catalogue, random_pair
 from specsim.algorithms import Algorithm
 from specsim.engines.lockstep.plans import serves
+from specsim.theory.step_laws import step_law_of
 from specsim.validation.builders import agreement_check
 from specsim.validation.claims.variants import LARGE, NAMED, TINY, claim_name, variants
 from specsim.validation.claims_model import (
@@ -229,12 +230,14 @@ def _checks(rule: Rule, algorithms: Algorithms) -> Iterator[Check]:
         return
     known = rule.name in NAMED
     (first, *_) = algorithms(dyadic_fixture(2), TINY)
-    yield agreement_check(
-        "laws at size",
-        _large_cases(rule, algorithms),
-        demands=LARGE_DEMANDS if known else TREE_DEMANDS,
-        skip_too_large=True,
-    )
+    # Laws of rules that keep something from round to round are those of small pairs.
+    if step_law_of(rule).keeping is None:
+        yield agreement_check(
+            "laws at size",
+            _large_cases(rule, algorithms),
+            demands=LARGE_DEMANDS if known else TREE_DEMANDS,
+            skip_too_large=True,
+        )
     for engine in ("auto", "literal") if serves(first, 2) else ("auto",):
         yield agreement_check(
             "joint law on small trees" + (" by the literal engine" if engine == "literal" else ""),

@@ -52,6 +52,7 @@ _MIXED_UP = (
         "Every test has its own coin: the repair.",
         "vllm-project/vllm-ascend#7807",
     ),
+    ("block-kept-coins", "block", "Every round has its own coins: the repair.", "vLLM 0.30.0"),
     ("block-token-residual", "block", "The residual has its weight: the repair.", "2403.10444"),
     ("drop-unlikely", "ratio", "All drafted tokens are submitted: the repair.", "ggml-org/llama.cpp#22506"),
 )

@@ -12,7 +12,7 @@ RULE = Rule(
     absent={
         "program": "a product of coins has no finite law of rational numbers",
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "the statements about rules that miss the target are compared with each other in biased.py",
+        "claims": "its statements stand beside those of rules like it: biased.py",
     },
     inexact="products of coins have laws with logarithms",
 )

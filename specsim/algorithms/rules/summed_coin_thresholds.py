@@ -25,6 +25,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "the statements about lossy rules are compared with each other in lossy.py",
+        "claims": "its statements stand beside those of rules like it: lossy.py",
     },
 )
