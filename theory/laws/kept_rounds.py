@@ -20,7 +20,7 @@ from specsim.theory.laws.tally import Regime, Tally
 from specsim.theory.step_laws import StepLaw
 
 #: Most drafts over all rounds and states.
-_MOST_DRAFTS = {False: 2**13, True: 2**13}
+_MOST_DRAFTS = {False: 2**15, True: 2**13}
 
 #: What a round starts from: a context, and what earlier rounds left.
 State = tuple[int, tuple[Any, ...]]
