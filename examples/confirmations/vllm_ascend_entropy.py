@@ -1,10 +1,10 @@
-"""vllm-ascend: entropy verification is lossy even where the target is certain, by design and by its default.
+"""vllm-ascend: entropy verification is lossy by design, with its defaults also where the target is nearly sure.
 
 Read: vllm-project/vllm-ascend at 05226df, ``vllm_ascend/ops/triton/reject_sample.py``, kernel
 ``rejection_random_sample_kernel`` with ``ENTROPY_VERIFY``: a drafted token x is accepted when
 T(x) / D(x) >= factor * U with factor = min(exp(-0.4 H(T)), 0.95), and replaced from (T - D)_+. That is
 lenience (2211.17192, Appendix A.5) with a factor for each row, not typical acceptance (2401.10774). The
-factor is at most 0.95, so that sure rows are verified with loss, too. The option says that it trades
+factor is at most 0.95, so that nearly sure rows are verified with loss, too. The option says that it trades
 precision for acceptance; this script says how much.
 
 Needs NumPy. Prints the exact law of one token on two rows.

@@ -27,4 +27,14 @@ MISSING: dict[str, Missing] = {
         "2504.15475",
         "its race with importance weights is known from summaries alone; gumbel is the race without them",
     ),
+    "EARS": Missing(
+        "2512.13194",
+        "only its abstract could be read: a tolerance of the test proportional to 1 - max of the target",
+    ),
+    "MARS": Missing(
+        "lossy, by a margin between target tokens", "its steps could not be had; near-best is one such rule"
+    ),
+    "ASD": Missing(
+        "lossy, by a window of regret", "its steps could not be had; window-override has a window"
+    ),
 }

@@ -11,7 +11,7 @@ RULE = Rule(
     drawings=("independent",),
     parameters={
         "ceiling": Parameter(
-            meaning="Largest factor; below 1 the rule is never lossless.",
+            meaning="Largest factor; below 1 nearly sure rows are lossy, too.",
             default=0.95,
             most=1,
             examples=(0.95, 0.5),
