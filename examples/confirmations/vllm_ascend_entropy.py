@@ -1,4 +1,4 @@
-"""vllm-ascend: entropy verification is lossy by design, with its defaults also where the target is nearly sure.
+"""vllm-ascend: entropy verification is lossy by design, by default also where the target is nearly sure.
 
 Read: vllm-project/vllm-ascend at 05226df, ``vllm_ascend/ops/triton/reject_sample.py``, kernel
 ``rejection_random_sample_kernel`` with ``ENTROPY_VERIFY``: a drafted token x is accepted when
