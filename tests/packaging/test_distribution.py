@@ -154,6 +154,16 @@ def test_wheel__holds_all_of_specsim_and_nothing_else_and_works(tmp_path):
 
 
 @pytest.mark.slow
+def test_description__has_no_picture_and_no_link_into_the_repository(tmp_path):
+    with zipfile.ZipFile(build("wheel", tmp_path)) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("METADATA")]
+        description = archive.read(name).decode().partition("\n\n")[2]
+    assert description.startswith("# specsim")
+    assert "Verify a paper" in description
+    assert not re.search(r"\]\((?!https?:)", description)
+    assert "Figure 2c" not in description
+
+
 def test_sdist__builds_the_same_wheel(tmp_path):
     sdist = build("sdist", tmp_path / "sdist")
     with tarfile.open(sdist) as archive:
