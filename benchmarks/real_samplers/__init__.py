@@ -22,6 +22,7 @@ SAMPLERS = {
     "eagle": (f"{_HERE}.eagle", "eagle-llm, tree sampling and evaluate_posterior"),
     "medusa": (f"{_HERE}.medusa", "medusa-llm, posterior evaluation"),
     "litgpt": (f"{_HERE}.litgpt", "litgpt, speculative_decoding"),
+    "lmdeploy": (f"{_HERE}.lmdeploy", "LMDeploy, rejection sampling of the PyTorch engine"),
     "openvino": (
         f"{_HERE}.openvino_decoder",
         "OpenVINO GenAI, ContinuousBatchingPipeline(draft_model=...)",

@@ -75,6 +75,12 @@ def test_sglang_chain(number):
     assert outcome(subjects("sglang_chain")[number]) is Verdict.LOSSLESS
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(4))
+def test_lmdeploy(number):
+    assert outcome(subjects("lmdeploy")[number]) is Verdict.LOSSLESS
+
+
 def test_sglang_tree():
     assert outcome(subjects("sglang_tree")[0]) is Verdict.LOSSLESS
 
