@@ -24,6 +24,8 @@ from specsim.support.intervals import FEWEST_CLUSTERS
 DRAWS = 2000
 #: Most requests that are weighted one by one; more are added up in groups.
 _MOST_REQUESTS = 1000
+#: Error of a mean that is printed with two digits.
+_LEAST_NOISE = 0.003
 #: A log of fewer rounds than this is not tested for being synthetic.
 _FEW = 30
 
@@ -210,13 +212,19 @@ def _from_means(log: ServerLog, generator: np.random.Generator) -> Estimate:
     misfit = means - fitted
     if len(lengths) > 1:
         # A law has as many free numbers as half the points, about; rounding to two digits is the least error.
-        noise = max(math.sqrt(float(misfit @ misfit) / max(1.0, len(lengths) / 2)), 0.003)
+        noise = max(math.sqrt(float(misfit @ misfit) / max(1.0, len(lengths) / 2)), _LEAST_NOISE)
         worst = int(np.abs(misfit).argmax())
         notes.append(
             f"means are {abs(misfit[worst]):.3f} off any law of accepted lengths (at length "
             f"{lengths[worst]}); noise "
             f"taken as {noise:.3f} per length"
         )
+        if noise == _LEAST_NOISE and np.isnan(known).any():
+            warnings.append(
+                "the table has no errors and fits a law: its noise cannot be seen and is taken as that of "
+                "rounding, so "
+                "that intervals of the acceptance are too narrow"
+            )
         steps = np.diff(np.concatenate([[0.0], means])) / np.diff(np.concatenate([[0], lengths]))
         for index, step in enumerate(steps):
             if step < -1e-9 or (index and step > steps[index - 1] + 1e-9):

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -452,12 +453,23 @@ def _limits(clock: CostModel, size: int, listed: Sequence[Candidate], best: str)
     if not isinstance(clock, Clock):
         return {}
 
+    still, moving = replace(clock, draft=0), replace(clock, draft=1)
+    tokens = np.array([each.tokens for each in listed])
+
+    @cache
+    def parts(batch: int) -> tuple[Any, Any]:
+        """Return the times of rounds without drafting, and what a draft step of cost 1 adds to each."""
+        low, high = (
+            np.array([float(each_clock.round_time(each.structure, batch)) for each in listed])
+            for each_clock in (still, moving)
+        )
+        return low, high - low
+
     def winner(draft: float, batch: int) -> tuple[str, float]:
-        changed = replace(clock, draft=draft)
-        plain = float(changed.target_time(1, batch))
-        speeds = [each.tokens * plain / float(changed.round_time(each.structure, batch)) for each in listed]
+        rest, steps = parts(batch)
+        speeds = tokens * float(clock.target_time(1, batch)) / (rest + draft * steps)
         at = int(np.argmax(speeds))
-        return listed[at].label, speeds[at]
+        return listed[at].label, float(speeds[at])
 
     def edge(inside: float, outside: float, holds: Callable[[float], bool]) -> float:
         """Bisect between a cost at which something holds and one at which it does not."""

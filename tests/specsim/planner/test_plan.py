@@ -58,7 +58,7 @@ def log_of(*settings):
 
 def test_a_planted_optimum__is_found(tmp_path):
     rates = (0.9, 0.85, 0.8, 0.3, 0.2)
-    place = write(tmp_path, rounds_of(rates, 40_000))
+    place = write(tmp_path, rounds_of(rates, 12_000))
     found = plan(place, costs="draft=0.15", level=0.999)
     survivals = np.cumprod(rates)
     speeds = (1 + np.cumsum(survivals)) / (1 + 0.15 * np.arange(1, 6))
