@@ -3,8 +3,8 @@
 ``python -m benchmarks.real_samplers.table`` lists the rows, ``... table ROW`` runs one again, and ``... table
 --write`` puts the table into docs/conformance.md. The data are ``table.json``: a row names a library and its
 version, what was run (an adapter, some of its subjects, some checks; or a script of
-``examples/confirmations``), what pip calls it, the variable that names its unpacked wheel, and what was
-found, when.
+``examples/confirmations``), what pip calls it, the variable that names its unpacked wheel, what was found,
+when, and when it was run again with which verdict.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from specsim.support.files import replacing
 _ROOT = Path(__file__).parents[2]
 DATA, PAGE = Path(__file__).with_name("table.json"), _ROOT / "docs" / "conformance.md"
 BEGIN, END = "<!-- table of real libraries: begin -->\n", "<!-- table of real libraries: end -->\n"
-_HEAD = ("row", "library", "what was run", "checks", "verdict", "samples", "s", "run")
+_HEAD = ("row", "library", "what was run", "checks", "verdict", "samples", "s", "run", "run again")
 
 
 def rows() -> list[dict[str, Any]]:
@@ -37,8 +37,8 @@ def rendered() -> str:
     lines = [_HEAD, ("---",) * len(_HEAD)]
     for row in rows():
         library = f"{row['library']} {row['version']}"
-        cells = (row["what"], row["checked"], row["verdict"], row["samples"], row["seconds"], row["run"])
-        lines.append((row["id"], library, *cells))
+        names = ("what", "checked", "verdict", "samples", "seconds", "run", "again")
+        lines.append((row["id"], library, *(row[name] for name in names)))
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
