@@ -129,7 +129,7 @@ def calibrate(
                 if not math.isnan(check.log10_e):
                     values.append(check.log10_e * math.log(10))
                     names.append((check.name, control.name))
-                if check.status in (CheckStatus.FAILED, CheckStatus.ERROR):
+                if check.status in (CheckStatus.FAILED, CheckStatus.BROKEN):
                     alarms.append(f"{control.name}, seed {seed}: {check.name}: {check.reason}")
     return Calibration(
         log_e=np.array(values), names=tuple(names), sessions=total, alarms=tuple(alarms), alpha=alpha

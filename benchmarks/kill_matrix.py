@@ -50,7 +50,7 @@ class MutantOutcome:
     @property
     def killers(self) -> tuple[CheckResult, ...]:
         """The checks that rejected it."""
-        return tuple(c for c in self.checks if c.status in (CheckStatus.FAILED, CheckStatus.ERROR))
+        return tuple(c for c in self.checks if c.status in (CheckStatus.FAILED, CheckStatus.BROKEN))
 
     @property
     def missed(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def oracle(subject: Subject, seed: int, *, effort: str = "quick", **options: Any
     report = check_sampler(subject, seed=seed, effort=effort, stop_at_failure=True, **options)
     evidence = [check.log10_e for check in report.checks if not math.isnan(check.log10_e)]
     return PeerOutcome(
-        rejected={0: False, 1: True}.get(report.exit_code),
+        rejected={0: False, 1: True, 4: True}.get(report.exit_code),
         samples=report.samples,
         seconds=report.seconds,
         statistic=max(evidence, default=math.nan),

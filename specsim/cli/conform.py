@@ -13,7 +13,7 @@ from specsim.errors import InputError
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EFFORTS = ("quick", "standard", "deep")
 #: Options that say something about the subject.
-_FIELDS = ("protocol", "rule", "inputs", "framework", "max_batch", "max_vocabulary", "draft")
+_FIELDS = ("protocol", "rule", "inputs", "framework", "max_batch", "max_vocabulary", "draft", "filters")
 _EPILOG = """\b
 TARGET is module:callable, path/to/file.py:callable, or a built-in adapter (see --list).
 The callable's parameters tell its protocol:
@@ -27,10 +27,17 @@ Examples:
   specsim conform my_sampler.py:step --rule ratio
   specsim conform mypackage.sampling:step --effort deep --eps 0.005 --html report.html
   specsim conform transformers-step --junit conform.xml
+  specsim conform my_sampler.py:step --json > 1.4.json
+  specsim conform my_sampler.py:step --baseline 1.4.json
+  specsim conform my_sampler.py:step --effort deep --resume deep-run
   specsim conform --mutants --effort quick
 
-Exit codes: 0 lossless (or lossy as declared), 1 biased, broken or not the declared rule, 2 usage or bad
-input, 3 undecided within the budget, 130 interrupted.
+\b
+Exit codes: 0 lossless, or lossy as declared; 1 biased, not independent, or not the
+declared rule; 2 usage or bad input; 3 undecided within the budget; 4 the sampler broke
+(an exception, a violated contract, a process that ended or hung), or emits tokens from
+rows with NaN; 130 interrupted. With --baseline: 0 when nothing got worse, else 1, 3 or 4
+by what did.
 """
 
 
@@ -64,6 +71,8 @@ input, 3 undecided within the budget, 130 interrupted.
 @click.option(
     "--draft", type=click.Choice(("required", "optional", "never")), help="Whether it takes draft rows."
 )
+@click.option("--filters", type=click.Choice(("both", "target")),
+              help="Sides that top-k, top-p and their like are for. Default: both.")  # fmt: skip
 @click.option("--expect-failure", "expected", multiple=True, metavar="CHECK=REASON",
               help="A failure that is known; passing is then a failure.")  # fmt: skip
 @click.option(
@@ -75,6 +84,16 @@ input, 3 undecided within the budget, 130 interrupted.
 )
 @click.option("--every-check", is_flag=True, help="With --mutants: also the checks that need not reject.")
 @click.option("--markdown", type=_FILE, metavar="FILE", help="With --mutants: write the matrix as a page.")
+@click.option("--baseline", type=_FILE, metavar="FILE",
+              help="A report of an earlier release, written with --json: say what got worse.")  # fmt: skip
+@click.option(
+    "--resume", "resume_dir", metavar="DIR", help="Keep finished checks there, and start from them."
+)
+@click.option("--in-process", is_flag=True, help="Run the sampler in this process: faster, for debugging.")
+@click.option("--time-limit", type=float, metavar="SECONDS",
+              help="What a call may take; then the process is ended. Default: 60.")  # fmt: skip
+@click.option("--memory-limit", type=float, metavar="GIB",
+              help="What its process may take (not on Windows). Default: 0.8 of all memory.")  # fmt: skip
 @click.option("--html", type=_FILE, metavar="FILE", help="Write one page.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
@@ -94,59 +113,74 @@ def conform(target: str | None, **options: Any) -> int:
 
 
 def _conform(target: str, options: dict[str, Any]) -> int:
-    from specsim.validation.conformance.running import check_sampler
+    from specsim.validation.conformance.baseline import compared, comparison_lines, read_baseline
+    from specsim.validation.conformance.reports import report_html, report_json, report_junit
+    from specsim.validation.conformance.requests import Request
 
     expected = dict(_expected(text) for text in options["expected"])
-    subjects = _subjects(target, options)
+    request = Request(
+        target=target,
+        fields=_fields(options),
+        settings=_settings(options),
+        expected=expected,
+        origin=_origin(target, options),
+    )
     if options["plan"]:
-        return _plan(subjects, options)
-    reports = []
+        return _plan(request, options)
+    baseline = None if options["baseline"] is None else read_baseline(options["baseline"])
     with output_file(options["html"]) as page, output_file(options["junit"]) as xml:
-        for subject in subjects:
-            # The lines are the progress: each check is printed when it ends.
-            report = check_sampler(
-                subject,
-                **_settings(options),
-                expected_failures=expected,
-                callback=_tell,
-                origin=_origin(target, options),
-            )
-            reports.append(report)
-            if not options["as_json"]:
+        reports = _reports(request, options)
+        comparisons = [] if baseline is None else [compared(report, baseline) for report in reports]
+        if not options["as_json"]:
+            for report in reports:
                 _show_report(report)
-            if report.interrupted:
-                break
-        from specsim.validation.conformance.reports import report_html, report_json, report_junit
-
+            for line in comparison_lines(comparisons):
+                click.echo(line)
         if page is not None:
             page.write_text(report_html(reports), encoding="utf-8")
         if xml is not None:
             xml.write_text(report_junit(reports), encoding="utf-8")
         if options["as_json"]:
-            show_json(report_json(reports))
+            document = report_json(reports)
+            if baseline is not None:
+                document["baseline"] = [{**vars(item), "sentence": item.sentence} for item in comparisons]
+            show_json(document)
     if any(report.interrupted for report in reports):
         raise KeyboardInterrupt
-    codes = [report.exit_code for report in reports]
-    return 1 if 1 in codes else max(codes)
+    codes = [item.exit_code for item in comparisons or reports]
+    # What was found counts more than what broke, and that more than what is open.
+    return next((code for code in (1, 4, 3) if code in codes), 0)
 
 
-def _subjects(target: str, options: dict[str, Any]) -> tuple[Any, ...]:
-    from specsim.validation.conformance.adapters import adapter_names, adapter_subjects
-    from specsim.validation.conformance.subjects import load_subjects
+def _reports(request: Any, options: dict[str, Any]) -> list[Any]:
+    """Return the reports; every check is told on a terminal when it ends."""
+    from dataclasses import replace
 
+    from specsim.validation.conformance.isolation import in_own_process, in_this_process
+    from specsim.validation.conformance.resuming import FinishedChecks
+
+    for name in ("time_limit", "memory_limit"):
+        if options[name] is not None and not options[name] > 0:
+            raise InputError(f"{name.replace('_', '-')} is {options[name]:g}; give a positive number")
+    kept = FinishedChecks(options["resume_dir"], request) if options["resume_dir"] else None
+    if kept is not None:
+        request = replace(request, done=kept.checks)
+
+    def tell(subject: str, result: Any) -> None:
+        if kept is not None:
+            kept.add(subject, result)
+        _tell(result)
+
+    if options["in_process"]:
+        return in_this_process(request, tell)
+    limits = {"call_seconds": options["time_limit"], "memory_gib": options["memory_limit"]}
+    return in_own_process(request, tell, **limits)
+
+
+def _fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the options say about the subject."""
     fields = {key: options[key] for key in _FIELDS if options[key] is not None}
-    if options["dtypes"]:
-        fields["dtypes"] = tuple(options["dtypes"])
-    if ":" in target:
-        return load_subjects(target, **fields)
-    if target in adapter_names():
-        if fields:
-            raise InputError(
-                f"target {target} is built in and declares its own {', '.join(fields)}; leave these out"
-            )
-        return adapter_subjects(target)
-    names = ", ".join(adapter_names())
-    raise InputError(f"target is {target!r}; write module:callable or file.py:callable, or one of {names}")
+    return {**fields, "dtypes": tuple(options["dtypes"])} if options["dtypes"] else fields
 
 
 def _origin(target: str, options: dict[str, Any]) -> str:
@@ -173,12 +207,18 @@ def _tell(result: Any) -> None:
 
 
 def _show_report(report: Any) -> None:
-    from specsim.validation.conformance.report_text import SIGNS, power_of_ten, report_lines
+    from specsim.validation.conformance.report_text import (
+        SIGNS,
+        body_lines,
+        by_interest,
+        head_lines,
+        power_of_ten,
+    )
     from specsim.validation.conformance.results import CheckStatus
 
     rows = []
     left_out: dict[str, list[str]] = {}
-    for check in report.checks:
+    for check in by_interest(report.checks):
         if check.status is CheckStatus.SKIPPED:
             left_out.setdefault(check.reason, []).append(check.name)
             continue
@@ -192,12 +232,14 @@ def _show_report(report: Any) -> None:
             _unless_nan(check.certified, ".4f"),
             f"{check.seconds:.1f}",
         ))  # fmt: skip
+    for line in head_lines(report):
+        click.echo(line)
     title = f"{report.subject.name} ({report.subject.protocol})"
     numbers = ("observations", "evidence", "catches TV", "certified TV", "s")
     show(table(title, ("", "check", "kind"), numbers, rows, no_wrap=True))
     for reason, names in left_out.items():
         click.echo(f"left out: {', '.join(names)}: {reason}")
-    for line in report_lines(report):
+    for line in body_lines(report):
         click.echo(line)
 
 
@@ -205,11 +247,12 @@ def _unless_nan(value: float, form: str) -> str:
     return "" if math.isnan(value) else format(value, form)
 
 
-def _plan(subjects: tuple[Any, ...], options: dict[str, Any]) -> int:
+def _plan(request: Any, options: dict[str, Any]) -> int:
+    from specsim.validation.conformance.requests import requested_subjects
     from specsim.validation.conformance.running import Session
 
     document = []
-    for subject in subjects:
+    for subject in requested_subjects(request):
         session = Session(subject, **_settings(options))
         rows = session.plan()
         document.append({

@@ -1,6 +1,7 @@
 """The checks of a sampler as plain functions, for any test runner."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from specsim.validation.conformance.checks.base import Check
@@ -35,7 +36,7 @@ class BoundCheck:
     >>> from specsim.testing import checks_for
     >>> check = next(checks_for(lambda target, draft, drafted, seed: None, effort="quick"))
     >>> check.name, check.run().status.value
-    ('contract', 'failed')
+    ('contract', 'broken')
     """
 
     def __init__(self, session: Session, check: Check, expected_failure: str | None = None) -> None:
@@ -53,6 +54,8 @@ class BoundCheck:
     def run(self) -> CheckResult:
         """Run the check and return what was found; nothing is raised for a failure."""
         self.result = self._session.run(self._check)
+        if self.result.status is CheckStatus.BROKEN and self.expected_failure is None:
+            self._session.broken_in = self.name
         return self.result
 
     def __call__(self, *_: Any) -> None:
@@ -63,15 +66,24 @@ class BoundCheck:
         """
         __tracebackhide__ = True
         result = self.run()
-        if result.status in (CheckStatus.FAILED, CheckStatus.ERROR):
+        if result.status in (CheckStatus.FAILED, CheckStatus.BROKEN):
             raise ConformanceError(self._report(result))
         if result.status in (CheckStatus.SKIPPED, CheckStatus.UNDECIDED):
             raise Skipped(f"{result.status.value}: {result.reason}")
 
     def _report(self, result: CheckResult) -> ConformanceReport:
-        from specsim.validation.conformance.diagnosis import suspects_of
+        """Return the report on this check; what is most likely wrong is told once in a session."""
+        from specsim.validation.conformance.diagnosis import Findings, diagnose
 
         session = self._session
+        failed = [
+            check for check in session.results if check.status in (CheckStatus.FAILED, CheckStatus.BROKEN)
+        ]
+        first = failed[0]
+        found = diagnose(session.laboratory, [result]) if result is first else Findings()
+        if result is not first:
+            reason = f"most likely for the same reason as {first.name}, which failed before; mend that first"
+            result = replace(result, reason="; ".join(part for part in (result.reason, reason) if part))
         return ConformanceReport(
             subject=session.subject,
             checks=(result,),
@@ -81,7 +93,9 @@ class BoundCheck:
             effort=session.effort.name,
             seed=session.seed,
             seconds=result.seconds,
-            suspects=suspects_of(session.laboratory),
+            suspects=found.suspects,
+            diagnosis=found.diagnosis,
+            script=found.script,
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +35,7 @@ class ContractError(AssertionError):
 
 
 class SubjectError(RuntimeError):
-    """A subject raised an exception on valid input."""
+    """A subject raised an exception on valid input, or tried to leave."""
 
 
 class NotApplicable(Exception):
@@ -49,6 +51,8 @@ class Caller:
     calls, rows, seconds: how many calls were made, of how many rows together, and the time spent in them.
     reported: what the subject reported of itself, of the rows asked last.
     reached: least and most of every size that a call had.
+    on_call: called before every call.
+    on_copy: called when a call returns in a copy of the process, which ends then.
     """
 
     subject: Subject
@@ -60,6 +64,8 @@ class Caller:
     reported: dict[str, Array] = field(default_factory=dict)
     reached: dict[str, tuple[int, int]] = field(default_factory=dict)
     _seeds: int = field(default=0, repr=False)
+    on_call: Callable[[], object] = bool
+    on_copy: Callable[[], object] = bool
     _torch: Any = field(default=None, repr=False)
 
     def next_seed(self) -> int:
@@ -110,19 +116,31 @@ class Caller:
         return array
 
     def call(self, *arguments: Any, seed: int | None = None, **options: Any) -> Any:
-        """Call the subject once; exceptions become `SubjectError` with their last line."""
+        """Call the subject once; whatever it raises becomes `SubjectError` with its last line.
+
+        Its settings of NumPy's errors end with the call. A copy of the process that it forked ends, too.
+        """
         chosen = self.next_seed() if seed is None else seed
         self.calls += 1
         begin = time.perf_counter()
+        process = os.getpid()
+        self.on_call()
         try:
-            return self.subject.run(*arguments, seed=chosen, **options)
-        except (KeyboardInterrupt, SystemExit, InputError, MemoryError):
+            with np.errstate():
+                return self.subject.run(*arguments, seed=chosen, **options)
+        except InputError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            # Where Ctrl-C is ignored, the interrupt is the subject's own.
+            if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                raise
             frames = traceback.extract_tb(error.__traceback__)
             where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
             raise SubjectError(f"{type(error).__name__}: {error}{where}") from error
         finally:
+            if os.getpid() != process:
+                self.on_copy()
+                os._exit(0)
             self.seconds += time.perf_counter() - begin
 
     def _import_torch(self) -> Any:

@@ -1,94 +1,272 @@
-"""Which known rule or bug the data of the main experiment look like."""
+"""What most likely is wrong with a subject, and what to change."""
 
-import math
-from typing import Any
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from specsim.validation.conformance.checks.step import STEPS, main_probe, owns_drafts
-from specsim.validation.conformance.evidence import Evidence
+from specsim.support.arrays import Floats, Integers
+from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError
+from specsim.validation.conformance.checks.step import STEPS, main_probe
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.results import Suspect
-from specsim.validation.conformance.tables import Views, normalised
+from specsim.validation.conformance.remedies import BY_CHECK, change_for, guard_line
+from specsim.validation.conformance.results import CheckResult, CheckStatus, Diagnosis, Script, Suspect
+from specsim.validation.conformance.rules import all_rules, all_tree_rules
+from specsim.validation.conformance.suspects import Known, known_laws, suspects_of
 
-#: A law is said to fit while the evidence against it is below this.
-FITS = 1e3
-
-#: Suspects that are listed.
-MOST_SUSPECTS = 5
+#: Seconds that a diagnosis may take, and a search for a smaller failure after it.
+SECONDS = 15.0
 
 
-def suspects_of(lab: Laboratory) -> tuple[Suspect, ...]:
-    """Rank the known laws of verification steps by the likelihood of what the main experiment saw.
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What is said about failures: known laws, the diagnosis, and a script."""
 
-    Ratios are against the declared rule, or against the best lossless rule when none is declared. Empty for
-    other protocols, and when the main experiment did not run.
+    suspects: tuple[Suspect, ...] = ()
+    diagnosis: Diagnosis | None = None
+    script: Script | None = None
+
+
+def diagnose(lab: Laboratory, failed: Sequence[CheckResult], origin: str = "") -> Findings:
+    """Return what most likely is behind the checks that failed.
+
+    lab: with the experiments in which they did.
+    failed: results with status FAILED or BROKEN.
+    origin: what names the subject on the command line.
     """
-    if lab.subject.protocol not in STEPS:
-        return ()
-    probe = main_probe(lab)
-    if not probe.total:
-        return ()
-    own = owns_drafts(lab)
-    instance = probe.effective[0]
-    laws = lab.known_laws(instance, one_hot=probe.one_hot, own=own)
-    counts = probe.table[0]
-    scores = {name: _log_likelihood(counts, table, own) for name, (_, table) in laws.items()}
-    base = _base(lab, laws, scores)
-    # Laws that the data cannot tell from the best come first when they are lossless.
-    best = max(scores.values(), default=-math.inf)
-    ranked = sorted(
-        scores,
-        key=lambda name: (
-            scores[name] < best - math.log(FITS),
-            not laws[name][0].lossless if scores[name] >= best - math.log(FITS) else False,
-            -scores[name],
-        ),
-    )[:MOST_SUSPECTS]
-    found = []
-    for name in ranked:
-        if not math.isfinite(scores[name]):
-            continue
-        rule, table = laws[name]
-        ratio = (scores[name] - base) / math.log(10) if math.isfinite(base) else math.inf
-        found.append(
-            Suspect(
-                name=name,
-                title=rule.title,
-                source=rule.source,
-                lossless=rule.lossless,
-                log10_ratio=ratio,
-                fits=_fits(counts, table, probe.vocabulary, probe.draft_length, lab.tolerance),
-            )
+    from specsim.validation.conformance.shrinking import shrunk
+
+    if not failed:
+        return Findings()
+    for caller in lab.callers:
+        caller.deadline = time.monotonic() + SECONDS
+    known: list[Known] = []
+    try:
+        found = _without_laws(lab, failed)
+        if found is None:
+            known = known_laws(lab)
+            found = _by_laws(lab, failed, known)
+        first = [check for check in failed if found is not None and check.name in found.explains[:1]]
+        script = shrunk(lab, [*first, *(check for check in failed if check not in first)], origin)
+    except (ContractError, SubjectError, NotApplicable) as error:
+        # What failed before may well break now.
+        found, script = _first(failed, f"it fails, and breaks when it is looked at again: {error}", ""), None
+    return Findings(suspects=suspects_of(lab, known) if known else (), diagnosis=found, script=script)
+
+
+def _without_laws(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis | None:
+    """Return the diagnosis of failures that laws say nothing about."""
+    names = [check.name for check in failed]
+    kinds = {check.kind for check in failed}
+    broken = next((check for check in failed if check.status is CheckStatus.BROKEN), None)
+    if broken is not None and not kinds & {"output", "independence"} - {broken.kind}:
+        cause, _, change = broken.reason.partition("; ")
+        return Diagnosis(
+            cause=cause, change=change or "make the call work on such input", explains=(broken.name,)
         )
-    return tuple(found)
+    shared = [check for check in failed if check.kind == "independence"]
+    if shared:
+        # What is shared within a call shows a little between calls, and the other way round.
+        chosen = max(shared, key=lambda check: check.log10_e / max(check.samples, 1))
+        follow = [c.name for c in failed if c is not chosen and c.kind in ("output", "rule", "independence")]
+        follow.insert(0, chosen.name)
+        cause, change = BY_CHECK[chosen.name]
+        ways = f" ({chosen.looks_like[0]})" if chosen.looks_like else ""
+        return Diagnosis(cause=cause + ways, change=change, explains=tuple(follow))
+    if kinds <= {"contract", "guard"}:
+        if names == ["not-finite"]:
+            line = guard_line(lab.subject.framework, lab.subject.inputs, draft=lab.subject.draft != "never")
+            return _first(failed, "rows with NaN or infinity are not refused", f"add this line: {line}")
+        return _first(failed, *BY_CHECK.get(names[0], (failed[0].reason, "")))
+    return None
 
 
-def _base(lab: Laboratory, laws: dict[str, Any], scores: dict[str, float]) -> float:
-    rule = lab.rule
-    if rule is not None and rule.name in scores:
-        return scores[rule.name]
-    return max((scores[name] for name, (item, _) in laws.items() if item.lossless), default=-math.inf)
+def _first(failed: Sequence[CheckResult], cause: str, change: str) -> Diagnosis:
+    return Diagnosis(cause=cause, change=change, explains=(failed[0].name,))
 
 
-def _log_likelihood(counts: np.ndarray, table: np.ndarray, own: bool) -> float:
-    """Return the log likelihood, up to a constant; given the drafted paths unless the subject drew them."""
-    law = table if own else table / np.maximum(table.sum(axis=(1, 2), keepdims=True), 1e-300)
-    seen = counts > 0
-    if (law[seen] <= 0).any():
-        return -math.inf
-    return float((counts[seen] * np.log(law[seen])).sum())
+def _by_laws(lab: Laboratory, failed: Sequence[CheckResult], known: list[Known]) -> Diagnosis:
+    about_laws = [check for check in failed if check.kind in ("output", "rule")]
+    explains = tuple(check.name for check in about_laws)
+    declared = lab.subject.rule
+    reference = _reference(lab, known)
+    if reference is not None and reference.agrees:
+        if declared is not None and reference.rule is not declared:
+            names = " or ".join(item.rule.name for item in known if item.agrees and item.rule.lossless)
+            return Diagnosis(
+                cause=f"it follows the rule {names}, not {declared.name}",
+                change=f"declare --rule {reference.rule.name}, or verify by {declared.name}",
+                explains=explains,
+            )
+        return _elsewhere(lab, about_laws)
+    likely = next((item for item in known if item.agrees and not item.rule.lossless), None)
+    if likely is not None:
+        return Diagnosis(
+            cause=likely.rule.title,
+            change=change_for(likely.rule),
+            known=likely.rule.name,
+            source=likely.rule.source,
+            explains=explains,
+        )
+    cause, change = _pattern(lab, reference)
+    return Diagnosis(cause=f"none of the known bugs; {cause}", change=change, explains=explains)
 
 
-def _fits(
-    counts: np.ndarray, table: np.ndarray, vocabulary: int, draft_length: int, tolerance: float
-) -> bool:
-    views = Views(vocabulary, draft_length)
-    for view in (views.outcome, views.acceptance, views.residual, views.drafted):
-        laws, reachable = normalised(np.asarray(view(table), dtype=np.float64))
-        seen = np.asarray(view(counts))
-        if (seen[~reachable] > 0).any():
-            return False
-        if Evidence(laws, tolerance=tolerance).log_e(seen) > math.log(FITS):
-            return False
-    return True
+def _reference(lab: Laboratory, known: list[Known]) -> Known | None:
+    """Return the law to compare with: the declared one, unless another lossless one is followed exactly.
+
+    Without a declared rule: the lossless one that most views agree with.
+    """
+    lossless = [item for item in known if item.rule.lossless]
+    exact = next((item for item in lossless if item.agrees), None)
+    declared = next((item for item in known if item.rule is lab.subject.rule), None)
+    if declared is not None and (declared.agrees or exact is None):
+        return declared
+    return exact or max(lossless, key=lambda i: (sum(i.fits.values()), i.log_likelihood), default=None)
+
+
+def _elsewhere(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis:
+    """Return the diagnosis when the main experiment is right: what the first failed check is for."""
+    first = failed[0]
+    cause, change = BY_CHECK.get(first.name, (f"{first.title}: not as it should be", ""))
+    explains = tuple(check.name for check in failed)
+    rules = {
+        rule.name: rule for rule in (all_tree_rules() if lab.subject.protocol == "tree" else all_rules())
+    }
+    for name in first.looks_like:
+        rule = rules.get(name)
+        if rule is None:
+            return Diagnosis(cause=f"{cause} (as with {name})", change=change, explains=explains)
+        if not rule.lossless:
+            return Diagnosis(
+                cause=rule.title, change=change_for(rule), known=name, source=rule.source, explains=explains
+            )
+    return Diagnosis(cause=f"none of the known bugs; {cause}", change=change, explains=explains)
+
+
+def _pattern(lab: Laboratory, reference: Known | None) -> tuple[str, str]:
+    """Return the class of an unknown bug by what fails and what does not, and what to look at."""
+    if reference is None:
+        return (
+            "its outcomes are impossible under every lossless rule",
+            "compare the call with the published rule",
+        )
+    bad = {name for name, agrees in reference.fits.items() if not agrees}
+    rule = reference.rule.name
+    if lab.subject.protocol in STEPS:
+        return _pattern_of_steps(lab, bad, rule)
+    if lab.subject.protocol == "decoder":
+        return _pattern_of_decoders(bad, rule)
+    if "stops" in bad:
+        return (
+            f"children are not accepted as by rule {rule}",
+            "look at the test of a child, at rows by node, and at how children are drawn",
+        )
+    return (
+        "accepted lengths are right, the emitted tokens are not",
+        "look at the final token: residual, bonus, rows",
+    )
+
+
+def _pattern_of_steps(lab: Laboratory, bad: set[str], rule: str) -> tuple[str, str]:
+    counts = main_probe(lab).table[0]
+    if "drafted" in bad:
+        return (
+            "the drafted tokens do not follow the draft rows that it was given",
+            "draw every drafted token from the very row that the test divides by",
+        )
+    if bad & {"first acceptance", "later acceptance"}:
+        rate = _acceptance_rates(counts)
+        if (rate == 1).all():
+            return "every drafted token is accepted", "accept when a fresh uniform is below target / draft"
+        if (rate == 0).all():
+            return (
+                "every drafted token is rejected",
+                "look at what the test compares, and at rows changed before it",
+            )
+        if np.isin(rate, (0, 1)).all():
+            return (
+                "acceptance is a yes or no by token, not by chance",
+                "accept by a uniform, not by comparison with an argmax or a threshold",
+            )
+        if "first acceptance" not in bad:
+            return (
+                "the first drafted token is tested rightly, later ones are not",
+                "look for rows of another position, and for a uniform that is used for two positions",
+            )
+        if "bonus" in bad:
+            return (
+                f"neither acceptance nor the bonus token follows rule {rule}",
+                "look at the target's rows: of another position, filtered, or changed",
+            )
+        return (
+            "acceptance is wrong while bonus tokens are right: the draft probabilities that are read are not "
+            "those the tokens were drawn from, or the test is another",
+            f"compare the probabilities in the test with the given rows, token by token (rule {rule})",
+        )
+    if "residual" in bad:
+        if _depends_on_rejected(counts):
+            return (
+                "acceptance is right, and the token in place of a rejected one depends on which was rejected",
+                "draw a fresh random number for the replacement (a uniform or noise is used twice), and take "
+                "the same residual whichever token was rejected",
+            )
+        return (
+            "acceptance is right, the token in place of a rejected one is not",
+            "replace from normalised max(target - draft, 0) of the rejected token's own rows",
+        )
+    if "bonus" in bad:
+        return (
+            "all is right but the token after a whole accepted draft",
+            "draw it from target row K, unchanged, with a random number of its own",
+        )
+    return (
+        "tests, replacements and bonus tokens are right one by one, and not together",
+        "look for a random number that is used twice within a step",
+    )
+
+
+def _acceptance_rates(counts: Integers) -> Floats:
+    """Return how often each first token was accepted, of those that were drafted."""
+    vocabulary = counts.shape[2]
+    by_first = counts.sum(axis=2).reshape(vocabulary, -1, counts.shape[1]).sum(axis=1)
+    seen = by_first.sum(axis=1)
+    return np.asarray(by_first[seen > 0, 1:].sum(axis=1) / seen[seen > 0])
+
+
+def _depends_on_rejected(counts: Integers) -> bool:
+    """Return whether the first token's replacement depends on which token was rejected."""
+    from scipy.stats import chi2_contingency
+
+    vocabulary = counts.shape[2]
+    table = counts[:, 0, :].reshape(vocabulary, -1, vocabulary).sum(axis=1)
+    table = table[table.sum(axis=1) > 0]
+    table = table[:, table.sum(axis=0) > 0]
+    if min(table.shape) < 2:
+        return False
+    return bool(chi2_contingency(table).pvalue < 1e-6)
+
+
+def _pattern_of_decoders(bad: set[str], rule: str) -> tuple[str, str]:
+    if "first token" in bad and "later tokens" not in bad:
+        return (
+            "only the first token after the prompt is wrong",
+            "draw it from the target's row after the whole prompt, at the same temperature as the rest",
+        )
+    if "first token" not in bad:
+        return (
+            "the first token is right, later ones are not",
+            "cut caches and states back to the emitted tokens after a rejection, and feed the last token",
+        )
+    if "accepted lengths" in bad:
+        return (
+            f"drafted tokens are not accepted as by rule {rule}",
+            "look at the test, and at the rows it reads",
+        )
+    return (
+        "tokens at every position are wrong",
+        "look at the test, the replacement, and the rows that are read",
+    )

@@ -79,6 +79,7 @@ class Evidence:
         with np.errstate(divide="ignore"):
             self._log_null = np.log(self.null)
         self._log_ratios: dict[str, Floats] = {}
+        self._laws: dict[str, Floats] = {}
         for name, law in alternatives.items() if isinstance(alternatives, Mapping) else alternatives:
             self._add_alternative(name, np.atleast_2d(np.asarray(law, dtype=np.float64)))
         #: Names of the alternatives that differ from the null.
@@ -93,6 +94,8 @@ class Evidence:
             raise InputError(f"alternative {name} has an entry that is not finite; give laws")
         if np.abs(law - self.null).max() <= 1e-9:
             return
+        if law.shape[1] <= MOST_CELLS:
+            self._laws[name] = law
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = np.log(np.clip(law, 0.0, 1.0)) - self._log_null
         self._log_ratios[name] = np.where(self.null > 0, ratios, np.inf)
@@ -130,6 +133,29 @@ class Evidence:
     def log_e(self, counts: Integers) -> float:
         """Return the natural logarithm of the e-value at these counts."""
         return mixture([(item.weight, item.log_ratio) for item in self.components(counts)])
+
+    def agrees(self, counts: Integers, name: str, log_most: float = math.log(1e3)) -> bool:
+        """Return whether the evidence of counts against one of the alternatives is below a bound.
+
+        Where the alternative is not known, or is the null here, the null has to agree.
+        """
+        law = self._laws.get(name, self.null)
+        if name in self._log_ratios and name not in self._laws:
+            ratios = self._log_ratios[name]
+            law = np.where(
+                np.isfinite(ratios), self.null * np.exp(np.where(np.isfinite(ratios), ratios, 0.0)), 0.0
+            )
+        clipped = np.clip(law, 0.0, None)
+        sums = clipped.sum(axis=1, keepdims=True)
+        if (sums <= 0).any():
+            return False
+        other = Evidence(
+            clipped / sums,
+            partitions=[groups for groups, _ in self.partitions],
+            pools=self.pools,
+            tolerance=self.tolerance,
+        )
+        return other.log_e(counts) <= log_most
 
     def _views(self, table: Integers) -> list[tuple[str, float]]:
         views: list[tuple[str, float]] = []

@@ -18,6 +18,11 @@ def filtered(rows: Floats, options: Mapping[str, Any]) -> Floats:
     return rows
 
 
+def of_draft(options: Mapping[str, Any], sides: str) -> dict[str, Any]:
+    """Return the options that apply to draft rows: all for ``"both"``, the temperature for ``"target"``."""
+    return {name: value for name, value in options.items() if sides == "both" or name == "temperature"}
+
+
 def tempered(rows: Floats, temperature: float) -> Floats:
     """Return rows to the power ``1 / temperature``, normalised; zeros stay zero. 0: the likeliest token."""
     if not temperature >= 0:

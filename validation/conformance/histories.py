@@ -10,7 +10,7 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.support.arrays import Bools, Floats, Integers
-from specsim.validation.conformance.filters import FILTERS, filtered
+from specsim.validation.conformance.filters import FILTERS, filtered, of_draft
 from specsim.validation.conformance.instances import Instance, digits, prefix_contexts
 from specsim.validation.conformance.subjects import Subject
 
@@ -23,14 +23,16 @@ def effective(instance: Instance, subject: Subject, options: Mapping[str, Any]) 
     """Return the instance that drafts are drawn from, texts continued by, and laws computed with.
 
     Rows of the target are processed as the subject declares, filtered, and, with the option ``eos``, absorbed
-    after that token. Rows of the draft are processed and filtered alike.
+    after that token. Rows of the draft are processed and, with `Subject.filters`, filtered alike.
 
     NoMassError: processing leaves no token.
     """
     filters = {name: options[name] for name in FILTERS if options.get(name) is not None}
+    drawn = of_draft(filters, subject.filters)
     eos = options.get("eos")
     if subject.process is None and eos is None:
-        return instance.mapped(lambda rows: filtered(rows, filters), instance.name)
+        rows = filtered(instance.target, filters), filtered(instance.draft, drawn)
+        return replace(instance, target=rows[0], draft=rows[1])
 
     vocabulary, depth = instance.vocabulary, instance.draft_length
     target, draft = [], []
@@ -39,7 +41,7 @@ def effective(instance: Instance, subject: Subject, options: Mapping[str, Any]) 
         context = instance.contexts(texts)[:, -1]
         rows = law_rows(subject, texts, instance.target[context], filters)
         target.append(rows if eos is None else absorbed(rows, ended(texts, eos=eos), eos))
-        draft.append(law_rows(subject, texts, instance.draft[context], filters))
+        draft.append(law_rows(subject, texts, instance.draft[context], drawn))
     return replace(
         instance,
         target=np.concatenate(target),

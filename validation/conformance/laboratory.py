@@ -102,6 +102,10 @@ class Laboratory:
         self.seed = seed
         self.least_samples = least_samples
         self.callers: list[Caller] = []
+        #: Called before every call of the subject.
+        self.on_call: Callable[[], object] = bool
+        #: Called in a copy of the process that the subject made and did not end.
+        self.on_copy: Callable[[], object] = bool
         self._kept: dict[str, Any] = {}
 
     def rng(self, label: str) -> np.random.Generator:
@@ -110,7 +114,9 @@ class Laboratory:
 
     def caller(self, label: str) -> Caller:
         """Return a caller whose seeds are its own."""
-        caller = Caller(subject=self.subject, seed=derived_seed(self.seed, label) % SEED_RANGE)
+        seed = derived_seed(self.seed, label) % SEED_RANGE
+        caller = Caller(subject=self.subject, seed=seed, on_call=lambda: self.on_call())
+        caller.on_copy = lambda: self.on_copy()
         self.callers.append(caller)
         return caller
 

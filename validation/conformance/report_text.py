@@ -1,13 +1,13 @@
 """The report in lines of text, for people and for error messages."""
 
 import math
+from collections.abc import Sequence
 
 from specsim.validation.conformance.results import (
     CheckResult,
     CheckStatus,
     ConformanceReport,
-    Suspect,
-    Verdict,
+    Diagnosis,
 )
 
 #: One sign for each status.
@@ -16,36 +16,85 @@ SIGNS = {
     CheckStatus.FAILED: "✗",
     CheckStatus.UNDECIDED: "?",
     CheckStatus.SKIPPED: "·",
-    CheckStatus.ERROR: "!",
+    CheckStatus.BROKEN: "!",
     CheckStatus.EXPECTED_FAILURE: "x",
     CheckStatus.UNEXPECTED_PASS: "✗",
 }
 
-#: Number of failures that are reported in full.
+#: Number of failures that are reported in full, of those that do not follow from another one.
 FULL_REPORTS = 3
-
-_BAD = (CheckStatus.FAILED, CheckStatus.ERROR, CheckStatus.UNEXPECTED_PASS)
 
 
 def report_lines(report: ConformanceReport) -> list[str]:
-    """Return the verdict, every check that did not pass with its evidence, and the diagnosis."""
-    lines = [f"{report.subject.name}: {report.sentence}"]
-    reported = 0
-    for check in report.checks:
-        if check.status in _BAD or check.status is CheckStatus.UNDECIDED:
-            whole = check_lines(check)
-            # One cause shows in many checks: only the first are reported in full.
-            lines.extend(whole if reported < FULL_REPORTS or check.kind == "contract" else _short(whole))
-            reported += 1
-    if report.suspects and report.verdict in (Verdict.BIASED, Verdict.OTHER_RULE):
-        lines.append(
-            "the outcomes of the main experiment look like (powers of ten against what was expected):"
-        )
-        lines.extend(f"  {suspect_line(suspect)}" for suspect in report.suspects)
+    """Return all there is to say: what is most likely wrong first, passed checks not at all."""
+    return [*head_lines(report), *body_lines(report)]
+
+
+def head_lines(report: ConformanceReport) -> list[str]:
+    """Return what is most likely wrong, what to change, and the verdict."""
+    lines = []
+    if report.diagnosis is not None:
+        lines += diagnosis_lines(report.diagnosis)
+    return [*lines, f"{report.subject.name}: {report.sentence}"]
+
+
+def diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
+    """Return a diagnosis in one or two lines."""
+    known = f" (known bug {diagnosis.known}; {diagnosis.source})" if diagnosis.known else ""
+    lines = [f"most likely: {diagnosis.cause}{known}"]
+    return [*lines, f"what to change: {diagnosis.change}"] if diagnosis.change else lines
+
+
+def body_lines(report: ConformanceReport) -> list[str]:
+    """Return the evidence: failures with their cells, what follows from them by name, how to repeat."""
+    lines: list[str] = []
+    first, follow = folded(report)
+    for number, check in enumerate(first):
+        whole = check_lines(check)
+        if check.status is CheckStatus.BROKEN and report.diagnosis is not None and number == 0:
+            # The diagnosis has said it.
+            whole = [line for line in whole if check.reason not in line]
+        lines.extend(whole if number < FULL_REPORTS or check.kind == "contract" else _short(whole))
+    if follow:
+        lines.append(f"follow from it: {', '.join(check.name for check in follow)}")
+    for check in report.with_status(CheckStatus.UNDECIDED):
+        lines.extend(check_lines(check))
+    agreeing = [
+        s for s in report.suspects if s.fits and report.diagnosis and s.name != report.diagnosis.known
+    ]
+    if agreeing and report.diagnosis is not None and report.diagnosis.known:
+        lines.append(f"the data agree with {', '.join(s.name for s in agreeing)}, too")
+    if report.script is not None:
+        lines.append(f"a script that shows it, without specsim ({report.script.sizes}):")
+        lines.extend(f"    {line}" for line in report.script.text.splitlines())
     if report.reached:
         lines.append(reached_line(report))
     lines.append(settings_line(report))
     return lines
+
+
+def folded(report: ConformanceReport) -> tuple[list[CheckResult], list[CheckResult]]:
+    """Return the failed checks that are told in full, and those that follow from the first of them."""
+    explained = report.diagnosis.explains if report.diagnosis is not None else ()
+    follow = [check for check in report.failed if check.name in explained]
+    # The first is what the diagnosis begins with.
+    follow.sort(key=lambda check: (check.name != explained[0], check.samples))
+    others = [check for check in report.failed if check.name not in explained]
+    return [*follow[:1], *others], follow[1:]
+
+
+def by_interest(checks: Sequence[CheckResult]) -> list[CheckResult]:
+    """Return failures first, then what is open, what passed, and what was left out; else in their order."""
+    return sorted(checks, key=lambda check: _INTEREST.get(check.status, 2))
+
+
+_INTEREST = {
+    CheckStatus.BROKEN: 0,
+    CheckStatus.FAILED: 0,
+    CheckStatus.UNEXPECTED_PASS: 0,
+    CheckStatus.UNDECIDED: 1,
+    CheckStatus.SKIPPED: 3,
+}
 
 
 def _short(lines: list[str]) -> list[str]:
@@ -68,20 +117,9 @@ def check_lines(check: CheckResult) -> list[str]:
             f"{deviation.frequency:.5f} [{deviation.low:.5f}, {deviation.high:.5f}], "
             f"expected {deviation.expected:.5f}"
         )
-    if check.looks_like:
-        lines.append(f"    looks like {'; '.join(check.looks_like)}")
     if check.command:
         lines.append(f"    again: {check.command}")
     return lines
-
-
-def suspect_line(suspect: Suspect) -> str:
-    """Return a known law and how it fits, in one line."""
-    kind = "lossless rule" if suspect.lossless else "known bug or lossy rule"
-    fits = "agrees with the data" if suspect.fits else "does not agree either"
-    ratio = "infinite" if math.isinf(suspect.log10_ratio) else power_of_ten(suspect.log10_ratio)
-    head = f"{ratio:>9} {suspect.name} ({kind}; {fits})"
-    return f"{head}: {suspect.title} [{suspect.source}]"
 
 
 def settings_line(report: ConformanceReport) -> str:

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from specsim.validation.conformance.documents import report_document
 from specsim.validation.conformance.pictures import data_uri, draw
 from specsim.validation.conformance.report_text import (
     SIGNS,
+    by_interest,
     check_lines,
+    diagnosis_lines,
+    folded,
     power_of_ten,
     reached_line,
     settings_line,
@@ -21,43 +25,14 @@ from specsim.validation.conformance.results import CheckResult, CheckStatus, Con
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 # What XML 1.0 cannot hold at all.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_BAD = (CheckStatus.FAILED, CheckStatus.ERROR, CheckStatus.UNEXPECTED_PASS)
+_BAD = (CheckStatus.FAILED, CheckStatus.BROKEN, CheckStatus.UNEXPECTED_PASS)
 
 
 def report_json(reports: Sequence[ConformanceReport]) -> dict[str, Any]:
     """Return the reports as a document of JSON's types (numbers that are not finite are for the caller)."""
     from specsim import __version__
 
-    return {
-        "specsim": __version__,
-        "subjects": [
-            {
-                "name": report.subject.name,
-                "protocol": report.subject.protocol,
-                "rule": report.subject.rule.name if report.subject.rule else None,
-                "verdict": report.verdict.value,
-                "sentence": report.sentence,
-                "certified_total_variation": report.certified,
-                "alpha": report.alpha,
-                "eps": report.eps,
-                "delta": report.delta,
-                "effort": report.effort,
-                "seed": report.seed,
-                "seconds": report.seconds,
-                "interrupted": report.interrupted,
-                "reached": {name: list(sizes) for name, sizes in report.reached.items()},
-                "checks": [_check_document(check) for check in report.checks],
-                "suspects": [dataclasses.asdict(suspect) for suspect in report.suspects],
-            }
-            for report in reports
-        ],
-    }
-
-
-def _check_document(check: CheckResult) -> dict[str, Any]:
-    document = dataclasses.asdict(check)
-    document["status"] = check.status.value
-    return document
+    return {"specsim": __version__, "subjects": [report_document(report) for report in reports]}
 
 
 def report_junit(reports: Sequence[ConformanceReport]) -> str:
@@ -93,7 +68,7 @@ def _junit_result(case: ElementTree.Element, check: CheckResult, counts: dict[st
         counts["skipped"] += 1
         ElementTree.SubElement(case, "skipped", message=_clean(f"{check.status.value}: {check.reason}"))
         return
-    kind = "error" if check.status is CheckStatus.ERROR else "failure"
+    kind = "error" if check.status is CheckStatus.BROKEN else "failure"
     counts[f"{kind}s"] += 1
     lines = check_lines(check)
     ElementTree.SubElement(case, kind, message=_clean(lines[0])).text = _clean("\n".join(lines))
@@ -122,6 +97,7 @@ def report_html(reports: Sequence[ConformanceReport]) -> str:
 
 def _page_report(report: ConformanceReport) -> dict[str, Any]:
     tone = {Verdict.LOSSLESS: "agrees", Verdict.LOSSY_AS_DECLARED: "agrees", Verdict.UNDECIDED: "undecided"}
+    first, follow = folded(report)
     return {
         "name": report.subject.name,
         "protocol": report.subject.protocol,
@@ -136,12 +112,16 @@ def _page_report(report: ConformanceReport) -> dict[str, Any]:
                 "ratio": "infinite" if math.isinf(suspect.log10_ratio) else power_of_ten(suspect.log10_ratio),
             }
             for suspect in report.suspects
+            if suspect.fits and report.failed
         ],
-        "checks": [_page_check(check) for check in report.checks],
+        "diagnosis": [] if report.diagnosis is None else diagnosis_lines(report.diagnosis),
+        "script": report.script,
+        "follow": ", ".join(check.name for check in follow),
+        "checks": [_page_check(check, check in first) for check in by_interest(report.checks)],
     }
 
 
-def _page_check(check: CheckResult) -> dict[str, Any]:
+def _page_check(check: CheckResult, is_open: bool) -> dict[str, Any]:
     bad = check.status in _BAD
     tone = "agrees" if check.status is CheckStatus.PASSED else "disagrees" if bad else "undecided"
     facts = []
@@ -164,7 +144,8 @@ def _page_check(check: CheckResult) -> dict[str, Any]:
         "status": check.status.value,
         "sign": SIGNS[check.status],
         "tone": tone,
-        "open": bad,
+        "bad": bad,
+        "open": is_open,
         "facts": ", ".join(facts),
         "lines": "\n".join(check_lines(check)[1:]) or check.reason,
         "picture": data_uri(draw(check.picture)) if check.picture is not None else "",

@@ -12,6 +12,8 @@ from specsim.validation.conformance.subjects import Subject
 class CheckStatus(enum.Enum):
     """How one check came out.
 
+    BROKEN: the subject returned nothing that can be judged (an exception, wrong shapes, an ended process).
+
     Examples
     --------
     >>> from specsim.testing import CheckStatus
@@ -23,13 +25,17 @@ class CheckStatus(enum.Enum):
     FAILED = "failed"
     UNDECIDED = "undecided"
     SKIPPED = "skipped"
-    ERROR = "error"
+    BROKEN = "broken"
     EXPECTED_FAILURE = "expected failure"
     UNEXPECTED_PASS = "unexpected pass"
 
 
 class Verdict(enum.Enum):
     """What is said about a subject.
+
+    BIASED and OTHER_RULE are about laws; DEPENDENT: rows of a batch, or calls under different seeds, share
+    random numbers, so that evidence about laws is void; BROKEN: it violates its protocol; UNGUARDED: nothing
+    is wrong on finite rows, but tokens come out of rows with NaN or infinity.
 
     Examples
     --------
@@ -41,8 +47,10 @@ class Verdict(enum.Enum):
     LOSSLESS = "lossless"
     LOSSY_AS_DECLARED = "lossy as declared"
     BIASED = "biased"
+    DEPENDENT = "not independent"
     OTHER_RULE = "not the declared rule"
     BROKEN = "broken"
+    UNGUARDED = "not guarded against NaN"
     UNDECIDED = "undecided"
 
 
@@ -75,7 +83,8 @@ class Deviation:
 class Suspect:
     """A known law compared with the data.
 
-    name, title, source: of the rule.
+    name, title, source: of the law; where it was seen.
+    change: for a bug, what to change.
     lossless: whether it is lossless.
     log10_ratio: how much likelier the data are under it than under the law expected, in powers of ten.
     fits: whether the data agree with it.
@@ -87,6 +96,37 @@ class Suspect:
     lossless: bool
     log10_ratio: float
     fits: bool
+    change: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What most likely is wrong.
+
+    cause: in one sentence.
+    change: what to change, in one sentence.
+    known: name of the known bug that the data agree with; empty when they agree with none.
+    source: where that bug was seen.
+    explains: the failed checks that follow from it.
+    """
+
+    cause: str
+    change: str
+    known: str = ""
+    source: str = ""
+    explains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """A short program that shows a failure without specsim.
+
+    text: the program; it needs NumPy (or torch) and the sampler, and exits with 1 while the failure is there.
+    sizes: what it was shrunk to, in words.
+    """
+
+    text: str
+    sizes: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +154,10 @@ class CheckResult:
     name, title
         The check.
     kind
-        ``"contract"`` (exact), ``"output"`` (the law of emitted tokens) or ``"rule"`` (the declared rule).
+        What it is evidence about: ``"contract"`` (exact), ``"guard"`` (rows that are not finite),
+        ``"output"`` (the law of emitted tokens), ``"independence"`` (of rows and seeds) or ``"rule"`` (the
+        declared rule). A check of the output that only conditional laws of the declared rule reject counts as
+        ``"rule"``.
     status
         Outcome.
     reason
@@ -130,9 +173,8 @@ class CheckResult:
         Upper bound of the law's distance from the one expected, at the report's confidence; NaN for none.
     calls, rows, seconds
         Calls of the subject for this check alone, their rows together, and time spent.
-    deviations, suspects, looks_like, picture
-        Where it failed: the worst cells, known laws by likelihood, the best alternatives of the check itself,
-        and a picture of the laws.
+    deviations, looks_like, picture
+        Where it failed: the worst cells, alternatives that the counts agree with, and a picture of the laws.
     command
         Reproduces it; empty when the subject has no name on the command line.
 
@@ -141,7 +183,7 @@ class CheckResult:
     >>> from specsim.testing import checks_for
     >>> check = next(checks_for(lambda target, draft, drafted, seed: None, effort="quick"))
     >>> check.run().status.value
-    'failed'
+    'broken'
     """
 
     name: str
@@ -159,7 +201,6 @@ class CheckResult:
     rows: int = 0
     seconds: float = 0.0
     deviations: tuple[Deviation, ...] = ()
-    suspects: tuple[Suspect, ...] = ()
     looks_like: tuple[str, ...] = ()
     picture: Picture | None = None
     command: str = ""
@@ -187,6 +228,10 @@ class ConformanceReport:
         Whether it was stopped by Ctrl-C.
     reached
         Least and most of every size that the subject was called with, by name.
+    suspects
+        Known laws of the main experiment, those that agree with the data first.
+    diagnosis, script
+        What most likely is wrong, and a short program that shows it; None where nothing is.
 
     Examples
     --------
@@ -205,7 +250,9 @@ class ConformanceReport:
     seed: int
     seconds: float
     interrupted: bool = False
-    suspects: tuple[Suspect, ...] = field(default=())
+    suspects: tuple[Suspect, ...] = ()
+    diagnosis: Diagnosis | None = None
+    script: Script | None = None
     reached: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def with_status(self, *statuses: CheckStatus) -> tuple[CheckResult, ...]:
@@ -224,15 +271,17 @@ class ConformanceReport:
         return sum(check.rows for check in self.checks)
 
     @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """The checks that speak against the subject."""
+        return self.with_status(CheckStatus.FAILED, CheckStatus.BROKEN, CheckStatus.UNEXPECTED_PASS)
+
+    @property
     def verdict(self) -> Verdict:
         """What is said about the subject."""
-        failed = self.with_status(CheckStatus.FAILED, CheckStatus.UNEXPECTED_PASS)
-        if any(check.kind == "output" for check in failed):
-            return Verdict.BIASED
-        if self.with_status(CheckStatus.ERROR) or any(check.kind == "contract" for check in failed):
-            return Verdict.BROKEN
-        if failed:
-            return Verdict.OTHER_RULE
+        kinds = {"broken" if c.status is CheckStatus.BROKEN else c.kind for c in self.failed}
+        for kind, verdict in _BY_KIND:
+            if kind in kinds:
+                return verdict
         if self.with_status(CheckStatus.UNDECIDED) or self.interrupted or not self._judged:
             return Verdict.UNDECIDED
         rule = self.subject.rule
@@ -240,40 +289,65 @@ class ConformanceReport:
 
     @property
     def _judged(self) -> bool:
-        return any(check.kind == "output" and check.status is CheckStatus.PASSED for check in self.checks)
+        judged = (CheckStatus.PASSED, CheckStatus.EXPECTED_FAILURE)
+        return any(check.kind == "output" and check.status in judged for check in self.checks)
 
     @property
     def passed(self) -> bool:
         """Whether nothing speaks against the subject and enough was seen."""
-        return self.verdict in (Verdict.LOSSLESS, Verdict.LOSSY_AS_DECLARED)
+        return self.exit_code == 0
 
     @property
     def exit_code(self) -> int:
-        """0 agrees, 1 disagrees, 3 undecided."""
-        if self.passed:
-            return 0
-        return 3 if self.verdict is Verdict.UNDECIDED else 1
+        """0 agrees, 1 disagrees, 3 undecided, 4 broken or not guarded."""
+        return _EXIT_CODES.get(self.verdict, 1)
 
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        failed = ", ".join(c.name for c in self.with_status(CheckStatus.FAILED, CheckStatus.UNEXPECTED_PASS))
-        errors = ", ".join(c.name for c in self.with_status(CheckStatus.ERROR))
         bound = self.certified
         within = "" if math.isnan(bound) else f" to within TV {bound:.2g} at confidence {1 - self.delta:g}"
-        verdict = self.verdict
-        if verdict is Verdict.LOSSLESS:
-            return f"lossless{within} on the instances tested"
-        if verdict is Verdict.LOSSY_AS_DECLARED:
-            return f"lossy as declared{within.replace(' to within', ', its law within')}"
-        if verdict is Verdict.BIASED:
-            return f"biased: {failed}"
-        if verdict is Verdict.OTHER_RULE:
-            return f"does not follow its declared rule ({failed}); nothing found against its output{within}"
-        if verdict is Verdict.BROKEN:
-            lawful = any(c.kind == "output" and c.status is CheckStatus.PASSED for c in self.checks)
-            rest = f"; nothing found against its output{within}" if lawful and not errors else ""
-            return f"broken: {', '.join(part for part in (failed, errors) if part)}{rest}"
-        open_checks = ", ".join(check.name for check in self.with_status(CheckStatus.UNDECIDED))
+        nothing = f"; nothing found against its output{within}" if self._judged else ""
+        names = _names(self.failed)
+        match self.verdict:
+            case Verdict.LOSSLESS:
+                known = _names(self.with_status(CheckStatus.EXPECTED_FAILURE))
+                return f"lossless{within} on the instances tested" + (f", but for {known}" if known else "")
+            case Verdict.LOSSY_AS_DECLARED:
+                return f"lossy as declared{within.replace(' to within', ', its law within')}"
+            case Verdict.BIASED:
+                return f"biased: {names}"
+            case Verdict.DEPENDENT:
+                return f"not independent: {names}; random numbers are shared, so evidence about laws is void"
+            case Verdict.OTHER_RULE:
+                return f"does not follow its declared rule ({names}){nothing}"
+            case Verdict.BROKEN:
+                return f"broken: {names}" + ("" if self.with_status(CheckStatus.BROKEN) else nothing)
+            case Verdict.UNGUARDED:
+                return f"not guarded: tokens come out of rows with NaN or infinity ({names}){nothing}"
+        open_checks = _names(self.with_status(CheckStatus.UNDECIDED))
         why = "interrupted" if self.interrupted else open_checks or "no check judged its output"
         return f"undecided: {why}"
+
+
+#: What decides first: dependence voids evidence about laws; a bias that was seen stays after a crash.
+_BY_KIND = (
+    ("independence", Verdict.DEPENDENT),
+    ("output", Verdict.BIASED),
+    ("broken", Verdict.BROKEN),
+    ("contract", Verdict.BROKEN),
+    ("rule", Verdict.OTHER_RULE),
+    ("guard", Verdict.UNGUARDED),
+)
+
+_EXIT_CODES = {
+    Verdict.LOSSLESS: 0,
+    Verdict.LOSSY_AS_DECLARED: 0,
+    Verdict.UNDECIDED: 3,
+    Verdict.BROKEN: 4,
+    Verdict.UNGUARDED: 4,
+}
+
+
+def _names(checks: tuple[CheckResult, ...]) -> str:
+    return ", ".join(check.name for check in checks)

@@ -12,7 +12,7 @@ from specsim.support.checks import unknown, whole
 from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError
 from specsim.validation.conformance.checks import all_checks
 from specsim.validation.conformance.checks.base import Check, Exact, Statistical
-from specsim.validation.conformance.diagnosis import suspects_of
+from specsim.validation.conformance.diagnosis import Findings, diagnose
 from specsim.validation.conformance.laboratory import Effort, Laboratory, get_effort
 from specsim.validation.conformance.results import CheckResult, CheckStatus, ConformanceReport
 from specsim.validation.conformance.subjects import Subject
@@ -88,6 +88,9 @@ class Session:
                 f"no check applies to {subject.name} ({subject.protocol}); "
                 f"give other names than {', '.join(check.name for check in chosen)}"
             )
+        #: Results so far, in order; and the check in which the subject broke.
+        self.results: list[CheckResult] = []
+        self.broken_in = ""
         self._spent = 0.0
         self._open = sum(check.weight for check in self.checks)
 
@@ -108,7 +111,16 @@ class Session:
         return rows
 
     def run(self, check: Check) -> CheckResult:
-        """Run one check."""
+        """Run one check, or none any more once the subject broke."""
+        if self.broken_in:
+            reason = f"not run: the sampler broke in {self.broken_in}"
+            return _result(check, CheckStatus.SKIPPED, reason=reason)
+        result = self.run_alone(check)
+        self.results.append(result)
+        return result
+
+    def run_alone(self, check: Check) -> CheckResult:
+        """Run one check, whatever became of the others."""
         begin = time.monotonic()
         rest = max(self.budget - self._spent, 0.0)
         # Nobody knows how long the others take; early checks may use more than their share.
@@ -118,10 +130,11 @@ class Session:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = self._run(check, begin + allowed)
-        except ContractError as error:
-            result = _result(check, CheckStatus.FAILED, reason=_line(error))
-        except SubjectError as error:
-            result = _result(check, CheckStatus.ERROR, reason=_line(error))
+        except (ContractError, SubjectError) as error:
+            # On rows that are not finite a wrong answer is all that was asked about.
+            guard = check.kind == "guard" and isinstance(error, ContractError)
+            status = CheckStatus.FAILED if guard else CheckStatus.BROKEN
+            result = _result(check, status, reason=_line(error))
         except NotApplicable as error:
             result = _result(check, CheckStatus.SKIPPED, reason=_line(error))
         elapsed = time.monotonic() - begin
@@ -162,15 +175,21 @@ class Session:
         threshold = self.log_threshold
         catches = procedure.catches(threshold)
         probe = procedure.probe
+        kind = check.kind
         while True:
             log_e = procedure.log_e() if probe.total else -math.inf
             if log_e >= threshold:
                 status = CheckStatus.FAILED
-                break
-            if probe.total >= procedure.planned:
+                if kind != "output" or procedure.output_log_e() >= threshold:
+                    break
+                # The declared rule alone is contradicted; the output is looked at as long as it would be.
+                if probe.total >= procedure.planned or time.monotonic() > deadline:
+                    kind = "rule"
+                    break
+            elif probe.total >= procedure.planned:
                 status = CheckStatus.PASSED
                 break
-            if time.monotonic() > deadline:
+            elif time.monotonic() > deadline:
                 status = CheckStatus.UNDECIDED
                 break
             probe.sample(min(max(FIRST_LOOK, probe.total), procedure.planned - probe.total))
@@ -179,6 +198,7 @@ class Session:
         return _result(
             check,
             status,
+            kind=kind,
             samples=probe.total,
             planned=procedure.planned,
             log10_e=log_e / math.log(10),
@@ -201,7 +221,8 @@ class Session:
         return " ".join(parts)
 
 
-_TELLING = (CheckStatus.FAILED, CheckStatus.ERROR, CheckStatus.UNDECIDED)
+_TELLING = (CheckStatus.FAILED, CheckStatus.BROKEN, CheckStatus.UNDECIDED)
+_BAD = (CheckStatus.FAILED, CheckStatus.BROKEN)
 
 
 def check_sampler(
@@ -278,6 +299,32 @@ def check_sampler(
         least_samples=least_samples,
         origin=origin,
     )
+    report = run_session(
+        session,
+        expected_failures=expected_failures,
+        callback=callback,
+        stop_at_failure=stop_at_failure,
+    )
+    if raise_on_failure and report.failed:
+        raise ConformanceError(report)
+    return report
+
+
+def run_session(
+    session: Session,
+    *,
+    expected_failures: Mapping[str, str] | None = None,
+    callback: Callback | None = None,
+    stop_at_failure: bool = False,
+    done: Mapping[str, CheckResult] | None = None,
+    on_begin: Callable[[Check], object] = bool,
+) -> ConformanceReport:
+    """Run the checks of a session and report on them.
+
+    expected_failures, callback, stop_at_failure: as in `check_sampler`.
+    done: results of an earlier run with the same settings, by check; these checks are not run again.
+    on_begin: called before every check that is run.
+    """
     known = dict(expected_failures or {})
     _chosen(known)
     results: list[CheckResult] = []
@@ -285,31 +332,38 @@ def check_sampler(
     begin = time.monotonic()
     try:
         for check in session.checks:
-            result = _expected(session.run(check), known)
+            if done and check.name in done:
+                result = done[check.name]
+            else:
+                on_begin(check)
+                result = expected_result(session.run(check), known)
+                if result.status is CheckStatus.BROKEN:
+                    session.broken_in = check.name
+                if callback:
+                    callback(result)
             results.append(result)
-            if callback:
-                callback(result)
-            if stop_at_failure and result.status in (CheckStatus.FAILED, CheckStatus.ERROR):
+            if stop_at_failure and result.status in _BAD:
                 break
     except KeyboardInterrupt:
         interrupted = True
+    bad = tuple(result for result in results if result.status in _BAD)
+    found = Findings() if interrupted else diagnose(session.laboratory, bad, session.origin)
     results += [_result(check, CheckStatus.SKIPPED, reason=reason) for check, reason in session.skipped]
-    report = ConformanceReport(
-        subject=made,
+    return ConformanceReport(
+        subject=session.subject,
         checks=tuple(results),
-        alpha=alpha,
+        alpha=session.alpha,
         eps=session.eps,
-        delta=delta,
+        delta=session.delta,
         effort=session.effort.name,
         seed=session.seed,
         seconds=time.monotonic() - begin,
         interrupted=interrupted,
-        suspects=suspects_of(session.laboratory),
+        suspects=found.suspects,
+        diagnosis=found.diagnosis,
+        script=found.script,
         reached=session.laboratory.reached(),
     )
-    if raise_on_failure and report.exit_code == 1:
-        raise ConformanceError(report)
-    return report
 
 
 class ConformanceError(AssertionError):
@@ -338,11 +392,12 @@ class ConformanceError(AssertionError):
         super().__init__("\n".join(report_lines(report)))
 
 
-def _expected(result: CheckResult, known: Mapping[str, str]) -> CheckResult:
+def expected_result(result: CheckResult, known: Mapping[str, str]) -> CheckResult:
+    """Return the result of a check, or of one that was expected to fail."""
     if result.name not in known:
         return result
     why = known[result.name]
-    if result.status in (CheckStatus.FAILED, CheckStatus.ERROR):
+    if result.status in _BAD:
         return dataclasses.replace(result, status=CheckStatus.EXPECTED_FAILURE, reason=f"expected: {why}")
     if result.status is CheckStatus.PASSED:
         text = f"expected to fail ({why}), but it passed; remove it from expected_failures"
@@ -365,7 +420,9 @@ def _chosen(only: Iterable[str] | None) -> list[Check]:
 
 
 def _result(check: Check, status: CheckStatus, **fields: Any) -> CheckResult:
-    return CheckResult(name=check.name, title=check.title, kind=check.kind, status=status, **fields)
+    return CheckResult(
+        **{"name": check.name, "title": check.title, "kind": check.kind, **fields}, status=status
+    )
 
 
 def _why(status: CheckStatus, procedure: Statistical, catches: float) -> str:

@@ -52,6 +52,7 @@ _CHOICES = {
     "framework": ("numpy", "torch"),
     "draft": ("required", "optional", "never"),
     "drawing": ("with", "without", "greedy"),
+    "filters": ("both", "target"),
 }
 
 
@@ -90,8 +91,8 @@ class Subject:
     dtypes
         Element types of rows that it takes; most checks use the first.
     options
-        Which of `OPTIONS` it takes. Filters are to be applied to both sides, in the order ``temperature``,
-        ``top_k``, ``top_p``, ``min_p``, ``typical_p``.
+        Which of `OPTIONS` it takes. Filters are to be applied in the order ``temperature``, ``top_k``,
+        ``top_p``, ``min_p``, ``typical_p``, see `filters`.
     process
         What it does to rows by the text so far, before the filters: penalties, a grammar, a bias.
         ``process(tokens, rows)`` gets the tokens before the row, ``(n, length)`` (of a step the drafted ones,
@@ -105,7 +106,10 @@ class Subject:
     drawing
         Trees: how the children of a node are drawn: ``"with"`` replacement, ``"without"`` (the row less those
         before, renormalised), or ``"greedy"`` (the likeliest tokens, and the last child from the rest).
-    notes
+    filters
+        Whether top-k, top-p and their like are for ``"both"`` sides, or for the ``"target"`` alone: the
+        drafts then come from the whole draft row, and the ratio is taken with it. The temperature is for
+        both. notes
         What a reader of the report should know.
 
     Examples
@@ -130,6 +134,7 @@ class Subject:
     max_draft_length: int | None = None
     draft: str = "required"
     drawing: str = "with"
+    filters: str = "both"
     notes: str = ""
 
     def __post_init__(self) -> None:

@@ -34,9 +34,19 @@ def biased(target, draft, drafted, seed):
 def crashing(target, draft, drafted, seed):
     raise RuntimeError("boom")
 
+def nothing_returned(target, draft, drafted, seed):
+    return None
+
+def unguarded(target, draft, drafted, seed):
+    tokens, lengths = step(np.nan_to_num(target, posinf=0.0), draft, drafted, seed)
+    return np.where(np.isnan(draft).any(), 0, tokens), lengths
+
 both = [step, Subject(name="second", protocol="step", run=biased)]
 nothing = []
 '''
+
+
+SAMPLERS = (":step", ":biased", ":crashing", ":both", ":nothing")
 
 
 @pytest.fixture
@@ -47,6 +57,9 @@ def sampler(tmp_path):
 
 
 def run(capsys, *arguments):
+    """Run the command; a process of the sampler's own is tested in test_cli_conform_process.py."""
+    if arguments and str(arguments[0]).endswith(SAMPLERS) and "--in-process" not in arguments:
+        arguments = (*arguments, "--in-process")
     with pytest.raises(SystemExit) as caught:
         main(["conform", *map(str, arguments)])
     out, err = capsys.readouterr()
@@ -65,6 +78,8 @@ def test_right_sampler__exits_with_0_and_says_what_it_certifies(sampler, capsys)
 def test_wrong_sampler__exits_with_1_and_can_be_repeated(sampler, capsys):
     code, out, _ = run(capsys, f"{sampler}:biased", "--effort", "quick", "--check", "first-token")
     assert code == 1
+    assert out.startswith("most likely: ")
+    assert out.splitlines()[1].startswith("what to change: ")
     assert "biased: biased: first-token" in out
     line = next(line for line in out.splitlines() if "again: " in line)
     command = line.partition("again: specsim conform ")[2]
@@ -101,10 +116,71 @@ def test_known_failures__are_expected(sampler, capsys):
     assert "remove it from expected_failures" in out
 
 
-def test_crash__exits_with_1_and_tells_the_message(sampler, capsys):
-    code, out, _ = run(capsys, f"{sampler}:crashing", "--effort", "quick", "--check", "contract")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("crashing", "RuntimeError: boom (crashing, line"), ("nothing_returned", "returned a NoneType")],
+)
+def test_broken_sampler__exits_with_4_says_it_once_and_is_not_run_again(name, message, sampler, capsys):
+    code, out, _ = run(capsys, f"{sampler}:{name}", "--in-process", "--effort", "quick", "--rule", "match")
+    assert code == 4
+    assert out.startswith(f"most likely: {message}")
+    assert out.count(message) == 1
+    assert f"{name}: broken: contract" in out
+    assert "not run: the sampler broke in contract" in out
+    assert "biased" not in out
+
+
+def test_missing_guard__is_no_bias_and_has_a_line_to_add(sampler, capsys):
+    checks = ("--check", "not-finite", "--check", "joint-law")
+    code, out, _ = run(capsys, f"{sampler}:unguarded", "--in-process", "--effort", "quick", *checks)
+    assert code == 4
+    assert (
+        "what to change: add this line: if not all(np.isfinite(x).all() for x in (target, draft)): raise"
+        in out
+    )
+    assert (
+        "not guarded: tokens come out of rows with NaN or infinity (not-finite); nothing found against" in out
+    )
+    assert "biased" not in out
+    known = ("--expect-failure", "not-finite=rows are checked by the caller")
+    code, out, _ = run(capsys, f"{sampler}:unguarded", "--in-process", "--effort", "quick", *checks, *known)
+    assert code == 0
+
+
+def test_baseline__says_what_got_worse(sampler, tmp_path, capsys):
+    options = ("--in-process", "--effort", "quick", "--check", "contract", "--check", "first-token")
+    _, out, _ = run(capsys, f"{sampler}:step", *options, "--json")
+    (tmp_path / "old.json").write_text(out.replace('"name": "step"', '"name": "biased"'), encoding="utf-8")
+    code, out, _ = run(capsys, f"{sampler}:biased", *options, "--baseline", tmp_path / "old.json")
     assert code == 1
-    assert "RuntimeError: boom" in out
+    assert "biased: worse than the baseline: first-token (passed, now failed)" in out
+    code, out, _ = run(capsys, f"{sampler}:biased", *options, "--json")
+    (tmp_path / "bad.json").write_text(out, encoding="utf-8")
+    code, out, _ = run(capsys, f"{sampler}:biased", *options, "--baseline", tmp_path / "bad.json", "--json")
+    assert code == 0
+    assert json.loads(out)["baseline"][0]["sentence"] == "no worse than the baseline"
+    (tmp_path / "odd.json").write_text("[]", encoding="utf-8")
+    code, _, err = run(capsys, f"{sampler}:biased", *options, "--baseline", tmp_path / "odd.json")
+    assert code == 2
+    assert "is no report" in err
+
+
+def test_resume__runs_what_is_left(sampler, tmp_path, capsys):
+    calls = tmp_path / "calls"
+    count = f'raise ValueError("not finite")\n    open(r"{calls}", "a").write("x")'
+    sampler.write_text(SAMPLER.replace('raise ValueError("not finite")', count), encoding="utf-8")
+    options = ("--in-process", "--effort", "quick", "--check", "contract", "--check", "first-token")
+    folder = ("--resume", tmp_path / "kept")
+    code, first, _ = run(capsys, f"{sampler}:step", *options, *folder)
+    made = calls.stat().st_size
+    assert code == 0
+    code, again, _ = run(capsys, f"{sampler}:step", *options, *folder)
+    assert code == 0
+    assert calls.stat().st_size == made
+    assert first.splitlines()[:-1] == again.splitlines()[:-1]
+    sampler.write_text(sampler.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    run(capsys, f"{sampler}:step", *options, *folder)
+    assert calls.stat().st_size > made
 
 
 def test_time_over__exits_with_3(sampler, capsys):

@@ -204,7 +204,7 @@ RIGHT = {
 @pytest.mark.parametrize("sampler", WRONG, ids=lambda sampler: sampler.__name__)
 def test_wrong_sampler__is_caught_by_the_check_that_is_for_it(sampler, samplers):
     report = check_sampler(sampler, effort=samplers.light, only=[WRONG[sampler]])
-    assert report.verdict is Verdict.BIASED, report.sentence
+    assert report.verdict in (Verdict.BIASED, Verdict.DEPENDENT), report.sentence
     assert report.checks[0].deviations
     assert report.checks[0].looks_like
 
@@ -214,7 +214,7 @@ def test_seldom_wrong_sampler__is_explained(mutant):
     """Under an even seed, too, and without a declared rule."""
     checks = [*mutant.killed_by, "contract"]
     report = check_sampler(mutant.subject.replace(rule=None), effort="quick", only=checks, seed=2)
-    assert report.verdict is Verdict.BIASED, report.sentence
+    assert report.verdict in (Verdict.BIASED, Verdict.DEPENDENT), report.sentence
     found = report.with_status(CheckStatus.FAILED)
     assert [check.name for check in found] == list(mutant.killed_by)
     assert found[0].deviations
@@ -264,7 +264,7 @@ def test_bfloat16_rows__can_be_the_first_type():
 
     subject = Subject(name="narrow", protocol="step", run=step, framework="torch", dtypes=("bfloat16",))
     report = check_sampler(subject, effort="quick", only=["untouched-inputs", "first-token", "tiny-mass"])
-    assert not report.with_status(CheckStatus.FAILED, CheckStatus.ERROR), report.sentence
+    assert not report.with_status(CheckStatus.FAILED, CheckStatus.BROKEN), report.sentence
 
 
 def test_file_target__imports_files_beside_it(tmp_path, monkeypatch):

@@ -12,14 +12,19 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from specsim.errors import InputError
 from specsim.validation.conformance import pictures, report_text
+from specsim.validation.conformance.documents import report_document, report_of
+from specsim.validation.conformance.report_text import report_lines
 from specsim.validation.conformance.reports import report_html, report_json, report_junit
 from specsim.validation.conformance.results import (
     CheckResult,
     CheckStatus,
     ConformanceReport,
     Deviation,
+    Diagnosis,
     Picture,
+    Script,
     Suspect,
     Verdict,
 )
@@ -74,7 +79,7 @@ def every_status() -> tuple[CheckResult, ...]:
         check(CheckStatus.UNDECIDED, reason="time was over after 512 of 4096 observations", log10_e=-math.inf,
               **numbers),
         check(CheckStatus.SKIPPED, reason="it takes no option coins"),
-        check(CheckStatus.ERROR, reason=f"KeyError: {NASTY} \x00\x1b[31m", kind="contract"),
+        check(CheckStatus.BROKEN, reason=f"KeyError: {NASTY} \x00\x1b[31m", kind="contract"),
         check(CheckStatus.EXPECTED_FAILURE, reason="expected: known"),
         check(CheckStatus.UNEXPECTED_PASS, reason="expected to fail (known), but it passed"),
     )  # fmt: skip
@@ -96,8 +101,26 @@ def report(*checks: CheckResult, name: str = "subject", rule=RATIO, **fields) ->
 
 SUSPECTS = (
     Suspect(name="ratio", title="t", source="s", lossless=True, log10_ratio=math.inf, fits=True),
-    Suspect(name="bug", title=NASTY, source="owner/project#1", lossless=False, log10_ratio=3.2, fits=False),
+    Suspect(
+        name="bug",
+        title=NASTY,
+        source="owner/project#1",
+        lossless=False,
+        log10_ratio=3.2,
+        fits=True,
+        change="x",
+    ),
+    Suspect(name="other", title="t", source="owner/project#2", lossless=False, log10_ratio=1.0, fits=False),
 )
+DIAGNOSIS = Diagnosis(
+    cause="the cause",
+    change="the change",
+    known="bug",
+    source="owner/project#1",
+    explains=("failed", "unexpected pass"),
+)
+SCRIPT = Script(text="import numpy as np\nraise SystemExit(1)\n", sizes="2 tokens, drafts of 1, 1 row")
+WHOLE = {"suspects": SUSPECTS, "diagnosis": DIAGNOSIS, "script": SCRIPT}
 
 
 class Page(HTMLParser):
@@ -134,7 +157,7 @@ def read(page: str) -> Page:
 
 
 def test_html__is_self_contained_closed_and_escaped():
-    page = report_html([report(*every_status(), name=NASTY, suspects=SUSPECTS), report(name="second")])
+    page = report_html([report(*every_status(), name=NASTY, **WHOLE), report(name="second")])
     found = read(page)
     assert found.open == []
     assert "script" not in found.tags
@@ -144,8 +167,15 @@ def test_html__is_self_contained_closed_and_escaped():
     assert not re.search(r"url\(\s*['\"]?(?!data:)", page)
     assert "<script>" not in page
     text = " ".join(found.text)
-    for part in (NASTY, "second", "owner/project#1", "title of unexpected pass", "infinite", "10^3.2"):
+    parts = (NASTY, "second", "owner/project#1", "title of unexpected pass", "infinite", "10^3.2")
+    for part in (
+        *parts,
+        "most likely: the cause (known bug bug",
+        "what to change: the change",
+        SCRIPT.text.strip(),
+    ):
         assert part in text
+    assert "owner/project#2" not in text
     assert found.tags.count("details") == len(every_status())
     for item in every_status():
         assert item.name in text
@@ -178,20 +208,33 @@ def test_junit__counts_agree_with_its_cases():
     failure = suites[0].find("testcase[@name='failed']/failure")
     assert "observed 55 of 512" in failure.text
     assert "specsim conform x:y --check failed" in failure.text
-    error = suites[0].find("testcase[@name='error']/error")
+    error = suites[0].find("testcase[@name='broken']/error")
     assert "KeyError" in error.text
     assert "\x1b" not in error.text
     assert suites[0].find("testcase[@name='undecided']/skipped").get("message").startswith("undecided: time")
 
 
 def test_json__is_a_document_with_every_field():
-    document = report_json([report(*every_status(), suspects=SUSPECTS)])
+    document = report_json([report(*every_status(), **WHOLE)])
     again = json.loads(json.dumps(document))
     subject = again["subjects"][0]
     assert subject["rule"] == "ratio"
     assert [item["status"] for item in subject["checks"]] == [status.value for status in CheckStatus]
     assert subject["checks"][1]["deviations"][0]["observed"] == 55
     assert subject["suspects"][1]["title"] == NASTY
+    assert subject["diagnosis"]["change"] == "the change"
+    assert subject["script"]["text"] == SCRIPT.text
+    assert subject["exit_code"] == 1
+
+
+def test_documents__give_the_same_report_back():
+    made = report(*every_status(), **WHOLE)
+    again = report_of(json.loads(json.dumps(report_document(made))))
+    assert report_lines(again) == report_lines(made)
+    assert report_html([again]) == report_html([made])
+    assert again.verdict is made.verdict
+    with pytest.raises(InputError):
+        again.subject.run(1)
 
 
 @pytest.mark.parametrize("cells", [1, 2, 20, 21, 64, 65, 1000])
@@ -239,25 +282,49 @@ def test_text__has_a_sign_and_lines_for_every_status():
     failed = "\n".join(report_text.check_lines(every_status()[1]))
     assert "evidence 10^12.2 after 512 observations; rejects at 10^7.3" in failed
     assert "text 0: observed 55 of 512 = 0.10742 [0.04770, 0.19770], expected 0.20312" in failed
-    assert "looks like recovery-from-target" in failed
     assert "again: specsim conform x:y --check failed" in failed
 
 
-def test_text__of_a_report_tells_what_is_bad_and_no_more():
-    lines = report_text.report_lines(report(*every_status(), suspects=SUSPECTS))
+def test_text__begins_with_what_is_likely_and_tells_what_is_bad_once():
+    lines = report_text.report_lines(report(*every_status(), **WHOLE))
+    assert lines[0] == "most likely: the cause (known bug bug; owner/project#1)"
+    assert lines[1] == "what to change: the change"
+    assert lines[2].startswith("subject: biased: failed, broken, unexpected-pass")
     text = "\n".join(lines)
     for status in (
         CheckStatus.FAILED,
         CheckStatus.UNDECIDED,
-        CheckStatus.ERROR,
+        CheckStatus.BROKEN,
         CheckStatus.UNEXPECTED_PASS,
     ):
-        assert f"title of {status.value}" in text
+        assert text.count(f"title of {status.value}") == 1
     for status in (CheckStatus.PASSED, CheckStatus.SKIPPED, CheckStatus.EXPECTED_FAILURE):
         assert f"title of {status.value}" not in text
-    assert "infinite ratio (lossless rule; agrees with the data)" in text
-    assert "10^3.2 bug (known bug or lossy rule; does not agree either)" in text
+    assert "the data agree with ratio, too" in text
+    assert "a script that shows it, without specsim (2 tokens, drafts of 1, 1 row):\n    import numpy" in text
     assert "false alarms at most 1e-06" in lines[-1]
+
+
+def test_text__folds_what_follows():
+    many = [check(CheckStatus.FAILED, name=f"f{i}", deviations=(DEVIATION,), log10_e=9.0) for i in range(6)]
+    found = Diagnosis(cause="c", change="", explains=("f1", "f0", "f3"))
+    text = "\n".join(report_text.report_lines(report(*many, diagnosis=found)))
+    assert text.index("f1: title") < text.index("f2: title")
+    assert "follow from it: f0, f3" in text
+    assert "f0: title" not in text
+
+
+def test_text__of_a_broken_subject_says_it_once():
+    broken = check(
+        CheckStatus.BROKEN,
+        name="contract",
+        kind="contract",
+        reason="returned a NoneType; return (tokens, lengths)",
+    )
+    found = Diagnosis(cause="returned a NoneType", change="return (tokens, lengths)", explains=("contract",))
+    made = report(broken, diagnosis=found)
+    assert made.exit_code == 4
+    assert "\n".join(report_text.report_lines(made)).count("returned a NoneType") == 1
 
 
 def test_text__tells_the_first_failures_in_full_and_the_rest_in_short():
@@ -277,8 +344,10 @@ def test_power_of_ten__spells(exponent, text):
 
 CASES = {
     Verdict.LOSSLESS: ((CheckStatus.PASSED, "output"), (CheckStatus.PASSED, "contract")),
-    Verdict.BIASED: ((CheckStatus.FAILED, "output"), (CheckStatus.ERROR, "contract")),
+    Verdict.BIASED: ((CheckStatus.FAILED, "output"), (CheckStatus.BROKEN, "contract")),
+    Verdict.DEPENDENT: ((CheckStatus.FAILED, "output"), (CheckStatus.FAILED, "independence")),
     Verdict.BROKEN: ((CheckStatus.PASSED, "output"), (CheckStatus.FAILED, "contract")),
+    Verdict.UNGUARDED: ((CheckStatus.PASSED, "output"), (CheckStatus.FAILED, "guard")),
     Verdict.OTHER_RULE: ((CheckStatus.PASSED, "output"), (CheckStatus.FAILED, "rule")),
     Verdict.UNDECIDED: ((CheckStatus.PASSED, "output"), (CheckStatus.UNDECIDED, "output")),
 }
@@ -292,10 +361,13 @@ def test_verdict__its_sentence_and_its_exit_code(verdict):
     ]
     made = report(*checks)
     assert made.verdict is verdict
-    assert made.exit_code == {Verdict.LOSSLESS: 0, Verdict.UNDECIDED: 3}.get(verdict, 1)
+    codes = {Verdict.LOSSLESS: 0, Verdict.UNDECIDED: 3, Verdict.BROKEN: 4, Verdict.UNGUARDED: 4}
+    assert made.exit_code == codes.get(verdict, 1)
     start = {
         Verdict.LOSSLESS: "lossless to within TV 0.031 at confidence 0.999",
         Verdict.BIASED: "biased: failed",
+        Verdict.DEPENDENT: "not independent: failed, failed; random numbers are shared",
+        Verdict.UNGUARDED: "not guarded: tokens come out of rows with NaN or infinity (failed); nothing",
         Verdict.BROKEN: "broken: failed; nothing found against its output to within TV 0.031",
         Verdict.OTHER_RULE: "does not follow its declared rule (failed); nothing found against its output",
         Verdict.UNDECIDED: "undecided: undecided",

@@ -109,7 +109,7 @@ def test_exception_of_the_subject__is_an_error_with_its_message():
 
     report = check_sampler(broken, effort="quick", only=["joint-law"])
     assert report.verdict is Verdict.BROKEN
-    assert report.checks[0].status is CheckStatus.ERROR
+    assert report.checks[0].status is CheckStatus.BROKEN
     assert "KeyError" in report.checks[0].reason
     assert "broken" in report.checks[0].reason
 

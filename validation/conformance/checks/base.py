@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Look:
     shares: expected observations of each stratum per observation of the experiment, shape ``(strata,)``.
     reachable: strata that the null can reach; a count elsewhere is infinite evidence.
     name_cell: spells (stratum, cell) for reports.
+    kind: ``"output"`` or ``"rule"``: whether it is evidence about the law of the emitted tokens, or about the
+        declared rule.
     """
 
     evidence: Evidence
@@ -48,6 +51,7 @@ class Look:
     shares: Floats
     reachable: Bools
     name_cell: Callable[[int, int], str]
+    kind: str = "output"
 
     def counts(self) -> Integers:
         """Return the counts so far."""
@@ -81,7 +85,15 @@ class Statistical:
 
     def log_e(self) -> float:
         """Return the logarithm of the e-value so far."""
-        return mixture([(1 / len(self.looks), mixture(_parts(look))) for look in self.looks])
+        return self._mixed(self.looks)
+
+    def output_log_e(self) -> float:
+        """Return the part of it that is evidence about the output, whatever rule is declared."""
+        return self._mixed([look for look in self.looks if look.kind == "output"])
+
+    def _mixed(self, looks: Sequence[Look]) -> float:
+        parts = [(1 / len(self.looks), mixture(_parts(look))) for look in looks]
+        return mixture(parts) if parts else -math.inf
 
     def catches(self, log_threshold: float) -> float:
         """Return the average total variation distance that the plan catches with probability 0.999."""
@@ -99,14 +111,17 @@ class Statistical:
         )
 
     def looks_like(self, count: int = 3) -> tuple[str, ...]:
-        """Return the alternatives that explain the counts best."""
+        """Return the alternatives that the counts agree with, the likeliest first."""
         found: dict[str, float] = {}
         for look in self.looks:
             for part in look.components():
-                if part.name in look.evidence.alternatives and part.log_ratio > 0:
-                    found[part.name] = max(found.get(part.name, 0.0), part.log_ratio)
-        ranked = sorted(found, key=lambda name: -found[name])
-        return tuple(f"{name} (10^{found[name] / math.log(10):.1f})" for name in ranked[:count])
+                if part.name in look.evidence.alternatives:
+                    found[part.name] = found.get(part.name, 0.0) + part.log_ratio
+        ranked = sorted((name for name in found if found[name] > 0), key=lambda name: -found[name])
+        agreeing = (
+            name for name in ranked if all(look.evidence.agrees(look.counts(), name) for look in self.looks)
+        )
+        return tuple(itertools.islice(agreeing, count))
 
     def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
         """Return the cells that differ most, by the likelihood ratio of the cell alone."""
@@ -179,7 +194,7 @@ class Check:
     """One check of a subject.
 
     name, title: lower case with hyphens; and what it checks, in one line.
-    kind: ``"contract"``, ``"output"`` or ``"rule"``.
+    kind: as in `CheckResult`.
     protocols: those it is for.
     make: builds the procedure.
     why_not: says why a subject cannot be checked so; returns "" when it can.
@@ -272,6 +287,7 @@ def make_look(
     weights: tuple[float, ...] = (0.1, 0.4),
     partitions: Sequence[Integers] = (),
     tolerance: float = 0.0,
+    kind: str = "output",
 ) -> Look:
     """Build a look from tables: the same view of the null's, of every alternative's, and of the counts.
 
@@ -282,6 +298,7 @@ def make_look(
     directions: laws, ``(strata, cells)`` or ``(cells,)``, towards which the null is bent by each of
         `weights`.
     partitions, tolerance: as in `Evidence`.
+    kind: as in `Look`.
     """
     sums = np.asarray(view(null), dtype=np.float64)
     laws, reachable = normalised(sums)
@@ -300,4 +317,5 @@ def make_look(
         shares=sums.sum(axis=1),
         reachable=reachable,
         name_cell=name_cell,
+        kind=kind,
     )

@@ -209,6 +209,10 @@ class Pairs(Statistical):
         counts = self._probe.counts
         return mixture([(1 / len(counts), self.evidence.log_e(table)) for table in counts])
 
+    def output_log_e(self) -> float:
+        """Return the same: no rule is involved."""
+        return self.log_e()
+
     def catches(self, log_threshold: float) -> float:
         """Return the distance of neighbours from independence that is caught with probability 0.999."""
         level = log_threshold + math.log(len(self._probe.counts))
@@ -257,7 +261,7 @@ def telling_path(lab: Laboratory) -> Integers:
     return instance.paths[int(entropy.argmax())]
 
 
-_independence = partial(check, protocols=tuple(PROTOCOLS))
+_independence = partial(check, kind="independence", protocols=tuple(PROTOCOLS))
 _rows = _independence(
     "batch-independence", "rows of a batch are independent, whatever their distance",
     why_not=_needs_batch, catches="one coin for all rows",

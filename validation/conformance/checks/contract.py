@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from specsim.support.arrays import Integers
-from specsim.validation.conformance.calling import Caller, ContractError
+from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import Exact, check
 from specsim.validation.conformance.instances import Instance, edge_instances
 from specsim.validation.conformance.laboratory import Laboratory
@@ -136,7 +136,7 @@ def _compare_inputs(lab: Laboratory, caller: Caller, rng: np.random.Generator) -
         after = caller.take(value, name)
         if not np.array_equal(after, was, equal_nan=np.issubdtype(after.dtype, np.floating)):
             place = tuple(int(v) for v in np.argwhere(after != was)[0])
-            raise ContractError(
+            raise AssertionError(
                 f"the call changed its input {name}{list(place)} from {was[place]!s} "
                 f"to {after[place]!s}; work on a copy"
             )
@@ -161,7 +161,7 @@ def _determinism(lab: Laboratory) -> Exact:
             again = call(seed)
             for number, (left, right) in enumerate(zip(first, again, strict=True)):
                 if not np.array_equal(_emitted(first, number), _emitted(again, number)):
-                    raise ContractError(
+                    raise AssertionError(
                         f"seed {seed} gave two outputs for the same inputs: {_short(left)}, {_short(right)}"
                     )
             differing += any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))

@@ -142,7 +142,7 @@ def _one_hot(lab: Laboratory) -> Statistical:
 @check(
     "not-finite",
     "NaN and infinity are refused or contained, never emitted",
-    kind="contract",
+    kind="guard",
     protocols=("step",),
     why_not=_needs_small,
     catches="NaN that compares as false and falls through to token 0 or to the vocabulary's size",

@@ -225,6 +225,7 @@ def _mistakes(
         ("the option ignored on the target", instance.target, right.draft),
         ("the option ignored on the draft", right.target, instance.draft),
         ("the option applied twice to the target", twice, right.draft),
+        ("the option applied to the draft, too", right.target, filtered(instance.draft, options)),
     ):
         wrong = _with_target(right, target, draft)
         with np.errstate(all="ignore"):

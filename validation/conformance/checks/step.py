@@ -83,6 +83,7 @@ def step_looks(
             _cell_names(views, kind, prefix),
             directions=_directions(kind, probe.vocabulary),
             tolerance=lab.tolerance if tolerance is None else tolerance,
+            kind="rule",
         )
         for kind in kinds
     ]

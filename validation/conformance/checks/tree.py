@@ -126,7 +126,7 @@ def _check_paths(shape: Structure, tokens: Integers, emitted: Integers, lengths:
 
 
 @lru_cache(maxsize=128)
-def _tables(rule: Rule, shape_name: str, drawing: str, vocabulary: int) -> Any:
+def rule_tables(rule: Rule, shape_name: str, drawing: str, vocabulary: int) -> Any:
     """Return (trees, masses, tables (trees, N, V)) of a rule, or None where it has no law."""
     shape = trees.SHAPES[shape_name]
     target, draft = tree_models(shape.depth, vocabulary, SEEDS[shape.depth])
@@ -142,12 +142,13 @@ def _tables(rule: Rule, shape_name: str, drawing: str, vocabulary: int) -> Any:
     return tokens, mass, np.clip(tables, 0.0, None)
 
 
-def _text_law(probe: TreeProbe, tables: Any) -> Floats:
+def text_law(probe: TreeProbe, tables: Any) -> Floats:
+    """Return the law of the first ``depth + 1`` tokens, continued by the target."""
     tokens, mass, laws = tables
     return trees.completed_law(probe.target, trees.emitted_laws(probe.shape, tokens, laws, mass))
 
 
-def _stop_law(probe: TreeProbe, tables: Any) -> Floats:
+def stop_law(probe: TreeProbe, tables: Any) -> Floats:
     """Return the joint law of the root's children and the accepted length."""
     tokens, mass, laws = tables
     depths = np.array(probe.shape.depths)
@@ -159,7 +160,8 @@ def _stop_law(probe: TreeProbe, tables: Any) -> Floats:
     return found
 
 
-def _probe(lab: Laboratory, shape_name: str) -> TreeProbe:
+def tree_probe(lab: Laboratory, shape_name: str) -> TreeProbe:
+    """Return the experiment on trees of a shape."""
     probe: TreeProbe = lab.keep(
         f"tree {shape_name}", lambda: TreeProbe(lab, lab.caller(f"tree {shape_name}"), shape_name)
     )
@@ -171,15 +173,15 @@ def _text_looks(lab: Laboratory, probe: TreeProbe, *, known: bool) -> list[Any]:
     drawing = lab.subject.drawing
     law = probe.target.law(probe.shape.depth + 1)
     if rule is not None and not rule.lossless:
-        tables = _tables(rule, probe.shape_name, drawing, probe.vocabulary)
+        tables = rule_tables(rule, probe.shape_name, drawing, probe.vocabulary)
         if tables is None:
             raise InputError(f"rule {rule.name} has no law on trees of shape {probe.shape_name}")
-        law = _text_law(probe, tables)
+        law = text_law(probe, tables)
     alternatives = {}
     for item in all_tree_rules() if known else ():
-        tables = _tables(item, probe.shape_name, drawing, probe.vocabulary)
+        tables = rule_tables(item, probe.shape_name, drawing, probe.vocabulary)
         if tables is not None:
-            alternatives[item.name] = _text_law(probe, tables)
+            alternatives[item.name] = text_law(probe, tables)
     length, vocabulary = probe.shape.depth + 1, probe.vocabulary
     return [
         make_look(
@@ -203,7 +205,7 @@ def _text_looks(lab: Laboratory, probe: TreeProbe, *, known: bool) -> list[Any]:
     weight=8.0,
 )
 def _tree_law(lab: Laboratory) -> Statistical:
-    main, star = _probe(lab, MAIN_SHAPE), _probe(lab, STAR)
+    main, star = tree_probe(lab, MAIN_SHAPE), tree_probe(lab, STAR)
     looks = [*_text_looks(lab, main, known=True), *_text_looks(lab, star, known=True)]
     for look in looks:
         look.shares = look.shares / 2
@@ -225,7 +227,7 @@ def _tree_law(lab: Laboratory) -> Statistical:
     catches="rows of another node, bonus tokens at inner leaves",
 )
 def _shapes(lab: Laboratory) -> Statistical:
-    probes = [_probe(lab, name) for name in SHAPES]
+    probes = [tree_probe(lab, name) for name in SHAPES]
     looks = []
     for probe in probes:
         looks += _text_looks(lab, probe, known=False)
@@ -241,18 +243,18 @@ def _shapes(lab: Laboratory) -> Statistical:
     catches="another rule than the declared one",
 )
 def _tree_acceptance(lab: Laboratory) -> Statistical:
-    probe = _probe(lab, MAIN_SHAPE)
+    probe = tree_probe(lab, MAIN_SHAPE)
     rule = lab.subject.rule
     assert rule is not None
     drawing = lab.subject.drawing
-    tables = _tables(rule, MAIN_SHAPE, drawing, probe.vocabulary)
+    tables = rule_tables(rule, MAIN_SHAPE, drawing, probe.vocabulary)
     if tables is None:
         raise InputError(f"rule {rule.name} has no law on trees of shape {MAIN_SHAPE}")
     alternatives = {}
     for item in all_tree_rules():
-        other = _tables(item, MAIN_SHAPE, drawing, probe.vocabulary)
+        other = rule_tables(item, MAIN_SHAPE, drawing, probe.vocabulary)
         if other is not None:
-            alternatives[item.name] = _stop_law(probe, other)
+            alternatives[item.name] = stop_law(probe, other)
     children = len(probe.shape.children(0))
 
     def name_cell(stratum: int, cell: int) -> str:
@@ -260,7 +262,7 @@ def _tree_acceptance(lab: Laboratory) -> Statistical:
 
     looks = [
         make_look(
-            view, _stop_law(probe, tables), alternatives, lambda: probe.stops, name, tolerance=lab.tolerance
+            view, stop_law(probe, tables), alternatives, lambda: probe.stops, name, tolerance=lab.tolerance
         )
         for view, name in (
             (lambda table: table, name_cell),

@@ -146,6 +146,12 @@ def greedy_test(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
     return likeliest(target), target
 
 
+@position_bug(GREEDY, "ROCm/ATOM#2318", needs_draft=False)
+def greedy_tokens(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
+    """at drafted positions the target's likeliest token is emitted; the bonus token is sampled"""
+    return likeliest(target), likeliest(target)
+
+
 @position_bug(
     GREEDY, "sgl-project/sglang#32922; sgl-project/sglang#21275", needs_draft=False, bonus=likeliest
 )

@@ -80,6 +80,38 @@ def reused_coin(target: Floats, draft: Floats, drafted: Integers) -> Floats:
     return _in_order(accepted, recovery, target[..., -1, :])
 
 
+@law_bug(COINS, "vllm-project/vllm-ascend#16370")
+def reused_coin_blocks(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """the uniform that rejected a token also chooses the half of the vocabulary from which it is replaced"""
+    accepted = _acceptances(target, draft, drafted)
+    residual = gap_residual(target[..., :-1, :], draft)
+    half = (np.arange(residual.shape[-1]) >= residual.shape[-1] // 2).astype(np.int64)
+    masses = np.stack([residual[..., half == side].sum(axis=-1) for side in (0, 1)], axis=-1)
+    chosen = _inverted(masses, accepted, np.ones_like(accepted))
+    within = residual / np.where(masses > 0, masses, 1.0)[..., half]
+    return _in_order(accepted, positive_part(chosen[..., half] * within, residual), target[..., -1, :])
+
+
+@law_bug(COINS, "PaddlePaddle/FastDeploy#5568", needs_draft=False)
+def match_one_coin(target: Floats, draft: Floats, drafted: Integers) -> Floats:
+    """match rule, but one uniform inverts the target's rows of all positions"""
+    begins, ends = _steps(target)
+    low, high = np.zeros(drafted.shape[:-1]), np.ones(drafted.shape[:-1])
+    table = np.zeros(target.shape)
+    tokens = np.arange(target.shape[-1])
+    for position in range(target.shape[-2]):
+        inside = np.minimum(ends[..., position, :], high[..., None]) - np.maximum(
+            begins[..., position, :], low[..., None]
+        )
+        table[..., position, :] = np.maximum(inside, 0.0)
+        if position < drafted.shape[-1]:
+            token = drafted[..., position]
+            table[..., position, :] = np.where(tokens == token[..., None], 0.0, table[..., position, :])
+            low = np.maximum(low, at_token(begins[..., position, :], token))
+            high = np.maximum(np.minimum(high, at_token(ends[..., position, :], token)), low)
+    return table
+
+
 @law_bug(COINS, "sgl-project/sglang#7231")
 def reused_last_coin(target: Floats, draft: Floats, drafted: Integers) -> Floats:
     """the uniform of the last test also draws the token behind it, replacement or bonus"""

@@ -1,0 +1,130 @@
+"""Samplers that leave, hang, print or grow, as the command runs them: in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SAMPLER = """
+import os, signal, sys, time
+import numpy as np
+
+def step(target, draft, drafted, seed):
+    if not np.isfinite(target).all():
+        raise ValueError("not finite")
+    rng = np.random.default_rng(seed)
+    batch, width, vocabulary = target.shape
+    sums = np.cumsum(target, axis=2)
+    draws = (sums <= rng.random((batch, width, 1)) * sums[..., -1:]).sum(axis=2)
+    draws = np.minimum(draws, vocabulary - 1 - np.argmax(target[..., ::-1] > 0, axis=2))
+    return draws, np.cumprod(draws[:, :-1] == drafted, axis=1).sum(axis=1) + 1
+
+def doing(act):
+    calls = []
+    def sampler(target, draft, drafted, seed):
+        calls.append(seed)
+        if len(calls) > 3:
+            act()
+        return step(target, draft, drafted, seed)
+    return sampler
+
+held = []
+exits = doing(lambda: sys.exit(0))
+leaves = doing(lambda: os._exit(0))
+killed = doing(lambda: os.kill(os.getpid(), signal.SIGKILL))
+hangs = doing(lambda: time.sleep(600))
+reads = doing(input)
+copies = doing(os.fork)
+interrupts = doing(lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
+closes = doing(lambda: os.closerange(0, 256))
+writes = doing(lambda: [os.write(n, b"x\\n") for n in range(3, 9)])
+grows = doing(lambda: held.append(np.ones(2**25)))
+prints = doing(lambda: (print("printed"), os.write(1, b"written\\n")))
+shuts = doing(lambda: sys.stdout.close())
+raises = doing(lambda: np.seterr(all="raise"))
+several = [leaves, step]
+"""
+
+#: What is said about samplers that break.
+BROKEN = {
+    "exits": "most likely: SystemExit: 0",
+    "leaves": "most likely: its process ended with exit code 0",
+    "killed": "most likely: its process was killed by SIGKILL",
+    "hangs": "most likely: it gave no answer for 3 s",
+    "reads": "most likely: EOFError",
+    "copies": "most likely: a copy of its process",
+    "interrupts": "most likely: KeyboardInterrupt",
+    "closes": "most likely: its process ended with exit code",
+    "writes": "most likely: it wrote where its results are sent",
+    "grows": "GiB of memory",
+}
+#: Those that are tried every time.
+QUICK = ("leaves", "copies")
+_SLOW = [pytest.mark.slow]
+#: Checks, and limits that end what hangs or grows soon.
+LIMITS = ("--effort", "quick", "--check", "contract", "--check", "determinism", "--memory-limit", "0.9")
+
+
+@pytest.fixture(scope="module")
+def sampler(tmp_path_factory):
+    path = tmp_path_factory.mktemp("samplers") / "sampler.py"
+    path.write_text(SAMPLER, encoding="utf-8")
+    return path
+
+
+def run(target, *options, seconds=60):
+    """Run the command as a user does."""
+    limits = (*LIMITS, "--time-limit", str(seconds))
+    command = [sys.executable, "-m", "specsim", "conform", str(target), *limits, *options]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, stdin=subprocess.PIPE, check=False
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and limits of this test are POSIX's")
+@pytest.mark.parametrize("name", [pytest.param(n, marks=_SLOW if n not in QUICK else []) for n in BROKEN])
+def test_sampler_that_leaves__is_broken(name, sampler):
+    done = run(f"{sampler}:{name}", seconds=3 if name == "hangs" else 60)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert BROKEN[name] in done.stdout
+    assert "broken: contract" in done.stdout
+    assert "not run: the sampler broke in contract" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["prints", "shuts", "raises"])
+def test_sampler_that_is_only_odd__is_judged_and_standard_output_stays_clean(name, sampler):
+    done = run(f"{sampler}:{name}", "--check", "joint-law", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["subjects"][0]["verdict"] == "lossless"
+    if name == "prints":
+        assert {"printed", "written"} <= set(done.stderr.split())
+
+
+@pytest.mark.slow
+def test_next_sampler_of_a_file__gets_a_process_of_its_own(sampler):
+    done = run(f"{sampler}:several", "--check", "joint-law", "--json")
+    assert done.returncode == 4
+    assert [item["verdict"] for item in json.loads(done.stdout)["subjects"]] == ["broken", "lossless"]
+
+
+@pytest.mark.parametrize("line", ["sys.exit(0)", "os._exit(0)"])
+def test_import_that_leaves__is_broken(line, tmp_path):
+    path = tmp_path / "leaving.py"
+    path.write_text(
+        f"import os, sys\n{line}\ndef step(target, draft, drafted, seed): pass\n", encoding="utf-8"
+    )
+    done = run(f"{path}:step")
+    assert done.returncode == 4
+    assert "while it was imported" in done.stdout.splitlines()[0]
+
+
+def test_expected_failure__may_be_an_ended_process(sampler):
+    done = run(f"{sampler}:leaves", "--expect-failure", "contract=it leaves", "--json")
+    checks = json.loads(done.stdout)["subjects"][0]["checks"]
+    assert [check["status"] for check in checks if check["name"] == "contract"] == ["expected failure"]
+    assert done.returncode == 3
