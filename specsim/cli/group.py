@@ -7,6 +7,7 @@ code   meaning
 1      it disagrees
 2      usage or bad input
 3      could not decide within the budget
+4      the sampler under test broke (`conform`)
 70     a fault of specsim itself; please report it
 74     standard output is closed, and the result was not written to a file either
 130    interrupted; 143 if by SIGTERM
@@ -66,7 +67,7 @@ Examples:
   specsim expect paper:50 batch:drafts=4
   specsim simulate paper:50 speculative --runs 100000 --seed 1
 
-Exit codes: 0 done or agrees, 1 disagrees, 2 usage or bad input, 3 could not decide, 70 a fault of
+Exit codes: 0 done or agrees, 1 disagrees, 2 usage or bad input, 3 could not decide, 4 the sampler under test broke, 70 a fault of
 specsim, 74 standard output is closed, 130 interrupted.
 """
 

@@ -30,6 +30,8 @@ CALL_SECONDS, IMPORT_FACTOR = 60.0, 5
 MEMORY_SHARE = 0.8
 #: Seconds between two looks at the process, and at least between two signs of life.
 LOOK, SIGN = 0.1, 0.5
+#: Seconds in which what a process sent before it ended is read.
+GRACE = 5.0
 
 # The path is the parent's, so that the same modules are found; nothing of the working folder comes first.
 _START = (
@@ -152,7 +154,8 @@ class _Worker:
                 if self._process.poll() is None:
                     self._watch(heard, allowed)
                     continue
-                # A copy of the process may hold the pipe open; what was sent has been read by now.
+                # What was sent is read first; a copy of the process may hold the pipe open.
+                self._reader.join(timeout=GRACE)
                 line = b"" if self._lines.empty() else self._lines.get()
             if not line:
                 raise _Ended(self._how_it_ended())
@@ -204,7 +207,7 @@ class _Worker:
             else:
                 self._process.kill()
         self._process.wait()
-        self._reader.join(timeout=1)
+        self._reader.join(timeout=GRACE)
         if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
 

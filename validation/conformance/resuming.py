@@ -36,7 +36,7 @@ class FinishedChecks:
     def __init__(self, folder: str | os.PathLike[str], request: Request) -> None:
         from specsim import __version__
 
-        self._identity = {
+        self._identity: dict[str, Any] = {
             "specsim": __version__,
             "target": request.target,
             "text": _digest_of_file(request.target),
