@@ -67,8 +67,8 @@ Examples:
   specsim expect paper:50 batch:drafts=4
   specsim simulate paper:50 speculative --runs 100000 --seed 1
 
-Exit codes: 0 done or agrees, 1 disagrees, 2 usage or bad input, 3 could not decide, 4 the sampler under test broke, 70 a fault of
-specsim, 74 standard output is closed, 130 interrupted.
+Exit codes: 0 done or agrees, 1 disagrees, 2 usage or bad input, 3 could not decide, 4 the sampler
+under test broke, 70 a fault of specsim, 74 standard output is closed, 130 interrupted.
 """
 
 

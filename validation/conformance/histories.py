@@ -31,8 +31,9 @@ def effective(instance: Instance, subject: Subject, options: Mapping[str, Any]) 
     drawn = of_draft(filters, subject.filters)
     eos = options.get("eos")
     if subject.process is None and eos is None:
-        rows = filtered(instance.target, filters), filtered(instance.draft, drawn)
-        return replace(instance, target=rows[0], draft=rows[1])
+        return replace(
+            instance, target=filtered(instance.target, filters), draft=filtered(instance.draft, drawn)
+        )
 
     vocabulary, depth = instance.vocabulary, instance.draft_length
     target, draft = [], []

@@ -57,7 +57,10 @@ def body_lines(report: ConformanceReport) -> list[str]:
         lines.extend(whole if number < FULL_REPORTS or check.kind == "contract" else _short(whole))
     if follow:
         lines.append(f"follow from it: {', '.join(check.name for check in follow)}")
-    for check in report.with_status(CheckStatus.UNDECIDED):
+    undecided = report.with_status(CheckStatus.UNDECIDED)
+    if report.failed and undecided:
+        lines.append(f"undecided: {', '.join(check.name for check in undecided)}")
+    for check in () if report.failed else undecided:
         lines.extend(check_lines(check))
     agreeing = [
         s for s in report.suspects if s.fits and report.diagnosis and s.name != report.diagnosis.known

@@ -200,7 +200,11 @@ class _Search:
             rows = None if self.subject.draft == "never" else case.draft
             return drafted, *self.caller.step(case.target, rows, drafted, seed=seed, options=case.options)
         if protocol == "draft-and-verify":
-            return self.caller.draft_and_verify(_Models(self.caller, case), seed=seed, options=case.options)
+            models = _Models(self.caller, case)
+            drafted, *rest = self.caller.draft_and_verify(models, seed=seed, options=case.options)
+            if drafted is None:
+                raise NotApplicable("it does not tell its drafts")
+            return drafted, rest[0], rest[1]
         if protocol == "tree":
             return self._one_tree(case, seed)
         prompts = np.zeros((self.copies, 2), dtype=np.int64)
