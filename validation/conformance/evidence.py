@@ -137,7 +137,7 @@ class Evidence:
     def agrees(self, counts: Integers, name: str, log_most: float = math.log(1e3)) -> bool:
         """Return whether the evidence of counts against one of the alternatives is below a bound.
 
-        Where the alternative is not known, or is the null here, the null has to agree.
+        Where the alternative is not known, the null has to agree.
         """
         law = self._laws.get(name, self.null)
         if name in self._log_ratios and name not in self._laws:

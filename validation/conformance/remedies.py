@@ -205,9 +205,9 @@ BY_CHECK = {
         "short drafts of a batch are verified wrongly",
         "ignore what stands behind a row's own draft length",
     ),
-    "batch-invariance": (
-        "the law depends on the size of the batch",
-        "look for axes of length one that vanish",
+    "sizes": (
+        "the law depends on the size of a call, of a draft or of the vocabulary",
+        "look for axes of length one that vanish, and for buffers and masks of a fixed size",
     ),
     "draft-lengths": (
         "the law depends on the length of the draft",

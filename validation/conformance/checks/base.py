@@ -119,7 +119,13 @@ class Statistical:
                     found[part.name] = found.get(part.name, 0.0) + part.log_ratio
         ranked = sorted((name for name in found if found[name] > 0), key=lambda name: -found[name])
         agreeing = (
-            name for name in ranked if all(look.evidence.agrees(look.counts(), name) for look in self.looks)
+            name
+            for name in ranked
+            if all(
+                look.evidence.agrees(look.counts(), name)
+                for look in self.looks
+                if name in look.evidence.alternatives
+            )
         )
         return tuple(itertools.islice(agreeing, count))
 
