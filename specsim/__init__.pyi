@@ -16,6 +16,7 @@ from specsim.algorithms import (
     Rule as Rule,
     Speculative as Speculative,
     Structure as Structure,
+    best_shape as best_shape,
     catalogue as catalogue,
     chain as chain,
     get_rule as get_rule,

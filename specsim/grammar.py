@@ -30,6 +30,7 @@ from specsim.algorithms import (
     Rule,
     Speculative,
     Structure,
+    best_shape,
     catalogue,
     tree,
 )
@@ -113,6 +114,9 @@ def _flag(text: str) -> bool:
 
 
 def _tree(text: str) -> tuple[int, ...] | Structure:
+    if text.startswith("best:"):
+        _, size, *acceptance = text.split(":")
+        return best_shape([_number(value) for value in acceptance], _whole(size))
     if not re.fullmatch(r"[0-9]{1,9}(-[0-9]{1,9})*|[0-9]{1,9}(\.[0-9]{1,9})+", text):
         raise ValueError(text)
     if "." in text:
@@ -146,7 +150,8 @@ _TEXT = Kind(description="text", read=str)
 
 _TREE = Kind(
     description="the children of a node at each depth, such as 2-2-1, or the parent of each drafted token, "
-    "such as 0.0.1",
+    "such as 0.0.1, or best:SIZE:A1:A2:... for the tree of SIZE drafted tokens of which most are accepted "
+    "when the first child of any node is accepted with probability A1, the second with A2 (Sequoia)",
     read=_tree,
 )
 

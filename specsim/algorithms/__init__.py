@@ -14,7 +14,7 @@ from specsim.algorithms.descriptors import (
     Verification,
 )
 from specsim.algorithms.rule import Parameter, Rule, catalogue, get_rule
-from specsim.algorithms.structures import Structure, chain, levels, paths, tree
+from specsim.algorithms.structures import Structure, best_shape, chain, levels, paths, tree
 
 __all__ = [
     "Algorithm",
@@ -31,6 +31,7 @@ __all__ = [
     "Speculative",
     "Structure",
     "Verification",
+    "best_shape",
     "catalogue",
     "chain",
     "get_rule",

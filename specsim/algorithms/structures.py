@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,8 @@ Kind = Literal["chain", "paths", "tree"]
 
 #: Most nodes that are ever numbered.
 MOST_NODES = 2**20
+#: Most drafted tokens of a shape that is searched for.
+_MOST_OF_SHAPE = 256
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,59 @@ def tree(parents: Sequence[int]) -> Structure:
         widths = [counts.pop() for _, counts in sorted(by_depth.items())]
         return levels(widths[:-1])
     return found
+
+
+def best_shape(acceptance: Sequence[Any], size: int) -> Structure:
+    """Return the tree of `size` drafted tokens of which most are accepted on average (2402.12374, Sequoia).
+
+    Child k of a node is taken to be the accepted one with probability ``acceptance[k]``, whatever the node:
+    an approximation wherever rows differ. A node then counts the product along its path, and the dynamic
+    programme over (nodes, children of the root) finds the largest sum, with the same numbers as given.
+
+    Parameters
+    ----------
+    acceptance
+        Probabilities by place among the siblings, such as the differences of the acceptance with 1, 2, ...
+        children. A node gets at most as many children.
+    size
+        Drafted tokens, 1 to 256.
+
+    Raises
+    ------
+    InputError
+        The acceptance is empty, has a negative entry or one above 1, or the size is out of range.
+
+    Examples
+    --------
+    >>> best_shape([0.6, 0.25, 0.1], 4).label
+    'tree=0.0.1.3'
+    """
+    given = _sequence("acceptance", acceptance, "the probability of each place among the siblings")
+    if not given or any(not 0 <= value <= 1 for value in given):  # type: ignore[operator]
+        raise InputError(f"acceptance is {given}; give one probability or more, each 0 to 1")
+    most = whole("size", size, 1, otherwise=f" and at most {_MOST_OF_SHAPE}")
+    if most > _MOST_OF_SHAPE:
+        raise TooLargeError(f"size is {most}, more than {_MOST_OF_SHAPE}; give a smaller tree")
+    # Best subtree of n nodes, its root included: its value, and the sizes of its children's subtrees.
+    best: list[tuple[Any, tuple[int, ...]]] = [(0, ()), (1, ())]
+    by_children: list[dict[int, tuple[Any, tuple[int, ...]]]] = [{1: (1, ())}, *({} for _ in given)]
+    for nodes in range(2, most + 2):
+        for places, chance in enumerate(given, start=1):
+            candidates = [
+                (value + chance * best[last][0], (*sizes, last))
+                for last in range(1, nodes)
+                for value, sizes in [by_children[places - 1].get(nodes - last, (None, ()))]
+                if value is not None
+            ]
+            if candidates:
+                by_children[places][nodes] = max(candidates, key=lambda found: found[0])
+        best.append(max((row[nodes] for row in by_children if nodes in row), key=lambda found: found[0]))
+    parents, queue = [-1], [(0, most + 1)]
+    for node, nodes in queue:
+        for below in best[nodes][1]:
+            queue.append((len(parents), below))
+            parents.append(node)
+    return tree(parents)
 
 
 def _length(length: int) -> int:

@@ -47,6 +47,7 @@ METHODS = (
 OPTIONS: dict[str, dict[str, Any]] = {
     "over-acceptance": {"epsilon": Fraction(1, 10)},
     "batch-as-printed": {"slip": "extra-subtraction"},
+    "confidence-tree": {"size": 2},
 }
 IRREGULAR = tree((-1, 0, 0, 1, 1, 3))
 #: Two nodes with two children each, alike below the one and not below the other.

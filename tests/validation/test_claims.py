@@ -23,6 +23,7 @@ HOLDS, CONDITION, FAILS = Verdict.HOLDS, Verdict.CONDITION, Verdict.FAILS
 
 #: Rules of the catalogue that have no descriptor of their own.
 ONLY_ON_TREES = (
+    "confidence-tree",
     "greedy-block", "greedy-drafts", "gumbel", "k-seq", "match", "minhash", "naive-draws", "one-hot",
     "recursive-any-order", "recursive-distinct", "spechub", "summed-coin", "transport", "transport-distinct",
     "traversal", "traversal-distinct", "two-step",
