@@ -68,6 +68,7 @@ def test_a_planted_optimum__is_found(tmp_path):
     assert found.choice.margin_low > 0
     for row, speed in zip(found.choice.rows[1:], speeds, strict=True):
         assert row.low < speed < row.high
+        assert row.low < row.speed_up < row.high
         assert row.high - row.low < 0.1
     for low, survival, high in zip(found.survivals_low, survivals, found.survivals_high, strict=True):
         assert low < survival < high
