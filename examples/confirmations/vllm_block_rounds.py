@@ -54,8 +54,8 @@ def block(drafted, rows):
     finals = []
     for before, row in zip([Fraction(1), *weights[:-1]], rows, strict=True):
         left = plus(row, before)
-        # A place whose residual is empty is never the last one.
-        finals.append([y / sum(left) for y in left] if sum(left) else None)
+        # A place whose residual is empty is never where a draft ends.
+        finals.append([y / sum(left) for y in left] if sum(left) else [])
     return thresholds, [*finals, TARGET]
 
 
