@@ -201,10 +201,10 @@ class _Search:
             return drafted, *self.caller.step(case.target, rows, drafted, seed=seed, options=case.options)
         if protocol == "draft-and-verify":
             models = _Models(self.caller, case)
-            drafted, *rest = self.caller.draft_and_verify(models, seed=seed, options=case.options)
-            if drafted is None:
+            own, tokens, lengths = self.caller.draft_and_verify(models, seed=seed, options=case.options)
+            if own is None:
                 raise NotApplicable("it does not tell its drafts")
-            return drafted, rest[0], rest[1]
+            return own, tokens, lengths
         if protocol == "tree":
             return self._one_tree(case, seed)
         prompts = np.zeros((self.copies, 2), dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -122,9 +123,7 @@ def module(tmp_path_factory):
     folder = tmp_path_factory.mktemp("diagnosis")
     (folder / "diagnosed_samplers.py").write_text(SAMPLERS, encoding="utf-8")
     sys.path.append(str(folder))
-    import diagnosed_samplers
-
-    yield folder, diagnosed_samplers
+    yield folder, importlib.import_module("diagnosed_samplers")
     sys.path.remove(str(folder))
 
 
@@ -205,12 +204,10 @@ def filtered_target(models, seed, top_k=None):
 
 def filtered_step(target, draft, drafted, seed, top_k=None):
     """Verify against the filtered target and the whole draft."""
-    from conftest_samplers import ratio
-
     if top_k is not None:
         kept = np.where(target >= np.sort(target, axis=-1)[..., -top_k, None], target, 0.0)
         target = kept / kept.sum(axis=-1, keepdims=True)
-    return ratio(target, draft, drafted, seed)
+    return importlib.import_module("conftest_samplers").ratio(target, draft, drafted, seed)
 
 
 @pytest.mark.parametrize("sampler", [filtered_target, filtered_step], ids=lambda sampler: sampler.__name__)
