@@ -91,7 +91,7 @@ def two_tokens(greedy, *, fresh):
         law[drafted] += mass * second
         only_first = mass * (1 - second) * first
         none = mass * (1 - second) * (1 - first)
-        after = first_of_next(greedy, Fraction(0) if fresh else second) if none else None
+        after = first_of_next(greedy, Fraction(0) if fresh else second) if none else []
         for y in TOKENS:
             if only_first:
                 law[drafted[0], y] += only_first * finals[1][y]
