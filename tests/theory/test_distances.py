@@ -62,4 +62,4 @@ def test_kept_coins__large_pairs_and_long_runs_are_refused() -> None:
 )
 def test_parameters__out_of_range_are_named(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message.replace("(", r"\(")):
-        get_rule(name)(**options)  # type: ignore[arg-type]
+        get_rule(name)(**options)

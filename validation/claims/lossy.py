@@ -54,7 +54,7 @@ def _point(witnesses: Witnesses, pair: RationalPair, name: str, options: Any) ->
 
 
 def _front(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
-    above = dict.fromkeys(ABOVE, Fraction(0))
+    above: dict[str, Any] = dict.fromkeys(ABOVE, Fraction(0))
     for seed in range(effort.pick(quick=8, standard=30, deep=200)):
         target, draft = random_rows(4400 + seed, 2 + seed % 3)
         pair = RationalPair.independent(target, draft, horizon=1)
@@ -84,9 +84,9 @@ def _known(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     for name, options, bias, accepted in KNOWN:
         found = _point(witnesses, pair, name, options)
         yield equal(f"bias and acceptance, {name} {options}", [found[0], 1 - found[1]], [bias, accepted])
-    for divergence, accepted in ((0.02, 0.7470619396), (0.1, 0.8620977025)):
+    for divergence, expected in ((0.02, 0.7470619396), (0.1, 0.8620977025)):
         _, rejected = _point(witnesses, pair, "mentored", {"divergence": divergence})
-        yield near(f"acceptance, mentored {divergence}", 1 - rejected, accepted, 1e-9)
+        yield near(f"acceptance, mentored {divergence}", 1 - rejected, expected, 1e-9)
 
 
 def _sequences(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
