@@ -31,8 +31,8 @@ from specsim.validation.conformance.tree_instances import next_child_law
 
 #: Most drafted tokens, rows of a call, and tokens of a vocabulary that are tried.
 MOST_DRAFTS, MOST_ROWS, MOST_TOKENS = 16, 4095, 2047
-#: Rows of a call in which another size is what counts.
-FEW_ROWS = (4, 40)
+#: Rows of a call in which another size is what counts, and in which lengths of drafts are all that counts.
+FEW_ROWS, MORE_ROWS = (4, 40), (40, 200)
 #: Contexts in which the texts of a call begin.
 STARTS = 8
 #: Most children of a node, levels and drafted tokens of a tree.
@@ -94,7 +94,8 @@ class SizesProbe:
             self._call(name, int(self._filled[name].argmin()))
 
     def _few_rows(self) -> int:
-        return min(int(self._rng.integers(*FEW_ROWS)), self._most)
+        few = MORE_ROWS if len(self._filled) == 1 else FEW_ROWS
+        return min(int(self._rng.integers(*few)), self._most)
 
     def _done(self, observed: int, **levels: int) -> None:
         for name, level in levels.items():
