@@ -42,7 +42,9 @@ def effective(instance: Instance, subject: Subject, options: Mapping[str, Any]) 
         context = instance.contexts(texts)[:, -1]
         rows = law_rows(subject, texts, instance.target[context], filters)
         target.append(rows if eos is None else absorbed(rows, ended(texts, eos=eos), eos))
-        draft.append(law_rows(subject, texts, instance.draft[context], drawn))
+        read = instance.draft[context]
+        on_draft = subject.filters == "both"
+        draft.append(law_rows(subject, texts, read, drawn) if on_draft else filtered(read, drawn))
     return replace(
         instance,
         target=np.concatenate(target),

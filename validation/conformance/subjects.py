@@ -107,9 +107,10 @@ class Subject:
         Trees: how the children of a node are drawn: ``"with"`` replacement, ``"without"`` (the row less those
         before, renormalised), or ``"greedy"`` (the likeliest tokens, and the last child from the rest).
     filters
-        Whether top-k, top-p and their like are for ``"both"`` sides, or for the ``"target"`` alone: the
-        drafts then come from the whole draft row, and the ratio is taken with it. The temperature is for
-        both. notes
+        Whether top-k, top-p and their like, and `process`, are for ``"both"`` sides, or for the ``"target"``
+        alone: the drafts then come from the whole draft row, and the ratio is taken with it. The temperature
+        is for both.
+    notes
         What a reader of the report should know.
 
     Examples

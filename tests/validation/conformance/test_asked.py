@@ -74,6 +74,14 @@ def test_effective__processes_rows_by_all_drafted_tokens():
         np.testing.assert_allclose(found.target[found.contexts(tokens)[:, -1]], row / row.sum())
 
 
+def test_effective__leaves_the_draft_alone_where_filters_are_for_the_target():
+    both = histories.effective(TREE, subject(process=asked.declared), {})
+    one = histories.effective(TREE, subject(process=asked.declared, filters="target"), {})
+    np.testing.assert_array_equal(one.target, both.target)
+    np.testing.assert_array_equal(one.draft, TREE.draft)
+    assert np.abs(both.draft - TREE.draft).max() > 0.1
+
+
 def test_effective__absorbs_the_target_after_the_end_alone():
     found = histories.effective(TREE, subject(), {"eos": 1})
     tokens = digits(np.arange(16), 4, 2)
