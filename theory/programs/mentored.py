@@ -49,23 +49,13 @@ def clipped(
 ) -> tuple[Fraction, ...]:
     """Return the draft below `high` times the target, and above the multiple that makes the sum 1."""
     capped = [min(d, high * t) for t, d in zip(target, draft, strict=True)]
-    missing, mass = 1 - sum(capped), Fraction(0)
-    low = Fraction(0)
-    # From the smallest quotient on, tokens are lifted together until nothing is missing.
-    lifted: list[int] = []
     order = sorted((y for y, t in enumerate(target) if t), key=lambda y: capped[y] / target[y])
-    for y in order:
-        level = capped[y] / target[y]
-        if missing <= (level - low) * mass:
-            break
-        missing -= (level - low) * mass
-        low, mass = level, mass + target[y]
-        lifted.append(y)
-    if missing > 0:
-        low += missing / mass
-    return tuple(
-        max(c, low * t) if y in lifted else c for y, (c, t) in enumerate(zip(capped, target, strict=True))
+    # Lifting other tokens than the right ones needs a larger multiple.
+    parts = [order[:k] for k in range(1, len(order) + 1)]
+    low = min(
+        (1 - sum(capped) + sum(capped[y] for y in part)) / sum(target[y] for y in part) for part in parts
     )
+    return tuple(max(c, low * t) for c, t in zip(capped, target, strict=True))
 
 
 def _divergence(row: tuple[Fraction, ...], target: tuple[Fraction, ...]) -> float:
