@@ -39,6 +39,7 @@ _TITLES = {
     "gap-to-optimum": "Several drafts: Algorithm 4 and K-SEQ against the optimum",
     "faster-because-wrong": "Faster because wrong: acceptance against distance from the target",
     "tree-or-chain": "Four drafted tokens: a chain or a tree",
+    "vocabulary-sizes": "How many tokens the draft should be able to propose",
 }
 #: The file in which each figure is defined, in `FIGURES` there; else the file of its name.
 _FILES = {

@@ -27,6 +27,7 @@ from specsim.algorithms import (
 from specsim.clocks import (
     Clock as Clock,
     CostModel as CostModel,
+    DrafterCosts as DrafterCosts,
     MeasuredClock as MeasuredClock,
     read_clock as read_clock,
 )
@@ -40,6 +41,10 @@ from specsim.grammar import (
 )
 from specsim.own_rules import rule as rule
 from specsim.pairs import ModelPair as ModelPair
+from specsim.pairs.derived import (
+    blended_draft as blended_draft,
+    restricted_vocabulary as restricted_vocabulary,
+)
 from specsim.pairs.families import (
     paper_pair as paper_pair,
     random_pair as random_pair,

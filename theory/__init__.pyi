@@ -104,6 +104,11 @@ from specsim.theory.statements.sequence_identity import (
     OverAcceptanceIdentity as OverAcceptanceIdentity,
     over_acceptance_identity as over_acceptance_identity,
 )
+from specsim.theory.statements.speculative_vocabulary import (
+    restricted_acceptance as restricted_acceptance,
+    restricted_written_law as restricted_written_law,
+    vocabulary_times as vocabulary_times,
+)
 from specsim.theory.statements.theorem_1 import (
     theorem_1_rejections as theorem_1_rejections,
     theorem_1_rejections_by_step as theorem_1_rejections_by_step,

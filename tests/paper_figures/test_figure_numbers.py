@@ -202,4 +202,5 @@ def test_names__are_those_of_the_paper():
         "gap-to-optimum",
         "faster-because-wrong",
         "tree-or-chain",
+        "vocabulary-sizes",
     )

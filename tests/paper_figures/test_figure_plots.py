@@ -35,6 +35,7 @@ WORDS = {
     "gap-to-optimum": ("K-SEQ", "optimum"),
     "faster-because-wrong": ("lossless rules", "block-uncapped-whole"),
     "tree-or-chain": ("chain of 4, block verification",),
+    "vocabulary-sizes": ("all tokens", "likeliest of each row"),
 }
 UNLABELLED = {"figure-3-schematic"}
 

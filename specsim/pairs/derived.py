@@ -1,0 +1,146 @@
+"""Pairs derived from a pair by another draft: one over fewer tokens, or one of another quality."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from specsim.errors import InputError
+from specsim.pairs.pair import ModelPair, real_array
+from specsim.support.arrays import Floats
+from specsim.support.checks import whole
+from specsim.support.streams import Stream
+
+
+def restricted_vocabulary(
+    pair: ModelPair, *, size: int, by: str | ArrayLike = "context", noise: float = 0.0, seed: int = 0
+) -> ModelPair:
+    """Return the pair whose draft rows keep `size` tokens each and are divided by what these hold.
+
+    The target is unchanged. Decoding with the new pair uses the restricted row everywhere: to draw, to test
+    and for the residual, so that every lossless rule stays lossless.
+
+    Parameters
+    ----------
+    pair
+        The pair to derive from.
+    size
+        Tokens that the draft may propose, from 1 to the size of the vocabulary.
+    by
+        ``"context"`` (the default): in every row the tokens of the largest draft probabilities.
+        ``"global"``: one subset for all rows, of the largest draft probabilities added over rows. Or scores,
+        shape ``(tokens,)`` for one subset or ``(steps, contexts, tokens)`` for one of each row, of which the
+        largest are kept: counts of a text, or approximate logits. Of equal scores the first tokens are kept.
+    noise
+        Scale of Gumbel noise that is added to the logarithms of the draft probabilities before the largest
+        are kept: a selection by an approximation. 0 (the default) is none, 1 draws a subset without
+        replacement by the draft row. Not with scores, to which noise can be added beforehand.
+    seed
+        Of the noise.
+
+    Raises
+    ------
+    InputError
+        An argument is out of range, or a row has no draft probability on the tokens kept.
+
+    Notes
+    -----
+    2602.13836: a subset for each context, chosen by approximate logits. A fixed subset is what EAGLE-3 and
+    FR-Spec use.
+
+    Examples
+    --------
+    >>> from specsim import parse_pair, restricted_vocabulary
+    >>> pair = parse_pair("random:contexts=4,horizon=9,seed=1,stationary=yes")
+    >>> narrow = restricted_vocabulary(pair, size=2)
+    >>> (narrow.draft > 0).sum(axis=-1)
+    array([[2, 2, 2, 2]])
+    """
+    size = whole("size", size, 1, pair.tokens)
+    scores = _scores(pair, by, noise, whole("seed", seed, 0))
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    kept = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(kept, order[..., :size], True, axis=-1)
+    rows = np.where(kept, pair.draft, 0.0)
+    sums = rows.sum(axis=-1, keepdims=True)
+    if not sums.all():
+        step, context = np.argwhere(sums[..., 0] == 0)[0].tolist()
+        raise InputError(
+            f"draft[{step}, {context}] has no probability on the {size} tokens kept; give a larger size, or "
+            "by='context'"
+        )
+    return _with_draft(pair, rows / sums, f"{pair.name}, {size} of {pair.tokens} tokens drafted")
+
+
+def blended_draft(pair: ModelPair, target_share: float) -> ModelPair:
+    """Return the pair whose draft rows are mixed with the target's: (1 - share) draft + share target.
+
+    Parameters
+    ----------
+    pair
+        The pair to derive from.
+    target_share
+        From 0, the draft as it is, to 1, the target itself.
+
+    Raises
+    ------
+    InputError
+        The share is out of range.
+
+    Examples
+    --------
+    >>> from specsim import blended_draft, paper_pair
+    >>> bool((blended_draft(paper_pair(5), 1).draft == paper_pair(5).target).all())
+    True
+    """
+    number = isinstance(target_share, int | float | np.number) and not isinstance(target_share, bool)
+    if not number or not 0 <= target_share <= 1:
+        raise InputError(f"target_share is {target_share!r}; give a number from 0 to 1")
+    share = float(target_share)
+    rows = (1 - share) * pair.draft + share * pair.target
+    return _with_draft(pair, rows, f"{pair.name}, draft {share:g} target")
+
+
+def _scores(pair: ModelPair, by: str | ArrayLike, noise: float, seed: int) -> Floats:
+    number = isinstance(noise, int | float | np.number) and not isinstance(noise, bool)
+    if not number or not 0 <= noise < 1e6:
+        raise InputError(f"noise is {noise!r}; give a scale of at least 0")
+    if not isinstance(by, str):
+        return _given_scores(pair, by, noise)
+    if by == "context":
+        masses = pair.draft
+    elif by == "global":
+        masses = pair.draft.sum(axis=(0, 1))
+    else:
+        raise InputError(f"by is {by!r}; give 'context', 'global', or scores of the tokens")
+    if not noise:
+        return masses
+    gumbel = -np.log(-np.log(Stream(seed, "vocabulary").uniforms(*masses.shape)))
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(masses) + noise * gumbel)
+
+
+def _given_scores(pair: ModelPair, by: ArrayLike, noise: float) -> Floats:
+    scores = real_array("by", by, "scores, or 'context' or 'global'")
+    if scores.shape not in ((pair.tokens,), pair.draft.shape):
+        raise InputError(
+            f"by has shape {scores.shape}; give one score per token, ({pair.tokens},), or {pair.draft.shape}"
+        )
+    if np.isnan(scores).any():
+        where = np.argwhere(np.isnan(scores))[0].tolist()
+        raise InputError(f"by{where} is nan; give a score that can be compared")
+    if noise:
+        raise InputError(f"noise is {noise!r} beside scores; add it to the scores")
+    return scores
+
+
+def _with_draft(pair: ModelPair, rows: Floats, name: str) -> ModelPair:
+    return ModelPair.from_probabilities(
+        pair.target,
+        rows,
+        initial=pair.initial,
+        next_context=pair.next_context,
+        horizon=pair.horizon,
+        token_names=pair.token_names,
+        name=name,
+    )
