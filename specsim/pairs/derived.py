@@ -56,6 +56,7 @@ def restricted_vocabulary(
     >>> (narrow.draft > 0).sum(axis=-1)
     array([[2, 2, 2, 2]])
     """
+    pair = _checked(pair)
     size = whole("size", size, 1, pair.tokens)
     scores = _scores(pair, by, noise, whole("seed", seed, 0))
     order = np.argsort(-scores, axis=-1, kind="stable")
@@ -96,9 +97,15 @@ def blended_draft(pair: ModelPair, target_share: float) -> ModelPair:
     number = isinstance(target_share, int | float | np.number) and not isinstance(target_share, bool)
     if not number or not 0 <= target_share <= 1:
         raise InputError(f"target_share is {target_share!r}; give a number from 0 to 1")
-    share = float(target_share)
+    pair, share = _checked(pair), float(target_share)
     rows = (1 - share) * pair.draft + share * pair.target
     return _with_draft(pair, rows, f"{pair.name}, draft {share:g} target")
+
+
+def _checked(pair: object) -> ModelPair:
+    if not isinstance(pair, ModelPair):
+        raise InputError(f"pair is {pair!r}; give a specsim.ModelPair, such as parse_pair('paper:50')")
+    return pair
 
 
 def _scores(pair: ModelPair, by: str | ArrayLike, noise: float, seed: int) -> Floats:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from specsim.algorithms import Algorithm
 from specsim.clocks import DrafterCosts
 from specsim.errors import InputError
+from specsim.grammar import as_algorithm, as_pair
 from specsim.pairs import ModelPair
 from specsim.pairs.derived import restricted_vocabulary
 from specsim.support.checks import whole
@@ -115,8 +116,8 @@ def restricted_written_law(
 
 
 def vocabulary_times(
-    pair: ModelPair,
-    algorithm: Algorithm,
+    pair: ModelPair | str,
+    algorithm: Algorithm | str,
     costs: DrafterCosts,
     *,
     sizes: Iterable[int] | None = None,
@@ -159,12 +160,21 @@ def vocabulary_times(
     >>> min(times, key=times.get)
     2
     """
-    found = {}
-    for size in range(1, pair.tokens + 1) if sizes is None else sizes:
-        narrow = restricted_vocabulary(pair, size=size, by=by, noise=noise, seed=seed)
-        clock = costs.clock(depth=depth, vocabulary=Fraction(int(size), pair.tokens))
+    if not isinstance(costs, DrafterCosts):
+        raise InputError(f"costs is {costs!r}; give a specsim.DrafterCosts")
+    wide, algorithm, found = as_pair(pair), as_algorithm(algorithm), {}
+    sizes = _each("sizes", range(1, wide.tokens + 1) if sizes is None else sizes)
+    for size in sizes:
+        narrow = restricted_vocabulary(wide, size=size, by=by, noise=noise, seed=seed)
+        clock = costs.clock(depth=depth, vocabulary=Fraction(int(size), wide.tokens))
         found[int(size)] = expected_time(narrow, algorithm, clock, batch=batch, horizon=horizon, exact=exact)
     return found
+
+
+def _each(field: str, values: Iterable[int]) -> list[int]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InputError(f"{field} is {values!r}; give whole numbers, such as [0, 1]")
+    return list(values)
 
 
 def _rows(
@@ -174,7 +184,7 @@ def _rows(
     target = read_row("target_row", target_row, exact=exact)
     draft = read_row("draft_row", draft_row, exact=exact)
     last = same_length(target_row=target, draft_row=draft) - 1
-    kept = {whole("tokens", token, 0, last) for token in tokens}
+    kept = {whole("tokens", token, 0, last) for token in _each("tokens", tokens)}
     mass = sum(draft[token] for token in kept)
     if not mass:
         raise InputError(f"tokens is {sorted(kept)}, where the draft has probability 0; add others")
