@@ -43,6 +43,13 @@ from specsim.theory.laws.functions import (
     transition_marginals as transition_marginals,
 )
 from specsim.theory.laws.laws import Laws as Laws
+from specsim.theory.laws.pearl import (
+    constant_acceptance_pearl_tokens as constant_acceptance_pearl_tokens,
+    expected_pearl_time as expected_pearl_time,
+    pearl_rounds as pearl_rounds,
+    pearl_time_law as pearl_time_law,
+    stationary_pearl_speed_up as stationary_pearl_speed_up,
+)
 from specsim.theory.laws.target import (
     target_law as target_law,
     target_marginals as target_marginals,
@@ -56,6 +63,10 @@ from specsim.theory.laws.times import (
     static_batch_time as static_batch_time,
     stationary_speed_up as stationary_speed_up,
     time_law as time_law,
+)
+from specsim.theory.pearl_outcomes import (
+    PearlOutcome as PearlOutcome,
+    enumerate_pearl as enumerate_pearl,
 )
 from specsim.theory.statements.batch_improvement import (
     batch_improvement_bernoulli as batch_improvement_bernoulli,

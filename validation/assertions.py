@@ -30,6 +30,7 @@ from specsim.validation.statistics import (
 )
 from specsim.validation.statistics.bounded_mean import acceptance_half_width
 from specsim.validation.statistics.decision import smallest_runs
+from specsim.validation.witnesses import Witnesses
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,6 +77,15 @@ class SimulationRequest:
     def length(self) -> int:
         """Emitted positions per run."""
         return self.pair.check_horizon(self.horizon)
+
+    def simulate(self, witnesses: Witnesses, **options: Any) -> Any:
+        """Simulate; `options` are more of `specsim.simulate`.
+
+        A claim about a system with a loop of its own overrides this, `identity` and `label`.
+        """
+        return witnesses.simulate(
+            self.pair, self.algorithm, horizon=self.horizon, engine=self.engine, **options
+        )
 
 
 class StatisticalTest(Protocol):

@@ -58,6 +58,12 @@ def _kernel_text(*arguments: Any) -> Any:
     return kernel_text_of(*arguments)
 
 
+def _simulate_pearl(*arguments: Any, **options: Any) -> Any:
+    from specsim.engines.systems.pearl import simulate_pearl
+
+    return simulate_pearl(*arguments, **options)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Witnesses:
     """What checks may call. A mutant is the same object with one attribute replaced by a wrong one.
@@ -72,6 +78,8 @@ class Witnesses:
         `specsim.theory.enumerate_outcomes`: brute force in rationals.
     kernel_text
         `specsim.validation.kernel_text.catalogue.kernel_text_of`: the text of a rule's kernel.
+    simulate_pearl
+        `specsim.engines.systems.pearl.simulate_pearl`.
     name
         ``"as built"``, or the mutant's name.
 
@@ -86,6 +94,7 @@ class Witnesses:
     theory: Any
     enumerate_outcomes: Callable[..., Any]
     kernel_text: Callable[..., Any] = _kernel_text
+    simulate_pearl: Callable[..., Any] = _simulate_pearl
     name: str = "as built"
 
     def replace(self, **changes: Any) -> Witnesses:

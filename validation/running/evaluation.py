@@ -66,6 +66,8 @@ def evaluate(
 
 def simulation_command(request: SimulationRequest, runs: int, seed: int) -> str:
     """Return the command that repeats a simulation, or an empty string when its names do not define it."""
+    if type(request) is not SimulationRequest:
+        return ""
     if request.horizon not in (None, request.pair.horizon) or not _spelled(request):
         return ""
     engine = "" if request.engine == "auto" else f" --engine {request.engine}"

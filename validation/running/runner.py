@@ -322,13 +322,10 @@ class _Run:
             self.positions = done + runs * request.length
             self.events.put(Simulated(label=request.label, positions=self.positions))
 
-        return self.witnesses.simulate(
-            request.pair,
-            request.algorithm,
+        return request.simulate(
+            self.witnesses,
             runs=simulation.runs,
             seed=simulation.seed,
-            horizon=request.horizon,
-            engine=request.engine,
             threads=self.threads,
             outcomes=True if simulation.outcomes else None,
             store=self.store.folder if self.store else None,
