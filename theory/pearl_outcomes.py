@@ -127,9 +127,7 @@ def enumerate_pearl(
                     for other, weight in enumerate(excess):
                         if weight:
                             probability = alive * (1 - passed) * weight / sum(excess)
-                            ended = PearlOutcome(
-                                (*done.tokens, other), (*done.rejected, place), done.rounds
-                            )
+                            ended = PearlOutcome((*done.tokens, other), (*done.rejected, place), done.rounds)
                             yield _State(following[here][other], ended, (), 0, Fraction(1)), probability
                 alive *= passed
                 if not alive:

@@ -22,9 +22,7 @@ from specsim.theory.laws.times import TimeLaw
 _MOST_CELLS = 2**26
 
 
-def pearl_rounds(
-    pair: Pair, draft_length: int, *, horizon: int | None = None, exact: bool = False
-) -> Array:
+def pearl_rounds(pair: Pair, draft_length: int, *, horizon: int | None = None, exact: bool = False) -> Array:
     """Return the expected rounds of PEARL by mode and verified tokens at their start, ``(2, horizon)``.
 
     Parameters
@@ -172,7 +170,8 @@ def stationary_pearl_speed_up(pair: Pair, draft_length: int, clock: CostModel) -
     start, _, rank, _ = np.linalg.lstsq(equations, np.append(np.zeros(size), 1.0), rcond=None)
     if rank < size:
         raise InputError(
-            "long runs end in different sets of contexts; give a pair in which each is reached from all others"
+            "long runs end in different sets of contexts; "
+            "give a pair in which each is reached from all others"
         )
     ones = np.ones(size)
     tokens = start @ np.linalg.solve(rest, ones)
@@ -192,8 +191,8 @@ def constant_acceptance_pearl_tokens(acceptance: Any, draft_length: int) -> Any:
 
     Notes
     -----
-    ``1 / (1 - a + a / (1 + a + ... + a^(K-1)))``, between 1 and K: the tokens of a cycle, 1 / (1 - a), over its
-    rounds, 1 + a / (1 - a^K).
+    ``1 / (1 - a + a / (1 + a + ... + a^(K-1)))``, between 1 and K: the tokens of a cycle,
+    1 / (1 - a), over its rounds, 1 + a / (1 - a^K).
 
     Examples
     --------
@@ -216,14 +215,15 @@ def _round_times(clock: CostModel, longest: int, horizon: int) -> list[Fraction]
         for start in range(horizon):
             waiting = mode * min(longest - 1, horizon - start)
             steps = min(longest, horizon - start - waiting)
-            drafting, calling = steps * clock.draft_time(1, 1, start), clock.target_time(1 + waiting, 1, start)
+            drafting, calling = (
+                steps * clock.draft_time(1, 1, start),
+                clock.target_time(1 + waiting, 1, start),
+            )
             found.append(max(drafting, calling) + clock.overhead_time(1))
     return found
 
 
-def _walk(
-    tables: PairTables, longest: int, horizon: int, costs: Array, exact: bool
-) -> tuple[Array, Array]:
+def _walk(tables: PairTables, longest: int, horizon: int, costs: Array, exact: bool) -> tuple[Array, Array]:
     """Return the probability of a round by mode and verified tokens, and the law of the sum of the costs."""
     kind: Any = object if exact else np.float64
     ticks = 1 + horizon * int(costs.max())

@@ -19,4 +19,5 @@ READING_ORDER = (
     "engines",
     "times",
     "draft_policies",
+    "pearl",
 )

@@ -12,6 +12,7 @@ Nothing is drafted beyond the horizon, and a run ends when its last token is ver
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -85,6 +86,7 @@ def simulate_pearl(
     seed: int,
     horizon: int | None = None,
     threads: int | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> PearlRuns:
     """Simulate PEARL; a run is a function of its number and the seed, whatever the threads.
 
@@ -102,6 +104,8 @@ def simulate_pearl(
         Tokens of each run. Defaults to None: the pair's.
     threads
         Defaults to None: all cores.
+    progress
+        Called with the number of finished runs, now and then.
 
     Raises
     ------
@@ -148,7 +152,15 @@ def simulate_pearl(
             ticks[begin : begin + count], *tallies[worker],
         )  # fmt: skip
 
-    work_through(chunks, work, threads=workers, done=lambda task: None)
+    finished = 0
+
+    def report(task: tuple[int, int]) -> None:
+        nonlocal finished
+        finished += task[1]
+        if progress is not None:
+            progress(finished)
+
+    work_through(chunks, work, threads=workers, done=report)
     rounds, rejections, tokens = (sum(parts[1:], parts[0]) for parts in zip(*tallies, strict=True))
     return PearlRuns(ticks, unit, rounds, rejections, tokens)
 
