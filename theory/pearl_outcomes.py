@@ -25,6 +25,11 @@ class PearlOutcome(NamedTuple):
     tokens: the emitted text.
     rejected: positions at which a token was replaced.
     rounds: of each round, whether it is one of post-verify (mode 1), and the verified tokens at its start.
+
+    Examples
+    --------
+    >>> PearlOutcome(tokens=(1, 0, 1), rejected=(1,), rounds=((0, 0), (1, 1), (0, 2)))[1]
+    (1,)
     """
 
     tokens: tuple[int, ...]

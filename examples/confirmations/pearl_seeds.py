@@ -23,7 +23,8 @@ LENGTH, RUNS = 3, 100_000
 
 def decode(gamma, wanted, seed, drafts):
     """Return at least `wanted` tokens, by the published loop; an end is cut off."""
-    text, untested, pre = [], 0, True
+    text: list[int] = []
+    untested, pre = 0, True
     while len(text) < wanted:
         length = len(text)
         new = drafts.choices((0, 1), DRAFT, k=gamma)

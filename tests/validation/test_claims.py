@@ -100,7 +100,7 @@ def test_all_claims__have_every_row_with_its_verdict() -> None:
 def test_all_claims__name_mutants_and_sources() -> None:
     for claim in all_claims():
         assert claim.mutants, claim.id
-        assert re.search(r"\d{4}\.\d{5}|\w+/[\w.-]+#\d+", claim.source), claim.id
+        assert re.search(r"\d{4}\.\d{5}|\w+/[\w.-]+#\d+|docs/[\w-]+\.md", claim.source), claim.id
 
 
 def test_all_claims__every_rule_with_a_step_law_has_one() -> None:

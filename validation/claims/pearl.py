@@ -372,7 +372,7 @@ CLAIMS = (
             "in mode 0 and A (I - A^K)^-1 1 in mode 1; with one acceptance a there are "
             "1 / (1 - a + a / (1 + a + ... + a^(K-1))) tokens per round."
         ),
-        source="docs/systems.md",
+        source="2408.11850 (the system); docs/systems.md",
         verdict=Verdict.HOLDS,
         checks=(ExactCheck("slope of the expected time; rows alike", _long_runs),),
         mutants=("theory-pearl-never-begins-again", "theory-pearl-by-one-acceptance"),
@@ -404,7 +404,7 @@ CLAIMS = (
         id="specsim.pearl-authors-code",
         title="The authors' code emits the target's law",
         statement="The loop of the authors' code (2024) is lossless.",
-        source="smart-lty/ParallelSpeculativeDecoding, 1e61cc3, src/engine.py",
+        source="2408.11850; smart-lty/ParallelSpeculativeDecoding, 1e61cc3, src/engine.py",
         verdict=Verdict.FAILS,
         checks=(ExactCheck("a coin thrown twice; an end that is not tested", _authors_code),),
         mutants=("theory-pearl-always-tested",),

@@ -1,1 +1,1 @@
-"""Simulations of whole systems, whose rounds are not those of one algorithm: adaptive draft lengths."""
+"""Simulations of systems whose rounds are not those of one algorithm: adaptive draft lengths, two devices."""
