@@ -275,7 +275,7 @@ CLAIMS = (
             "at most min(T(S), 1), and larger than with all tokens on some rows. The likeliest tokens of "
             "each row keep greedy drafts as they are; one subset for all rows need not."
         ),
-        source="derived",
+        source="docs/systems.md",
         verdict=Verdict.HOLDS,
         checks=(
             ExactCheck("bounds and enumeration", _acceptance),
