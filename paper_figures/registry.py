@@ -40,6 +40,7 @@ _TITLES = {
     "faster-because-wrong": "Faster because wrong: acceptance against distance from the target",
     "tree-or-chain": "Four drafted tokens: a chain or a tree",
     "vocabulary-sizes": "How many tokens the draft should be able to propose",
+    "drafter-depths": "How deep a drafter should be, and a printed pair of drafters",
 }
 #: The file in which each figure is defined, in `FIGURES` there; else the file of its name.
 _FILES = {

@@ -84,6 +84,11 @@ from specsim.theory.statements.deterministic_trees import (
     best_tree as best_tree,
     branching_bound as branching_bound,
 )
+from specsim.theory.statements.drafter_choice import (
+    break_even_draft as break_even_draft,
+    draft_log_likelihood as draft_log_likelihood,
+    implied_round as implied_round,
+)
 from specsim.theory.statements.joint_bound import joint_bound as joint_bound
 from specsim.theory.statements.lower_bounds import (
     LowerBound as LowerBound,

@@ -203,4 +203,5 @@ def test_names__are_those_of_the_paper():
         "faster-because-wrong",
         "tree-or-chain",
         "vocabulary-sizes",
+        "drafter-depths",
     )

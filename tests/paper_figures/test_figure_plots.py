@@ -36,6 +36,7 @@ WORDS = {
     "faster-because-wrong": ("lossless rules", "block-uncapped-whole"),
     "tree-or-chain": ("chain of 4, block verification",),
     "vocabulary-sizes": ("all tokens", "likeliest of each row"),
+    "drafter-depths": ("8 drafted", "wide, 12 layers"),
 }
 UNLABELLED = {"figure-3-schematic"}
 
