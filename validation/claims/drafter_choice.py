@@ -165,7 +165,7 @@ def _order(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
         )
 
 
-def _divergence(power: Fraction) -> float:
+def _divergence(power: Fraction | int) -> float:
     return sum(t * math.log(t) for t in TARGET) - math.log(power) / 16
 
 
