@@ -125,6 +125,7 @@ from specsim.theory.statements.speculative_vocabulary import (
     restricted_written_law as restricted_written_law,
     vocabulary_times as vocabulary_times,
 )
+from specsim.theory.statements.ssd import SsdRounds as SsdRounds, ssd_rounds as ssd_rounds
 from specsim.theory.statements.theorem_1 import (
     theorem_1_rejections as theorem_1_rejections,
     theorem_1_rejections_by_step as theorem_1_rejections_by_step,

@@ -151,7 +151,7 @@ def stationary_pearl_speed_up(pair: Pair, draft_length: int, clock: CostModel) -
         raise InputError("the rows change from step to step; give a stationary pair")
     if clock.target_time(1) != clock.target_time(1, 1, 1000):
         raise InputError("the clock depends on the length of the context; give a horizon, not the long run")
-    accepted, replaced = _matrices(tables, 0, False)
+    accepted, replaced = accepted_and_replaced(tables, 0, False)
     first, later = (
         float(max(longest * clock.draft_time(1), clock.target_time(width)) + clock.overhead_time())
         for width in (1, longest)
@@ -166,13 +166,7 @@ def stationary_pearl_speed_up(pair: Pair, draft_length: int, clock: CostModel) -
             "some contexts never lead to a rejection; give a pair in which each does, or none rejects"
         )
     renewed = np.linalg.solve(rest, replaced)
-    equations = np.vstack([renewed.T - np.eye(size), np.ones(size)])
-    start, _, rank, _ = np.linalg.lstsq(equations, np.append(np.zeros(size), 1.0), rcond=None)
-    if rank < size:
-        raise InputError(
-            "long runs end in different sets of contexts; "
-            "give a pair in which each is reached from all others"
-        )
+    start = recurrent_law(renewed)
     ones = np.ones(size)
     tokens = start @ np.linalg.solve(rest, ones)
     whole_rounds = np.linalg.solve(np.eye(size) - np.linalg.matrix_power(accepted, longest), ones)
@@ -208,6 +202,22 @@ def constant_acceptance_pearl_tokens(acceptance: Any, draft_length: int) -> Any:
     return 1 / (1 - acceptance + acceptance / powers)
 
 
+def recurrent_law(moves: Array) -> Array:
+    """Return the law of the context in which cycles of long runs start, given that of the next cycle's.
+
+    InputError: it depends on how the run began.
+    """
+    size = len(moves)
+    equations = np.vstack([moves.T - np.eye(size), np.ones(size)])
+    start, _, rank, _ = np.linalg.lstsq(equations, np.append(np.zeros(size), 1.0), rcond=None)
+    if rank < size:
+        raise InputError(
+            "long runs end in different sets of contexts; "
+            "give a pair in which each is reached from all others"
+        )
+    return np.asarray(start)
+
+
 def _round_times(clock: CostModel, longest: int, horizon: int) -> list[Fraction]:
     """Return the time of a round, first in mode 0 and then in mode 1, by verified tokens at its start."""
     found = []
@@ -227,7 +237,9 @@ def _walk(tables: PairTables, longest: int, horizon: int, costs: Array, exact: b
     """Return the probability of a round by mode and verified tokens, and the law of the sum of the costs."""
     kind: Any = object if exact else np.float64
     ticks = 1 + horizon * int(costs.max())
-    matrices = [_matrices(tables, step, exact) for step in range(1 if tables.stationary else horizon)]
+    matrices = [
+        accepted_and_replaced(tables, step, exact) for step in range(1 if tables.stationary else horizon)
+    ]
     states = np.zeros((2, horizon + 1, ticks, tables.contexts), dtype=kind)
     if exact:
         states += Fraction(0)
@@ -246,7 +258,7 @@ def _walk(tables: PairTables, longest: int, horizon: int, costs: Array, exact: b
     return states[:, :horizon].sum(axis=(2, 3)), states[:, horizon].sum(axis=(0, 2))
 
 
-def _matrices(tables: PairTables, step: int, exact: bool) -> tuple[Array, Array]:
+def accepted_and_replaced(tables: PairTables, step: int, exact: bool) -> tuple[Array, Array]:
     """Return what moves contexts with an accepted token and with a replaced one."""
     if exact:
         target, draft = (

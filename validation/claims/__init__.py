@@ -20,4 +20,5 @@ READING_ORDER = (
     "times",
     "draft_policies",
     "pearl",
+    "ssd",
 )
