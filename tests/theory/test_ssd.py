@@ -41,7 +41,8 @@ def test_clocks__agree(longest, guesses):
 
 def test_limits():
     everything, nothing = theory.ssd_rounds(PAIR, 3, 4), theory.ssd_rounds(PAIR, 3, 0)
-    assert (everything.hit, nothing.hit) == (pytest.approx(1), 0)
+    assert everything.hit == pytest.approx(1)
+    assert nothing.hit == 0
     tokens = theory.stationary_block_efficiency(PAIR, Speculative(draft_length=3))
     assert everything.speed_up(1, 0.5) == pytest.approx(tokens)
     assert nothing.speed_up(1, 0.5) == pytest.approx(tokens / 1.5)

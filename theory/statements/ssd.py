@@ -1,4 +1,4 @@
-"""Speculative speculative decoding, 2603.03251: hits of the cache of outcomes, and time as a renewal identity.
+"""Speculative speculative decoding, 2603.03251: hits of its cache, and time as a renewal identity.
 
 While K drafted tokens are verified on one device, another drafts the next round for guessed outcomes. An
 outcome is the number of accepted tokens and the token after them. Guessed are, after each number, the F
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from specsim.errors import InputError, TooLargeError
+from specsim.support.arrays import Array
 from specsim.support.checks import whole
 from specsim.theory.arithmetic.pair_tables import Pair, tables_of
 from specsim.theory.laws.pearl import accepted_and_replaced, recurrent_law
@@ -98,18 +99,20 @@ def ssd_rounds(pair: Pair, draft_length: int, fan_out: int) -> SsdRounds:
     target, draft, following = tables.target[0], tables.draft[0], tables.next_context
     # Where the next round starts, by whether its draft is ready: after a rejection and after a whole draft.
     rejected, passed = np.zeros((2, size, size)), np.zeros((2, size, size))
+
+    def add(moves: Array, context: int, guessed: Array, mass: Array) -> None:
+        hit = np.isin(np.arange(tokens), guessed)
+        for ready in (0, 1):
+            np.add.at(moves[ready, context], following[context], np.where(hit == ready, mass, 0.0))
+
     for context in range(size):
         lost = np.maximum(draft[context] - target[context], 0.0)
         gained = np.maximum(target[context] - draft[context], 0.0)
         ranked = np.argsort(-draft[context], kind="stable")
         for token in np.flatnonzero(lost):
-            guessed = np.zeros(tokens, dtype=int)
-            guessed[ranked[ranked != token][:guesses]] = 1
             mass = lost[token] * gained / gained.sum()
-            np.add.at(rejected, (guessed, context, following[context]), mass)
-        guessed = np.zeros(tokens, dtype=int)
-        guessed[ranked[:guesses]] = 1
-        np.add.at(passed, (guessed, context, following[context]), target[context])
+            add(rejected, context, ranked[ranked != token][:guesses], mass)
+        add(passed, context, ranked[:guesses], target[context])
     accepted, _ = accepted_and_replaced(tables, 0, False)
     moves, alive, emitted = np.zeros((2, size, size)), np.eye(size), np.ones(size)
     for _ in range(longest):

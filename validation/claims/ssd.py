@@ -149,8 +149,9 @@ CLAIMS = (
         statement=(
             "With p the share of guessed outcomes and E_hit, E_miss the tokens of rounds after hits and "
             "misses, all averages of long runs, the speed-up is (p E_hit + (1 - p) E_miss) / "
-            "(p max(1, T_p) + (1 - p) (1 + T_b)); all three follow from matrices between contexts, and if both drafters draw from the "
-            "same rows the tokens per round are those of speculative decoding."
+            "(p max(1, T_p) + (1 - p) (1 + T_b)); all three follow from matrices between "
+            "contexts, and if both drafters draw from the same rows the tokens per "
+            "round are those of speculative decoding."
         ),
         source="2603.03251, Theorem 7, as secondary sources report it",
         verdict=Verdict.HOLDS,
