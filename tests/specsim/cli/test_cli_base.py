@@ -516,9 +516,12 @@ def test_simulate__takes_texts_and_whole_floats():
 
 def test_long_work__says_what_it_does(monkeypatch):
     monkeypatch.setattr("specsim.cli.output._PATIENCE", 0.05)
-    monkeypatch.setattr(
-        "specsim.cli.expect.parse_pair", lambda text: time.sleep(0.3) or specsim.parse_pair(text)
-    )
+
+    def slowly(text):
+        time.sleep(0.3)
+        return specsim.parse_pair(text)
+
+    monkeypatch.setattr("specsim.cli.expect.parse_pair", slowly)
     result = run("expect", "paper:3", "speculative")
     assert "specsim: reading paper:3\n" in result.stderr
     assert "reading" not in result.stdout
