@@ -53,7 +53,8 @@ def clipped(
     # Lifting other tokens than the right ones needs a larger multiple.
     parts = [order[:k] for k in range(1, len(order) + 1)]
     low = min(
-        (1 - sum(capped) + sum(capped[y] for y in part)) / sum(target[y] for y in part) for part in parts
+        (1 - sum(capped) + sum(capped[y] for y in part)) / sum((target[y] for y in part), Fraction(0))
+        for part in parts
     )
     return tuple(max(c, low * t) for c, t in zip(capped, target, strict=True))
 
