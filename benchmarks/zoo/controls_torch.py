@@ -16,6 +16,9 @@ def torch_ratio(target: Any, draft: Any, drafted: Any, seed: int) -> tuple[Any, 
     target, draft = target.double(), draft.double()
     if not (torch.isfinite(target).all() and torch.isfinite(draft).all()):
         raise ValueError("rows have an entry that is not finite")
+    # The generator of a processor reads 32 bits of a seed and would drop the others.
+    if seed >= 2**32:
+        raise ValueError("seed is too large; give at most 32 bits")
     generator = torch.Generator(device=target.device).manual_seed(seed)
     batch, length = drafted.shape
     index = drafted.unsqueeze(-1)

@@ -114,13 +114,14 @@ class Parameter:
             return whole(name, value, 1)
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction | np.number):
             raise InputError(f"{name} is {value!r}; give a number, at least 0")
+        value = value.item() if isinstance(value, np.number) else value
         if isinstance(value, int | Fraction) and value > LARGEST:
             raise InputError(f"{name} is above {float(LARGEST):g}; give a smaller number")
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"{name} is {value}; give a finite number, at least 0")
         if value > self.most:
             raise InputError(f"{name} is {value}; give a number from 0 to {self.most:g}")
-        return value.item() if isinstance(value, np.number) else value
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any
 from specsim.algorithms import Structure
 from specsim.clocks.clock import CostModel, cost
 from specsim.errors import InputError
-from specsim.support.checks import whole
+from specsim.support.checks import path_of, whole
 from specsim.support.files import read_file
 
 _REMEDY = "give JSON with target, draft or round, or CSV with the columns kind, batch, width, time"
@@ -166,7 +166,7 @@ def read_clock(path: str | os.PathLike[str]) -> MeasuredClock:
     ...     read_clock(path).round_time(chain(2))
     Fraction(6, 5)
     """
-    place = Path(path)
+    place = path_of("path", path)
     try:
         text = read_file(place, _REMEDY, most_bytes=2**24).decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -2,8 +2,10 @@
 
 import difflib
 import operator
+import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import numpy as np
@@ -45,6 +47,21 @@ def whole(
                 return number
     limits = f"of at least {low}" if high is None else f"from {low} to {high}"
     raise InputError(f"{field} is {value!r}; give a whole number {limits}{otherwise}")
+
+
+def path_of(field: str, value: object) -> Path:
+    """Return the path that `value` spells.
+
+    InputError: it is neither a text nor a path.
+
+    Examples
+    --------
+    >>> path_of("path", "costs.csv").name
+    'costs.csv'
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{field} is {value!r}; give the path of a file")
+    return Path(value)
 
 
 def named(field: str, value: str | Value, table: Mapping[str, Value]) -> Value:

@@ -83,7 +83,7 @@ def test_wrong_sampler__is_not_calibrated():
     subject = Subject(name="biased", protocol="step", run=biased)
     control = Control(name="biased", description="", source="", subject=subject)
     found = calibration.calibrate(
-        [control], range(1, 33), effort=LIGHTER, only=["joint-law", "first-token"], alpha=1e-100
+        [control], range(1, 33), effort=LIGHTER, only=["joint-law", "first-token"], alpha=1e-300
     )
     assert found.alarms == ()
     with pytest.raises(AssertionError, match=r"e-values reach|mean of the e-values"):

@@ -136,8 +136,8 @@ def test_lower_bound__refuses_what_does_not_fit():
     pair = ModelPair.from_probabilities([[0.5, 0.5]] * 2, [[0.25, 0.75]] * 2, initial=[1, 0], horizon=2**20)
     with pytest.raises(TooLargeError, match="use exact=False"):
         lower_bound(pair, exact=True)
-    with pytest.raises(InputError, match="pair is a str"):
-        lower_bound("paper")
+    with pytest.raises(InputError, match="no file and no pair is called"):
+        lower_bound("A")
 
 
 def replace_at(table, index, value):

@@ -16,6 +16,7 @@ from specsim.validation.witnesses import Witnesses, as_built
 #: Claims whose mutants are wrong simulators: only their statistical checks can reject them.
 BY_SIMULATION = {
     "specsim.laws-speculative": "draft-rows-sharpened",
+    "specsim.laws-block-product-coins": "draft-rows-sharpened",
     "specsim.laws-gumbel": "draft-rows-sharpened",
     "specsim.laws-minhash": "draft-rows-sharpened",
     "specsim.laws-traversal": "context-never-advances",

@@ -78,8 +78,8 @@ def speed_up(
     1.8428
     """
     horizon = tables_of(pair).check_horizon(horizon)
-    plain = sum(clock.plain_times(horizon, batch))
     time = expected_time(pair, algorithm, clock, batch=batch, horizon=horizon, exact=exact)
+    plain = sum(clock.plain_times(horizon, batch))
     return (plain if exact else float(plain)) / time
 
 
@@ -226,8 +226,8 @@ def mean_speed_up(
     1.8745
     """
     horizon = tables_of(pair).check_horizon(horizon)
-    plain = sum(clock.plain_times(horizon, batch))
     law = time_law(pair, algorithm, clock, batch=batch, horizon=horizon, exact=exact)
+    plain = sum(clock.plain_times(horizon, batch))
     return (plain if exact else float(plain)) * law.mean_inverse()
 
 

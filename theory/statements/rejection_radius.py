@@ -73,7 +73,10 @@ def rejection_radius(
     >>> rejection_radius(row, accepted=[0, 1]).nearest.round(4).tolist()
     [0.325, 0.3, 0.325, 0.05]
     """
-    row = np.asarray(target, dtype=np.float64)
+    try:
+        row = np.asarray(target, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"target is {target!r}; give a row of probabilities") from None
     if row.ndim != 1 or not (row >= 0).all() or not abs(row.sum() - 1) < 1e-9:
         raise InputError("target is no law of one token; give a row of probabilities that sum to 1")
     order = np.argsort(-row, kind="stable")

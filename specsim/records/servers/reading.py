@@ -8,7 +8,7 @@ from pathlib import Path
 from specsim.errors import InputError
 from specsim.records.servers import log_lines, prometheus, rounds, tables, totals
 from specsim.records.servers.log import LONGEST_DRAFT, Format, ServerLog, Source, add_settings
-from specsim.support.checks import named
+from specsim.support.checks import named, path_of
 from specsim.support.files import read_file
 
 #: All formats, in the order in which they are tried.
@@ -58,7 +58,7 @@ def read_server_log(
     ...     read_server_log(path).settings[1].mean
     0.75
     """
-    place = Path(path)
+    place = path_of("path", path)
     source = Source(place=str(place), text=_text(place), select=select)
     if draft_length is not None and not (type(draft_length) is int and 1 <= draft_length <= LONGEST_DRAFT):
         raise InputError(f"draft_length is {draft_length!r}; give a whole number from 1 to {LONGEST_DRAFT}")

@@ -250,7 +250,7 @@ BAD = [
     ({"threads": 0}, "threads is 0"),
     ({"first_run": -1}, "first_run is -1"),
     ({"algorithm": Batch(drafts=float("inf"))}, "drafts is inf; the limit is known to specsim.theory only"),
-    ({"algorithm": "speculative"}, "algorithm is 'speculative'"),
+    ({"algorithm": "speculativ"}, "unknown algorithm 'speculativ'"),
     (
         {"algorithm": RejectionBased(acceptance=np.ones((1, 2, 2)), residual=np.full((1, 2, 2), 0.5))},
         "acceptance has shape",

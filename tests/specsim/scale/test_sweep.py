@@ -173,7 +173,7 @@ def test_names__tell_descriptors_of_one_label_apart(pair):
 BAD = [
     ({"pairs": []}, InputError, "pairs is empty"),
     ({"algorithms": []}, InputError, "algorithms is empty"),
-    ({"algorithms": ["speculative"]}, InputError, "algorithms has 'speculative' in it"),
+    ({"algorithms": [3]}, InputError, "algorithms has 3 in it"),
     ({"pairs": 3}, InputError, "pairs is 3"),
     (
         {"drafts": [1, 2]},

@@ -1,5 +1,7 @@
 """Rules whose output has the target's law: those of the catalogue, by their step laws."""
 
+from functools import partial
+
 import numpy as np
 
 from specsim.algorithms import Rule as Facts, catalogue, chain
@@ -35,6 +37,8 @@ def tree_drawings(facts: Facts) -> tuple[str, ...]:
 def catalogued(facts: Facts) -> Rule:
     """Return a rule of the catalogue with its step law."""
     step = step_law_of(facts)
+    # Rules with parameters are known by their usual values.
+    law = partial(step.law, **{name: entry.default for name, entry in facts.parameters.items()})
     chains_only = facts.structures == ("chain",)
     shared_noise = facts.drawings == ("own",) and step.next_child is None
     any_draft = {"independent", "distinct", "greedy"} <= set(facts.drawings)
@@ -44,10 +48,8 @@ def catalogued(facts: Facts) -> Rule:
         source=facts.source,
         lossless=facts.lossless,
         # Other rules for trees are one of these on a chain.
-        law=_on_chains(step.law, facts.name, any_draft)
-        if chains_only or shared_noise or any_draft
-        else no_law,
-        tree_law=step.law if tree_drawings(facts) else no_law,
+        law=_on_chains(law, facts.name, any_draft) if chains_only or shared_noise or any_draft else no_law,
+        tree_law=law if tree_drawings(facts) else no_law,
         any_draft=any_draft,
         one_hot=chains_only and facts.drawings == ("independent",),
         first_coin=facts.name in _FIRST_COIN,
