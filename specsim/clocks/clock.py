@@ -164,6 +164,12 @@ class Ticks:
     unit: Fraction
 
 
+def check_clock(clock: object) -> None:
+    """Raise `InputError` unless `clock` states costs."""
+    if not isinstance(clock, CostModel):
+        raise InputError(f"clock is {clock!r}; give a specsim.Clock or MeasuredClock")
+
+
 def to_ticks(times: Sequence[Fraction]) -> Ticks:
     """Return rational times as whole multiples of the largest unit that divides them all.
 

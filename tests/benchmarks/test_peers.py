@@ -64,7 +64,7 @@ def test_the_wide_test(name, rejected):
         ("target-row-after", ("smell tester",), ("DeepSpec", "vLLM V1")),
         # The bonus token is mocked, or cut off.
         ("bonus-from-draft", ("DeepSpec",), ("smell tester", "vLLM V1", "transformers ordering")),
-        ("shared-gumbel", (), ("smell tester", "DeepSpec")),
+        ("shared-gumbel", ("DeepSpec",), ("smell tester",)),
         ("top-p-skipped", ("vLLM V1 top-k/p",), ("smell tester",)),
         ("top-p-not-normalised", (), ("vLLM V1 top-k/p",)),
         ("paired-rows", (), ("smell tester", "DeepSpec")),

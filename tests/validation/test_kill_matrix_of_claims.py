@@ -17,6 +17,7 @@ from specsim.validation.witnesses import Witnesses, as_built
 BY_SIMULATION = {
     "specsim.laws-speculative": "draft-rows-sharpened",
     "specsim.laws-block-product-coins": "draft-rows-sharpened",
+    "specsim.vocabulary-best-size": "theory-head-of-one-size",
     "specsim.laws-gumbel": "draft-rows-sharpened",
     "specsim.laws-minhash": "draft-rows-sharpened",
     "specsim.laws-traversal": "context-never-advances",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from specsim.algorithms import chain
-from specsim.clocks import CostModel
+from specsim.clocks import CostModel, check_clock
 from specsim.errors import InputError, TooLargeError
 from specsim.support.arrays import Bools, Floats, Integers
 from specsim.support.checks import whole
@@ -103,8 +103,10 @@ def draft_policies(pair: Pair, clock: CostModel, *, longest: int = 6) -> DraftPo
     >>> bool(found.oracle < found.best <= found.fixed.min())
     True
     """
+    check_clock(clock)
     chain_of = _Chain.of(pair)
-    costs = round_costs(clock, whole("longest", longest, 1))
+    longest = whole("longest", longest, 1)
+    costs = round_costs(clock, longest)
     size = chain_of.contexts * chain_of.tokens**longest
     if size > _MOST_PATHS:
         raise TooLargeError(
@@ -165,7 +167,9 @@ def rule_time(
     >>> round(1 / kept, 4)
     2.0103
     """
+    check_clock(clock)
     here = _Chain.of(pair)
+    longest = whole("longest", longest, 1)
     costs = round_costs(clock, longest)
     size = here.contexts * longest
     moves = np.zeros((longest, here.contexts, longest, here.contexts))

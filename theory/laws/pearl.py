@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from specsim.clocks import CostModel, to_ticks
+from specsim.clocks import CostModel, check_clock, to_ticks
 from specsim.errors import InputError, TooLargeError
 from specsim.support.arrays import Array
 from specsim.support.checks import whole
@@ -77,6 +77,7 @@ def expected_pearl_time(
     >>> round(theory.expected_time(paper_pair(50), Speculative(draft_length=4), Clock(draft=0.25)), 4)
     38.5285
     """
+    check_clock(clock)
     horizon = tables_of(pair).check_horizon(horizon)
     rounds = pearl_rounds(pair, draft_length, horizon=horizon, exact=exact)
     times = _round_times(clock, draft_length, horizon)
@@ -108,6 +109,7 @@ def pearl_time_law(
     >>> theory.pearl_time_law(paper_pair(50), 4, Clock(draft=0.25)).quantile(0.5)
     Fraction(31, 1)
     """
+    check_clock(clock)
     tables = tables_of(pair)
     horizon = tables.check_horizon(horizon)
     longest = whole("draft_length", draft_length, 1)
@@ -145,6 +147,7 @@ def stationary_pearl_speed_up(pair: Pair, draft_length: int, clock: CostModel) -
     >>> round(theory.stationary_pearl_speed_up(pair, 5, Clock(draft=0.2)), 4)
     2.2132
     """
+    check_clock(clock)
     tables = tables_of(pair)
     longest = whole("draft_length", draft_length, 1)
     if not tables.stationary:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from specsim.algorithms import Algorithm
-from specsim.clocks import CostModel, to_ticks
+from specsim.clocks import CostModel, check_clock, to_ticks
 from specsim.errors import InputError
 from specsim.support.arrays import Array
 from specsim.support.checks import whole
@@ -51,6 +51,7 @@ def expected_time(
     >>> round(theory.expected_time(paper_pair(50), Speculative(draft_length=4), Clock(draft=0.1)), 4)
     27.1327
     """
+    check_clock(clock)
     counts = Laws(pair, algorithm, horizon=horizon, exact=exact).round_counts().sum(axis=1)
     times = clock.round_times(algorithm, len(counts), batch)
     if exact:
@@ -77,6 +78,7 @@ def speed_up(
     >>> round(theory.speed_up(paper_pair(50), Speculative(draft_length=4), Clock(draft=0.1)), 4)
     1.8428
     """
+    check_clock(clock)
     horizon = tables_of(pair).check_horizon(horizon)
     time = expected_time(pair, algorithm, clock, batch=batch, horizon=horizon, exact=exact)
     plain = sum(clock.plain_times(horizon, batch))
@@ -103,6 +105,7 @@ def stationary_speed_up(
     >>> round(theory.stationary_speed_up(pair, Speculative(draft_length=2), Clock(draft=0.1)), 4)
     2.0103
     """
+    check_clock(clock)
     tokens, _ = Laws(pair, algorithm, exact=exact).long_run()
     structure = algorithm.structure(4096)
     time = clock.round_time(structure, batch)
@@ -201,6 +204,7 @@ def time_law(
     >>> law.unit, law.quantile(0.5)
     (Fraction(1, 10), Fraction(133, 5))
     """
+    check_clock(clock)
     laws = Laws(pair, algorithm, horizon=horizon, exact=exact)
     ticks = to_ticks(clock.round_times(algorithm, laws.horizon, batch))
     return TimeLaw(ticks.unit, laws.tick_law(ticks.counts))
@@ -225,6 +229,7 @@ def mean_speed_up(
     >>> round(theory.mean_speed_up(paper_pair(50), Speculative(draft_length=4), Clock(draft=0.1)), 4)
     1.8745
     """
+    check_clock(clock)
     horizon = tables_of(pair).check_horizon(horizon)
     law = time_law(pair, algorithm, clock, batch=batch, horizon=horizon, exact=exact)
     plain = sum(clock.plain_times(horizon, batch))
@@ -256,6 +261,7 @@ def static_batch_time(
     >>> bool(alone < theory.static_batch_time(paper_pair(50), algorithm, clock, batch=8))
     True
     """
+    check_clock(clock)
     laws = Laws(pair, algorithm, horizon=horizon, exact=exact)
     cost = clock.round_time(algorithm.structure(laws.horizon), batch)
     return TimeLaw(cost, laws.target_call_law()).slowest(batch).mean()

@@ -63,6 +63,7 @@ def program(structure: Structure, target: Rows, draft: Rows, tokens: Tokens) -> 
                     accepted = yield coin(min(ONE, left[hub] / mass))
                     if accepted:
                         node = likely
+                        assert tokens[node] == hub
                         break
                 if more:
                     left = [max(t - mass, ZERO) if y == hub else t for y, t in enumerate(left)]
