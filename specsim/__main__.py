@@ -3,9 +3,11 @@
 import os
 import sys
 
-# What lies in the working folder, such as a user's scipy.py, must not stand for a library that we import.
+# What lies in the working folder, such as a user's scipy.py, must not stand for a library that we import. The
+# checkout that runs stays in front, so that its second processes import it and not the installed one.
 _here = os.getcwd() if os.path.isdir(os.curdir) else None
-for _path in [path for path in sys.path[:1] if path in ("", _here)]:
+_checkout = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+for _path in [path for path in sys.path[:1] if path in ("", _here) and _here != _checkout]:
     sys.path.remove(_path)
     sys.path.append(_path)
 

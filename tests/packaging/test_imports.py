@@ -81,3 +81,12 @@ def test_links__lead_to_the_real_folders():
     if (ROOT / "pyproject.toml").exists():
         for name in LINKED:
             assert os.readlink(ROOT / "specsim" / name) == f"../{name}"
+
+
+def test_main__leaves_the_checkout_that_runs_in_front(tmp_path):
+    """Another working folder goes to the end of the path; second processes take the path over."""
+    code = "import runpy, sys; runpy.run_module('specsim.__main__', run_name='x'); print(sys.path[0] == '')"
+    (tmp_path / "specsim").symlink_to(Path(specsim.__file__).parent)
+    for folder, first in ((tmp_path, "True"), (tmp_path.parent, "False")):
+        result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+        assert result.stdout.strip() == first, result.stderr
