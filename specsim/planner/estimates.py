@@ -121,14 +121,10 @@ def _histogram(log: ServerLog, setting: Setting, warnings: list[str]) -> Floats:
 
 
 def isotonic(values: Floats) -> Floats:
-    """Return the nearest sequence that never increases (pool adjacent violators, equal weights)."""
-    blocks: list[list[float]] = []
-    for value in values.tolist():
-        blocks.append([value, 1.0])
-        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
-            (a, m), (b, n) = blocks[-2], blocks[-1]
-            blocks[-2:] = [[(a * m + b * n) / (m + n), m + n]]
-    return np.concatenate([np.full(int(size), value) for value, size in blocks])
+    """Return the nearest sequence that never increases, in least squares."""
+    from scipy.optimize import isotonic_regression
+
+    return np.asarray(isotonic_regression(values, increasing=False).x)
 
 
 def _survivals(tables: Sequence[Floats]) -> Floats:
