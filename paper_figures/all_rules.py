@@ -85,11 +85,9 @@ def _drafts(algorithm: Algorithm) -> int:
 @style.styled
 def plot(dataset: xarray.Dataset) -> Figure:
     """Draw a bar for each rule, the best lossless ones of each part first."""
-    from matplotlib.figure import Figure
-
     ordered = dataset.sortby([dataset["drafts"], -dataset["lossless"], -dataset["accepted"]])
     places = np.arange(ordered.sizes["algorithm"]) + 1.0 * (ordered["drafts"].values > 1)
-    figure = Figure(figsize=(6.4, 0.9 + 0.165 * len(places)))
+    figure = style.new_figure(6.4, 0.9 + 0.165 * len(places))
     axes = figure.subplots()
     lossless = ordered["lossless"].values.astype(bool)
     colours = np.where(lossless, style.SIMULATED, _LOSSY)

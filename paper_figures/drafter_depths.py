@@ -64,9 +64,7 @@ def data(task: Task) -> xarray.Dataset:
 @style.styled
 def plot(dataset: xarray.Dataset) -> Figure:
     """Draw speed-ups by depth on the left, the printed drafters on the right."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 3.4))
+    figure = style.new_figure(7.2, 3.4)
     left, right = figure.subplots(1, 2)
     depths = dataset["depth"].values
     for index, drafted in enumerate(dataset["drafted"].values.tolist()):

@@ -66,9 +66,7 @@ def data(task: Task) -> xarray.Dataset:
 @style.styled
 def plot(dataset: xarray.Dataset) -> Figure:
     """Draw every rule by distance and acceptance."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.6, 4.2))
+    figure = style.new_figure(6.6, 4.2)
     axes = figure.subplots()
     optimum, joint = float(dataset["optimum"]), float(dataset["joint_bound"])
     top = max(float(dataset["accepted"].max()), joint) + 0.08

@@ -58,9 +58,7 @@ def data(task: Task) -> xarray.Dataset:
 @style.styled
 def plot(dataset: xarray.Dataset) -> Figure:
     """Draw the medians above, the shares of the optimum below."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.8, 4.6))
+    figure = style.new_figure(4.8, 4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.3])
     drafts = dataset["drafts"].values
     upper.plot(drafts, dataset["optimum"].median("pair"), color=style.EXACT)

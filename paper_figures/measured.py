@@ -31,9 +31,7 @@ def plot_measurement(dataset: xarray.Dataset) -> Figure:
     Left, the probability of a rejection by place; middle, the law of the accepted length; right, wall-clock
     time per token of plain decoding and of the algorithm.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.0, 3.1), layout="constrained")
+    figure = style.new_figure(10.0, 3.1)
     by_place, lengths, times = figure.subplots(1, 3)
     _by_place(by_place, dataset)
     _lengths(lengths, dataset)

@@ -140,9 +140,7 @@ def draw_over_drafts(
     readings: the paper's plotted values, by number of drafts.
     labelled: the numbers of drafts whose exact values are written beside the curve.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.6, 4.2))
+    figure = style.new_figure(4.6, 4.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.55, 1])
     _draw_curve(upper, dataset, labelled)
     _draw_differences(lower, dataset, readings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -54,11 +54,30 @@ def styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
     return inside
 
 
+@cache
+def _picture() -> type[Figure]:
+    from matplotlib.figure import Figure as Base
+
+    class Picture(Base):
+        """A figure that notebooks show, which they do by themselves for figures of pyplot only."""
+
+        def _repr_png_(self) -> bytes:
+            png = io.BytesIO()
+            with style():
+                self.savefig(png, format="png", dpi=150)
+            return png.getvalue()
+
+    return Picture
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of this size in inches."""
+    return _picture()(figsize=(width, height))
+
+
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a new figure of this size in inches, with one panel."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
+    figure = new_figure(width, height)
     return figure, figure.subplots()
 
 

@@ -68,10 +68,8 @@ def draw_win_rates(dataset: xarray.Dataset, *, winner: str, loser: str, span: tu
     winner, loser: who wins to the right and to the left of one half.
     span: limits of the horizontal axis in percent.
     """
-    from matplotlib.figure import Figure
-
     places, marks = _layout(dataset)
-    figure = Figure(figsize=(5.0, 0.95 + 0.235 * (max(places) + 1)))
+    figure = style.new_figure(5.0, 0.95 + 0.235 * (max(places) + 1))
     axes = figure.subplots()
     axes.axvline(50, color=style.EXACT, linewidth=1.0)
     for cell, place in enumerate(places):

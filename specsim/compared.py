@@ -129,10 +129,8 @@ def figure_of(data: xarray.Dataset) -> Figure:
 
     @style.styled
     def draw() -> Figure:
-        from matplotlib.figure import Figure
-
         count = data.sizes["algorithm"]
-        figure = Figure(figsize=(9.6, 1.6 + 0.34 * count), layout="constrained")
+        figure = style.new_figure(9.6, 1.6 + 0.34 * count)
         left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1])
         colours = [_colour(data.isel(algorithm=index)) for index in range(count)]
         _draw_tokens(left, data, colours)

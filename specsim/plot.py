@@ -77,15 +77,13 @@ def laws(
     >>> len(figure.axes)
     4
     """
-    from matplotlib.figure import Figure as NewFigure
-
     pair, algorithm = as_pair(pair), as_algorithm(algorithm)
     check_confidence(level)
     if simulated is not None:
         _check_simulation(simulated, pair, algorithm, horizon)
         horizon = int(simulated.attrs["horizon"])
     horizon = pair.check_horizon(horizon)
-    figure = NewFigure(figsize=(7.2, 5.0))
+    figure = style.new_figure(7.2, 5.0)
     drawn = 0
     for axes, (title, words, function, variable, first) in zip(
         figure.subplots(2, 2).flat, _PANELS, strict=True
@@ -188,15 +186,13 @@ def pair(pair: ModelPair | str, *, step: int = 0) -> Figure:
     >>> len(specsim.plot.pair("paper:6").axes)
     4
     """
-    from matplotlib.figure import Figure as NewFigure
-
     pair = as_pair(pair)
     if isinstance(step, bool) or not isinstance(step, int | np.integer) or not 0 <= step < pair.steps:
         raise InputError(f"step is {step!r}; the pair has rows for steps 0 to {pair.steps - 1}")
     target, draft = pair.target[step], pair.draft[step]
     distance = 0.5 * np.abs(target - draft).sum(axis=-1)
     small = max(target.shape) <= _MOST_CELLS
-    figure = NewFigure(figsize=(7.6, 2.9) if small else (3.9, 2.7))
+    figure = style.new_figure(*((7.6, 2.9) if small else (3.9, 2.7)))
     panels = list(figure.subplots(1, 3 if small else 1, squeeze=False).flat)
     if small:
         most = float(max(target.max(), draft.max()))

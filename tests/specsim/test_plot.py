@@ -96,6 +96,12 @@ class TestSweep:
             plot.sweep(simulated)
 
 
+def test_notebooks_show_pictures(swept):
+    """Without pyplot, so that the text of a figure would be shown otherwise."""
+    for figure in (plot.pair(PAIR), plot.laws(PAIR, ALGORITHM), plot.sweep(swept)):
+        assert figure._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
