@@ -22,7 +22,6 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["README.md"]
 # Text in single backticks that names something of ours becomes a link to it.
 default_role = "py:obj"
 autosummary_generate = True
