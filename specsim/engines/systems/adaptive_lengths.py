@@ -178,8 +178,10 @@ def simulate_lengths(
 
     def drawn(table: Floats, rows: Integers) -> Integers:
         sums = table[rows]
-        coins = words.random(len(rows)) * sums[:, -1]
-        return np.minimum((sums <= coins[:, None]).sum(axis=1), pair.tokens - 1)
+        # Strictly below the sum, so that no token of weight 0 is ever drawn.
+        most = np.nextafter(sums[:, -1], 0)
+        coins = np.minimum(words.random(len(rows)) * sums[:, -1], most)
+        return np.asarray((sums <= coins[:, None]).sum(axis=1))
 
     context = words.choice(pair.contexts, size=runs, p=pair.initial / pair.initial.sum())
     lengths = rule.begin(runs)
