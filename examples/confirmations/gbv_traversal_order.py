@@ -41,7 +41,7 @@ def numbered(paths, depth_first):
 def traverse(paths, depth_first):
     """Yield (emitted tokens, probability) for these drafts."""
     nodes = numbered(paths, depth_first)
-    targets, drafts = ({node: row for node in nodes} for row in (TARGET, DRAFT))
+    targets, drafts = (dict.fromkeys(nodes, row) for row in (TARGET, DRAFT))
     weights, left = {(): ALL}, ALL
 
     def weigh(node):

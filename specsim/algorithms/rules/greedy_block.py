@@ -5,7 +5,7 @@ from specsim.algorithms.rule import Rule
 RULE = Rule(
     name="greedy-block",
     title="select the path of the largest target / draft, token by token; verify it as a block by its law",
-    source="2602.16961 (greedy multi-path block verification); its reference code is biased, see docs/findings.md",
+    source="2602.16961; its reference code is biased, see docs/findings.md",
     aliases=("gbv",),
     lossless=True,
     structures=("chain", "paths"),
