@@ -1,13 +1,13 @@
 """Traversal verification of merged paths: the reference code of 2602.16961 does not go depth first.
 
 Read, not run: github.com/Rmuk655/Distill-Spec-Research, commit b3dc0a7,
-``gbv-research/references/gbv-original/verifier.py`` (``traversal_verify``), said there to be an unmodified copy
-of the reference implementation of 2602.16961, and ``verifiers/inference_util.py`` at e72cfa6, which numbers the
-nodes. Paths are drawn independently and merged into a tree; the rule (2505.12398) tests its leaves, and after
-a failure updates the rows of the parent as for children drawn without replacement. The code takes the leaf
-of the lowest number, and numbers are given path by path. With three paths of which the third branches off the
-first below its first token, the second path is done before the first token's subtree is: the parent's rows
-are updated for its children in another order than they were drawn in.
+``gbv-research/references/gbv-original/verifier.py`` (``traversal_verify``), said there to be an unmodified
+copy of the reference implementation of 2602.16961, and ``verifiers/inference_util.py`` at e72cfa6, which
+numbers the nodes. Paths are drawn independently and merged into a tree; the rule (2505.12398) tests its
+leaves, and after a failure updates the rows of the parent as for children drawn without replacement. The code
+takes the leaf of the lowest number, and numbers are given path by path. With three paths of which the third
+branches off the first below its first token, the second path is done before the first token's subtree is: the
+parent's rows are updated for its children in another order than they were drawn in.
 
 Needs Python alone. Enumerates one round in exact fractions with both orders, and exits with 1 when the code's
 output is not the target's. Depth first it is: that paths are merged does no harm.
