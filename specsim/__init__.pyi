@@ -50,6 +50,7 @@ from specsim.pairs.families import (
     random_pair as random_pair,
     random_prefix_pair as random_prefix_pair,
 )
+from specsim.pairs.model_chains import model_chain as model_chain
 from specsim.planner import (
     Plan as Plan,
     plan as plan,
