@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.algorithms import Algorithm, catalogue
-from specsim.comparing import Limits, theory_of
+from specsim.comparison.compare import Limits, theory_of
 from specsim.paper_figures import style
 from specsim.paper_figures.comparison import Row, exact, row
 from specsim.paper_figures.registry import PaperFigure, Task

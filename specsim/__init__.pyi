@@ -31,7 +31,7 @@ from specsim.clocks import (
     MeasuredClock as MeasuredClock,
     read_clock as read_clock,
 )
-from specsim.comparing import compare as compare
+from specsim.comparison import compare as compare
 from specsim.engines import merge as merge
 from specsim.errors import InputError as InputError
 from specsim.grammar import (

@@ -53,7 +53,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare and print."""
-    from specsim.comparing import compare
+    from specsim.comparison import compare
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise InputError(f"plot is {str(plot)!r}; name a file that ends in .png or .svg")

@@ -76,19 +76,19 @@ class Comparison:
     data: xarray.Dataset
 
     def __str__(self) -> str:
-        from specsim.compared import text_of
+        from specsim.comparison.report import text_of
 
         return text_of(self.data)
 
     def plot(self) -> Figure:
         """Return one picture: tokens per call, the first round beside its limits, acceptance by position."""
-        from specsim.compared import figure_of
+        from specsim.comparison.report import figure_of
 
         return figure_of(self.data)
 
     def html(self) -> str:
         """Return table and picture as one page that needs nothing else."""
-        from specsim.compared import page_of
+        from specsim.comparison.report import page_of
 
         return page_of(self.data)
 

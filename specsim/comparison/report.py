@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specsim.comparing import QUANTITIES, TIMES
+from specsim.comparison.compare import QUANTITIES, TIMES
 
 if TYPE_CHECKING:
     import xarray
