@@ -1,7 +1,7 @@
 """PAIR and ALGORITHM, the arguments that the commands share, and their help."""
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def pair_and_algorithm(command: F) -> F:
 def horizon_option(command: F) -> F:
     """Give a command the option ``--horizon``."""
     return click.option(
-        "--horizon", type=int, metavar="N", help="Tokens to emit. Default: the pair's own horizon."
+        "--horizon", type=int, metavar="N", help="Number of tokens to emit. Default: the horizon of the pair."
     )(command)
 
 
@@ -35,8 +35,8 @@ def engine_option(command: F) -> F:
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="Which simulator: lockstep, literal, alias, population, torch (lockstep on a GPU), or auto: "
-        "lockstep where it serves, else literal.",
+        help="Simulator: lockstep, literal, alias, population, torch (lockstep on a GPU), or auto: lockstep "
+        "if it supports the algorithm, else literal.",
     )(command)
 
 
@@ -53,46 +53,111 @@ def plot_option(command: F) -> F:
         "plot",
         callback=check,
         metavar="FILE",
-        help="Draw the result, too: FILE.png, FILE.svg or FILE.pdf.",
+        help="Also draw the result: FILE.png, FILE.svg or FILE.pdf.",
     )(command)
 
 
-def help_with_grammar(text: str, examples: str) -> str:
-    """Return the help of a command: text, what PAIR and ALGORITHM can be, examples."""
-    parts = [text, "\b\nPAIR is a netCDF file or one of", _listed(PAIRS), "\b\nALGORITHM is one of"]
-    short = [name for name, rule in catalogue().items() if not rule.parameters]
-    listed = {name: entry for name, entry in ALGORITHMS.items() if name not in {*short, *aliases()}}
-    parts += [_listed(listed), _RULES + "\n".join(_wrapped(", ".join(short)))]
-    parts += [_OWN, "\b\nExamples:\n" + examples]
-    return "\n\n".join(parts)
+#: What each key of a pair means; `GRAMMAR` adds what to write.
+PAIR_KEYS = {
+    "by": "whether the tokens are chosen for each context or once for all",
+    "concentration": "concentration of the Dirichlet distribution, with family=dirichlet",
+    "contexts": "number of contexts; the context is what the next token depends on",
+    "density": "share of positive probabilities, with family=sparse",
+    "draft_order": "number of earlier tokens that the draft model looks at",
+    "family": "how the random probabilities are drawn; see specsim.random_pair",
+    "file": "path of the file",
+    "horizon": "number of tokens to emit",
+    "initial": "the first context",
+    "level": "what a token is",
+    "noise": "random error of the choice of tokens",
+    "of": "the pair to change, in double quotes",
+    "reading": "rows: for the draft length of the trace; path: one text; markov: chain of the last token",
+    "seed": "seed of the random numbers",
+    "size": "number of tokens that the draft may propose",
+    "smoothing": "added to every count, so that no probability is 0",
+    "stationary": "use the same probabilities at every position; needed for very long runs",
+    "target_order": "number of earlier tokens that the target model looks at",
+    "tokens": "size of the vocabulary",
+    "tv": "total variation distance of draft and target, with family=perturbed or near-equal",
+    "vocabulary": "most tokens; all others become one token",
+}
+
+_STRUCTURE = {
+    "draft_length": "drafted tokens per target call, or none (default): draft up to the horizon",
+    "drafts": "number of drafted paths",
+    "tree": "children of each node by depth, such as 2-2-1; or the parent of each drafted token, such as "
+    "0.0.1; or best:SIZE:A1:A2:..., the best tree of SIZE tokens if the i-th child of a node is accepted "
+    "with probability Ai (Sequoia)",
+    "bonus": "yes (default) or no: whether a fully accepted draft is followed by a token of the target",
+    "drawn": "how the children of a node are drawn: independent, distinct (no token twice), or greedy (the "
+    "most probable tokens)",
+}
 
 
-def _wrapped(text: str) -> list[str]:
-    indent = " " * 8
-    return textwrap.wrap(text, 92, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+def _wrapped(text: str, indent: int, hanging: int = 4) -> list[str]:
+    start = " " * indent
+    return textwrap.wrap(
+        text,
+        76,
+        initial_indent=start,
+        subsequent_indent=start + " " * hanging,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
-_RULES = """\b
-  NAME, a rule of the catalogue (see specsim rules NAME), as in k-seq:drafts=3,draft_length=2
-      Keys as far as the rule serves them: draft_length, drafts, tree=2-2-1 (children by depth) or
-      tree=0.0.1 (parent of each drafted token), bonus=yes or no, drawn.
-"""
-
-_OWN = """\b
-  FILE.py:RULE, a rule that @specsim.rule makes in a Python file, as in my_rules.py:damped:draft_length=4
-      Keys as above; the file is run.
-"""
+def _head(keyword: str, entry: Entry) -> str:
+    required = ",".join(f"{key}=..." for key in entry.required)
+    short = f"{keyword}:N, short for " if entry.first else ""
+    return f"{short}{keyword}{':' if required else ''}{required}"
 
 
-def _listed(table: Mapping[str, Entry]) -> str:
-    paragraphs = []
-    for keyword, entry in table.items():
-        required = ",".join(f"{key}=..." for key in entry.required)
-        short = f"{keyword}:N, that is " if entry.first else ""
-        lines = [f"  {short}{keyword}{':' if required else ''}{required}", f"      {entry.help}"]
+def _pairs() -> list[str]:
+    lines = []
+    for keyword, entry in PAIRS.items():
+        lines += [f"  {_head(keyword, entry)}", *_wrapped(entry.help, 6, 0)]
         for key, kind in entry.keys.items():
             must = "" if key in entry.required else " (optional)"
-            text = f"{key}{must}: {kind.description}"
-            lines += textwrap.wrap(text, 92, initial_indent=" " * 8, subsequent_indent=" " * 12)
-        paragraphs.append("\n".join(["\b", *lines]))
-    return "\n\n".join(paragraphs)
+            what = "" if kind.description == "text" else f" ({kind.description})"
+            lines += _wrapped(f"{key}{must}: {PAIR_KEYS.get(key, '')}{what}", 8)
+    return lines
+
+
+def _algorithms() -> list[str]:
+    lines, short = [], []
+    rules = catalogue()
+    for keyword, entry in ALGORITHMS.items():
+        own = rules[keyword].parameters if keyword in rules else {}
+        if keyword in rules and not own:
+            short.append(keyword)
+        elif keyword not in aliases() and all(parameter.kind != "table" for parameter in own.values()):
+            lines += [f"  {_head(keyword, entry)}", *_wrapped(entry.help, 6, 0)]
+            for key, parameter in own.items():
+                must = "" if key in entry.required else " (optional)"
+                choices = f" One of {', '.join(parameter.choices)}." if parameter.choices else ""
+                lines += _wrapped(f"{key}{must}: {parameter.meaning}{choices}", 8)
+    return [
+        *lines,
+        "  NAME, any other rule of 'specsim rules', such as k-seq:drafts=3,draft_length=2",
+        *_wrapped(", ".join(short), 8, 0),
+        "  FILE.py:RULE, a rule of your own, such as my_rules.py:damped:draft_length=4",
+        "      Made with @specsim.rule; the file is run.",
+    ]
+
+
+#: The epilog of commands with PAIR and ALGORITHM: what each can be.
+GRAMMAR = "\n".join(
+    [
+        "\b",
+        "PAIR is a pair of models: a netCDF file or one of",
+        *_pairs(),
+        "",
+        "\b",
+        "ALGORITHM is one of",
+        *_algorithms(),
+        "",
+        "\b",
+        "Keys of algorithms, where the rule supports them ('specsim rules NAME' says):",
+        *(line for key, text in _STRUCTURE.items() for line in _wrapped(f"{key}: {text}", 2)),
+    ]
+)

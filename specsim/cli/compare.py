@@ -5,27 +5,28 @@ from pathlib import Path
 import click
 
 from specsim.cli import completing
-from specsim.cli.arguments import help_with_grammar, horizon_option
+from specsim.cli.arguments import GRAMMAR, horizon_option
 from specsim.cli.output import COSTS_HELP, JSON_HELP, Count, output_file, show_json
 from specsim.errors import InputError
 from specsim.grammar import parse_algorithm, parse_clock, parse_pair
 from specsim.support.expansion import expand
 
-_HELP = help_with_grammar(
-    "Compare each ALGORITHM on PAIR: tokens per target call, target calls and rejections, exact and "
-    "simulated; how near it comes to the best lossless rule; and whether the output has the target's law.",
-    """\
+_HELP = """Compare each ALGORITHM on PAIR. The result has exact and simulated tokens per target
+call, target calls and rejections; how close each comes to the best lossless rule; and whether its
+output has the target's distribution.
+
+\b
+Examples:
   specsim compare paper:50 speculative:draft_length=4 block:draft_length=4 batch:drafts=3,draft_length=4
   specsim compare random:contexts=3,horizon=4,seed=1 ratio:draft_length=2 my_rules.py:damped:draft_length=2
   specsim compare paper:20 ratio:draft_length={1..6} --runs 1e5 --json
   specsim compare paper:50 ratio:draft_length={1..6} --costs draft=0.1,overhead=0.02
-  specsim compare random:contexts=3,seed=1 traversal:tree=2-1 --html page.html --plot picture.png""",
-)
+  specsim compare random:contexts=3,horizon=4,seed=1 traversal:tree=2-1 --html page.html --plot picture.png"""
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command("compare", help=_HELP)
+@click.command("compare", help=_HELP, epilog=GRAMMAR)
 @click.argument("pair", metavar="PAIR", shell_complete=completing.pairs)
 @click.argument(
     "algorithms", metavar="ALGORITHM...", nargs=-1, required=True, shell_complete=completing.algorithms

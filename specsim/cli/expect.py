@@ -11,30 +11,31 @@ import numpy as np
 
 import specsim
 from specsim.algorithms import Algorithm
-from specsim.cli.arguments import help_with_grammar, horizon_option, pair_and_algorithm, plot_option
+from specsim.cli.arguments import GRAMMAR, horizon_option, pair_and_algorithm, plot_option
 from specsim.cli.output import JSON_HELP, doing, show, show_json, spell_exact, table
 from specsim.errors import TooLargeError
 from specsim.grammar import parse_algorithm, parse_pair
 from specsim.pairs import ModelPair
 
-_HELP = help_with_grammar(
-    "Print the exact means, standard deviation and laws of what ALGORITHM does on PAIR.",
-    """\
+_HELP = """Print exact results for ALGORITHM on PAIR: means and distributions of rejections, target
+calls and accepted tokens, tokens per target call, and the bias of the output.
+
+\b
+Examples:
   specsim expect paper:50 speculative
   specsim expect paper:50 batch:drafts=inf
   specsim expect random:contexts=3,horizon=5,seed=1 speculative:draft_length=2 --exact
-  specsim expect pair.nc over-acceptance:epsilon=1/10 --laws --json""",
-)
+  specsim expect pair.nc over-acceptance:epsilon=1/10 --laws --json"""
 
 #: Laws over more counts than this are printed only with ``--laws``.
 _SHORT = 20
 
 
-@click.command("expect", help=_HELP)
+@click.command("expect", help=_HELP, epilog=GRAMMAR)
 @pair_and_algorithm
 @horizon_option
-@click.option("--exact", is_flag=True, help="Compute in rationals and print them.")
-@click.option("--laws", is_flag=True, help=f"Print whole laws for horizons above {_SHORT} too.")
+@click.option("--exact", is_flag=True, help="Compute with fractions, without rounding.")
+@click.option("--laws", is_flag=True, help=f"Print the distributions also for horizons above {_SHORT}.")
 @plot_option
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
@@ -139,7 +140,7 @@ def _print(
         ("expected target calls", "expected_target_calls"),
         ("tokens per target call (block efficiency)", "block_efficiency"),
         ("tokens per rejection (2411.00841)", "tokens_per_rejection"),
-        ("largest bias of a token's law (TV to the target's)", "bias"),
+        ("bias: largest TV of a token from the target", "bias"),
     ):
         value = findings[name]
         # Differences of float64 sums are never exactly 0.
@@ -161,8 +162,8 @@ def _print(
     if laws or horizon <= _SHORT:
         renderables.append(_law_table(findings, horizon))
     else:
-        renderables.append("Whole laws: --laws, or --json.")
-    renderables += [f"Left out: {name}: {reason}" for name, reason in findings["too_large"].items()]
+        renderables.append("To see the distributions: --laws, or --json.")
+    renderables += [f"Not computed: {name}: {reason}" for name, reason in findings["too_large"].items()]
     show(*renderables)
 
 
@@ -179,7 +180,7 @@ def _law_table(findings: dict[str, Any], horizon: int) -> Any:
         return "" if law is None or n < 0 else f"{float(law[n]):.6f}"
 
     rows = [(n, *(cell(name, n - first) for _, name, first in columns)) for n in range(horizon + 1)]
-    return table("Laws", (), ("n", *(title for title, *_ in columns)), rows)
+    return table("Distributions (probabilities)", (), ("n", *(title for title, *_ in columns)), rows)
 
 
 def _short(value: Fraction) -> str:
@@ -187,4 +188,4 @@ def _short(value: Fraction) -> str:
     if len(text) <= 48:
         return text
     numerator, _, denominator = text.partition("/")
-    return f"({len(numerator)} digits)/({len(denominator)} digits); all of them: --json"
+    return f"({len(numerator)} digits)/({len(denominator)} digits); all digits: --json"

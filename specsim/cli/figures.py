@@ -16,10 +16,10 @@ from specsim.cli.output import JSON_HELP, show, show_json
 if TYPE_CHECKING:
     from specsim.paper_figures.drawing import Drawn
 
-_HELP = """Draw the figures and tables of arXiv 2411.00841 again, all of them or those named.
+_HELP = """Draw the figures and tables of arXiv 2411.00841 again, all or those named.
 
-Each is written to the folder as PNG, SVG, netCDF and CSV, with a comparison with the paper in JSON
-and Markdown; the same comparison is printed. Exit code 1 when a comparison that must hold does not.
+Each is written to the folder as PNG, SVG, netCDF and CSV. A comparison with the paper is printed and written
+as JSON and Markdown. The exit code is 1 if a required comparison fails.
 
 \b
 Examples:
@@ -37,17 +37,17 @@ Examples:
     default=Path("figures"),
     show_default=True,
     metavar="DIR",
-    help="Folder to write to; created when missing.",
+    help="Folder for the files; it is created.",
 )
 @click.option(
     "--effort",
     type=click.Choice(["quick", "standard", "deep"]),
     default="quick",
     show_default=True,
-    help="How many runs are simulated.",
+    help="How much is simulated.",
 )
-@click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: always the same.")
-@click.option("--threads", type=int, metavar="N", help="Default: one for each available core.")
+@click.option("--seed", type=int, metavar="N", help="Seed, 0 to 2^64 - 1. Default: always the same.")
+@click.option("--threads", type=int, metavar="N", help="Number of threads. Default: one per core.")
 @click.option("--list", "listing", is_flag=True, help="Print the names and stop.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
@@ -131,7 +131,7 @@ def _print(drawings: list[Drawn], folder: Path) -> None:
 
     from specsim.paper_figures.tabulate import cells, mark
 
-    tables: list[object] = ["[bold]Plotted against paper[/bold]\n"]
+    tables: list[object] = ["[bold]Our results and the paper[/bold]\n"]
     for drawn in drawings:
         table = Table(title=drawn.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
         table.add_column("quantity")

@@ -44,19 +44,25 @@ BROKEN_PIPE = 141
 COMMANDS: dict[str, tuple[str, str]] = {
     "validate": (
         "specsim.cli.validate:command",
-        "Verify the published statements: simulation against theory.",
+        "Check published statements, exactly and by simulation.",
     ),
-    "figures": ("specsim.cli.figures:command", "Redraw the paper's figures and compare them with the print."),
-    "expect": ("specsim.cli.expect:command", "What theory says of a pair and an algorithm."),
-    "simulate": ("specsim.cli.simulate:command", "What simulation says, beside theory."),
-    "compare": ("specsim.cli.compare:command", "Algorithms side by side, exact beside simulated."),
-    "plan": ("specsim.cli.plan:command", "Which rule and draft length pay: from a pair or a server's log."),
+    "figures": (
+        "specsim.cli.figures:command",
+        "Draw the paper's figures and compare them with the printed ones.",
+    ),
+    "expect": ("specsim.cli.expect:command", "Exact results for a pair of models and an algorithm."),
+    "simulate": ("specsim.cli.simulate:command", "Simulated results, compared with the exact ones."),
+    "compare": ("specsim.cli.compare:command", "Compare algorithms on one pair: speed, bias, best possible."),
+    "plan": (
+        "specsim.cli.plan:command",
+        "Find the fastest rule and draft length, from a pair or a server's log.",
+    ),
     "sweep": ("specsim.cli.sweep:command", "Simulate many pairs, algorithms and parameters at once."),
-    "rules": ("specsim.cli.rules:command", "List the verification rules and their facts."),
-    "conform": ("specsim.cli.conform:conform", "Test whether a sampler is lossless."),
-    "bench": ("benchmarks.command:command", "Time the engines beside C, NumPy and JAX."),
+    "rules": ("specsim.cli.rules:command", "List the verification rules and their properties."),
+    "conform": ("specsim.cli.conform:conform", "Test whether your sampler is lossless."),
+    "bench": ("benchmarks.command:command", "Measure the speed of the engines, C, NumPy and JAX."),
     "models": ("specsim.cli.models:command", "Decode and measure real language models (extra: torch)."),
-    "info": ("specsim.cli.info:command", "Versions, caches, devices, and where to report a fault."),
+    "info": ("specsim.cli.info:command", "Print versions, caches and devices, for bug reports."),
 }
 
 _EPILOG = """\
@@ -64,11 +70,14 @@ _EPILOG = """\
 Examples:
   specsim validate
   specsim figures --out figures
-  specsim expect paper:50 batch:drafts=4
-  specsim simulate paper:50 speculative --runs 100000 --seed 1
+  specsim conform my_sampler.py:step --rule ratio
+  specsim plan random:contexts=7,horizon=50,seed=1,stationary=yes --costs draft=0.1
+  specsim simulate paper:50 speculative --runs 100000 --seed 1 --plot picture.png
 
-Exit codes: 0 done or agrees, 1 disagrees, 2 usage or bad input, 3 could not decide, 4 the sampler
-under test broke, 70 a fault of specsim, 74 standard output is closed, 130 interrupted.
+PAIR and ALGORITHM: 'specsim expect --help' lists what they can be.
+
+Exit codes: 0 done or agrees, 1 disagrees, 2 wrong usage or input, 3 could not decide, 4 the sampler
+under test broke, 70 an error in specsim, 74 standard output is closed, 130 interrupted.
 """
 
 
@@ -234,6 +243,6 @@ def _drop_output() -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="specsim")
-@click.option("--debug", is_flag=True, help="Show the traceback of a fault of specsim.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error in specsim.")
 def main(debug: bool) -> None:
-    """Simulate speculative decoding, compute its exact laws, and compare the two."""
+    """Simulate speculative decoding, compute exact results, test samplers, and plan draft lengths."""

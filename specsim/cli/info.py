@@ -12,7 +12,7 @@ import click
 from specsim import __version__
 from specsim.cli.output import JSON_HELP, show, show_json, table
 
-_HELP = """Print versions, threads, caches and devices: what a report of a fault has to say.
+_HELP = """Print versions, threads, caches and devices; include them when you report an error.
 
 \b
 --json prints an object with
@@ -20,9 +20,9 @@ _HELP = """Print versions, threads, caches and devices: what a report of a fault
   checkout                    whether it runs from a checkout, and its folder
   packages                    the version of each package that specsim uses, or null
   processors                  those available, which is the default number of threads
-  kernel_cache                folder of the compiled kernels, or null where nothing can be kept; its bytes
+  kernel_cache                folder of the compiled kernels (null if none can be kept) and its size in bytes
   torch                       null without torch; else its version and the names of its devices
-  report                      what to send along with a report
+  report                      what to send when you report an error
 
 \b
 Examples:
@@ -67,7 +67,7 @@ def command(as_json: bool) -> None:
     ]
     if found["warning"]:
         rows.append(("warning", found["warning"]))
-    show(table("Installation", ("", "found"), rows=rows), f"To report a fault, send {_REPORT}.")
+    show(table("Installation", ("", "found"), rows=rows), f"To report an error, send {_REPORT}.")
 
 
 def installation() -> dict[str, Any]:

@@ -24,7 +24,7 @@ PLAIN = click.Option(
     is_flag=True,
     expose_value=False,
     callback=_ask_for_plain,
-    help="Tables in ASCII, without colour. The variable SPECSIM_PLAIN=1 asks for it everywhere.",
+    help="Tables in ASCII without colour; always, if the variable SPECSIM_PLAIN is 1.",
 )
 
 

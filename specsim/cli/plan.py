@@ -12,13 +12,13 @@ from specsim.records.servers import FORMATS
 from specsim.support.expansion import expand
 from specsim.support.files import write_text
 
-_HELP = """Say which rule and which draft length pay, by how much, and whether the data can tell.
+_HELP = """Find the rule and draft length with the best expected speed-up, with intervals.
 
-INPUT is a pair (specsim expect --help lists them) or the log of an inference server. A log knows only
-what the rule that ran accepted: it can choose a draft length, not a rule.
+INPUT is a pair ('specsim expect --help' lists them) or the log of an inference server. A log contains only
+what one rule accepted; it can choose a draft length, but not a rule.
 
 \b
-Formats of logs (recognised; --format forces one):
+Formats of logs (detected automatically, or set by --format):
 {formats}
 
 \b
@@ -37,27 +37,39 @@ _HELP = _HELP.format(formats="\n".join(f"  {name:20}{each.title}" for name, each
 )
 @click.option(
     "--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True,
-    help="latency: the first batch size counts; throughput: the one of most tokens per time.",
+    help="latency: choose for the first batch size; throughput: for the one with most tokens per time.",
 )  # fmt: skip
 @click.option("--batch", default="1", show_default=True, metavar="N,N,...", help="Batch sizes to plan for.")
 @click.option(
     "--algorithm", "algorithms", multiple=True, metavar="ALGORITHM",
-    help="A candidate, for a pair; repeatable, with ranges such as block:draft_length={1..4}.",
+    help="A candidate, if INPUT is a pair; repeatable, with ranges such as block:draft_length={1..4}.",
 )  # fmt: skip
-@click.option("--horizon", type=int, metavar="N", help="Tokens to emit, for a pair. Default: very long runs.")
+@click.option(
+    "--horizon",
+    type=int,
+    metavar="N",
+    help="Number of tokens to emit, if INPUT is a pair. Default: very long texts.",
+)
 @click.option("--format", type=click.Choice(list(FORMATS)), metavar="NAME", help="Format of the log.")
 @click.option(
-    "--draft-length", type=int, metavar="K", help="Drafted tokens of every round, if the log lacks it."
+    "--draft-length", type=int, metavar="K", help="Drafted tokens per round, if the log does not say it."
 )
-@click.option("--select", metavar="NAME", help="Which model or table, where a log has several.")
+@click.option("--select", metavar="NAME", help="Which model or table, if the log has several.")
 @click.option(
-    "--since", type=click.Path(path_type=Path), metavar="FILE", help="An earlier scrape, to subtract."
+    "--since",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Earlier counters of the same server, to subtract.",
 )
 @click.option("--level", type=float, default=0.95, show_default=True, help="Confidence of each interval.")
 @click.option(
-    "--emit", type=click.Choice(["vllm", "sglang", "trtllm"]), help="Print the engine's configuration."
+    "--emit",
+    type=click.Choice(["vllm", "sglang", "trtllm"]),
+    help="Also print the configuration for this inference server.",
 )
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with sliders.")
+@click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a web page with sliders."
+)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
     source: str,

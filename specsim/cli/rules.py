@@ -13,27 +13,27 @@ from specsim.cli import completing
 from specsim.cli.output import JSON_HELP, show, show_json, table
 from specsim.grammar import ALGORITHMS
 
-_HELP = """List the verification rules, or say everything about the rule NAME.
+_HELP = """List the verification rules, or print everything about the rule NAME.
 
-A rule decides what becomes of drafted tokens. With draft lengths, paths or trees it is an algorithm wherever
-one is named, such as k-seq:drafts=3,draft_length=2 or traversal:tree=2-2-1.
+A rule decides which drafted tokens are accepted. A rule with a draft length, paths or a tree is an ALGORITHM
+for the other commands, such as k-seq:drafts=3,draft_length=2 or traversal:tree=2-2-1.
 
 \b
 --json prints {"rules": [...], "missing": {...}}, for each rule an object with
-  name, title, source   text; the source is an arXiv id with its place, or where the rule was seen
+  name, title, source   text; the source is an arXiv id with section, or where the rule was found
   aliases               other names
-  spelling              the keys that must be given and those that may be, as text
-  lossless              whether the output has the target's law
-  structures            of chain, paths, tree
-  drawings              of independent, distinct, greedy, own; the usual one first
+  spelling              required and optional keys, as text
+  lossless              whether the output has the target's distribution
+  structures            which of chain, paths, tree it supports
+  drawings              how drafts may be drawn: independent, distinct, greedy, own; the default first
   parameters            for each name an object: kind, meaning, required, default, choices
   exact                 whether rational numbers are possible; inexact says why not
   texts                 for each of program, step_law, kernel, torch_rule, claims: the file, or null
   absent                for each text that does not exist: why
 
-missing: for each published rule that is not here its source, and why (not with NAME).
+missing: published rules that are not available, with source and reason (not with NAME).
 
---markdown prints the list as docs/rules.md has it.
+--markdown prints the page docs/rules.md.
 
 \b
 Examples:

@@ -21,7 +21,7 @@ def scale_options(command: F) -> F:
         "--chunk-runs",
         type=Count(),
         metavar="N",
-        help="Runs per chunk of --resume and --cluster; the result does not depend on it. Default: chosen.",
+        help="Runs per chunk for --resume and --cluster; does not change the result. Default: automatic.",
     )(command)
     command = click.option(
         "--cluster",
@@ -32,7 +32,7 @@ def scale_options(command: F) -> F:
         "--resume",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="Keep finished chunks in DIR and go on from those that are there; --seed must be given.",
+        help="Keep finished chunks in DIR and continue from them; needs --seed.",
     )(command)
 
 
@@ -43,13 +43,15 @@ def resumable(resume: Path | None, seed: int | None) -> Iterator[None]:
     click.UsageError: there is no seed.
     """
     if resume is not None and seed is None:
-        raise click.UsageError("--resume needs --seed: chunks of another seed would be of no use")
+        raise click.UsageError(
+            "--resume needs --seed: the next call must use the same random numbers; add --seed N"
+        )
     with store_notes():
         try:
             yield
         except KeyboardInterrupt:
             if resume is not None:
-                _note(f"finished chunks are in {resume}; the same command goes on from there")
+                _note(f"finished chunks are in {resume}; to continue, run the same command again")
             raise
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from specsim.cli.arguments import (
+    GRAMMAR,
     engine_option,
-    help_with_grammar,
     horizon_option,
     pair_and_algorithm,
     plot_option,
@@ -29,32 +29,34 @@ from specsim.cli.output import (
 from specsim.cli.scaling import resumable, scale_options
 from specsim.grammar import parse_algorithm, parse_pair
 
-_HELP = help_with_grammar(
-    "Simulate ALGORITHM on PAIR and print the observed means with their standard errors, beside theory's "
-    "values where theory knows ALGORITHM. The same seed gives the same numbers on every machine, with "
-    "every number of threads, on a cluster, and when the command was cut short and is given again.",
-    """\
+_HELP = """Simulate ALGORITHM on PAIR. Print the observed means with their standard errors and, if
+they can be computed, the exact values. The same seed gives the same numbers on every machine, with
+any number of threads, on a cluster, and after an interruption (--resume).
+
+\b
+Examples:
   specsim simulate paper:50 speculative --runs 100000 --seed 1
   specsim simulate paper:50 batch:drafts=4 --runs 1e6 --seed 1 --out batch.nc
   specsim simulate paper:50 speculative --runs 1e10 --seed 1 --engine alias --resume chunks
   specsim simulate paper:50 speculative --runs 1e12 --seed 1 --resume chunks --cluster tcp://10.0.0.1:8786
-  specsim simulate prefix:tokens=2,horizon=4,seed=1 speculative:draft_length=2 --runs 1e5 --json""",
-)
+  specsim simulate prefix:tokens=2,horizon=4,seed=1 speculative:draft_length=2 --runs 1e5 --json"""
 
 
-@click.command("simulate", help=_HELP)
+@click.command("simulate", help=_HELP, epilog=GRAMMAR)
 @pair_and_algorithm
 @click.option(
-    "--runs", type=Count(), required=True, metavar="N", help="Number of runs, such as 200000 or 2e5."
+    "--runs",
+    type=Count(),
+    required=True,
+    metavar="N",
+    help="Number of simulated texts, such as 200000 or 2e5.",
 )
-@click.option("--seed", type=int, metavar="N", help="0 to 2^64 - 1. Default: drawn, and printed.")
+@click.option("--seed", type=int, metavar="N", help="Seed, 0 to 2^64 - 1. Default: random; it is printed.")
 @horizon_option
-@click.option("--threads", type=int, metavar="N", help="Default: one for each available core.")
+@click.option("--threads", type=int, metavar="N", help="Number of threads. Default: one per core.")
 @engine_option
 @scale_options
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the tallies as netCDF."
-)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write all counts as netCDF.")
 @plot_option
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import specsim
-from specsim.cli.arguments import engine_option, help_with_grammar, plot_option
+from specsim.cli.arguments import GRAMMAR, engine_option, plot_option
 from specsim.cli.output import (
     JSON_HELP,
     Count,
@@ -36,42 +36,60 @@ _COLUMNS = (
     ("target calls", "mean_target_calls", "expected_target_calls", "target_calls_sigma"),
 )
 
-_HELP = help_with_grammar(
-    "Simulate every ALGORITHM on every PAIR and print the means with their standard errors, beside theory's "
-    "values where theory knows them. Both options can be given several times, and lists such as {1,2,4} and "
-    "ranges such as {1..8} in them stand for several values; put them in quotes, because shells read braces "
-    "too. Each combination has its own seed, derived from --seed and from what it simulates.",
-    """\
+_HELP = """Simulate every ALGORITHM on every PAIR. Print the means with their standard errors and,
+if they can be computed, the exact values. Both options can be repeated, and can contain lists such
+as {1,2,4} and ranges such as {1..8} (in quotes, because shells expand braces). Each combination has
+its own seed, derived from --seed and from what is simulated.
+
+\b
+Examples:
   specsim sweep --pair paper:50 --algorithm 'batch:drafts={1,2,4,8}' --runs 1e5 --seed 1
   specsim sweep --pair 'paper:{50,100}' --algorithm speculative --algorithm autoregressive --runs 1e5 --seed 1
   specsim sweep --pair 'random:contexts=7,horizon=50,seed={1..20}' --algorithm speculative \\
       --runs 1e6 --seed 1 --resume chunks --out sweep.nc
-  specsim sweep --pair paper:50 --algorithm 'over-acceptance:epsilon={0,0.1}' --runs 1e5 --seed 1 --json""",
-)
+  specsim sweep --pair paper:50 --algorithm 'over-acceptance:epsilon={0,0.1}' --runs 1e5 --seed 1 --json"""
 
 
-@click.command("sweep", help=_HELP)
+@click.command("sweep", help=_HELP, epilog=GRAMMAR)
 @click.option(
-    "--pair", "pairs", multiple=True, required=True, metavar="PAIR", help="A pair, or a list of some."
+    "--pair",
+    "pairs",
+    multiple=True,
+    required=True,
+    metavar="PAIR",
+    help="A pair, or several with braces; repeatable.",
 )
 @click.option(
-    "--algorithm", "algorithms", multiple=True, required=True, metavar="ALGORITHM", help="The same."
+    "--algorithm",
+    "algorithms",
+    multiple=True,
+    required=True,
+    metavar="ALGORITHM",
+    help="An algorithm, or several with braces; repeatable.",
 )
-@click.option("--runs", type=Count(), required=True, metavar="N", help="Runs of each combination.")
-@click.option("--seed", type=int, required=True, metavar="N", help="0 to 2^64 - 1.")
-@click.option("--horizon", type=int, metavar="N", help="Tokens to emit. Default: each pair's own horizon.")
-@click.option("--threads", type=int, metavar="N", help="Default: one for each available core.")
+@click.option(
+    "--runs",
+    type=Count(),
+    required=True,
+    metavar="N",
+    help="Simulated texts of each combination, such as 1e5.",
+)
+@click.option("--seed", type=int, required=True, metavar="N", help="Seed, 0 to 2^64 - 1.")
+@click.option(
+    "--horizon", type=int, metavar="N", help="Number of tokens to emit. Default: the horizon of each pair."
+)
+@click.option("--threads", type=int, metavar="N", help="Number of threads. Default: one per core.")
 @engine_option
 @click.option(
     "--tallies",
     type=click.Choice(["all", "rejections"]),
     default="all",
     show_default=True,
-    help="With rejections, calls and accepted lengths are not counted, which is faster.",
+    help="rejections: do not count calls and accepted lengths, which is faster.",
 )
 @scale_options
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the Dataset as netCDF."
+    "--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write all results as netCDF."
 )
 @plot_option
 @click.option(
@@ -79,7 +97,7 @@ _HELP = help_with_grammar(
     default="draft_length",
     show_default=True,
     metavar="NAME",
-    help="What --plot draws tokens per call over: draft_length, drafts, epsilon, horizon, contexts, tokens.",
+    help="Horizontal axis of --plot: draft_length, drafts, epsilon, horizon, contexts, tokens.",
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(

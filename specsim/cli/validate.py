@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 _HELP = """Verify the published statements of arXiv 2411.00841: every claim by exact rationals on small pairs,
 by simulation against theory at size, with stated error rates.
 
-CLAIM is an id or a pattern such as 'yin2024.theorem-*'. Default: all claims.
+CLAIM is the id of a statement or a pattern such as 'yin2024.theorem-*'; --list prints the ids. Default: all.
 
 \b
 Efforts:
   quick      under a minute
   standard   about two minutes
-  deep       hours; give --resume, then it can be interrupted and continued
+  deep       hours; with --resume it can be interrupted and continued
 
 \b
 Examples:
@@ -45,16 +45,16 @@ Examples:
 
 \b
 Reading the table:
-  verdict          what was established; a claim that fails as printed is established by a counterexample
-  exact            comparisons of rational numbers
-  simulated        comparisons of simulation with theory, all planned before anything was simulated
-  runs             simulated runs that they rest on
-  chance           at most so probable that correct code is so far from theory in any of the comparisons
-  finds errors of  the smallest error that every demanding comparison finds with probability 0.999: total
-                   variation distance of a law (TV), error of a probability (p), of a mean per run (mean;
-                   where the variance is at most twice what theory expects)
+  verdict          what was found; a statement that fails as printed has a counterexample
+  exact            number of comparisons of rational numbers
+  simulated        number of comparisons of simulation with theory, planned before the simulation
+  runs             simulated runs for these comparisons
+  chance           upper bound of the probability that correct code differs this much from theory
+  finds errors of  the smallest error that the comparisons find with probability 0.999: total variation
+                   distance (TV), error of a probability (p), error of a mean per run (mean; if the
+                   variance is at most twice the expected one)
 
-Exit codes: 0 agrees, 1 disagrees, 2 bad input, 3 could not decide within the effort, 130 interrupted.
+Exit codes: 0 agrees, 1 disagrees, 2 wrong input, 3 could not decide, 130 interrupted.
 """
 
 
@@ -65,22 +65,31 @@ Exit codes: 0 agrees, 1 disagrees, 2 bad input, 3 could not decide within the ef
     type=click.Choice(["quick", "standard", "deep"]),
     default="quick",
     show_default=True,
-    help="How much is enumerated and simulated.",
+    help="How much is computed and simulated.",
 )
-@click.option("--list", "only_list", is_flag=True, help="List the claims and do nothing else.")
-@click.option("--seed", type=int, metavar="N", help="Default: a fixed one, so that every run is the same.")
-@click.option("--threads", type=int, metavar="N", help="Threads. Default: one per core. Changes no number.")
+@click.option("--list", "only_list", is_flag=True, help="List the statements and stop.")
+@click.option("--seed", type=int, metavar="N", help="Seed. Default: always the same.")
 @click.option(
-    "--alpha", type=float, default=1e-6, show_default=True, help="False-alarm budget of the whole run."
+    "--threads",
+    type=int,
+    metavar="N",
+    help="Number of threads; does not change results. Default: one per core.",
+)
+@click.option(
+    "--alpha",
+    type=float,
+    default=1e-6,
+    show_default=True,
+    help="Probability of a false alarm in the whole run.",
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-@click.option("--json-file", "json_path", metavar="FILE", help="Write the report as JSON, too.")
-@click.option("--errata", is_flag=True, help="Print every condition and correction in full.")
+@click.option("--json-file", "json_path", metavar="FILE", help="Also write the report as JSON.")
+@click.option("--errata", is_flag=True, help="Print all conditions and corrections in full.")
 @click.option("--junit", "junit_path", metavar="FILE", help="Write the report as JUnit XML.")
-@click.option("--html", "html_path", metavar="FILE", help="Write the report as one self-contained page.")
-@click.option("--resume", "resume_dir", metavar="DIR", help="Keep finished work there, and start from it.")
-@click.option("--update", is_flag=True, help="Rewrite the stored integers of regression checks.")
-@click.option("--mutants", is_flag=True, help="Also run the claims against deliberately wrong witnesses.")
+@click.option("--html", "html_path", metavar="FILE", help="Write the report as a web page.")
+@click.option("--resume", "resume_dir", metavar="DIR", help="Keep finished work in DIR and continue from it.")
+@click.option("--update", is_flag=True, help="Store the results of regression checks as the new reference.")
+@click.option("--mutants", is_flag=True, help="Also run the checks on deliberately wrong code.")
 def command(
     claims: tuple[str, ...],
     effort: str,
@@ -236,7 +245,7 @@ def _figures(effort: str, threads: int | None, shown: _Display) -> tuple[list[Re
         try:
             drawn = draw(name, effort=effort, threads=threads)
         except Exception as error:
-            notes.append(f"{name} could not be drawn ({type(error).__name__}: {error}) and is left out.")
+            notes.append(f"{name} could not be drawn and is missing ({type(error).__name__}: {error}).")
             continue
         rows = tuple(
             (row.quantity, number(row.reference, 6), number(row.ours, 6), row.verdict)

@@ -37,10 +37,10 @@ _COLOURS = {
 
 #: What the columns of `claims_table` mean.
 LEGEND = (
-    "exact: comparisons of rational numbers. simulated: comparisons of simulation with theory, on so many "
-    "runs. chance: at most so probable that correct code differs so much from theory. finds errors of: the "
-    "smallest error that would be found with probability 0.999, as total variation distance of a law (TV), "
-    "in a probability (p), or in a mean per run (mean)."
+    "exact: number of comparisons of rational numbers. simulated: number of comparisons of simulation with "
+    "theory. runs: simulated runs. chance: upper bound of the probability that correct code differs this "
+    "much from theory. finds errors of: the smallest error that is found with probability 0.999, as total "
+    "variation distance (TV), in a probability (p), or in a mean per run (mean)."
 )
 #: Counterexamples of one claim that the table prints; reports to files hold them all.
 MOST_COUNTEREXAMPLES = 4
@@ -124,23 +124,23 @@ def list_table(claims: Iterable[Claim]) -> Table:
 
 def kill_table(matrix: KillMatrix) -> list[Any]:
     """Return what to print of the mutants: one row for each mutant and claim."""
-    table = _table("Mutants: deliberately wrong witnesses, and the claims that have to reject them")
+    table = _table("Mutants: deliberately wrong code, and the claims that must find the error")
     for heading in ("", "mutant", "claim", "evidence"):
         table.add_column(heading, overflow="fold")
     for kill in matrix.kills:
         table.add_row(
-            _text("✗ rejected" if kill.killed else "SURVIVES", "green" if kill.killed else "bold red"),
+            _text("✓ found" if kill.killed else "SURVIVES", "green" if kill.killed else "bold red"),
             _text(kill.mutant),
             _text(kill.claim),
             _text(kill.evidence, "dim"),
         )
     parts: list[Any] = [table]
     if matrix.unassigned:
-        parts.append(_line(f"No claim is asked to reject: {', '.join(matrix.unassigned)}.", "bold red"))
+        parts.append(_line(f"No claim must find: {', '.join(matrix.unassigned)}.", "bold red"))
     rejected = len({kill.mutant for kill in matrix.kills} - {kill.mutant for kill in matrix.survivors})
     parts.append(
         _line(
-            f"{rejected} of {len(matrix.mutants)} mutants are rejected by every claim that concerns them.",
+            f"{rejected} of {len(matrix.mutants)} mutants are found by every claim that must find them.",
             "bold green" if matrix.complete else "bold red",
         )
     )
@@ -152,16 +152,14 @@ def _errata(report: RunReport, width: int) -> list[Any]:
     found = [claim for claim in report.claims if claim.counterexamples]
     if not found:
         return []
-    parts: list[Any] = [
-        _line("\nConditions and corrections (--errata: all of them in full)", "bold underline")
-    ]
+    parts: list[Any] = [_line("\nConditions and corrections (in full: --errata)", "bold underline")]
     for claim in found:
         first = claim.counterexamples[0]
         name = f"{claim.claim.id}  "
         if claim.claim.condition:
-            words = f"only with the condition: {claim.claim.condition}"
+            words = f"only if: {claim.claim.condition}"
         elif first.expected or first.observed:
-            words = f"printed {first.expected}, in fact {first.observed} ({first.label})"
+            words = f"printed {first.expected}, computed {first.observed} ({first.label})"
         else:
             words = claim.claim.title
         room = max(20, width - len(name) - 3)
@@ -186,9 +184,9 @@ def _counterexamples(report: RunReport) -> list[Any]:
         for item in shown:
             parts.append(_indented(f"Counterexample, {item.label}: {item.counterexample}"))
             if item.expected or item.observed:
-                parts.append(_indented(f"as printed: {item.expected}   in fact: {item.observed}", "cyan", 4))
+                parts.append(_indented(f"printed: {item.expected}   computed: {item.observed}", "cyan", 4))
         if rest := len(claim.counterexamples) - len(shown):
-            parts.append(_indented(f"and {rest} more (all of them in --json-file and --html)", "dim"))
+            parts.append(_indented(f"and {rest} more (see --json-file or --html)", "dim"))
     if parts:
         parts.insert(0, _line("\nConditions and corrections, with exact counterexamples", "bold underline"))
     return parts
@@ -207,7 +205,7 @@ def _failures(report: RunReport) -> list[Any]:
                 *[_indented(line.strip(), by=4 if line.startswith(" ") else 2) for line in lines],
             ]
     if parts:
-        parts.insert(0, _line("\nNot established", "bold underline red"))
+        parts.insert(0, _line("\nNot confirmed", "bold underline red"))
     return parts
 
 

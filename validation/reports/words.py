@@ -94,7 +94,7 @@ def verdict_text(claim: ClaimOutcome) -> str:
     if claim.status in (Status.AGREES, Status.UNDECIDED):
         return claim.claim.verdict.value
     words = {
-        Status.DISAGREES: "NOT ESTABLISHED",
+        Status.DISAGREES: "NOT CONFIRMED",
         Status.ERROR: "ERROR",
         Status.NOT_RUN: "not finished",
     }
@@ -113,9 +113,9 @@ def preface(report: RunReport) -> list[str]:
     return [
         f"{len(verdicts)} statement{'' if len(verdicts) == 1 else 's'} about speculative decoding, each "
         "checked by exact arithmetic on small instances, by simulation against theory at full size, or both.",
-        f"What we found of them earlier: {', '.join(listed[:2])}, and {listed[2]}.",
-        f"{SIGNS[Status.AGREES]} means that this run confirms that finding, so beside 'fails as printed' it "
-        "confirms the error in print.",
+        f"Our findings: {', '.join(listed[:2])}, and {listed[2]}.",
+        f"{SIGNS[Status.AGREES]} means that this run confirms our finding. For 'fails as printed', it "
+        "confirms the error in the paper.",
     ]
 
 
@@ -124,11 +124,11 @@ def summary_lines(report: RunReport) -> list[str]:
     count = len(report.claims)
     established = len(report.with_status(Status.AGREES))
     comparisons = sum(len(claim.comparisons) for claim in report.claims)
-    lines = [f"{established} of {count} claim{'' if count == 1 else 's'} established."]
+    lines = [f"{established} of {count} finding{'' if count == 1 else 's'} confirmed."]
     for status, words in (
         (Status.DISAGREES, "contradicted"),
         (Status.ERROR, "stopped by an error"),
-        (Status.UNDECIDED, "undecided: more runs needed than this effort allows"),
+        (Status.UNDECIDED, "undecided; a larger --effort is needed"),
         (Status.NOT_RUN, "not finished"),
     ):
         if found := report.with_status(status):
@@ -137,11 +137,11 @@ def summary_lines(report: RunReport) -> list[str]:
     if report.planned:
         lines.append(
             f"{report.planned:,} comparisons of {report.simulations} simulations ({report.runs:,} runs) with "
-            f"theory, all planned before the first. Correct code fails any of them with probability "
-            f"{report.alpha:g} at most."
+            f"theory, all planned before the simulation. For correct code, the probability that any of them "
+            f"fails is at most {report.alpha:g}."
         )
     if report.interrupted:
-        lines.append("Interrupted: what was finished is kept, the rest was not run.")
+        lines.append("Interrupted: the results are incomplete.")
     return lines
 
 
@@ -168,12 +168,12 @@ def failures(claim: ClaimOutcome) -> list[tuple[str, list[str]]]:
             sides = f"observed {comparison.observed}, expected {comparison.expected}"
             lines.append(f"{comparison.label}: {sides}")
         if len(wrong) > MOST_FAILURES:
-            lines.append(f"and {len(wrong) - MOST_FAILURES} comparisons more (all in the JSON report)")
+            lines.append(f"and {len(wrong) - MOST_FAILURES} more comparisons (see the JSON report)")
         bad = [item for item in check.assertions if item.status not in (Status.AGREES, Status.NOT_RUN)]
         for item in bad[:MOST_FAILURES]:
             lines.extend(assertion_lines(item))
         if len(bad) > MOST_FAILURES:
-            lines.append(f"and {len(bad) - MOST_FAILURES} assertions more (all in the JSON report)")
+            lines.append(f"and {len(bad) - MOST_FAILURES} more comparisons (see the JSON report)")
         found.append((f"{check.name} ({check.kind}): {check.status.value}", lines))
     if claim.reason:
         found.append(("verdict", [claim.reason]))
@@ -190,13 +190,13 @@ def assertion_lines(item: AssertionOutcome) -> list[str]:
             f"expected {number(item.expected, 8)}{exact}: {sigma_text(item.sigma)} sigma, "
             f"p <= {number(item.p_value, 3)}, tested at {number(item.alpha, 3)}"
         )
-        wanted = "" if item.wanted is None else f" (demanded: {number(item.wanted, 3)})"
+        wanted = "" if item.wanted is None else f" (required: {number(item.wanted, 3)})"
         lines.append(
             f"  {item.runs:,} runs, seed {item.seed}; "
-            f"catches a discrepancy of {number(item.detectable, 3)} {item.unit}{wanted}"
+            f"finds an error of {number(item.detectable, 3)} {item.unit}{wanted}"
         )
     if item.detail:
         lines.append(f"  {item.detail}")
     if item.command:
-        lines.append(f"  again: {item.command}")
+        lines.append(f"  to repeat: {item.command}")
     return lines

@@ -18,8 +18,11 @@ from click.testing import CliRunner
 import specsim
 from specsim import theory
 from specsim.cli import group, main
+from specsim.cli.arguments import PAIR_KEYS
 from specsim.cli.comparison import compare
 from specsim.cli.output import plain, spell_exact
+from specsim.grammar import PAIRS
+from specsim.support.expansion import expand
 
 PAIR = "random:contexts=2,horizon=4,seed=1"
 
@@ -45,6 +48,21 @@ def test_help__lists_every_command_without_loading_any():
     for name in ("validate", "figures", "expect", "simulate"):
         assert name in result.stdout
     assert "130 interrupted" in result.stdout
+
+
+def test_help__says_what_every_key_of_a_pair_means():
+    assert {key for entry in PAIRS.values() for key in entry.keys} <= PAIR_KEYS.keys()
+
+
+def test_help__its_examples_can_be_read():
+    for name in ("expect", "simulate", "compare"):
+        for line in run(name, "--help").stdout.splitlines():
+            words = line.split()
+            if words[:2] == ["specsim", name] and ".nc" not in words[2] and ".py" not in line:
+                specsim.parse_pair(words[2])
+                for text in (word for word in words[3:] if ":" in word and "://" not in word):
+                    for expanded in expand(text):
+                        specsim.parse_algorithm(expanded)
 
 
 @pytest.mark.parametrize("name", ["expect", "simulate"])
@@ -99,7 +117,7 @@ def test_expect__prints_what_theory_says():
     assert "14.0901" in result.stdout
     assert "2.73864" in result.stdout
     assert "14.8463" in result.stdout
-    assert "Whole laws: --laws" in result.stdout
+    assert "To see the distributions: --laws" in result.stdout
     assert "error" not in result.stderr
 
 

@@ -25,7 +25,7 @@ def test_list__names_every_figure():
 def test_figures__are_written_and_compared(tmp_path):
     result = run("table-1", "figure-4a", "table-1", "--out", str(tmp_path))
     assert result.exit_code == 0
-    assert "Plotted against paper" in result.stdout
+    assert "Our results and the paper" in result.stdout
     assert "2 drawn" in result.stdout
     assert "[1/2] table-1" in result.stderr
     written = {path.name for path in tmp_path.iterdir()}

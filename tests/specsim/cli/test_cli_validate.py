@@ -98,7 +98,7 @@ def refused(*arguments):
 def test_agreement_and_disagreement():
     good = run("test.*", "--effort", "quick")
     assert good.exit_code == 0
-    assert "2 of 2 claims established." in good.stdout
+    assert "2 of 2 findings confirmed." in good.stdout
     assert "2 statements about speculative decoding" in good.stdout
     assert "Result: agrees." in good.stdout
     assert "planned: 1 simulations, and 1 comparisons" in good.stderr
@@ -132,7 +132,7 @@ def test_reports_to_files(tmp_path, monkeypatch):
     options = [part for name, path in files.items() for part in (_OPTIONS[name], str(path))]
     result = run("test.*", "--effort", "quick", "--mutants", *options)
     assert result.exit_code == 0, result.output
-    assert "✗ rejected" in result.stdout
+    assert "✓ found" in result.stdout
     document = json.loads(files["json"].read_text())
     assert document["result"] == "agrees"
     assert document["mutants"]["complete"]
@@ -154,7 +154,7 @@ def test_html__a_figure_that_fails_is_left_out_and_said(tmp_path, monkeypatch):
     result = run("test.erratum", "--effort", "quick", "--html", str(tmp_path / "page.html"))
     assert result.exit_code == 0
     page = (tmp_path / "page.html").read_text()
-    assert "figure-2a could not be drawn (RuntimeError: no ink) and is left out." in page
+    assert "figure-2a could not be drawn and is missing (RuntimeError: no ink)." in page
 
 
 def test_json_to_standard_output_is_nothing_else():

@@ -87,7 +87,7 @@ def test_ctrl_c__exit_130_and_finished_chunks_are_kept(tmp_path):
     assert process.returncode == 130
     assert output == ""
     assert [line for line in errors.splitlines() if line] == [
-        f"specsim: note: finished chunks are in {folder}; the same command goes on from there",
+        f"specsim: note: finished chunks are in {folder}; to continue, run the same command again",
         "specsim: interrupted",
     ]
     assert 3 <= len(finished(folder)) < RUNS // CHUNK
