@@ -166,7 +166,7 @@ _ROWS = {
 
 def _tables_needed(rule: str, **values: Any) -> Algorithm:
     raise InputError(
-        f"{rule} takes tables of probabilities, which have no spelling here; build it in Python with "
+        f"{rule} needs tables of probabilities, which cannot be written here; build it in Python with "
         f"specsim.get_rule({rule!r})"
     )
 
@@ -359,9 +359,7 @@ def parse_pair(text: str) -> ModelPair:
         return _build("pair", keyword, PAIRS[keyword], rest if colon else None)
     if _exists(text):
         return read_pair(text)
-    raise InputError(
-        f"no file and no pair is called {text!r}; give a file or a constructor: {_known(keyword, PAIRS)}"
-    )
+    raise InputError(f"pair {text!r} is unknown and no file has this name; {_known(keyword, PAIRS)}")
 
 
 def as_pair(pair: object) -> ModelPair:
@@ -434,8 +432,8 @@ def parse_clock(text: str) -> CostModel:
     if _exists(text):
         return read_clock(text)
     raise InputError(
-        f"no file is called {text!r}; give costs such as draft=0.1,overhead=0.02 or a file with measured "
-        "times"
+        f"costs {text!r} is neither costs nor an existing file; give costs such as draft=0.1,overhead=0.02, "
+        "or a file with measured times"
     )
 
 
@@ -491,9 +489,15 @@ def _items(what: str, keyword: str, rest: str | None) -> list[tuple[str | None, 
             return items
 
 
+#: Names that a message lists, if one of them is close to what was given.
+_MOST_LISTED = 16
+
+
 def _known(given: str, table: Mapping[str, Any]) -> str:
     close = [key for key in table if given and key.startswith(given)]
     close = close or difflib.get_close_matches(given, table, n=1)
+    if close and len(table) > _MOST_LISTED:
+        return f"did you mean {close[0]}? 'specsim rules' lists all"
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}known: {', '.join(table) or 'none'}"
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from specsim.algorithms.rule import REQUIRED, SYNONYMS, Drawing, Rule, get_rule
 from specsim.algorithms.structures import Structure, chain, levels, paths
 from specsim.errors import InputError
-from specsim.support.checks import whole
+from specsim.support.checks import unknown, whole
 
 D = TypeVar("D")
 
@@ -472,8 +472,11 @@ class Verification(Algorithm):
         known = self.rule.parameters
         for name in self.parameters:
             if name not in known:
-                has = f"it has {', '.join(known)}" if known else "it has none"
-                raise InputError(f"rule {self.rule.name} has no parameter {name!r}; {has}")
+                unknown(
+                    f"rule {self.rule.name}: parameter",
+                    name,
+                    [*known, "draft_length", "drafts", "tree", "bonus", "drawn"],
+                )
         values = {name: self.parameters.get(name, entry.default) for name, entry in known.items()}
         for name, value in values.items():
             if value is REQUIRED:

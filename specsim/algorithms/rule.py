@@ -311,7 +311,8 @@ def get_rule(name: str) -> Rule:
     if not isinstance(name, str) or name not in rules:
         close = difflib.get_close_matches(str(name), [*rules, *aliases()], n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        raise InputError(f"unknown rule {name!r}; {hint}known: {', '.join(rules)}")
+        listed = "'specsim rules' lists all" if close else f"known: {', '.join(rules)}"
+        raise InputError(f"unknown rule {name!r}; {hint}{listed}")
     return rules[name]
 
 

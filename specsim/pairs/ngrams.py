@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,9 @@ Level = Literal["character", "word", "byte"]
 
 #: The name of the token that stands for everything outside the vocabulary.
 UNKNOWN = "<unknown>"
+
+#: A text that is more likely meant as the name of a file.
+_FILE_NAME = re.compile(r"\S{1,250}\.(txt|md|rst|csv|json|jsonl|py|html|xml|log|tex)", re.IGNORECASE)
 
 
 def from_ngrams(
@@ -93,6 +97,11 @@ def from_ngrams(
         raise InputError(f"smoothing is {smoothing!r}; give a number, at least 0")
     if not (math.isfinite(smoothing) and smoothing >= 0):
         raise InputError(f"smoothing is {smoothing}; give a finite number, at least 0")
+    if isinstance(source, str) and _FILE_NAME.fullmatch(source):
+        raise InputError(
+            f"source is {source!r}, which looks like the name of a file and would be read as a text; give "
+            f"pathlib.Path({source!r})"
+        )
     tokens, names = _tokens(source, level, vocabulary)
     order = max(target_order, draft_order)
     if len(tokens) <= order:

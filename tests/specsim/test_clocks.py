@@ -59,7 +59,7 @@ def test_context__makes_later_calls_longer():
         ("draft=0.1,draft=0.2", "given twice"),
         ("free=0", "free is 0"),
         ("draft=1e300", "draft is"),
-        ("no-such-file.csv", "no file is called"),
+        ("no-such-file.csv", "is neither costs nor an existing file"),
     ],
 )
 def test_parse_clock__refuses_in_one_line(text, word):

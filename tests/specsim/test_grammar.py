@@ -171,7 +171,7 @@ def test_label__comes_back(algorithm):
         ("traversal:tree=2-2,drafts=2", "tree is given with draft_length or drafts"),
         ("traversal:drawn=distinct", "drawn is 'distinct'; give one of independent"),
         ("block:drafts=2", "block has no key 'drafts'"),
-        ("travrsal", "did you mean traversal"),
+        ("travrsal", "did you mean traversal\\? 'specsim rules' lists all$"),
     ],
 )
 def test_parse_algorithm__mistakes_get_one_line(text, message):
@@ -243,12 +243,12 @@ def test_parse_pair__a_file_may_have_the_name_of_a_constructor(tmp_path, monkeyp
     [
         (
             "papr:50",
-            "no file and no pair is called 'papr:50'; give a file or a constructor: did you mean paper",
+            "pair 'papr:50' is unknown and no file has this name; did you mean paper",
         ),
-        ("none.nc", "no file and no pair is called 'none.nc'"),
-        ("", "no file and no pair is called ''"),
-        ("a\0b", "no file and no pair is called"),
-        ("x" * 5000, "no file and no pair is called"),
+        ("none.nc", "pair 'none.nc' is unknown and no file"),
+        ("", "pair '' is unknown and no file"),
+        ("a\0b", "is unknown and no file has this name"),
+        ("x" * 5000, "is unknown and no file has this name"),
         ("paper", "horizon is missing; write paper:horizon=..."),
         ("paper:fifty", "horizon is 'fifty'; give a whole number"),
         ("paper:50,60", "'60' has no key"),

@@ -166,6 +166,7 @@ def test_file__gives_what_the_text_gives(tmp_path):
         ("abc", {"smoothing": "a lot"}, "smoothing is 'a lot'"),
         ("abc", {"smoothing": np.nan}, "smoothing is nan"),
         ("abc", {"vocabulary": 0}, "vocabulary is 0"),
+        ("book.txt", {}, r"looks like the name of a file .*; give pathlib.Path\('book.txt'\)"),
         ("a\ud800c", {}, r"the text is not UTF-8 \(byte 1\)"),
     ],
 )

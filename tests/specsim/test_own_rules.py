@@ -113,7 +113,7 @@ def test_parameters__are_of_the_rule(rules: dict[str, Any]) -> None:
     ]
     ratio = enumerate_outcomes(pair, specsim.Speculative(draft_length=1)).expected_rejections()
     assert rejections[1] > rejections[0] > rejections[2] == ratio
-    with pytest.raises(InputError, match="rule shared has no parameter 'shares'; it has share"):
+    with pytest.raises(InputError, match="rule shared: parameter 'shares' is unknown; did you mean share"):
         shared.bias(chain(1), shares=1)
 
 

@@ -136,7 +136,7 @@ def test_lower_bound__refuses_what_does_not_fit():
     pair = ModelPair.from_probabilities([[0.5, 0.5]] * 2, [[0.25, 0.75]] * 2, initial=[1, 0], horizon=2**20)
     with pytest.raises(TooLargeError, match="use exact=False"):
         lower_bound(pair, exact=True)
-    with pytest.raises(InputError, match="no file and no pair is called"):
+    with pytest.raises(InputError, match="is unknown and no file has this name"):
         lower_bound("A")
 
 

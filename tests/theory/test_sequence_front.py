@@ -286,7 +286,7 @@ def test_sequence_front__refuses_what_does_not_fit():
         sequence_front(fixture_a(2), resolution=-1)
     with pytest.raises(InputError, match="bias is -1"):
         sequence_front(fixture_a(1)).rejections_at(-1)
-    with pytest.raises(InputError, match="no file and no pair is called"):
+    with pytest.raises(InputError, match="is unknown and no file has this name"):
         sequence_front("A")
 
 

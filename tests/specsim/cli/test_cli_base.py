@@ -93,7 +93,7 @@ def test_version():
         (["--nonsense"], "No such option '--nonsense'"),
         (["expect"], "Missing argument 'PAIR'; see 'specsim expect --help'"),
         (["expect", PAIR], "Missing argument 'ALGORITHM'"),
-        (["expect", "papr:50", "speculative"], "no file and no pair is called 'papr:50'"),
+        (["expect", "papr:50", "speculative"], "pair 'papr:50' is unknown and no file has this name"),
         (["expect", PAIR, "batch"], "drafts is missing"),
         (["expect", PAIR, "speculative", "--horizon", "5"], "horizon is 5 but the pair has rows for 4 steps"),
         (["expect", PAIR, "speculative", "--horizon", "x"], "'x' is not a valid integer"),
@@ -316,7 +316,7 @@ def test_process__bad_input():
     result = shell("expect", "papr:50", "speculative")
     assert result.returncode == 2
     assert result.stdout == ""
-    assert result.stderr.startswith("specsim: error: no file and no pair is called 'papr:50'")
+    assert result.stderr.startswith("specsim: error: pair 'papr:50' is unknown")
     assert result.stderr.count("\n") == 1
 
 
