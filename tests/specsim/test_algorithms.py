@@ -176,7 +176,7 @@ def test_identity__of_a_rule_rests_on_its_name_structure_and_parameters_alone():
         (lambda: get_rule("block")(tree=(2, 2)), "rule block verifies chain, not a tree; change"),
         (lambda: get_rule("batch-as-printed")(slip="inside-loop", tree=(2, 2)), "chain, paths, not a tree"),
         (lambda: get_rule("k-seq")(tree=()), "tree is empty"),
-        (lambda: get_rule("k-seq")(delta=2), "parameter 'delta' is unknown; give one of draft_length, drafts"),
+        (lambda: get_rule("k-seq")(delta=2), "'delta' is unknown; give one of draft_length, drafts"),
         (lambda: get_rule("k-seq")(gamma=2, draft_length=2), "draft_length and gamma are both given"),
         (lambda: Speculative(draft_length=2, k=2),  # type: ignore[call-arg]
          "draft_length and k are both given"),
