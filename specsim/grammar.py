@@ -3,9 +3,11 @@
 ::
 
     pair       =  path  |  keyword [":" [value ","] key "=" value {"," key "=" value}]
+                  |  keyword ":" {key "=" value ","} "of=" pair
     algorithm  =  (keyword | file ".py:" rule) [":" key "=" value {"," key "=" value}]
 
-A value with a comma in it stands in double quotes. `PAIRS` and `ALGORITHMS` are the tables of keywords, keys
+A value with a comma in it stands in double quotes; the pair that another one is derived from takes the rest
+of the text, and needs none. `PAIRS` and `ALGORITHMS` are the tables of keywords, keys
 and their types; every rule of the catalogue is a keyword, with the keys that its facts call for. Nothing is
 ever evaluated, but for a file with rules of one's own, which is run.
 """
@@ -39,6 +41,7 @@ from specsim.algorithms.rule_files import read_rule, split_rule
 from specsim.clocks import Clock, CostModel, read_clock
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
+from specsim.pairs.derived import blended_draft, restricted_vocabulary
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
 from specsim.pairs.files import read_pair
 from specsim.pairs.ngrams import from_ngrams
@@ -69,6 +72,7 @@ class Entry:
     required: keys that must be given.
     help: one sentence.
     first: the key that a leading value without a key stands for, if any.
+    last: the key whose value is the rest of the text, commas included, if any.
     """
 
     build: Callable[..., Any]
@@ -76,6 +80,7 @@ class Entry:
     keys: Mapping[str, Kind] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     first: str | None = None
+    last: str | None = None
 
     def usage(self, keyword: str) -> str:
         """Return the keyword with the keys that must be given, then the names of the others."""
@@ -212,6 +217,29 @@ def _trace(*, file: str, **values: Any) -> ModelPair:
     return from_trace(Path(file), **values)
 
 
+def _restricted(*, of: ModelPair, **values: Any) -> ModelPair:
+    return restricted_vocabulary(of, **values)
+
+
+def _blended(*, of: ModelPair, target_share: float) -> ModelPair:
+    return blended_draft(of, target_share)
+
+
+#: Most pairs that one is derived from, one after the other.
+_MOST_DERIVED = 20
+
+
+def _derived_from(text: str) -> ModelPair:
+    if len(re.findall(r"\bof\s*=", text)) >= _MOST_DERIVED:
+        raise InputError(f"pair: derived more than {_MOST_DERIVED} times; write the pair to a file between")
+    return parse_pair(text)
+
+
+_PAIR = Kind(
+    description="the pair that this one is derived from; it takes the rest of the text", read=_derived_from
+)
+
+
 def _algorithms() -> dict[str, Entry]:
     found = {
         Autoregressive.keyword: Entry(
@@ -293,6 +321,26 @@ PAIRS: dict[str, Entry] = {
         keys={"file": _TEXT, "reading": _choice("rows", "path", "markov"), "horizon": _WHOLE},
         required=("file",),
         help="Rows of real models along recorded continuations (specsim models trace record).",
+    ),
+    "restricted": Entry(
+        build=_restricted,
+        keys={
+            "size": _WHOLE,
+            "by": _choice("context", "global"),
+            "noise": _DECIMAL,
+            "seed": _WHOLE,
+            "of": _PAIR,
+        },
+        required=("size", "of"),
+        last="of",
+        help="Another pair whose draft proposes its likeliest tokens only (speculative vocabulary).",
+    ),
+    "blended": Entry(
+        build=_blended,
+        keys={"target_share": _DECIMAL, "of": _PAIR},
+        required=("target_share", "of"),
+        last="of",
+        help="Another pair whose draft rows are mixed with the target's: a better drafter.",
     ),
 }
 
@@ -444,7 +492,7 @@ def _check_text(what: str, text: object) -> None:
 
 def _build(what: str, keyword: str, entry: Entry, rest: str | None) -> Any:
     values: dict[str, Any] = {}
-    for position, (given, value) in enumerate(_items(what, keyword, rest)):
+    for position, (given, value) in enumerate(_items(what, keyword, rest, entry.last)):
         key = given
         if key is None:
             if position > 0 or entry.first is None:
@@ -470,12 +518,17 @@ def _build(what: str, keyword: str, entry: Entry, rest: str | None) -> Any:
     return entry.build(**values)
 
 
-def _items(what: str, keyword: str, rest: str | None) -> list[tuple[str | None, str]]:
+def _items(what: str, keyword: str, rest: str | None, last: str | None) -> list[tuple[str | None, str]]:
     if rest is None:
         return []
-    items = []
+    items: list[tuple[str | None, str]] = []
+    ends = re.compile(rf"\s*{last}\s*=\s*(?P<value>.+)", re.DOTALL) if last else None
     position = 0
     while True:
+        end = ends.match(rest, position) if ends else None
+        if end is not None:
+            items.append((last, end["value"].strip().strip('"')))
+            return items
         match = _ITEM.match(rest, position)
         if match is None:
             raise InputError(f"{what} {keyword}: cannot read {rest[position:]!r}; write key=value,key=value")

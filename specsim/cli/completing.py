@@ -1,5 +1,6 @@
 """What the shell completes: pairs, algorithms, rules, claims, figures and checks."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 import click
@@ -21,12 +22,18 @@ def _spelled(table: Mapping[str, Entry], incomplete: str) -> list[CompletionItem
         ]
     if keyword not in table:
         return []
+    entry = table[keyword]
+    if entry.last and (inner := re.search(rf"(?:^|,){entry.last}=", rest)):
+        # What follows is a pair of its own.
+        start = incomplete[: len(keyword) + 1 + inner.end()]
+        found = _spelled(table, rest[inner.end() :])
+        return [CompletionItem(start + item.value, help=item.help) for item in found]
     before, comma, last = rest.rpartition(",")
     given = {part.partition("=")[0] for part in before.split(",")}
     start = f"{keyword}:{before}{comma}"
     return [
         CompletionItem(f"{start}{key}=", help=kind.description)
-        for key, kind in table[keyword].keys.items()
+        for key, kind in entry.keys.items()
         if key not in given and key.startswith(last)
     ]
 

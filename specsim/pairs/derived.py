@@ -70,7 +70,14 @@ def restricted_vocabulary(
             f"draft[{step}, {context}] has no probability on the {size} tokens kept; give a larger size, or "
             "by='context'"
         )
-    return _with_draft(pair, rows / sums, f"{pair.name}, {size} of {pair.tokens} tokens drafted")
+    if not isinstance(by, str):
+        name = f"{pair.name}, {size} of {pair.tokens} tokens drafted, by scores"
+    else:
+        # As the grammar of the command line spells it.
+        chosen = "" if by == "context" else f",by={by}"
+        noisy = f",noise={float(noise)!r},seed={seed}" if noise else ""
+        name = f"restricted:size={size}{chosen}{noisy},of={pair.name}"
+    return _with_draft(pair, rows / sums, name)
 
 
 def blended_draft(pair: ModelPair, target_share: float) -> ModelPair:
@@ -99,7 +106,7 @@ def blended_draft(pair: ModelPair, target_share: float) -> ModelPair:
         raise InputError(f"target_share is {target_share!r}; give a number from 0 to 1")
     pair, share = _checked(pair), float(target_share)
     rows = (1 - share) * pair.draft + share * pair.target
-    return _with_draft(pair, rows, f"{pair.name}, draft {share:g} target")
+    return _with_draft(pair, rows, f"blended:target_share={share!r},of={pair.name}")
 
 
 def _checked(pair: object) -> ModelPair:

@@ -20,6 +20,7 @@ from specsim.algorithms import (
 from specsim.algorithms.rule import aliases
 from specsim.errors import InputError
 from specsim.grammar import ALGORITHMS, PAIRS, parse_algorithm, parse_pair
+from specsim.pairs.derived import blended_draft, restricted_vocabulary
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
 from specsim.pairs.ngrams import from_ngrams
 from specsim.pairs.row_families import ROW_FAMILIES
@@ -211,12 +212,28 @@ def test_parse_pair__constructors():
         random_pair(contexts=3, horizon=2, seed=1, family="perturbed", tv=1 / 3),
         random_pair(contexts=3, horizon=2, seed=1, family="dirichlet", concentration=1e-3),
         random_prefix_pair(tokens=2, horizon=3, seed=1, family="sparse", density=0.7),
+        restricted_vocabulary(paper_pair(3), size=2),
+        restricted_vocabulary(paper_pair(3), size=2, by="global", noise=1e-7, seed=4),
+        blended_draft(restricted_vocabulary(random_pair(contexts=3, horizon=2, seed=1), size=2), 1 / 3),
     ],
     ids=lambda pair: pair.name,
 )
 def test_name__of_a_constructed_pair_comes_back(pair):
     assert parse_pair(pair.name) == pair
     assert parse_pair(pair.name).name == pair.name
+
+
+def test_parse_pair__derived_pairs(tmp_path):
+    base = random_pair(contexts=3, horizon=2, seed=1)
+    spelled = "random:contexts=3,horizon=2,seed=1"
+    narrow = restricted_vocabulary(base, size=2)
+    assert parse_pair(f"restricted:size=2,of={spelled}") == narrow
+    assert parse_pair(f' restricted: size = 2 , of = "{spelled}" ') == narrow
+    assert parse_pair(f"blended:target_share=.5,of=restricted:size=2,of={spelled}") == blended_draft(
+        narrow, 0.5
+    )
+    base.to_file(tmp_path / "a, of=b.nc")
+    assert parse_pair(f"restricted:size=2,of={tmp_path / 'a, of=b.nc'}") == narrow
 
 
 def test_parse_pair__ngrams_and_files(tmp_path):
@@ -261,6 +278,14 @@ def test_parse_pair__a_file_may_have_the_name_of_a_constructor(tmp_path, monkeyp
         ("random:7", "'7' has no key; write random:contexts="),
         ("ngrams:horizon=3", "file is missing"),
         ("ngrams:file=none.txt,horizon=3", "cannot read none.txt"),
+        ("restricted:of=paper:5", "size is missing; write restricted:size=...,of=..."),
+        ("restricted:size=2", "of is missing; write restricted:size=...,of=..."),
+        ("restricted:size=2,of=", "of has no value"),
+        ("restricted:size=9,of=paper:5", "size is 9; give a whole number from 1 to 7"),
+        ("restricted:size=2,of=paper:5,by=global", "pair paper has no key 'by'"),
+        ("restricted:size=2,of=papr:5", "did you mean paper"),
+        ("blended:target_share=2,of=paper:5", "target_share is 2.0; give a number from 0 to 1"),
+        ("restricted:size=2," + "of=restricted:size=2," * 2000 + "of=paper:5", "derived more than 20 times"),
     ],
 )
 def test_parse_pair__mistakes_get_one_line(text, message):

@@ -551,6 +551,12 @@ def test_long_work__says_what_it_does(monkeypatch):
         ("expect", "pap", "paper:"),
         ("expect", "random:contexts=3,ho", "random:contexts=3,horizon="),
         ("compare", "ran", "random:"),
+        ("expect", "restricted:size=3,of=ran", "restricted:size=3,of=random:"),
+        (
+            "expect",
+            "blended:of=restricted:size=3,of=paper:ho",
+            "blended:of=restricted:size=3,of=paper:horizon=",
+        ),
         ("rules", "blo", "block"),
         ("validate", "yin2024.theorem-2", "yin2024.theorem-2"),
         ("figures", "figure-2", "figure-2b"),
