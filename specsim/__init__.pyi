@@ -67,6 +67,7 @@ from specsim.scale import (
     simulate as simulate,
     sweep as sweep,
 )
+from specsim.systems import time_systems as time_systems
 from specsim.validation.rule_checks import check_rule as check_rule
 
 __version__: str

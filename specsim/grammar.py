@@ -138,7 +138,7 @@ def _choice(*choices: str) -> Kind:
     return Kind(description="one of " + ", ".join(choices), read=read)
 
 
-_WHOLE = Kind(description="a whole number", read=_whole)
+WHOLE = Kind(description="a whole number", read=_whole)
 _WHOLE_OR_NONE = Kind(
     description="a whole number, or none for the horizon",
     read=lambda text: None if text.lower() == "none" else _whole(text),
@@ -182,12 +182,12 @@ def _rule_entry(rule: Rule) -> Entry:
     def kind_of(parameter: Parameter) -> Kind:
         if parameter.kind == "choice":
             return _choice(*parameter.choices)
-        return _WHOLE if parameter.kind == "whole" else _NUMBER
+        return WHOLE if parameter.kind == "whole" else _NUMBER
 
     spelled = {name: entry for name, entry in rule.parameters.items() if entry.kind != "table"}
     keys = {name: kind_of(entry) for name, entry in spelled.items()}
     if rule.structures != ("chain",):
-        keys["drafts"] = _WHOLE
+        keys["drafts"] = WHOLE
     if "tree" in rule.structures:
         keys["tree"] = _TREE
     return Entry(
@@ -236,7 +236,7 @@ def _derived_from(text: str) -> ModelPair:
 
 
 _PAIR = Kind(
-    description="the pair that this one is derived from; it takes the rest of the text", read=_derived_from
+    description="a pair", read=_derived_from
 )
 
 
@@ -277,7 +277,7 @@ ALGORITHMS: dict[str, Entry] = _algorithms()
 PAIRS: dict[str, Entry] = {
     "paper": Entry(
         build=paper_pair,
-        keys={"horizon": _WHOLE},
+        keys={"horizon": WHOLE},
         required=("horizon",),
         first="horizon",
         help="The instance behind the figures of arXiv 2411.00841; the paper has horizons 50 and 100.",
@@ -285,10 +285,10 @@ PAIRS: dict[str, Entry] = {
     "random": Entry(
         build=random_pair,
         keys={
-            "contexts": _WHOLE,
-            "horizon": _WHOLE,
-            "seed": _WHOLE,
-            "tokens": _WHOLE,
+            "contexts": WHOLE,
+            "horizon": WHOLE,
+            "seed": WHOLE,
+            "tokens": WHOLE,
             "stationary": _FLAG,
             "initial": _choice("uniform", "random", "point"),
             **_ROWS,
@@ -298,7 +298,7 @@ PAIRS: dict[str, Entry] = {
     ),
     "prefix": Entry(
         build=random_prefix_pair,
-        keys={"tokens": _WHOLE, "horizon": _WHOLE, "seed": _WHOLE, **_ROWS},
+        keys={"tokens": WHOLE, "horizon": WHOLE, "seed": WHOLE, **_ROWS},
         required=("tokens", "horizon", "seed"),
         help="Random rows for every prefix: not a Markov chain.",
     ),
@@ -306,29 +306,29 @@ PAIRS: dict[str, Entry] = {
         build=_ngrams,
         keys={
             "file": _TEXT,
-            "horizon": _WHOLE,
-            "target_order": _WHOLE,
-            "draft_order": _WHOLE,
+            "horizon": WHOLE,
+            "target_order": WHOLE,
+            "draft_order": WHOLE,
             "level": _choice("character", "word", "byte"),
             "smoothing": _DECIMAL,
-            "vocabulary": _WHOLE,
+            "vocabulary": WHOLE,
         },
         required=("file", "horizon"),
         help="Estimated from a text file: n-gram models of two orders.",
     ),
     "trace": Entry(
         build=_trace,
-        keys={"file": _TEXT, "reading": _choice("rows", "path", "markov"), "horizon": _WHOLE},
+        keys={"file": _TEXT, "reading": _choice("rows", "path", "markov"), "horizon": WHOLE},
         required=("file",),
         help="Rows of real models along recorded continuations (specsim models trace record).",
     ),
     "restricted": Entry(
         build=_restricted,
         keys={
-            "size": _WHOLE,
+            "size": WHOLE,
             "by": _choice("context", "global"),
             "noise": _DECIMAL,
-            "seed": _WHOLE,
+            "seed": WHOLE,
             "of": _PAIR,
         },
         required=("size", "of"),
@@ -365,16 +365,26 @@ def parse_algorithm(text: str) -> Algorithm:
     >>> parse_algorithm("batch:drafts=4")
     Batch(drafts=4, draft_length=None, bonus=True)
     """
-    _check_text("algorithm", text)
+    check_text("algorithm", text)
     own = split_rule(text)
     if own is not None:
         file, name, options = own
         own_rule = read_rule(file, name)
         return _build("algorithm", name, _rule_entry(own_rule), options)
+    built: Algorithm = parse_entry("algorithm", text, ALGORITHMS)
+    return built
+
+
+def parse_entry(what: str, text: str, table: Mapping[str, Entry]) -> Any:
+    """Return what a text builds by a table of keywords, such as `ALGORITHMS`.
+
+    what: the table's noun, for errors.
+    InputError: as in `parse_algorithm`.
+    """
     keyword, colon, rest = text.strip().partition(":")
-    if keyword not in ALGORITHMS:
-        raise InputError(f"unknown algorithm {keyword!r}; {_known(keyword, ALGORITHMS)}")
-    return _build("algorithm", keyword, ALGORITHMS[keyword], rest if colon else None)
+    if keyword not in table:
+        raise InputError(f"unknown {what} {keyword!r}; {_known(keyword, table)}")
+    return _build(what, keyword, table[keyword], rest if colon else None)
 
 
 def parse_pair(text: str) -> ModelPair:
@@ -400,7 +410,7 @@ def parse_pair(text: str) -> ModelPair:
     >>> parse_pair("random:contexts=3,horizon=5,seed=1").horizon
     5
     """
-    _check_text("pair", text)
+    check_text("pair", text)
     text = text.strip()
     keyword, colon, rest = text.partition(":")
     if keyword in PAIRS and (colon or not _exists(text)):
@@ -444,9 +454,9 @@ CLOCK = Entry(
         "draft": _COST,
         "overhead": _COST,
         "token": _COST,
-        "free": _WHOLE,
+        "free": WHOLE,
         "context": _COST,
-        "prompt": _WHOLE,
+        "prompt": WHOLE,
     },
     help="Costs in units of one target call.",
 )
@@ -472,7 +482,7 @@ def parse_clock(text: str) -> CostModel:
     >>> parse_clock("draft=0.1").label
     'draft=0.1'
     """
-    _check_text("costs", text)
+    check_text("costs", text)
     text = text.strip()
     if "=" in text and not _exists(text):
         built: CostModel = _build("option", "costs", CLOCK, text)
@@ -485,7 +495,8 @@ def parse_clock(text: str) -> CostModel:
     )
 
 
-def _check_text(what: str, text: object) -> None:
+def check_text(what: str, text: object) -> None:
+    """Raise `InputError` unless `text` is a text."""
     if not isinstance(text, str):
         raise InputError(f"{what} is {text!r}; give a text such as those in 'specsim expect --help'")
 

@@ -70,7 +70,7 @@ PAIR_KEYS = {
     "initial": "the first context",
     "level": "what a token is",
     "noise": "random error of the choice of tokens",
-    "of": "the pair to change, in double quotes",
+    "of": "the pair to change; it takes the rest of the text",
     "reading": "rows: for the draft length of the trace; path: one text; markov: chain of the last token",
     "seed": "seed of the random numbers",
     "size": "number of tokens that the draft may propose",
@@ -79,6 +79,7 @@ PAIR_KEYS = {
     "target_order": "number of earlier tokens that the target model looks at",
     "tokens": "size of the vocabulary",
     "tv": "total variation distance of draft and target, with family=perturbed or near-equal",
+    "target_share": "share of the target in each draft row, from 0 to 1",
     "vocabulary": "most tokens; all others become one token",
 }
 

@@ -48,6 +48,14 @@ def algorithms(_ctx: click.Context, _parameter: click.Parameter, incomplete: str
     return _spelled(ALGORITHMS, incomplete) or [CompletionItem(incomplete, type="file")]
 
 
+def systems(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a system, or an algorithm."""
+    from specsim.systems import SYSTEMS
+
+    found = _spelled(SYSTEMS | ALGORITHMS, incomplete)
+    return found or [CompletionItem(incomplete, type="file")]
+
+
 def _named(names: Callable[[], Iterable[str]]) -> Complete:
     """Return the completion of names that are listed only when they are asked for."""
 

@@ -57,6 +57,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "specsim.cli.plan:command",
         "Find the fastest rule and draft length, from a pair or a server's log.",
     ),
+    "systems": (
+        "specsim.cli.systems:command",
+        "Time systems with two devices, such as PEARL, beside algorithms.",
+    ),
     "sweep": ("specsim.cli.sweep:command", "Simulate many pairs, algorithms and parameters at once."),
     "rules": ("specsim.cli.rules:command", "List the verification rules and their properties."),
     "conform": ("specsim.cli.conform:conform", "Test whether your sampler is lossless."),

@@ -19,7 +19,7 @@ from specsim.pairs import ModelPair
 from specsim.scale import simulate, sweep
 from specsim.scale.sweeps import Algorithms, by_name
 from specsim.support.checks import whole
-from specsim.support.intervals import check_confidence, clopper_pearson, ratio_over
+from specsim.support.intervals import Estimate, check_confidence, clopper_pearson, ratio_over
 
 if TYPE_CHECKING:
     import xarray
@@ -235,12 +235,41 @@ def _times(
     threads: int | None,
 ) -> dict[str, tuple[float, str]]:
     """Return time and speed-up, exact and simulated, each with its meaning."""
+    plain = float(sum(clock.plain_times(horizon)))
+    exact = exact_time(pair, algorithm, clock, horizon)
+    time, faster = simulated_time(pair, algorithm, clock, runs, seed, horizon, level, threads)
+    found = {}
+    for name, known, seen in (("time", exact, time), ("speed_up", plain / exact, faster)):
+        words = (
+            "time per run, in target calls" if name == "time" else "plain time over time, a ratio of means"
+        )
+        found[f"exact_{name}"] = (known, f"By theory; NaN where it is silent: {words}.")
+        for part, value in (("mean", seen.value), ("low", seen.low), ("high", seen.high)):
+            found[f"{part}_{name}"] = (value, f"Simulated, {part}: {words}.")
+    return found
+
+
+def exact_time(pair: ModelPair, algorithm: Algorithm, clock: CostModel, horizon: int) -> float:
+    """Return the expected time of a run; NaN where theory is silent."""
     from specsim.theory import expected_time
 
-    plain = float(sum(clock.plain_times(horizon)))
-    exact = math.nan
     with suppress(TooLargeError, UnsupportedError):
-        exact = expected_time(pair, algorithm, clock, horizon=horizon)
+        return float(expected_time(pair, algorithm, clock, horizon=horizon))
+    return math.nan
+
+
+def simulated_time(
+    pair: ModelPair,
+    algorithm: Algorithm,
+    clock: CostModel,
+    runs: int,
+    seed: int,
+    horizon: int,
+    level: float,
+    threads: int | None,
+) -> tuple[Estimate, Estimate]:
+    """Return mean time and speed-up over plain decoding, a ratio of means; NaN where nothing runs it."""
+    plain = float(sum(clock.plain_times(horizon)))
     sums: list[tuple[float, int]] = []
     if _simulated(algorithm):
         costs = [float(time) for time in clock.round_times(algorithm, horizon)]
@@ -260,17 +289,7 @@ def _times(
                 rounds = tallies["round_count"].values.sum(axis=1)
                 sums.append((float(rounds @ costs), last - first))
     spent, done = [time for time, _ in sums], [number for _, number in sums]
-    time = ratio_over(spent, done, level)
-    faster = ratio_over([plain * number for number in done], spent, level)
-    found = {}
-    for name, known, seen in (("time", exact, time), ("speed_up", plain / exact, faster)):
-        words = (
-            "time per run, in target calls" if name == "time" else "plain time over time, a ratio of means"
-        )
-        found[f"exact_{name}"] = (known, f"By theory; NaN where it is silent: {words}.")
-        for part, value in (("mean", seen.value), ("low", seen.low), ("high", seen.high)):
-            found[f"{part}_{name}"] = (value, f"Simulated, {part}: {words}.")
-    return found
+    return ratio_over(spent, done, level), ratio_over([plain * number for number in done], spent, level)
 
 
 def _simulated(algorithm: Algorithm) -> bool:
