@@ -235,9 +235,7 @@ def _derived_from(text: str) -> ModelPair:
     return parse_pair(text)
 
 
-_PAIR = Kind(
-    description="a pair", read=_derived_from
-)
+_PAIR = Kind(description="a pair", read=_derived_from)
 
 
 def _algorithms() -> dict[str, Entry]:

@@ -108,7 +108,9 @@ def rules(draw):
             if parameter.kind == "choice"
             else st.integers(1, 9)
             if parameter.kind == "whole"
-            else st.one_of(st.fractions(0, min(parameter.most, 3)), st.floats(0, float(parameter.most)))
+            else st.one_of(
+                st.fractions(0, min(parameter.most, 3)), st.floats(0, min(float(parameter.most), 1e299))
+            )
         )
     return rule(**options)
 
