@@ -5,6 +5,7 @@ checked from the day its files exist.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from specsim.validation.claims_model import (
     Comparison,
     ExactCheck,
     RegressionCheck,
+    StatisticalCheck,
     Verdict,
     decided,
     equal,
@@ -188,13 +190,18 @@ def _large_cases(
 
     def cases(effort: Effort) -> Iterator[tuple[ModelPair, Algorithm]]:
         # Quick compares the largest pairs in the claims about Theorems 1 and 3 only.
-        most_states = effort.pick(quick=2000, standard=10_000, deep=2**40)
+        most_states = 2000
+        if effort.name != "quick" and step_law_of(rule).node is not None:
+            # Laws without a closed form at a node take minutes at 64 contexts and 128 positions.
+            most_states = 10_000
         most_tokens = _MOST_TOKENS_OF_TABLES if tabled else 64
         step, most_paths = 1, 2**62
         if effort.name == "quick" and rule.name not in NAMED:
             # Laws of rules that are described by all drafts take time for each.
             most_tokens, step, most_paths = 9, 2, 50_000
-        for number, pair in enumerate((*paper_pairs(), *large_pairs(effort.name))):
+        # The pairs of deep effort belong to the claims about Theorems 1 and 3, where one rule is compared.
+        size = effort.pick(quick="quick", standard="standard", deep="standard")
+        for number, pair in enumerate((*paper_pairs(), *large_pairs(size))):
             if number % step or pair.tokens > most_tokens or pair.contexts * pair.horizon > most_states:
                 continue
             # The literal engine draws whole drafts, also what lies behind the first rejection.
@@ -206,7 +213,7 @@ def _large_cases(
             ]
             if not chosen:
                 continue
-            if effort.name == "quick" or (effort.name == "standard" and number >= 2):
+            if effort.name == "quick" or number >= 2:
                 # The variants in turn: every pair and every variant occurs.
                 chosen = [chosen[number % len(chosen)]]
             for algorithm in chosen:
@@ -225,7 +232,26 @@ def _small_cases(algorithms: Algorithms) -> Callable[[Effort], Iterator[tuple[Mo
     return cases
 
 
+def _eased(check: StatisticalCheck) -> StatisticalCheck:
+    """Let deep effort look twice as closely as standard, not eight times, at the rules that the paper lacks.
+
+    Their literal engine is slower by an order of magnitude, and there are six times as many of them.
+    """
+    return StatisticalCheck(
+        check.name,
+        lambda witnesses, effort: check.plan(
+            witnesses, replace(effort, discrepancy_factor=max(effort.discrepancy_factor, 0.5))
+        ),
+    )
+
+
 def _checks(rule: Rule, algorithms: Algorithms) -> Iterator[Check]:
+    for check in _all_checks(rule, algorithms):
+        eased = isinstance(check, StatisticalCheck) and rule.name not in NAMED
+        yield _eased(check) if eased else check
+
+
+def _all_checks(rule: Rule, algorithms: Algorithms) -> Iterator[Check]:
     joint = ("joint_law",) if "program" in rule.texts else ()
     if joint:
         yield _enumeration(rule, algorithms)
