@@ -232,7 +232,7 @@ def _small_cases(algorithms: Algorithms) -> Callable[[Effort], Iterator[tuple[Mo
 
 
 def _eased(check: StatisticalCheck) -> StatisticalCheck:
-    """Let deep effort look four times as closely as standard, not eight times, at rules that are not in the paper.
+    """Let deep effort look at rules that are not in the paper four times as closely as standard, not eight.
 
     Their literal engine is slower by an order of magnitude, and there are six times as many of them.
     """
