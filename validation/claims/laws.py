@@ -246,8 +246,10 @@ def _eased(check: StatisticalCheck) -> StatisticalCheck:
 
 def _checks(rule: Rule, algorithms: Algorithms) -> Iterator[Check]:
     for check in _all_checks(rule, algorithms):
-        eased = isinstance(check, StatisticalCheck) and rule.name not in NAMED
-        yield _eased(check) if eased else check
+        if isinstance(check, StatisticalCheck) and rule.name not in NAMED:
+            yield _eased(check)
+        else:
+            yield check
 
 
 def _all_checks(rule: Rule, algorithms: Algorithms) -> Iterator[Check]:
