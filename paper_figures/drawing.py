@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -20,20 +21,22 @@ from specsim.paper_figures.comparison import Row
 from specsim.paper_figures.efforts import FigureEffort, get_effort
 from specsim.paper_figures.registry import Progress, Task
 from specsim.paper_figures.style import render
-from specsim.paper_figures.tabulate import as_markdown
+from specsim.paper_figures.tabulate import HEADINGS, as_markdown
 from specsim.support.checks import whole
 from specsim.support.files import replacing, write_text
+from specsim.support.showing import as_html, as_text
 
 if TYPE_CHECKING:
     import xarray
+    from pandas import DataFrame
 
 #: The seed of figures drawn without one.
 DEFAULT_SEED = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Drawn:
-    """A figure, drawn.
+    """A figure, drawn; notebooks show it with its comparison.
 
     Attributes
     ----------
@@ -71,6 +74,27 @@ class Drawn:
     def passed(self) -> bool:
         """Whether every required row of the comparison holds."""
         return all(row.passed for row in self.comparison if row.required)
+
+    def to_dataframe(self) -> DataFrame:
+        """Return the comparison: quantity, ours, reference, source, difference and verdict of each row."""
+        import pandas
+
+        rows = [
+            {**{name: getattr(row, name) for name in HEADINGS}, "required": row.required}
+            for row in self.comparison
+        ]
+        return pandas.DataFrame(rows)
+
+    def __str__(self) -> str:
+        return as_text(self.title, self.to_dataframe(), self.caption)
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode(self.png).decode("ascii")
+        image = f'<img src="data:image/png;base64,{picture}" style="max-width: 100%; width: 48em">'
+        return image + as_html(self.title, self.to_dataframe(), self.caption)
+
+    def __repr__(self) -> str:
+        return f"<Drawn {self.name!r}: {self.title}>"
 
 
 def draw(

@@ -32,6 +32,11 @@ from specsim.clocks import (
     read_clock as read_clock,
 )
 from specsim.comparison import compare as compare
+from specsim.comparison.summaries import (
+    SimulationSummary as SimulationSummary,
+    SweepSummary as SweepSummary,
+    summary as summary,
+)
 from specsim.engines import merge as merge
 from specsim.errors import InputError as InputError
 from specsim.grammar import (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.algorithms import Algorithm
+from specsim.comparison.summaries import check_simulation
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.grammar import as_algorithm, as_pair
 from specsim.pairs import ModelPair
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from specsim.planner import Plan
+    from specsim.testing import CheckResult, ConformanceReport
 
 #: Formats that `save` writes, by the end of the file's name.
 FORMATS = (".png", ".svg", ".pdf")
@@ -80,7 +84,11 @@ def laws(
     pair, algorithm = as_pair(pair), as_algorithm(algorithm)
     check_confidence(level)
     if simulated is not None:
-        _check_simulation(simulated, pair, algorithm, horizon)
+        check_simulation("simulated", simulated, pair, algorithm)
+        if horizon not in (None, simulated.attrs["horizon"]):
+            raise InputError(
+                f"horizon is {horizon}, but simulated has {simulated.attrs['horizon']}; leave it out"
+            )
         horizon = int(simulated.attrs["horizon"])
     horizon = pair.check_horizon(horizon)
     figure = style.new_figure(7.2, 5.0)
@@ -99,22 +107,6 @@ def laws(
     figure.axes[0].legend(loc="best")
     figure.suptitle(f"{algorithm.label} on {pair.name}, horizon {horizon}", fontsize=9, x=0.01, ha="left")
     return figure
-
-
-def _check_simulation(
-    simulated: xarray.Dataset, pair: ModelPair, algorithm: Algorithm, horizon: int | None
-) -> None:
-    attributes = getattr(simulated, "attrs", {})
-    if not {"pair_identity", "runs", "horizon"} <= set(attributes):
-        raise InputError("simulated is not a result of specsim.simulate; give one")
-    for name, wanted in (("pair_identity", pair.identity), ("algorithm", algorithm.label)):
-        if attributes.get(name) != wanted:
-            raise InputError(
-                f"simulated has the {name.replace('_', ' ')} {attributes.get(name)!r}, not {wanted!r}; give "
-                "the pair and the algorithm that were simulated"
-            )
-    if horizon is not None and horizon != attributes["horizon"]:
-        raise InputError(f"horizon is {horizon}, but simulated has {attributes['horizon']}; leave it out")
 
 
 def _theory(function: str, pair: ModelPair, algorithm: Algorithm, horizon: int) -> Floats | None:
@@ -294,6 +286,118 @@ def _series(dataset: xarray.Dataset, x: str, along: str, other: str) -> list[tup
     ]
 
 
+@style.styled
+def plan(plan: Plan) -> Figure:
+    """Draw a plan: the speed-up of every candidate, with its interval, at each batch size.
+
+    Parameters
+    ----------
+    plan
+        A result of `specsim.plan`. Filled points are the best candidate and those that the data cannot tell
+        from it.
+
+    Raises
+    ------
+    InputError
+        It is something else.
+
+    Examples
+    --------
+    >>> import specsim
+    >>> found = specsim.plan("paper:20", costs="draft=0.1", algorithms=[specsim.Speculative(draft_length=2)])
+    >>> [text.get_text() for text in specsim.plot.plan(found).axes[0].get_yticklabels()]
+    ['plain', 'speculative:draft_length=2,bonus=yes']
+    """
+    choices = getattr(plan, "choices", None)
+    if not choices:
+        raise InputError("plan is not a result of specsim.plan; give one")
+    labels = [row.label for row in choices[0].rows]
+    figure, axes = style.canvas(6.2, 1.1 + 0.2 * len(labels) * max(1.0, 0.5 * len(choices)))
+    # Batch sizes beside one another in each candidate's row.
+    offsets = np.linspace(-0.2, 0.2, len(choices)) if len(choices) > 1 else np.zeros(1)
+    for index, (choice, offset) in enumerate(zip(choices, offsets, strict=True)):
+        colour = style.SERIES[(index + 1) % len(style.SERIES)]
+        leading = {choice.best, *choice.undecided}
+        for place, row in enumerate(choice.rows):
+            axes.plot([row.low, row.high], [place + offset] * 2, "-", color=colour)
+            fill = colour if row.label in leading else "white"
+            axes.plot(row.speed_up, place + offset, "o", color=colour, markerfacecolor=fill, markersize=4.5)
+        axes.plot([], [], "o", color=colour, label=f"batch {choice.batch}")
+    axes.axvline(1.0, color=style.MUTED, linewidth=0.8, linestyle="--")
+    axes.set_yticks(np.arange(len(labels)), labels, fontsize=7)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_xlabel("speed-up over plain decoding; filled: best, or undecided")
+    figure.suptitle(f"{plan.source}\ncosts: {plan.costs}", fontsize=9, x=0.01, ha="left")
+    if len(choices) > 1:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+@style.styled
+def evidence(report: ConformanceReport | CheckResult) -> Figure:
+    """Draw how the evidence against a sampler grew with the observations, check by check.
+
+    Parameters
+    ----------
+    report
+        What `specsim.testing.check_sampler` returned, or one of its checks. Checks without samples are left
+        out. A triangle at the upper edge is evidence beyond it, infinite where something was observed that
+        the expected law rules out.
+
+    Raises
+    ------
+    InputError
+        It is something else, or no check has looked at samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import specsim
+    >>> def accept_none(target, draft, drafted, seed):
+    ...     coins = np.random.default_rng(seed).random((len(target), 1))
+    ...     first = (coins > target[:, 0].cumsum(axis=-1)[:, :-1]).sum(axis=-1)
+    ...     return np.column_stack([first, drafted]), np.ones(len(target), int)
+    >>> found = specsim.testing.check_sampler(accept_none, effort="quick", only=["first-token"])
+    >>> specsim.plot.evidence(found).axes[0].get_xlabel()
+    'observations'
+    """
+    checks: tuple[Any, ...] = getattr(report, "checks", (report,))
+    looked = [check for check in checks if getattr(check, "looks", ())]
+    if not looked:
+        raise InputError("report has no check with samples; give a result of specsim.testing.check_sampler")
+    threshold = looked[0].log10_threshold
+    # Evidence for the expected law has no limit, and neither has that against a wrong one.
+    low, high = -threshold, 2.5 * threshold
+    figure, axes = style.canvas(6.2, 3.4)
+    failed = [check for check in looked if check.looks[-1][1] >= threshold]
+    for check in looked:
+        samples, values = np.array(check.looks, dtype=np.float64).T
+        shown = np.clip(values, low, high)
+        if check not in failed:
+            axes.plot(samples, shown, "-", color=style.MUTED, linewidth=0.9, alpha=0.7)
+            continue
+        colour = style.SERIES[1 + failed.index(check) % (len(style.SERIES) - 1)]
+        axes.plot(samples, shown, "o-", color=colour, markersize=3, label=check.name)
+        beyond = values > high
+        axes.plot(samples[beyond], shown[beyond], "^", color=colour, markersize=7, clip_on=False)
+    if len(failed) < len(looked):
+        words = f"{len(looked) - len(failed)} checks that do not reject"
+        axes.plot([], [], "-", color=style.MUTED, linewidth=0.9, label=words)
+    from matplotlib.ticker import NullFormatter
+
+    axes.axhline(threshold, color=style.EXACT, linewidth=0.9, linestyle="--", label="rejects")
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(low, high)
+    axes.set(xlabel="observations", ylabel="evidence against the law\n(powers of ten)")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
+    shown: Any = report
+    axes.set_title(
+        f"{shown.subject.name}: {shown.verdict.value}" if hasattr(shown, "subject") else shown.name
+    )
+    return figure
+
+
 def check_file(path: str | Path) -> Path:
     """Return the path of a picture, before any work is done.
 
@@ -320,5 +424,8 @@ def save(figure: Figure, path: str | Path) -> None:
     ...     specsim.plot.save(specsim.plot.pair("paper:3"), f"{folder}/pair.png")
     """
     chosen = check_file(path)
+    form = chosen.suffix[1:].lower()
+    # Without the time of writing, the same figure gives the same bytes.
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with replacing(chosen) as temporary, style.style():
-        figure.savefig(temporary, format=chosen.suffix[1:].lower())
+        figure.savefig(temporary, format=form, metadata=dates.get(form))

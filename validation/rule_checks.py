@@ -1,19 +1,25 @@
 """`specsim.check_rule`: is a rule what it is said to be, from its own text and from its compiled loop."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 import specsim
 from specsim.algorithms import Algorithm, Rule, Structure, chain, levels, paths, tree
 from specsim.errors import InputError
+from specsim.support.showing import as_html
 from specsim.theory import RationalPair, enumerate_outcomes
 from specsim.validation.kernel_text import CannotEnumerate
 from specsim.validation.kernel_text.bias import random_twelfths, worst_bias
 from specsim.validation.kernel_text.drafts import every_draft
 from specsim.validation.statistics import decide_law_by_cells_and_entropy
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: What is looked at unless other structures are given.
 STRUCTURES = (chain(2), paths(2, 2), levels((2, 2)), tree((-1, 0, 0, 1)))
@@ -41,7 +47,7 @@ class Finding:
     detail: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RuleReport:
     """What `check_rule` found.
 
@@ -58,8 +64,24 @@ class RuleReport:
         verdicts = {finding.verdict for finding in self.findings}
         return "disagrees" not in verdicts and "agrees" in verdicts
 
+    @property
+    def _heading(self) -> str:
+        return f"rule {self.rule}: {'as stated' if self.ok else 'NOT as stated'}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._heading, self.to_dataframe())
+
+    def __repr__(self) -> str:
+        return f"<RuleReport: {self._heading}>"
+
+    def to_dataframe(self) -> DataFrame:
+        """Return a row for each comparison: ``name``, ``verdict`` and ``detail``."""
+        import pandas
+
+        return pandas.DataFrame([vars(finding) for finding in self.findings])
+
     def __str__(self) -> str:
-        lines = [f"rule {self.rule}: {'as stated' if self.ok else 'NOT as stated'}"]
+        lines = [self._heading]
         for finding in self.findings:
             detail = finding.detail.replace("\n", "\n" + 12 * " ")
             lines.append(f"  {finding.verdict:9} {finding.name}: {detail}")

@@ -21,6 +21,7 @@ from specsim.algorithms.rule import REQUIRED, SYNONYMS, Drawing, Rule, get_rule
 from specsim.algorithms.structures import Structure, chain, levels, paths
 from specsim.errors import InputError
 from specsim.support.checks import unknown, whole
+from specsim.support.showing import as_html
 
 D = TypeVar("D")
 
@@ -85,6 +86,19 @@ class Algorithm:
             digest.update(f"|{entry.name}=".encode())
             digest.update(_canonical(getattr(self, entry.name)).encode())
         return digest.hexdigest()
+
+    def __str__(self) -> str:
+        return self.label
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "rule": f"{self.rule.name}: {self.rule.title}",
+            "source": self.rule.source,
+            "lossless": "yes" if self.lossless else "no",
+            "drafts drawn": self.drawing,
+            "bonus token": "yes" if self.whole_bonus else "no",
+        }
+        return as_html(self.label, facts)
 
 
 class _Named(Algorithm):

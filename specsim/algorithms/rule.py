@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 import specsim
 from specsim.errors import InputError, UnsupportedError
 from specsim.support.checks import whole
+from specsim.support.showing import aligned, as_html
 
 if TYPE_CHECKING:
     from specsim.algorithms.descriptors import Verification
@@ -124,7 +125,7 @@ class Parameter:
         return value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Rule:
     """The facts of a verification rule.
 
@@ -183,7 +184,7 @@ class Rule:
     inexact: str = ""
     own: Callable[..., Any] | None = None
     own_prepare: Callable[..., Any] | None = None
-    own_text: Any = field(default=None, repr=False)
+    own_text: Any = None
     own_law: Callable[..., Any] | None = None
 
     @property
@@ -259,6 +260,38 @@ class Rule:
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    def described(self) -> dict[str, str]:
+        """Return the facts in words, by heading; what there is nothing to say of is left out."""
+        from specsim.grammar import ALGORITHMS
+
+        facts = {
+            "source": self.source,
+            "other names": ", ".join(self.aliases),
+            "spelling": ALGORITHMS[self.name].usage(self.name) if self.name in ALGORITHMS else "",
+            "lossless": "yes" if self.lossless else "no",
+            "structures": ", ".join(self.structures),
+            "drafts drawn": ", ".join(self.drawings),
+            "exact mode": f"no: {self.inexact}" if self.inexact else "yes",
+        }
+        for name, entry in self.parameters.items():
+            choices = f" One of {', '.join(entry.choices)}." if entry.choices else ""
+            facts[f"parameter {name}"] = entry.meaning + choices
+        if self.own is None:
+            for text, folder in TEXTS.items():
+                reason = self.absent.get(text, "not written yet")
+                found = f"{folder}/{self.module}.py" if text in self.texts else f"none: {reason}"
+                facts[text.replace("_", " ")] = found
+        return {heading: words for heading, words in facts.items() if words}
+
+    def __repr__(self) -> str:
+        return f"<Rule {self.name!r}: {'lossless' if self.lossless else 'lossy'}, {self.source}>"
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.name}: {self.title}", "", *aligned(list(self.described().items()))])
+
+    def _repr_html_(self) -> str:
+        return as_html(f"{self.name}: {self.title}", self.described())
 
 
 @cache

@@ -5,9 +5,8 @@ from pathlib import Path
 import click
 
 from specsim.cli import completing
-from specsim.cli.arguments import GRAMMAR, horizon_option
+from specsim.cli.arguments import GRAMMAR, horizon_option, plot_option
 from specsim.cli.output import COSTS_HELP, JSON_HELP, Count, output_file, show_json
-from specsim.errors import InputError
 from specsim.grammar import parse_algorithm, parse_clock, parse_pair
 from specsim.support.expansion import expand
 
@@ -39,7 +38,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--threads", type=int, metavar="N", help="Threads. Default: one per core.")
 @click.option("--costs", metavar="COSTS", help=COSTS_HELP)
 @click.option("--html", type=_FILE, metavar="FILE", help="Write one page that needs nothing else.")
-@click.option("--plot", type=_FILE, metavar="FILE", help="Write the picture, as .png or .svg.")
+@plot_option
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
     pair: str,
@@ -56,9 +55,6 @@ def command(
     """Compare and print."""
     from specsim.comparison import compare
 
-    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
-        raise InputError(f"plot is {str(plot)!r}; name a file that ends in .png or .svg")
-
     chosen = [parse_algorithm(text) for given in algorithms for text in expand(given)]
     clock = None if costs is None else parse_clock(costs)
     with output_file(html) as page, output_file(plot) as picture:
@@ -67,11 +63,10 @@ def command(
         )
         if page is not None:
             page.write_text(found.html(), encoding="utf-8")
-        if plot is not None and picture is not None:
-            from specsim.paper_figures.style import render
+        if picture is not None:
+            from specsim.plot import save
 
-            svg, png = render(found.plot(), title="specsim compare", salt="specsim-compare")
-            picture.write_bytes(png if plot.suffix.lower() == ".png" else svg.encode())
+            save(found.plot(), picture)
     if as_json:
         show_json({**found.data.attrs, "algorithms": found.rows()})
     else:

@@ -207,36 +207,16 @@ def _tell(result: Any) -> None:
 
 
 def _show_report(report: Any) -> None:
-    from specsim.validation.conformance.report_text import (
-        SIGNS,
-        body_lines,
-        by_interest,
-        head_lines,
-        power_of_ten,
-    )
+    from specsim.validation.conformance.report_text import HEADINGS, body_lines, check_rows, head_lines
     from specsim.validation.conformance.results import CheckStatus
 
-    rows = []
     left_out: dict[str, list[str]] = {}
-    for check in by_interest(report.checks):
-        if check.status is CheckStatus.SKIPPED:
-            left_out.setdefault(check.reason, []).append(check.name)
-            continue
-        rows.append((
-            SIGNS[check.status],
-            check.name,
-            check.kind,
-            f"{check.samples:,}" if check.samples else "",
-            power_of_ten(check.log10_e),
-            _unless_nan(check.catches, ".3f"),
-            _unless_nan(check.certified, ".4f"),
-            f"{check.seconds:.1f}",
-        ))  # fmt: skip
+    for check in report.with_status(CheckStatus.SKIPPED):
+        left_out.setdefault(check.reason, []).append(check.name)
     for line in head_lines(report):
         click.echo(line)
     title = f"{report.subject.name} ({report.subject.protocol})"
-    numbers = ("observations", "evidence", "catches TV", "certified TV", "s")
-    show(table(title, ("", "check", "kind"), numbers, rows, no_wrap=True))
+    show(table(title, HEADINGS[:3], HEADINGS[3:], check_rows(report), no_wrap=True))
     for reason, names in left_out.items():
         click.echo(f"left out: {', '.join(names)}: {reason}")
     for line in body_lines(report):

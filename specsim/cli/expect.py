@@ -12,7 +12,7 @@ import numpy as np
 import specsim
 from specsim.algorithms import Algorithm
 from specsim.cli.arguments import GRAMMAR, horizon_option, pair_and_algorithm, plot_option
-from specsim.cli.output import JSON_HELP, doing, show, show_json, spell_exact, table
+from specsim.cli.output import JSON_HELP, doing, output_file, show, show_json, spell_exact, table
 from specsim.errors import TooLargeError
 from specsim.grammar import parse_algorithm, parse_pair
 from specsim.pairs import ModelPair
@@ -52,10 +52,13 @@ def command(
         model = parse_pair(pair)
     decoder = parse_algorithm(algorithm)
     length = model.check_horizon(horizon)
-    with doing(f"computing the exact laws of {decoder.label} on {model.name}"):
+    with (
+        output_file(plot) as picture,
+        doing(f"computing the exact laws of {decoder.label} on {model.name}"),
+    ):
         findings = expectations(model, decoder, length, exact=exact)
-    if plot is not None:
-        specsim.plot.save(specsim.plot.laws(model, decoder, horizon=length), plot)
+        if picture is not None:
+            specsim.plot.save(specsim.plot.laws(model, decoder, horizon=length), picture)
     if as_json:
         show_json({**describe(model, decoder, length), "exact": exact, **findings})
     else:

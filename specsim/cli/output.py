@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import shutil
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -20,10 +19,10 @@ import numpy as np
 
 from specsim.cli.plain import in_ascii, is_plain
 from specsim.support.files import replacing
+from specsim.support.showing import WIDTH, rendered, table as table
 
 if TYPE_CHECKING:
     import xarray
-    from rich.table import Table
 
 #: Help of the option ``--json`` of every command.
 JSON_HELP = "Print the result as JSON on standard output."
@@ -59,56 +58,16 @@ class Count(click.ParamType):  # type: ignore[type-arg]
         return found
 
 
-def table(
-    title: str,
-    text: Iterable[str],
-    numbers: Iterable[str] = (),
-    rows: Iterable[Iterable[object]] = (),
-    *,
-    no_wrap: bool = False,
-) -> Table:
-    """Return a table with columns of text, then columns of numbers, under these headings."""
-    from rich.table import Table
-
-    made = Table(title=title, title_justify="left")
-    for headings, side in ((text, "left"), (numbers, "right")):
-        for heading in headings:
-            overflow = "ellipsis" if no_wrap else "fold"
-            made.add_column(heading, justify=side, overflow=overflow, no_wrap=no_wrap)  # type: ignore[arg-type]
-    for row in rows:
-        made.add_row(*map(str, row))
-    return made
-
-
-class _Sheet(io.StringIO):
-    """Text in memory that rich takes for a file of this encoding: in ASCII it draws no box characters."""
-
-    def __init__(self, encoding: str) -> None:
-        super().__init__()
-        self._encoding = encoding
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """What `rich` asks for."""
-        return self._encoding
-
-
 def columns() -> int:
-    """Return the columns that `show` prints in: those of the terminal, or 110."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 110
+    """Return the columns that `show` prints in: those of the terminal, or `WIDTH`."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
 
 
 def show(*renderables: Any) -> None:
     """Print tables and text of rich on standard output, in colour on a terminal."""
-    from rich.console import Console
-
     ascii_only = is_plain()
     terminal = sys.stdout.isatty() and not ascii_only
-    sheet = _Sheet("ascii" if ascii_only else "utf-8")
-    console = Console(file=sheet, force_terminal=terminal, width=columns(), highlight=False, soft_wrap=False)
-    for renderable in renderables:
-        console.print(renderable)
-    text = sheet.getvalue()
+    text = rendered(*renderables, width=columns(), ascii_only=ascii_only, colour=terminal)
     if ascii_only:
         text = in_ascii(text)
     # Not printed by rich itself, which would end the program with code 1 when a pipe breaks.

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from specsim.cli.output import COSTS_HELP, JSON_HELP, show_json
+from specsim.cli.arguments import plot_option
+from specsim.cli.output import COSTS_HELP, JSON_HELP, output_file, show_json
 from specsim.grammar import parse_algorithm
 from specsim.records.servers import FORMATS
 from specsim.support.expansion import expand
-from specsim.support.files import write_text
 
 _HELP = """Find the rule and draft length with the best expected speed-up, with intervals.
 
@@ -70,6 +70,7 @@ _HELP = _HELP.format(formats="\n".join(f"  {name:20}{each.title}" for name, each
 @click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a web page with sliders."
 )
+@plot_option
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
     source: str,
@@ -85,26 +86,33 @@ def command(
     level: float,
     emit: str | None,
     html: Path | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Plan and print."""
     from specsim.planner.plan import plan, read_batches
 
-    found = plan(
-        source,
-        costs=costs,
-        objective=objective,  # type: ignore[arg-type]
-        batch=read_batches(batch),
-        algorithms=[parse_algorithm(text) for given in algorithms for text in expand(given)] or None,
-        horizon=horizon,
-        format=format,
-        draft_length=draft_length,
-        select=select,
-        since=since,
-        level=level,
-    )
-    if html is not None:
-        write_text(html, found.html())
+    # The files are opened first: an unwritable folder is found out before the work, not after it.
+    with output_file(html) as page, output_file(plot) as picture:
+        found = plan(
+            source,
+            costs=costs,
+            objective=objective,  # type: ignore[arg-type]
+            batch=read_batches(batch),
+            algorithms=[parse_algorithm(text) for given in algorithms for text in expand(given)] or None,
+            horizon=horizon,
+            format=format,
+            draft_length=draft_length,
+            select=select,
+            since=since,
+            level=level,
+        )
+        if page is not None:
+            page.write_text(found.html(), encoding="utf-8")
+        if picture is not None:
+            from specsim.plot import save
+
+            save(found.plot(), picture)
     if as_json:
         document = found.to_dict()
         show_json({**document, "configuration": found.emit(emit)} if emit else document)

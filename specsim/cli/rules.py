@@ -154,27 +154,6 @@ def _missing() -> Table:
 
 def _details(rule: Rule) -> Table:
     made = Table(title=f"{rule.name}: {escape(rule.title)}", title_justify="left", show_header=False)
-    rows = {
-        "source": rule.source,
-        "other names": ", ".join(rule.aliases),
-        "spelling": ALGORITHMS[rule.name].usage(rule.name),
-        "lossless": "yes" if rule.lossless else "no",
-        "structures": ", ".join(rule.structures),
-        "drafts drawn": ", ".join(rule.drawings),
-        "exact mode": (rule.inexact and f"no: {rule.inexact}") or "yes",
-        **{
-            f"parameter {name}": entry.meaning
-            + (f" One of {', '.join(entry.choices)}." if entry.choices else "")
-            for name, entry in rule.parameters.items()
-        },
-        **{
-            text.replace("_", " "): f"{folder}/{rule.module}.py"
-            if text in rule.texts
-            else f"none: {rule.absent.get(text, 'not written yet')}"
-            for text, folder in TEXTS.items()
-        },
-    }
-    for heading, text in rows.items():
-        if text:
-            made.add_row(heading, escape(text))
+    for heading, text in rule.described().items():
+        made.add_row(heading, escape(text))
     return made

@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,7 +12,6 @@ from specsim.cli.arguments import (
     pair_and_algorithm,
     plot_option,
 )
-from specsim.cli.comparison import Extreme, Line, as_document, compare
 from specsim.cli.expect import describe
 from specsim.cli.output import (
     JSON_HELP,
@@ -23,7 +21,6 @@ from specsim.cli.output import (
     progress,
     show,
     show_json,
-    table,
     write_dataset,
 )
 from specsim.cli.scaling import resumable, scale_options
@@ -76,13 +73,15 @@ def command(
 ) -> None:
     """Simulate and compare."""
     import specsim
+    from specsim.comparison.beside_theory import as_document
+    from specsim.comparison.summaries import SimulationSummary, summary
 
     with doing(f"reading {pair}"):
         model = parse_pair(pair)
     decoder = parse_algorithm(algorithm)
     length = model.check_horizon(horizon)
-    # The output file is opened first: an unwritable folder is found out before the work, not after it.
-    with output_file(out) as temporary, resumable(resume, seed):
+    # The files are opened first: an unwritable folder is found out before the work, not after it.
+    with output_file(out) as temporary, output_file(plot) as picture, resumable(resume, seed):
         start = time.perf_counter()
         with progress("simulating", runs) as update:
             dataset = specsim.simulate(
@@ -101,54 +100,20 @@ def command(
         seconds = time.perf_counter() - start
         if temporary is not None:
             write_dataset(dataset, temporary)
-    if plot is not None:
-        specsim.plot.save(specsim.plot.laws(model, decoder, simulated=dataset), plot)
+        if picture is not None:
+            specsim.plot.save(specsim.plot.laws(model, decoder, simulated=dataset), picture)
     with doing(f"computing the exact laws of {decoder.label} on {model.name}"):
-        lines, extremes, silence = compare(dataset, model, decoder, length)
-    provenance = {
-        "runs": runs,
-        "seed": int(dataset.attrs["seed"]),
-        "engine": dataset.attrs["engine"],
-        "out": None if out is None else str(out),
-    }
+        found = summary(dataset, model, decoder)
+    assert isinstance(found, SimulationSummary)
     if as_json:
+        provenance = {
+            "runs": runs,
+            "seed": int(dataset.attrs["seed"]),
+            "engine": dataset.attrs["engine"],
+            "out": None if out is None else str(out),
+        }
         document = {**describe(model, decoder, length), **provenance}
-        show_json({**document, **as_document(lines, extremes, silence)})
+        show_json({**document, **as_document(found.lines, found.extremes, found.silence)})
     else:
-        title = f"{decoder.label} on {model.name}, horizon {length}"
-        _print(title, provenance, seconds, lines, extremes, silence)
-
-
-def _print(
-    title: str,
-    provenance: dict[str, Any],
-    seconds: float,
-    lines: list[Line],
-    extremes: list[Extreme],
-    silence: str | None,
-) -> None:
-    rows = [
-        (
-            line.quantity,
-            f"{line.observed:.6g}",
-            "" if line.standard_error is None else f"{line.standard_error:.2g}",
-            "" if line.expected is None else f"{line.expected:.6g}",
-            "" if line.sigma is None else f"{line.sigma:+.2f}",
-        )
-        for line in lines
-    ]
-    renderables: list[Any] = [table(title, ("per run",), ("observed", "s.e.", "theory", "sigma"), rows)]
-    if extremes:
-        largest = [
-            (extreme.quantity, extreme.cells, f"{extreme.sigma:.2f}", f"{extreme.typical:.2f}")
-            for extreme in extremes
-        ]
-        headings = ("cells", "largest, in sigmas", "typical for so many")
-        renderables.append(table("Largest deviations", ("compared",), headings, largest))
-    if silence:
-        renderables.append(f"Theory is silent: {silence}")
-    runs, seed = provenance["runs"], provenance["seed"]
-    renderables.append(f"{runs} runs, seed {seed}, engine {provenance['engine']}, {seconds:.1f} s")
-    if provenance["out"]:
-        renderables.append(f"tallies: {provenance['out']}")
-    show(*renderables)
+        tallies = [f"tallies: {out}"] if out is not None else []
+        show(*found.renderables(), f"{seconds:.1f} s", *tallies)

@@ -18,23 +18,15 @@ from specsim.cli.output import (
     progress,
     show,
     show_json,
-    table,
     write_dataset,
 )
 from specsim.cli.scaling import resumable, scale_options
-from specsim.cli.sweep_theory import add_theory
 from specsim.errors import InputError
 from specsim.grammar import parse_algorithm, parse_pair
 from specsim.support.expansion import expand
 
 if TYPE_CHECKING:
     import xarray
-
-#: What the table shows: heading, observed, standard error, expected, sigma.
-_COLUMNS = (
-    ("rejections", "mean_rejections", "expected_rejections", "rejections_sigma"),
-    ("target calls", "mean_target_calls", "expected_target_calls", "target_calls_sigma"),
-)
 
 _HELP = """Simulate every ALGORITHM on every PAIR. Print the means with their standard errors and,
 if they can be computed, the exact values. Both options can be repeated, and can contain lists such
@@ -118,6 +110,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Simulate and compare."""
+    from specsim.comparison.beside_theory import add_theory
+    from specsim.comparison.summaries import SweepSummary
     from specsim.scale.sweeps import plan_sweep, run_sweep
 
     plan = plan_sweep(
@@ -129,7 +123,7 @@ def command(
         engine=engine,
         tallies=tallies,
     )
-    with output_file(out) as temporary, resumable(resume, seed):
+    with output_file(out) as temporary, output_file(plot) as picture, resumable(resume, seed):
         start = time.perf_counter()
         with progress("simulating", plan.runs) as update:
             dataset = run_sweep(
@@ -137,18 +131,19 @@ def command(
             )
         seconds = time.perf_counter() - start
         with doing("computing the exact means"):
-            dataset, silence = add_theory(dataset, plan)
+            dataset, silence = add_theory(dataset, plan.pairs, plan.algorithms)
         if temporary is not None:
             write_dataset(dataset, temporary)
-    if plot is not None:
-        measure = "block_efficiency" if "block_efficiency" in dataset else "mean_rejections"
-        specsim.plot.save(specsim.plot.sweep(dataset, x=plot_x, y=measure), plot)
-    engine = ", ".join(sorted({request.engine for request in plan.requests}))
-    provenance = {"runs": runs, "seed": seed, "engine": engine, "out": None if out is None else str(out)}
+        if picture is not None:
+            measure = "block_efficiency" if "block_efficiency" in dataset else "mean_rejections"
+            specsim.plot.save(specsim.plot.sweep(dataset, x=plot_x, y=measure), picture)
     if as_json:
+        engine = ", ".join(sorted({request.engine for request in plan.requests}))
+        provenance = {"runs": runs, "seed": seed, "engine": engine, "out": None if out is None else str(out)}
         show_json({**provenance, "cells": _cells(dataset), "theory_silent": silence})
     else:
-        _print(dataset, provenance, seconds, silence)
+        written = [f"Dataset: {out}"] if out is not None else []
+        show(*SweepSummary(data=dataset, silence=silence).renderables(), f"{seconds:.1f} s", *written)
 
 
 def _expand_pair(text: str) -> list[str]:
@@ -181,37 +176,3 @@ def _cells(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     if not records:
         raise InputError("the sweep has no combination; give --pair and --algorithm")
     return records
-
-
-def _print(
-    dataset: xarray.Dataset, provenance: dict[str, Any], seconds: float, silence: dict[str, str]
-) -> None:
-    columns = [column for column in _COLUMNS if column[1] in dataset]
-    headings = [name for heading, *_ in columns for name in (heading, "s.e.", "theory", "sigma")]
-    tables: list[Any] = []
-    for pair in range(dataset.sizes["pair"]):
-        row = dataset.isel(pair=pair)
-        rows = []
-        for algorithm in range(dataset.sizes["algorithm"]):
-            cell = row.isel(algorithm=algorithm)
-            texts = [cell["algorithm"].item()]
-            for _, mean, expected, sigma in columns:
-                forms = {mean: ".6g", f"{mean}_error": ".2g", expected: ".6g", sigma: "+.2f"}
-                texts += [_number(cell[name], form) for name, form in forms.items()]
-            rows.append(texts)
-        title = f"{row['pair'].item()}, horizon {int(row['horizon'])}"
-        tables.append(table(title, ("algorithm",), headings, rows))
-    tables += [f"Theory is silent on {name}: {reason}" for name, reason in silence.items()]
-    cells = dataset.sizes["pair"] * dataset.sizes["algorithm"]
-    tables.append(
-        f"{cells} combinations, {provenance['runs']} runs each, seed {provenance['seed']}, "
-        f"engine {provenance['engine']}, {seconds:.1f} s"
-    )
-    if provenance["out"]:
-        tables.append(f"Dataset: {provenance['out']}")
-    show(*tables)
-
-
-def _number(value: xarray.DataArray, form: str) -> str:
-    number = float(value)
-    return "" if number != number else format(number, form)

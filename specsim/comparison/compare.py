@@ -24,6 +24,7 @@ from specsim.support.intervals import Estimate, check_confidence, clopper_pearso
 if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 #: Most sequences whose whole law is compared with the target's; else the law at each position.
 _MOST_SEQUENCES = 2**12
@@ -55,7 +56,7 @@ _EXACT = {
 Limits = dict[Any, tuple[float, str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What `compare` found; print it for a table.
 
@@ -79,6 +80,18 @@ class Comparison:
         from specsim.comparison.report import text_of
 
         return text_of(self.data)
+
+    def _repr_html_(self) -> str:
+        from specsim.comparison.report import notebook_of
+
+        return notebook_of(self.data)
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.data.sizes['algorithm']} algorithms on {self.data.attrs['pair']}>"
+
+    def to_dataframe(self) -> DataFrame:
+        """Return a row for each algorithm; what depends on the position is in ``data`` alone."""
+        return self.data.drop_dims("position").to_dataframe().reset_index()
 
     def plot(self) -> Figure:
         """Return one picture: tokens per call, the first round beside its limits, acceptance by position."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.comparison.compare import QUANTITIES, TIMES
+from specsim.support.showing import aligned, as_html
 
 if TYPE_CHECKING:
     import xarray
@@ -33,6 +34,21 @@ LEGEND = (
 
 def text_of(data: xarray.Dataset) -> str:
     """Return the comparison as tables of plain text."""
+    head, first, second = _tables(data)
+    return "\n".join([head, "", *aligned(first), "", *aligned(second), "", *_wrapped(LEGEND)])
+
+
+def notebook_of(data: xarray.Dataset) -> str:
+    """Return the comparison as HTML tables for a notebook."""
+    import pandas
+
+    head, *tables = _tables(data)
+    first, second = (pandas.DataFrame(lines[1:], columns=lines[0]) for lines in tables)
+    return as_html(head, first) + as_html("First round", second, LEGEND)
+
+
+def _tables(data: xarray.Dataset) -> tuple[str, list[list[str]], list[list[str]]]:
+    """Return a heading, and two tables with their headings first."""
     attributes = data.attrs
     head = (
         f"{attributes['pair']}, horizon {attributes['horizon']}: exact, then simulated "
@@ -58,7 +74,7 @@ def text_of(data: xarray.Dataset) -> str:
                 known_by(row),
             ]
         )
-    return "\n".join([head, "", *_aligned(first), "", *_aligned(second), "", *_wrapped(LEGEND)])
+    return head, first, second
 
 
 def quantities(data: xarray.Dataset) -> dict[str, str]:
@@ -107,14 +123,6 @@ def _beside(row: xarray.Dataset, quantity: str) -> str:
     mean, low, high = (float(row[f"{part}_{quantity}"]) for part in ("mean", "low", "high"))
     seen = "-" if math.isnan(mean) else f"{mean:.5g} [{low:.5g}, {high:.5g}]"
     return f"{number(row[f'exact_{quantity}'])}, {seen}"
-
-
-def _aligned(lines: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
 
 
 def _wrapped(text: str) -> list[str]:

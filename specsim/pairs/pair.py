@@ -6,18 +6,24 @@ import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from specsim.errors import InputError
 from specsim.support.checks import whole
+from specsim.support.showing import as_html, as_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: Every probability of a `ModelPair` is an integer divided by this.
 UNIT = 2**32
 
 _MAX_HORIZON = 2**24 - 1
+#: What is said below the table of a pair.
+_TV = "tv: total variation distance of target and draft; a drafted token is accepted with probability 1 - tv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,12 +336,51 @@ class ModelPair:
     def __hash__(self) -> int:
         return hash(self.identity)
 
+    def to_dataframe(self) -> DataFrame:
+        """Return how far draft and target are apart in each context.
+
+        A row for each context (of a pair that is not stationary: for each step and context), with ``tv``, the
+        total variation distance of the two rows, and the likeliest token of each, with its probability.
+        ``1 - tv`` is the probability that a drafted token is accepted there (2411.00841, Theorem 1).
+
+        Examples
+        --------
+        >>> from specsim import ModelPair
+        >>> pair = ModelPair.from_probabilities([[0.5, 0.5]] * 2, [[0.25, 0.75]] * 2, horizon=8)
+        >>> pair.to_dataframe()["tv"].tolist()
+        [0.25, 0.25]
+        """
+        import pandas
+
+        steps, contexts = np.indices(self.target.shape[:2])
+        columns: dict[str, Any] = {} if self.stationary else {"step": steps.ravel() + 1}
+        columns["context"] = contexts.ravel()
+        columns["tv"] = 0.5 * np.abs(self.target - self.draft).sum(axis=-1).ravel()
+        for side, rows in (("target", self.target), ("draft", self.draft)):
+            tokens = rows.argmax(axis=-1).ravel()
+            columns[f"{side}_token"] = (
+                tokens if self.token_names is None else np.array(self.token_names, object)[tokens]
+            )
+            columns[f"{side}_probability"] = rows.max(axis=-1).ravel()
+        return pandas.DataFrame(columns)
+
+    @property
+    def _heading(self) -> str:
+        kind = "stationary" if self.stationary else "non-stationary"
+        return f"{self.name}: {self.contexts} contexts, {self.tokens} tokens, horizon {self.horizon}, {kind}"
+
     def __repr__(self) -> str:
         kind = "stationary" if self.stationary else "non-stationary"
         return (
             f"<ModelPair {self.name!r}: {self.contexts} contexts, {self.tokens} tokens, "
             f"horizon {self.horizon}, {kind}, {self.identity[:12]}>"
         )
+
+    def __str__(self) -> str:
+        return as_text(self._heading, self.to_dataframe(), _TV)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._heading, self.to_dataframe(), _TV)
 
 
 def round_to_units(rows: NDArray[np.float64]) -> NDArray[np.uint64]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,10 @@ from specsim.planner.estimates import DRAWS, estimate
 from specsim.records.servers import ServerLog, read_server_log
 from specsim.support.checks import whole
 from specsim.support.intervals import check_confidence
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 Objective = Literal["latency", "throughput"]
 #: Assumed where nothing else is said.
@@ -109,7 +113,7 @@ class Choice:
         return next(row for row in self.rows if row.label == label)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
     """What `plan` found; print it, or ask for a configuration or a page.
 
@@ -182,6 +186,31 @@ class Plan:
         from specsim.planner.report import report
 
         return report(self)
+
+    def _repr_html_(self) -> str:
+        from specsim.planner.report import notebook
+
+        return notebook(self)
+
+    def __repr__(self) -> str:
+        return f"<Plan for {self.source}: {self.best.label} at batch {self.choice.batch}>"
+
+    def to_dataframe(self) -> DataFrame:
+        """Return a row for each batch size and candidate: the attributes of `Row`, and whether it is best."""
+        import pandas
+
+        rows = [
+            {"batch": choice.batch, **asdict(row), "best": row.label == choice.best}
+            for choice in self.choices
+            for row in choice.rows
+        ]
+        return pandas.DataFrame(rows).rename(columns={"label": "candidate"})
+
+    def plot(self) -> Figure:
+        """Return one picture: the speed-up of every candidate, with its interval, at each batch size."""
+        from specsim import plot
+
+        return plot.plan(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain numbers, texts and lists."""

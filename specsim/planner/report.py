@@ -6,6 +6,8 @@ import math
 import textwrap
 from typing import TYPE_CHECKING
 
+from specsim.support.showing import aligned, as_html
+
 if TYPE_CHECKING:
     from specsim.planner.plan import Choice, Plan
 
@@ -29,6 +31,13 @@ def report(plan: Plan) -> str:
     if plan.warnings:
         lines += ["", "Warnings:", *(line for note in plan.warnings for line in _wrapped(f"- {note}", "  "))]
     return "\n".join(lines)
+
+
+def notebook(plan: Plan) -> str:
+    """Return the answer and the table as HTML for a notebook."""
+    columns = ["batch", "candidate", "tokens", "time", "speed_up", "low", "high", "best"]
+    notes = [*(f"Warning: {warning}" for warning in plan.warnings), f"Costs in target calls: {plan.costs}"]
+    return as_html(answer(plan), plan.to_dataframe()[columns], *notes)
 
 
 def answer(plan: Plan) -> str:
@@ -76,11 +85,10 @@ def _table(plan: Plan, choice: Choice) -> list[str]:
         if measured:
             line.insert(4, "-" if math.isnan(row.measured) else f"{row.measured:.3f}")
         cells.append(line)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     head = f"Batch {choice.batch} ({choice.throughput:.3f} tokens per target call with the best; * best"
     return [
         head + (", ? not decided):" if choice.undecided else "):"),
-        *("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells),
+        *aligned(cells),
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from specsim.algorithms import Algorithm
@@ -12,6 +11,7 @@ from specsim.engines.tallies.tally import Tallies
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
 from specsim.scale.running import check_threads, run_requests
+from specsim.support.progress import Progress, reporting
 
 if TYPE_CHECKING:
     import xarray
@@ -30,7 +30,7 @@ def simulate(
     per_run: bool = False,
     outcomes: bool | None = None,
     tallies: Tallies = "all",
-    progress: Callable[[int], object] | None = None,
+    progress: Progress = None,
     store: str | os.PathLike[str] | None = None,
     cluster: Any = None,
     chunk_runs: int | None = None,
@@ -78,7 +78,8 @@ def simulate(
         ``"all"``, or ``"rejections"``: only rejections per step and per run and tokens per step, which is
         faster.
     progress
-        Called in the calling thread with the number of finished runs.
+        Called in the calling thread with the number of finished runs; True: a line on standard error says it,
+        in terminals and notebooks. Defaults to None: nothing is said.
     store
         A folder of finished chunks, created when missing. Chunks found there are not computed again, and
         each finished one is put there, so that a simulation that was cut short goes on where it was, also
@@ -126,20 +127,20 @@ def simulate(
         tallies=tallies,
         device=device,
     )
-    if store is None and cluster is None and chunk_runs is None:
-        return perform(
-            request,
-            first_run=request.first_run,
-            runs=request.runs,
-            threads=check_threads(threads),
-            progress=progress,
-        )
     if store is not None and not isinstance(store, str | os.PathLike):
         raise InputError(f"store is {store!r}; give the path of a folder")
     if store is not None and seed is None:
         raise InputError("seed is None; a simulation with a store needs its seed, give seed=")
-    results = run_requests(
-        [request], store=store, cluster=cluster, threads=threads, chunk_runs=chunk_runs, progress=progress
-    )
-    ((_, dataset),) = results
+    with reporting(progress, request.runs) as report:
+        if store is None and cluster is None and chunk_runs is None:
+            return perform(
+                request,
+                first_run=request.first_run,
+                runs=request.runs,
+                threads=check_threads(threads),
+                progress=report,
+            )
+        ((_, dataset),) = run_requests(
+            [request], store=store, cluster=cluster, threads=threads, chunk_runs=chunk_runs, progress=report
+        )
     return dataset

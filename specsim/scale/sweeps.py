@@ -20,6 +20,7 @@ from specsim.scale.running import run_requests
 from specsim.scale.summaries import Summaries
 from specsim.support.checks import whole
 from specsim.support.hashes import derived_seed
+from specsim.support.progress import Progress, reporting
 
 if TYPE_CHECKING:
     import xarray
@@ -64,7 +65,7 @@ def sweep(
     engine: str = "auto",
     tallies: Tallies = "all",
     threads: int | None = None,
-    progress: Callable[[int], object] | None = None,
+    progress: Progress = None,
     store: str | os.PathLike[str] | None = None,
     cluster: Any = None,
     chunk_runs: int | None = None,
@@ -91,7 +92,8 @@ def sweep(
         As in `specsim.simulate`. All combinations share the store; the chunks of all of them are with the
         cluster at once.
     progress
-        Called in the calling thread with the number of finished runs of all combinations together.
+        Called in the calling thread with the number of finished runs of all combinations together; True: a
+        line on standard error says it, in terminals and notebooks. Defaults to None: nothing is said.
 
     Returns
     -------
@@ -171,22 +173,23 @@ def run_sweep(
     plan: SweepPlan,
     *,
     threads: int | None = None,
-    progress: Callable[[int], object] | None = None,
+    progress: Progress = None,
     store: str | os.PathLike[str] | None = None,
     cluster: Any = None,
     chunk_runs: int | None = None,
 ) -> xarray.Dataset:
     """Simulate what a plan lists; parameters, result and errors are those of `sweep`."""
     summaries = Summaries(plan.pairs, plan.algorithms, plan.requests, plan.seed)
-    for index, dataset in run_requests(
-        plan.requests,
-        store=store,
-        cluster=cluster,
-        threads=threads,
-        chunk_runs=chunk_runs,
-        progress=progress,
-    ):
-        summaries.add(index, dataset)
+    with reporting(progress, plan.runs) as report:
+        for index, dataset in run_requests(
+            plan.requests,
+            store=store,
+            cluster=cluster,
+            threads=threads,
+            chunk_runs=chunk_runs,
+            progress=report,
+        ):
+            summaries.add(index, dataset)
     return summaries.dataset()
 
 

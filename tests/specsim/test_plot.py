@@ -107,6 +107,8 @@ def test_notebooks_show_pictures(swept):
     [
         ("expect", PAIR, ALGORITHM),
         ("simulate", PAIR, ALGORITHM, "--runs", "100", "--seed", "1"),
+        ("plan", PAIR, "--algorithm", ALGORITHM, "--batch", "1,4"),
+        ("compare", PAIR, ALGORITHM, "--runs", "100"),
         (
             "sweep",
             "--pair",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from specsim.algorithms import Algorithm
 from specsim.errors import InputError, TooLargeError, UnsupportedError
 from specsim.grammar import parse_algorithm
 from specsim.support.arrays import Array
+from specsim.support.showing import as_html, as_text
 from specsim.theory.arithmetic.numbers import rational
 from specsim.theory.arithmetic.pair_tables import Pair, PairTables, tables_of
 from specsim.theory.laws.kept_rounds import KeptRounds
@@ -23,12 +25,20 @@ from specsim.theory.laws.state_rounds import StateRounds
 from specsim.theory.laws.target import rows_of, target_law
 from specsim.theory.step_laws import StepLaw, step_law_of
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 #: How rounds are described, cheapest first.
 Description = Literal["nodes", "states", "paths", "kept"]
 
 _MOST_TRANSITIONS = {False: 2**27, True: 2**20}
 #: Most numbers that carry a law of time from step to step.
 _MOST_TICKS = {False: 2**24, True: 2**18}
+#: What is said below the table of laws.
+_COLUMNS = (
+    "rejected: Pr(position n is rejected); rejections, target_calls: Pr(n of them in a run);",
+    "accepted_length: share of the rounds that accept n tokens",
+)
 #: A draft of this many tokens reaches any horizon.
 _ENDLESS = 4096
 
@@ -229,6 +239,44 @@ class Laws:
             raise InputError("the rows or tables change from step to step; give a stationary pair")
         rounds = self._rounds if self.horizon > depth else self._build(depth + 1)
         return rounds.regime().averages()
+
+    def to_dataframe(self) -> DataFrame:
+        """Return the laws as a table over n = 0, 1, ..., horizon.
+
+        Columns: the probability that position n is ``rejected`` (counted from 1), those of n ``rejections``
+        and of n ``target_calls`` in a run, and the share of rounds with an ``accepted_length`` of n. Those
+        that would be too large are left out.
+        """
+        import pandas
+
+        columns = {"n": np.arange(self.horizon + 1)}
+        functions: dict[str, Callable[[], Array]] = {
+            "rejected": lambda: np.insert(self.rejections_by_step(), 0, 0),
+            "rejections": self.rejection_law,
+            "target_calls": self.target_call_law,
+            "accepted_length": lambda: self.accepted_length_counts() / self.expected_target_calls(),
+        }
+        for name, function in functions.items():
+            with suppress(TooLargeError):
+                columns[name] = function()
+        return pandas.DataFrame(columns)
+
+    @property
+    def _heading(self) -> str:
+        return (
+            f"{self.algorithm.label}, horizon {self.horizon}: "
+            f"{float(self.expected_rejections()):.5g} rejections and "
+            f"{float(self.expected_target_calls()):.5g} target calls expected"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Laws of {self.algorithm.label}, horizon {self.horizon}, by {self.description}>"
+
+    def __str__(self) -> str:
+        return as_text(self._heading, self.to_dataframe(), *_COLUMNS)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._heading, self.to_dataframe(), *_COLUMNS)
 
     def _padded(self, counts: Array) -> Array:
         found = np.full(self.horizon + 1, counts[0] * 0, dtype=counts.dtype)

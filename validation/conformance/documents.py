@@ -36,6 +36,10 @@ def check_of(document: Mapping[str, Any]) -> CheckResult:
     for name in _NUMBERS:
         fields[name] = math.nan if fields.get(name) is None else fields[name]
     fields["deviations"] = tuple(Deviation(**item) for item in fields.get("deviations", ()))
+    # Evidence is never below all numbers, so that what was not finite was infinite.
+    fields["looks"] = tuple(
+        (samples, math.inf if evidence is None else evidence) for samples, evidence in fields.get("looks", ())
+    )
     fields["looks_like"] = tuple(fields.get("looks_like", ()))
     if fields.get("picture") is not None:
         picture = fields["picture"]

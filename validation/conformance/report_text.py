@@ -21,6 +21,9 @@ SIGNS = {
     CheckStatus.UNEXPECTED_PASS: "✗",
 }
 
+#: Headings of the table of checks.
+HEADINGS = ("", "check", "kind", "observations", "evidence", "catches TV", "certified TV", "s")
+
 #: Number of failures that are reported in full, of those that do not follow from another one.
 FULL_REPORTS = 3
 
@@ -74,6 +77,24 @@ def body_lines(report: ConformanceReport) -> list[str]:
         lines.append(reached_line(report))
     lines.append(settings_line(report))
     return lines
+
+
+def check_rows(report: ConformanceReport) -> list[tuple[str, ...]]:
+    """Return the cells of every check that was not left out, under `HEADINGS`, by interest."""
+    return [
+        (
+            SIGNS[check.status],
+            check.name,
+            check.kind,
+            f"{check.samples:,}" if check.samples else "",
+            power_of_ten(check.log10_e),
+            "" if math.isnan(check.catches) else f"{check.catches:.3f}",
+            "" if math.isnan(check.certified) else f"{check.certified:.4f}",
+            f"{check.seconds:.1f}",
+        )
+        for check in by_interest(report.checks)
+        if check.status is not CheckStatus.SKIPPED
+    ]
 
 
 def folded(report: ConformanceReport) -> tuple[list[CheckResult], list[CheckResult]]:

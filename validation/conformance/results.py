@@ -5,8 +5,13 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from specsim.support.showing import aligned, as_html
 from specsim.validation.conformance.subjects import Subject
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class CheckStatus(enum.Enum):
@@ -169,6 +174,8 @@ class CheckResult:
     catches
         Average total variation distance that the planned observations catch with probability 0.999, stated
         before sampling; NaN for exact checks.
+    looks
+        Observations and evidence, in powers of ten, each time the evidence was looked at while sampling.
     certified
         Upper bound of the law's distance from the one expected, at the report's confidence; NaN for none.
     calls, rows, seconds
@@ -195,6 +202,7 @@ class CheckResult:
     planned: int = 0
     log10_e: float = math.nan
     log10_threshold: float = math.nan
+    looks: tuple[tuple[int, float], ...] = ()
     catches: float = math.nan
     certified: float = math.nan
     calls: int = 0
@@ -206,9 +214,9 @@ class CheckResult:
     command: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ConformanceReport:
-    """All that was found about one subject.
+    """All that was found about one subject; print it for verdict, checks and evidence.
 
     Attributes
     ----------
@@ -254,6 +262,40 @@ class ConformanceReport:
     diagnosis: Diagnosis | None = None
     script: Script | None = None
     reached: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        from specsim.validation.conformance.report_text import HEADINGS, body_lines, check_rows, head_lines
+
+        rows = aligned([HEADINGS, *check_rows(self)])
+        return "\n".join([*head_lines(self), "", *rows, "", *body_lines(self)])
+
+    def _repr_html_(self) -> str:
+        from specsim.validation.conformance.report_text import body_lines, head_lines
+
+        return as_html(" ".join(head_lines(self)), self.to_dataframe(), *body_lines(self))
+
+    def __repr__(self) -> str:
+        return f"<ConformanceReport on {self.subject.name}: {self.sentence}>"
+
+    def to_dataframe(self) -> DataFrame:
+        """Return a row for each check.
+
+        Columns: ``check``, ``kind`` and ``status``; ``samples``; the evidence ``log10_e`` and what rejects,
+        ``log10_threshold``, in powers of ten; the total variation distances that it ``catches`` and has
+        ``certified``; ``seconds``.
+        """
+        import pandas
+
+        names = ("kind", "samples", "log10_e", "log10_threshold", "catches", "certified", "seconds")
+        rows = [
+            {
+                "check": check.name,
+                "status": check.status.value,
+                **{name: getattr(check, name) for name in names},
+            }
+            for check in self.checks
+        ]
+        return pandas.DataFrame(rows)
 
     def with_status(self, *statuses: CheckStatus) -> tuple[CheckResult, ...]:
         """Return the checks that came out so."""

@@ -176,8 +176,11 @@ class Session:
         catches = procedure.catches(threshold)
         probe = procedure.probe
         kind = check.kind
+        looks: list[tuple[int, float]] = []
         while True:
             log_e = procedure.log_e() if probe.total else -math.inf
+            if probe.total:
+                looks.append((probe.total, log_e / math.log(10)))
             if log_e >= threshold:
                 status = CheckStatus.FAILED
                 if kind != "output" or procedure.output_log_e() >= threshold:
@@ -203,6 +206,7 @@ class Session:
             planned=procedure.planned,
             log10_e=log_e / math.log(10),
             log10_threshold=threshold / math.log(10),
+            looks=tuple(looks),
             catches=catches,
             certified=procedure.certified(self.delta) if probe.total else math.nan,
             deviations=procedure.deviations(level) if telling and probe.total else (),

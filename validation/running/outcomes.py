@@ -1,11 +1,17 @@
 """What a validation run found: records for assertions, checks, claims and the whole run."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from specsim.support.showing import as_html, rendered
 from specsim.validation.claims_model import Claim, Comparison, Verdict
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Status(StrEnum):
@@ -138,9 +144,9 @@ class ClaimOutcome:
         return ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RunReport:
-    """Everything that a validation run found.
+    """Everything that a validation run found; print it for what ``specsim validate`` prints.
 
     Attributes
     ----------
@@ -189,6 +195,44 @@ class RunReport:
         if self.interrupted:
             return 130
         return {Status.AGREES: 0, Status.UNDECIDED: 3, Status.NOT_RUN: 3}.get(self.status, 1)
+
+    def __str__(self) -> str:
+        from specsim.validation.reports.table import report_renderables
+
+        return rendered(*report_renderables(self)).rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from specsim.validation.reports.words import conclusion, preface, summary_lines
+
+        notes = [*preface(self), *summary_lines(self), *(f"note: {note}" for note in self.notes)]
+        return as_html(f"Result: {conclusion(self)}", self.to_dataframe(), *notes)
+
+    def __repr__(self) -> str:
+        return f"<RunReport of {len(self.claims)} claims, effort {self.effort}: {self.status.value}>"
+
+    def to_dataframe(self) -> DataFrame:
+        """Return a row for each claim.
+
+        Columns: its id (``claim``), ``title`` and ``status``; the ``verdict`` that was expected; how many
+        ``exact`` and how many ``simulated`` comparisons were made; the ``p_value`` of all of these together.
+        """
+        import pandas
+
+        from specsim.validation.reports.words import least_p_value
+
+        rows = [
+            {
+                "claim": item.claim.id,
+                "title": item.claim.title,
+                "status": item.status.value,
+                "verdict": item.claim.verdict.value,
+                "exact": len(item.comparisons),
+                "simulated": len(item.assertions),
+                "p_value": least_p_value(item.assertions),
+            }
+            for item in self.claims
+        ]
+        return pandas.DataFrame(rows)
 
     def with_status(self, status: Status) -> list[ClaimOutcome]:
         """Return the claims that came out so."""

@@ -169,7 +169,7 @@ def assemble(
 
     The constructor imports all of Dask, where it is installed, to find out whether an array is one of Dask's.
     """
-    import pandas  # type: ignore[import-untyped]
+    import pandas
     import xarray
 
     return xarray.Dataset(

@@ -19,8 +19,8 @@ import specsim
 from specsim import theory
 from specsim.cli import group, main
 from specsim.cli.arguments import PAIR_KEYS
-from specsim.cli.comparison import compare
 from specsim.cli.output import plain, spell_exact
+from specsim.comparison.beside_theory import compare
 from specsim.grammar import PAIRS
 from specsim.support.expansion import expand
 

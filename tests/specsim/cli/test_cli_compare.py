@@ -50,7 +50,7 @@ def test_compare__bad_input_is_told() -> None:
     for arguments, words in (
         ((), ""),
         (("nothing",), "nothing"),
-        (("ratio", "--plot", "picture.gif"), "name a file that ends in .png or .svg"),
+        (("ratio", "--plot", "picture.gif"), "give a name that ends in .png, .svg, .pdf"),
         (("ratio", "--html", "/dev/null/page.html"), "/dev/null"),
         (("no_file.py:rule",), "no_file.py"),
     ):

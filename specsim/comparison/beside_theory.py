@@ -1,9 +1,9 @@
-"""A simulation beside theory: observed means, their standard errors, and the distance in sigmas."""
+"""Simulations beside theory: observed means, their standard errors, and the distance in sigmas."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 
 _FEW = 20
+
+#: Histogram of a sweep, theory's law and mean, and the names of the variables that are added.
+_COMPARED = (
+    ("rejection_count", "rejection_law", "expected_rejections", "rejections_sigma"),
+    ("target_call_count", "target_call_law", "expected_target_calls", "target_calls_sigma"),
+)
+_MEANINGS = {
+    "expected_rejections": "Expected number of rejections per run, from theory; NaN where it is silent.",
+    "rejections_sigma": "(mean_rejections - expected_rejections) in standard errors of theory's law.",
+    "expected_target_calls": "Expected number of target calls per run, from theory; NaN where it is silent.",
+    "target_calls_sigma": "(mean_target_calls - expected_target_calls) in standard errors of theory's law.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +83,35 @@ def compare(
     runs = int(dataset.attrs["runs"])
     known, silence = theory_of(pair, algorithm, horizon)
     rejections = np.asarray(dataset["rejection_count"].values)
-    calls = np.asarray(dataset["target_call_count"].values)
-    lengths = np.asarray(dataset["accepted_length_count"].values)
     lines = [
         mean_line(
             "rejections per run", rejections, known.get("rejection_law"), known.get("expected_rejections")
-        ),
+        )
+    ]
+    # With tallies="rejections" nothing else was counted.
+    if "target_call_count" in dataset:
+        lines += _call_lines(dataset, known, horizon)
+    extremes = []
+    for quantity, name, law in (
+        ("rejection of each position", "rejections_by_step", known.get("rejections_by_step")),
+        ("law of the rejections", "rejection_count", known.get("rejection_law")),
+        ("law of the target calls", "target_call_count", known.get("target_call_law")),
+        ("law of each token", "token_count", known.get("output_marginals")),
+    ):
+        if law is not None and name in dataset:
+            extremes.append(_extreme(quantity, np.asarray(dataset[name].values), law, runs))
+    return lines, extremes, silence
+
+
+def _call_lines(dataset: xarray.Dataset, known: dict[str, Any], horizon: int) -> list[Line]:
+    calls = np.asarray(dataset["target_call_count"].values)
+    lengths = np.asarray(dataset["accepted_length_count"].values)
+    rounds, counts = int(lengths.sum()), np.arange(len(lengths))
+    expected_counts = known.get("accepted_length_counts")
+    return [
         mean_line(
             "target calls per run", calls, known.get("target_call_law"), known.get("expected_target_calls")
         ),
-    ]
-    rounds = int(lengths.sum())
-    expected_counts = known.get("accepted_length_counts")
-    counts = np.arange(len(lengths))
-    lines += [
         Line(
             quantity="accepted tokens per round",
             observed=float(counts @ lengths / rounds),
@@ -96,25 +123,50 @@ def compare(
         ),
         Line(
             quantity="tokens per target call (block efficiency)",
-            observed=horizon * runs / rounds,
+            observed=horizon * int(dataset.attrs["runs"]) / rounds,
             standard_error=None,
             expected=_ratio(horizon, known.get("expected_target_calls")),
             sigma=None,
         ),
     ]
-    extremes = []
-    for quantity, name, law in (
-        ("rejection of each position", "rejections_by_step", known.get("rejections_by_step")),
-        ("law of the rejections", "rejection_count", known.get("rejection_law")),
-        ("law of the target calls", "target_call_count", known.get("target_call_law")),
-        ("law of each token", "token_count", known.get("output_marginals")),
-    ):
-        if law is not None:
-            extremes.append(_extreme(quantity, np.asarray(dataset[name].values), law, runs))
-    return lines, extremes, silence
 
 
-def as_document(lines: list[Line], extremes: list[Extreme], silence: str | None) -> dict[str, Any]:
+def add_theory(
+    dataset: xarray.Dataset, pairs: Mapping[str, ModelPair], algorithms: Mapping[str, Algorithm]
+) -> tuple[xarray.Dataset, dict[str, str]]:
+    """Add expectations and distances in standard errors to the result of a sweep.
+
+    dataset: the result.
+    pairs, algorithms: what was simulated, by the names that the result has; those that are not given stay
+        without theory.
+    Returns dataset: with the new variables, over ``(pair, algorithm)``.
+    Returns silence: why theory does not know a combination, for those that it does not know.
+    """
+    compared = [row for row in _COMPARED if row[0] in dataset]
+    shape = (dataset.sizes["pair"], dataset.sizes["algorithm"])
+    found = {name: np.full(shape, math.nan) for row in compared for name in row[2:]}
+    silence: dict[str, str] = {}
+    asked = [name for row in compared for name in row[1:3]]
+    for place in np.ndindex(shape):
+        cell = dataset.isel(pair=place[0], algorithm=place[1])
+        names, horizon = (str(cell["pair"].item()), str(cell["algorithm"].item())), int(cell["horizon"])
+        if names[0] not in pairs or names[1] not in algorithms:
+            continue
+        known, reason = theory_of(pairs[names[0]], algorithms[names[1]], horizon, asked)
+        if reason is not None:
+            silence[f"{names[1]} on {names[0]}"] = reason
+        for counts, law, mean, sigma in compared:
+            line = mean_line(counts, cell[counts].values[: horizon + 1], known.get(law), known.get(mean))
+            found[mean][place] = math.nan if line.expected is None else line.expected
+            found[sigma][place] = math.nan if line.sigma is None else line.sigma
+    variables = {
+        name: (("pair", "algorithm"), values, {"long_name": _MEANINGS[name]})
+        for name, values in found.items()
+    }
+    return dataset.assign(variables), silence
+
+
+def as_document(lines: Sequence[Line], extremes: Sequence[Extreme], silence: str | None) -> dict[str, Any]:
     """Return the comparison as JSON's types."""
     return {
         "means": [asdict(line) for line in lines],
