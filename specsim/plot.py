@@ -391,10 +391,9 @@ def evidence(report: ConformanceReport | CheckResult) -> Figure:
     axes.set_ylim(low, high)
     axes.set(xlabel="observations", ylabel="evidence against the law\n(powers of ten)")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
-    shown: Any = report
-    axes.set_title(
-        f"{shown.subject.name}: {shown.verdict.value}" if hasattr(shown, "subject") else shown.name
-    )
+    whole: Any = report
+    words = f"{whole.subject.name}: {whole.verdict.value}" if hasattr(whole, "subject") else whole.name
+    axes.set_title(words)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Algorithms side by side on one pair: `specsim.compare` and what it returns."""
+"""Simulation and theory side by side: `specsim.compare`, `specsim.summary`, and what they return."""
 
 from specsim.comparison.compare import Comparison, compare
 

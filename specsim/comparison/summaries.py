@@ -38,7 +38,7 @@ class SimulationSummary:
     extremes
         The largest deviations of many numbers at once.
     silence
-        Why theory does not know all of it; None where it does.
+        Why theory cannot compute all of it; None if it can.
     provenance
         Runs, seed and engine.
 
@@ -75,17 +75,17 @@ class SimulationSummary:
                 (extreme.quantity, extreme.cells, f"{extreme.sigma:.2f}", f"{extreme.typical:.2f}")
                 for extreme in self.extremes
             ]
-            headings = ("cells", "largest, in sigmas", "typical for so many")
+            headings = ("cells", "largest, in sigmas", "largest expected")
             found.append(table("Largest deviations", ("compared",), headings, largest))
         if self.silence:
-            found.append(f"Theory is silent: {self.silence}")
+            found.append(f"No exact values: {self.silence}")
         return [*found, self.provenance]
 
     def __str__(self) -> str:
         return rendered(*self.renderables()).rstrip("\n")
 
     def _repr_html_(self) -> str:
-        silence = [f"Theory is silent: {self.silence}"] if self.silence else []
+        silence = [f"No exact values: {self.silence}"] if self.silence else []
         return as_html(self.title, self.to_dataframe(), *silence, self.provenance)
 
     def to_dataframe(self) -> DataFrame:
@@ -104,7 +104,7 @@ class SweepSummary:
     data
         The result of the sweep; where pairs were given, with theory's means and the distances from them.
     silence
-        Why theory does not know a combination, for those that it does not know.
+        Why theory cannot compute a combination, for those that it cannot.
 
     Examples
     --------
@@ -149,14 +149,14 @@ class SweepSummary:
                 rows.append(texts)
             title = f"{row['pair'].item()}, horizon {int(row['horizon'])}"
             tables.append(table(title, ("algorithm",), headings, rows))
-        silence = [f"Theory is silent on {name}: {reason}" for name, reason in self.silence.items()]
+        silence = [f"No exact values of {name}: {reason}" for name, reason in self.silence.items()]
         return [*tables, *silence, self.provenance]
 
     def __str__(self) -> str:
         return rendered(*self.renderables()).rstrip("\n")
 
     def _repr_html_(self) -> str:
-        silence = [f"Theory is silent on {name}: {reason}" for name, reason in self.silence.items()]
+        silence = [f"No exact values of {name}: {reason}" for name, reason in self.silence.items()]
         return as_html("Sweep", self.to_dataframe(), *silence, self.provenance)
 
     def to_dataframe(self) -> DataFrame:

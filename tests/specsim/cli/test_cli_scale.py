@@ -57,9 +57,7 @@ def test_sweep__says_where_theory_is_silent(monkeypatch):
 
     monkeypatch.setattr(theory, "expected_rejections", refuse)
     output = call(SWEEP).stdout
-    assert "Theory is silent on batch:drafts=1 on paper:5: far too large; use less" in " ".join(
-        output.split()
-    )
+    assert "No exact values of batch:drafts=1 on paper:5: far too large; use less" in " ".join(output.split())
     document = json.loads(call(f"{SWEEP} --json").stdout)
     assert document["theory_silent"]["speculative on paper:12"] == "far too large; use less"
     assert document["cells"][0]["expected_rejections"] is None
