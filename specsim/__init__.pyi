@@ -31,7 +31,7 @@ from specsim.clocks import (
     MeasuredClock as MeasuredClock,
     read_clock as read_clock,
 )
-from specsim.comparison import compare as compare
+from specsim.comparison.compare import compare as compare
 from specsim.comparison.summaries import (
     SimulationSummary as SimulationSummary,
     SweepSummary as SweepSummary,
@@ -56,7 +56,7 @@ from specsim.pairs.families import (
     random_prefix_pair as random_prefix_pair,
 )
 from specsim.pairs.model_chains import model_chain as model_chain
-from specsim.planner import (
+from specsim.planner.plan import (
     Plan as Plan,
     plan as plan,
 )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from specsim.planner import Plan
+    from specsim.planner.plan import Plan
     from specsim.testing import CheckResult, ConformanceReport
 
 #: Formats that `save` writes, by the end of the file's name.

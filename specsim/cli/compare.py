@@ -53,7 +53,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare and print."""
-    from specsim.comparison import compare
+    from specsim.comparison.compare import compare
 
     chosen = [parse_algorithm(text) for given in algorithms for text in expand(given)]
     clock = None if costs is None else parse_clock(costs)
