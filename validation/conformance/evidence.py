@@ -79,6 +79,7 @@ class Evidence:
         with np.errstate(divide="ignore"):
             self._log_null = np.log(self.null)
         self._log_ratios: dict[str, Floats] = {}
+        self._stacked: Floats | None = None
         self._laws: dict[str, Floats] = {}
         for name, law in alternatives.items() if isinstance(alternatives, Mapping) else alternatives:
             self._add_alternative(name, np.atleast_2d(np.asarray(law, dtype=np.float64)))
@@ -121,9 +122,11 @@ class Evidence:
         if self._log_ratios:
             blind = 0.5
             weight = 0.5 / len(self._log_ratios)
-            seen = np.nonzero(table)
-            for name, ratios in self._log_ratios.items():
-                value = float((table[seen] * ratios[seen]).sum())
+            if self._stacked is None:
+                self._stacked = np.array([ratios.ravel() for ratios in self._log_ratios.values()])
+            seen = np.flatnonzero(table)
+            values = (self._stacked[:, seen] * table.ravel()[seen]).sum(axis=1)
+            for name, value in zip(self._log_ratios, values.tolist(), strict=True):
                 found.append(Component(name=name, weight=weight, log_ratio=value - discount))
         views = self._views(table)
         for name, value in views:

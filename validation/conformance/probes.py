@@ -289,6 +289,7 @@ class PairProbe:
             ]
         self._way = {name: number for number, name in enumerate(self.ways)}
         self.counts = np.zeros((len(self.ways), self.cells, self.cells), dtype=np.int64)
+        self._pairs = self._seed_pairs(self.seed_rows) if self.apart == "seeds" else None
         self._turn = 0
 
     def name(self, way: int) -> str:
@@ -300,12 +301,12 @@ class PairProbe:
         wanted = self.total + count
         while self.total < wanted and not self.caller.out_of_time():
             if self.apart == "rows":
-                self._pair_rows(self.batches[self._turn % len(self.batches)])
+                self._sample_rows(self.batches[self._turn % len(self.batches)])
             else:
-                self._pair_seeds(self.seed_rows)
+                self._sample_seeds(self.seed_rows)
             self._turn += 1
 
-    def _pair_rows(self, size: int) -> None:
+    def _sample_rows(self, size: int) -> None:
         found = self.outcomes(size)(self.caller.next_seed())
         row = np.arange(size)
         later = self._turn // len(self.batches) % 2
@@ -316,31 +317,45 @@ class PairProbe:
                 self._add(way, found[first], found[first + distance])
         self.total += size // 2
 
-    def _pair_seeds(self, size: int) -> None:
+    def _seed_pairs(self, size: int) -> tuple[Integers, Integers, Integers]:
+        """Return the ways of all pairs of a round, and the two outcomes of each: ``seed * size + row``."""
+        row = np.arange(size)
+        found = []
+
+        def add(
+            way: str, pairs: Sequence[tuple[int, int]], left_rows: Integers, right_rows: Integers
+        ) -> None:
+            number = np.full(len(left_rows), self._way[way])
+            found.extend(
+                (number, left * size + left_rows, right * size + right_rows) for left, right in pairs
+            )
+
+        for distance, pairs in ((1, ((0, 1), (2, 3))), (2, ((0, 2), (1, 3))), (3, ((0, 3),))):
+            add(f"seeds {distance} apart", pairs, row, row)
+        for seeds, crossed in ((1, ((0, 1), (2, 3))), (-1, ((1, 0), (3, 2))), (2, ((0, 2), (1, 3)))):
+            for shift in range(1, min(size, SEED_ROWS)):
+                way = f"row b + {shift} under one seed and row b under the seed {seeds} later"
+                add(way, crossed, row[shift:], row[:-shift])
+        for mask in (1, 3):
+            fits = row[(row ^ mask) < size]
+            if mask < size:
+                way = f"row b under one seed and row b ^ {mask} under the next"
+                add(way, ((0, 1), (2, 3)), fits, fits ^ mask)
+        way, left, right = (np.concatenate(part) for part in zip(*found, strict=True))
+        return way, left, right
+
+    def _sample_seeds(self, size: int) -> None:
         call = self.outcomes(size)
         base = min(self.caller.next_seed(), SEED_RANGE - SEEDS)
-        found = [call(base + place) for place in range(SEEDS)]
-        for distance, pairs in ((1, ((0, 1), (2, 3))), (2, ((0, 2), (1, 3))), (3, ((0, 3),))):
-            for left, right in pairs:
-                self._add(self._way[f"seeds {distance} apart"], found[left], found[right])
-        row = np.arange(size)
-        for seeds, pairs in ((1, ((0, 1), (2, 3))), (-1, ((1, 0), (3, 2))), (2, ((0, 2), (1, 3)))):
-            for left, right in pairs:
-                for shift in range(1, min(size, SEED_ROWS)):
-                    way = f"row b + {shift} under one seed and row b under the seed {seeds} later"
-                    self._add(self._way[way], found[left][shift:], found[right][:-shift])
-        for mask in (1, 3):
-            swapped = row ^ mask
-            fits = swapped < size
-            if mask < size:
-                for left, right in ((0, 1), (2, 3)):
-                    way = f"row b under one seed and row b ^ {mask} under the next"
-                    self._add(self._way[way], found[left][fits], found[right][swapped[fits]])
+        found = np.concatenate([call(base + place) for place in range(SEEDS)])
+        assert self._pairs is not None
+        way, left, right = self._pairs
+        np.add.at(self.counts, (way, found[left], found[right]), 1)
         bits = FAR_BITS[self._turn % len(FAR_BITS)]
         bit = bits[self._turn // len(FAR_BITS) % len(bits)]
         far = self._far(call, base ^ (1 << bit))
         if far is not None:
-            self._add(self._way[f"seeds that differ in bit {bits[0]} to {bits[-1]}"], found[0], far)
+            self._add(self._way[f"seeds that differ in bit {bits[0]} to {bits[-1]}"], found[:size], far)
         self.total += 2 * size
 
     def _far(self, call: Callable[[int], Integers], seed: int) -> Integers | None:

@@ -89,7 +89,8 @@ def ranked_instance(
     ranks = min(RANKS, vocabulary)
     target, draft = laws_by_rank(ranks) if laws is None else np.array(laws, dtype=np.float64)[:, None] / 256
     order = stream.orders(contexts, vocabulary)
-    places = np.argsort(order, axis=1, kind="stable")
+    places = np.empty_like(order)
+    np.put_along_axis(places, order, np.arange(vocabulary)[None, :], axis=1)
     rank_of = np.minimum(places, ranks - 1)
     coins = stream.uniforms(2, contexts)
     kinds = np.where(coins[0] < equal, 0, np.where(coins[1] < forbidden, 2, 1))

@@ -32,7 +32,7 @@ from specsim.validation.conformance.tree_instances import next_child_law
 #: Most drafted tokens, rows of a call, and tokens of a vocabulary that are tried.
 MOST_DRAFTS, MOST_ROWS, MOST_TOKENS = 16, 4095, 2047
 #: Rows of a call in which another size is what counts, and in which lengths of drafts are all that counts.
-FEW_ROWS, MORE_ROWS = (4, 40), (40, 200)
+FEW_ROWS, MORE_ROWS = (4, 64), (40, 200)
 #: Contexts in which the texts of a call begin.
 STARTS = 8
 #: Most children of a node, levels and drafted tokens of a tree.

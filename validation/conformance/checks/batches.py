@@ -22,6 +22,7 @@ from specsim.validation.conformance.checks.base import (
 from specsim.validation.conformance.checks.step import (
     STEPS,
     output_looks,
+    owns_drafts,
     step_looks,
     step_probe,
 )
@@ -68,6 +69,7 @@ def _batch_rows(lab: Laboratory) -> Statistical:
     limit = lab.subject.max_batch or 40 * ROWS
     batch = max(2, min(limit, 40 * ROWS) // ROWS * ROWS)
     probe = step_probe(lab, "batch rows", instances, length + 1, batch=batch)
+    lab.learn(probe.effective, one_hot=probe.one_hot, own=owns_drafts(lab))
     looks: list[Look] = []
     for index, instance in enumerate(instances):
         more = {}

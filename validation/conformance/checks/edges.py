@@ -18,6 +18,7 @@ from specsim.validation.conformance.checks.step import (
     STEPS,
     main_probe,
     output_looks,
+    owns_drafts,
     step_looks,
     step_probe,
 )
@@ -39,6 +40,9 @@ def _grouped(
 ) -> Statistical:
     """Sample every instance, in every type, and look at the rule and at the output."""
     probes, looks = [], []
+    lab.learn(
+        [lab.lawful(item) for item in instances], one_hot=lab.subject.draft == "never", own=owns_drafts(lab)
+    )
     for instance in instances:
         for dtype in dtypes:
             name = f"{label} {instance.name} {dtype or ''}".strip()

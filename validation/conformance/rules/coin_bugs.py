@@ -184,7 +184,7 @@ def coarse_coins(bits: int) -> Rule:
 #: Above this many bits the middle of the uniforms is integrated and only both ends are summed.
 MOST_BITS_SUMMED = 12
 #: Uniforms that are summed one by one at each end.
-SUMMED = 2048
+SUMMED = 256
 
 
 def _uniforms(bits: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -200,9 +200,9 @@ def _uniforms(bits: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     low = np.arange(1, SUMMED + 1)
     ends = np.concatenate([[0.5], low, count - low[::-1]]) / count
     edge = (SUMMED + 0.5) / count
-    left = np.geomspace(edge, 0.5, 3 * bits)
+    left = np.geomspace(edge, 0.5, 2 * bits)
     borders = np.concatenate([left, 1.0 - left[-2::-1]])
-    nodes, shares = np.polynomial.legendre.leggauss(12)
+    nodes, shares = np.polynomial.legendre.leggauss(8)
     width = np.diff(borders)[:, None]
     middle = (borders[:-1, None] + width * (nodes + 1.0) / 2.0).ravel()
     weights = (width * shares / 2.0).ravel() * count
@@ -225,23 +225,25 @@ def coarse_gumbel_law(weights: Floats, bits: int) -> Floats:
     count = 2**bits
     grid, amounts, summed = _uniforms(bits)
     laws = np.zeros(flat.shape)
-    for row, law in zip(flat, laws, strict=True):
-        support = np.flatnonzero(row > 0)
-        for token in support:
-            # Token j scores less than `token` iff its uniform is less than u ** (weight j / weight).
-            wins = amounts / count
-            for other in support[support != token]:
-                bound = grid ** (row[other] / row[token]) * count
-                if other < token:
-                    under = np.maximum(np.ceil(bound) - 1.0, 0.0) + (bound > 0.5)
-                else:
-                    under = np.floor(bound) + (bound >= 0.5)
-                # Between uniforms the mean of either.
-                mean = np.where(bound < 1.0, bound >= 0.5, bound + 0.5)
-                under = np.where(summed, under, mean)
-                wins = wins * np.clip(under, 0.0, count) / count
-            law[token] = wins.sum()
-        law /= law.sum()  # ties that rounding sees on one side only
+    for token in range(flat.shape[1]):
+        rows = np.flatnonzero(flat[:, token] > 0)
+        # Token j scores less than `token` iff its uniform is less than u ** (weight j / weight).
+        wins = np.broadcast_to(amounts / count, (len(rows), len(grid)))
+        for other in range(flat.shape[1]):
+            if other == token:
+                continue
+            power = flat[rows, other] / flat[rows, token]
+            bound = grid ** power[:, None] * count
+            if other < token:
+                under = np.maximum(np.ceil(bound) - 1.0, 0.0) + (bound > 0.5)
+            else:
+                under = np.floor(bound) + (bound >= 0.5)
+            # Between uniforms the mean of either.
+            mean = np.where(bound < 1.0, bound >= 0.5, bound + 0.5)
+            under = np.where(summed, under, mean)
+            wins = np.where((power > 0)[:, None], wins * np.clip(under, 0.0, count) / count, wins)
+        laws[rows, token] = wins.sum(axis=1)
+    laws /= laws.sum(axis=1, keepdims=True)  # ties that rounding sees on one side only
     return laws[inverse.reshape(-1)].reshape(weights.shape)
 
 
