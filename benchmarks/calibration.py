@@ -1,14 +1,22 @@
-"""Right samplers under many seeds: how often they are accused, and what their e-values are."""
+"""Right samplers under many seeds: how often they are accused, and what their e-values are.
+
+``python -m benchmarks.calibration ratio --seeds 1000 --check sizes --keep sessions.jsonl`` runs sessions, each a
+line of the file, and goes on where an earlier run of the same command was stopped.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Control
+from benchmarks.zoo.model import Control, get_controls
 from specsim.errors import InputError
 from specsim.validation.conformance.laboratory import Effort
 from specsim.validation.conformance.results import CheckStatus
@@ -90,6 +98,7 @@ def calibrate(
     alpha: float = DEFAULT_ALPHA,
     only: Sequence[str] | None = None,
     progress: Callable[[str, int, int], object] | None = None,
+    keep: Path | None = None,
 ) -> Calibration:
     """Run every check on every control under every seed.
 
@@ -107,6 +116,8 @@ def calibrate(
         Names of checks. Defaults to None: all that apply.
     progress
         Called with a name, the sessions done, and all of them.
+    keep
+        File of finished sessions, which are not run again. Defaults to None: none are kept.
 
     Raises
     ------
@@ -117,20 +128,72 @@ def calibrate(
     if not listed or not seeds or len(set(seeds)) != len(seeds):
         raise InputError("controls and seeds must not be empty, and seeds must be distinct")
     values, names, alarms = [], [], []
+    settings = {"effort": effort.name, "alpha": alpha, "only": sorted(only) if only else None}
+    kept = _kept(keep, settings) if keep else {}
     total = len(listed) * len(seeds)
     for number, control in enumerate(listed):
         for place, seed in enumerate(seeds):
             if progress:
                 progress(control.name, number * len(seeds) + place, total)
-            report = check_sampler(control.subject, effort=effort, alpha=alpha, seed=seed, only=only)
-            if report.interrupted:
-                raise KeyboardInterrupt
-            for check in report.checks:
-                if not math.isnan(check.log10_e):
-                    values.append(check.log10_e * math.log(10))
-                    names.append((check.name, control.name))
-                if check.status in (CheckStatus.FAILED, CheckStatus.BROKEN):
-                    alarms.append(f"{control.name}, seed {seed}: {check.name}: {check.reason}")
+            found = kept.get((control.name, seed))
+            if found is None:
+                found = _session(control, seed, effort=effort, alpha=alpha, only=only)
+                if keep:
+                    line = {"control": control.name, "seed": seed, "settings": settings, **found}
+                    with keep.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(line) + "\n")
+            for check, value in found["log_e"].items():
+                values.append(value)
+                names.append((check, control.name))
+            alarms += found["alarms"]
     return Calibration(
         log_e=np.array(values), names=tuple(names), sessions=total, alarms=tuple(alarms), alpha=alpha
     )
+
+
+def _session(control: Control, seed: int, **settings: Any) -> dict[str, Any]:
+    """Return the e-values of the checks and the alarms of one session."""
+    report = check_sampler(control.subject, seed=seed, **settings)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    values = {c.name: c.log10_e * math.log(10) for c in report.checks if not math.isnan(c.log10_e)}
+    bad = (c for c in report.checks if c.status in (CheckStatus.FAILED, CheckStatus.BROKEN))
+    return {"log_e": values, "alarms": [f"{control.name}, seed {seed}: {c.name}: {c.reason}" for c in bad]}
+
+
+def _kept(file: Path, settings: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return the sessions of a file that had these settings; a line that was cut short is none."""
+    found = {}
+    for line in file.read_text(encoding="utf-8").split("\n")[:-1] if file.exists() else ():
+        item = json.loads(line)
+        if item["settings"] == settings:
+            found[item["control"], item["seed"]] = item
+    return found
+
+
+def main() -> None:
+    """Calibrate controls by name, and print means and tails."""
+    parser = argparse.ArgumentParser(description="Right samplers under many seeds.")
+    parser.add_argument("controls", nargs="+", metavar="CONTROL")
+    parser.add_argument("--seeds", type=int, required=True, help="seeds 1 to this")
+    parser.add_argument("--check", action="append", metavar="NAME", help="may be repeated; default: all")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="finished sessions, one a line")
+    given = parser.parse_args()
+    found = calibrate(
+        get_controls(given.controls), range(1, given.seeds + 1), only=given.check, keep=given.keep
+    )
+    print(
+        f"{found.sessions} sessions, {len(found.log_e)} checks, {len(found.alarms)} alarms",
+        *found.alarms,
+        sep="\n",
+    )
+    of = np.array([name for name, _ in found.names])
+    for name in sorted(set(of)):
+        values = np.exp(found.log_e[of == name])
+        print(f"{name}: {len(values)} e-values, mean {values.mean():.3g}, largest {values.max():.3g}")
+    for threshold, count, share, bound in found.rows():
+        print(f"e-value at least {threshold:g}: {count} checks, share {share:.5f}, bound {bound:.5f}")
+
+
+if __name__ == "__main__":
+    main()
