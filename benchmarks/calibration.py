@@ -1,7 +1,7 @@
 """Right samplers under many seeds: how often they are accused, and what their e-values are.
 
-``python -m benchmarks.calibration ratio --seeds 1000 --check sizes --keep sessions.jsonl`` runs sessions, each
-a line of the file, and goes on where an earlier run of the same command was stopped.
+``python -m benchmarks.calibration ratio --seeds 1000 --check sizes --keep sessions.jsonl`` runs sessions,
+each a line of the file, and goes on where an earlier run of the same command was stopped.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from specsim.cli.output import output_file, show, show_json
+from specsim.cli.output import give_json, output_file, show
 
 
 def run_mutants(names: str | None, options: dict[str, Any]) -> int:
@@ -21,7 +21,11 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
     from benchmarks.kill_matrix import kill_matrix
 
     mutants, controls = chosen(names)
-    with output_file(options["markdown"]) as page, progress_bar() as progress:
+    with (
+        output_file(options["markdown"]) as page,
+        output_file(options["json_path"]) as data,
+        progress_bar() as progress,
+    ):
         killed, living = kill_matrix(
             mutants,
             controls,
@@ -34,9 +38,8 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
         )
         if page is not None:
             page.write_text(_markdown(killed, living, options), encoding="utf-8")
-    if options["as_json"]:
-        show_json(_document(killed, living))
-    else:
+        give_json(_document(killed, living), data, shown=options["as_json"])
+    if not options["as_json"]:
         _show(killed, living)
     bad = [item for item in killed if not item.killed]
     wrong = [item for item in living if not item.lives]

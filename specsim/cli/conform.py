@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from specsim.cli.output import JSON_HELP, Count, output_file, show, show_json, table
+from specsim.cli.output import JSON_HELP, Count, give_json, output_file, show, table
 from specsim.errors import InputError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -27,7 +27,7 @@ Examples:
   specsim conform my_sampler.py:step --rule ratio
   specsim conform mypackage.sampling:step --effort deep --eps 0.005 --html report.html
   specsim conform transformers-step --junit conform.xml
-  specsim conform my_sampler.py:step --json > 1.4.json
+  specsim conform my_sampler.py:step --json-file 1.4.json
   specsim conform my_sampler.py:step --baseline 1.4.json
   specsim conform my_sampler.py:step --effort deep --resume deep-run
   specsim conform --mutants --effort quick
@@ -85,7 +85,7 @@ by what did.
 @click.option("--every-check", is_flag=True, help="With --mutants: also the checks that need not reject.")
 @click.option("--markdown", type=_FILE, metavar="FILE", help="With --mutants: write the matrix as a page.")
 @click.option("--baseline", type=_FILE, metavar="FILE",
-              help="A report of an earlier release, written with --json: say what got worse.")  # fmt: skip
+              help="A report of an earlier release, from --json-file: say what got worse.")  # fmt: skip
 @click.option(
     "--resume", "resume_dir", metavar="DIR", help="Keep finished checks there, and start from them."
 )
@@ -96,6 +96,7 @@ by what did.
               help="What its process may take (not on Windows). Default: 0.8 of all memory.")  # fmt: skip
 @click.option("--html", type=_FILE, metavar="FILE", help="Write one page.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML.")
+@click.option("--json-file", "json_path", type=_FILE, metavar="FILE", help="Write the report as JSON, too.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def conform(target: str | None, **options: Any) -> int:
     """Test whether a sampler is lossless, or follows the rule that it declares.
@@ -104,7 +105,7 @@ def conform(target: str | None, **options: Any) -> int:
     confidence 1 - delta* on the instances tested.
     """
     if options["listing"]:
-        return _list(options["as_json"])
+        return _list(options)
     if options["mutants"]:
         return _mutants(target, options)
     if not target:
@@ -128,7 +129,11 @@ def _conform(target: str, options: dict[str, Any]) -> int:
     if options["plan"]:
         return _plan(request, options)
     baseline = None if options["baseline"] is None else read_baseline(options["baseline"])
-    with output_file(options["html"]) as page, output_file(options["junit"]) as xml:
+    with (
+        output_file(options["html"]) as page,
+        output_file(options["junit"]) as xml,
+        output_file(options["json_path"]) as data,
+    ):
         reports = _reports(request, options)
         comparisons = [] if baseline is None else [compared(report, baseline) for report in reports]
         if not options["as_json"]:
@@ -140,11 +145,10 @@ def _conform(target: str, options: dict[str, Any]) -> int:
             page.write_text(report_html(reports), encoding="utf-8")
         if xml is not None:
             xml.write_text(report_junit(reports), encoding="utf-8")
-        if options["as_json"]:
-            document = report_json(reports)
-            if baseline is not None:
-                document["baseline"] = [{**vars(item), "sentence": item.sentence} for item in comparisons]
-            show_json(document)
+        document = report_json(reports)
+        if baseline is not None:
+            document["baseline"] = [{**vars(item), "sentence": item.sentence} for item in comparisons]
+        give_json(document, data, shown=options["as_json"])
     if any(report.interrupted for report in reports):
         raise KeyboardInterrupt
     codes = [item.exit_code for item in comparisons or reports]
@@ -253,8 +257,7 @@ def _plan(request: Any, options: dict[str, Any]) -> int:
         show(table(title, ("check", "what it is for"), ("observations", "catches TV"), lines))
         for check, reason in session.skipped:
             click.echo(f"left out: {check.name}: {reason}")
-    if options["as_json"]:
-        show_json({"plan": document})
+    give_json({"plan": document}, options["json_path"], shown=options["as_json"])
     return 0
 
 
@@ -264,14 +267,14 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
     return {**{name: options[name] for name in names}, "only": options["checks"] or None}
 
 
-def _list(as_json: bool) -> int:
+def _list(options: dict[str, Any]) -> int:
     from specsim.validation.conformance.adapters import adapter_lines
     from specsim.validation.conformance.checks import all_checks
     from specsim.validation.conformance.rules import all_rules, all_tree_rules
 
     rules = list(dict.fromkeys((*all_rules(), *all_tree_rules())))
-    if as_json:
-        show_json({
+    if options["as_json"] or options["json_path"]:
+        document = {
             "checks": [
                 {"name": item.name, "title": item.title, "kind": item.kind, "protocols": item.protocols}
                 for item in all_checks()
@@ -280,7 +283,9 @@ def _list(as_json: bool) -> int:
                 {"name": r.name, "title": r.title, "source": r.source, "lossless": r.lossless} for r in rules
             ],
             "adapters": [{"name": name, "title": title} for name, title in adapter_lines()],
-        })  # fmt: skip
+        }  # fmt: skip
+        give_json(document, options["json_path"], shown=options["as_json"])
+    if options["as_json"]:
         return 0
     checks = [(check.name, check.kind, ", ".join(check.protocols), check.catches) for check in all_checks()]
     listed = [

@@ -18,7 +18,7 @@ import click
 import numpy as np
 
 from specsim.cli.plain import in_ascii, is_plain
-from specsim.support.files import replacing
+from specsim.support.files import replacing, write_text
 from specsim.support.showing import WIDTH, rendered, table as table
 
 if TYPE_CHECKING:
@@ -76,7 +76,20 @@ def show(*renderables: Any) -> None:
 
 def show_json(document: dict[str, Any]) -> None:
     """Print a document as JSON; see `plain` for what becomes of rationals and arrays."""
-    click.echo(json.dumps(plain(document), indent=2, allow_nan=False))
+    click.echo(json_text(document))
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """Return what `show_json` prints."""
+    return json.dumps(plain(document), indent=2, allow_nan=False)
+
+
+def give_json(document: dict[str, Any], path: Path | None, *, shown: bool) -> None:
+    """Write a document to a file, print it, both, or neither."""
+    if path is not None:
+        write_text(path, json_text(document) + "\n")
+    if shown:
+        show_json(document)
 
 
 def plain(value: Any) -> Any:

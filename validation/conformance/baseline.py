@@ -12,7 +12,7 @@ from specsim.errors import InputError
 from specsim.support.files import read_file
 from specsim.validation.conformance.results import CheckStatus, ConformanceReport
 
-_REMEDY = "give a file that specsim conform --json has written"
+_REMEDY = "give a file that specsim conform --json-file has written"
 #: Statuses from good to bad; a change to a worse one is told, skipped checks are told apart.
 _ORDER = ("passed", "unexpected pass", "undecided", "expected failure", "failed", "broken")
 

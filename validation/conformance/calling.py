@@ -6,7 +6,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,20 @@ SEED_RANGE = 2**31 - 1
 #: Distance of the seeds of successive calls: the golden section of the range, so that the seeds of n calls
 #: are at least about `SEED_RANGE` / (2 n) apart: a sampler that seeds row b with seed + b repeats nothing.
 SEED_STEP = 1_327_217_884
+
+
+#: Least and most of every size that a subject was called with, by name.
+Sizes = Mapping[str, tuple[int, int]]
+
+
+def widest(sizes: Iterable[Sizes]) -> dict[str, tuple[int, int]]:
+    """Return the least and the most of several reaches of sizes."""
+    found: dict[str, tuple[int, int]] = {}
+    for reach in sizes:
+        for name, (least, most) in reach.items():
+            low, high = found.get(name, (least, most))
+            found[name] = min(low, least), max(high, most)
+    return found
 
 
 class ContractError(AssertionError):

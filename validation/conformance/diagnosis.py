@@ -14,7 +14,7 @@ from specsim.validation.conformance.checks.step import STEPS, main_probe
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.remedies import BY_CHECK, change_for, guard_line
 from specsim.validation.conformance.results import CheckResult, CheckStatus, Diagnosis, Script, Suspect
-from specsim.validation.conformance.rules import all_rules, all_tree_rules
+from specsim.validation.conformance.rules import Rule, all_rules, all_tree_rules
 from specsim.validation.conformance.suspects import Known, known_laws, suspects_of
 
 #: Seconds that a diagnosis may take, and a search for a smaller failure after it.
@@ -93,7 +93,7 @@ def _by_laws(lab: Laboratory, failed: Sequence[CheckResult], known: list[Known])
     explains = tuple(check.name for check in about_laws)
     declared = lab.subject.rule
     reference = _reference(lab, known)
-    if reference is not None and reference.agrees:
+    if reference is not None and _follows(reference, declared):
         if declared is not None and reference.rule is not declared:
             names = " or ".join(item.rule.name for item in known if item.agrees and item.rule.lossless)
             return Diagnosis(
@@ -126,6 +126,12 @@ def _reference(lab: Laboratory, known: list[Known]) -> Known | None:
     if declared is not None and (declared.agrees or exact is None):
         return declared
     return exact or max(lossless, key=lambda i: (sum(i.fits.values()), i.log_likelihood), default=None)
+
+
+def _follows(reference: Known, declared: Rule | None) -> bool:
+    """Return whether the main experiment is as the reference says; without a rule, lengths may be others."""
+    wrong = {name for name, agrees in reference.fits.items() if not agrees}
+    return wrong <= (set() if declared is not None else {"accepted lengths"})
 
 
 def _elsewhere(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis:
@@ -251,6 +257,11 @@ def _depends_on_rejected(counts: Integers) -> bool:
 
 
 def _pattern_of_decoders(bad: set[str], rule: str) -> tuple[str, str]:
+    if bad == {"accepted lengths"}:
+        return (
+            f"the first tokens are right, and drafted tokens are not accepted as by rule {rule}",
+            "look at caches and rows of later rounds",
+        )
     if "first token" in bad and "later tokens" not in bad:
         return (
             "only the first token after the prompt is wrong",

@@ -40,6 +40,7 @@ def check_of(document: Mapping[str, Any]) -> CheckResult:
     fields["looks"] = tuple(
         (samples, math.inf if evidence is None else evidence) for samples, evidence in fields.get("looks", ())
     )
+    fields["reached"] = {name: (least, most) for name, (least, most) in fields.get("reached", {}).items()}
     fields["looks_like"] = tuple(fields.get("looks_like", ()))
     if fields.get("picture") is not None:
         picture = fields["picture"]

@@ -137,6 +137,15 @@ class Evidence:
         """Return the natural logarithm of the e-value at these counts."""
         return mixture([(item.weight, item.log_ratio) for item in self.components(counts)])
 
+    def gain(self, counts: Integers, name: str) -> tuple[bool, float]:
+        """Return whether the null makes counts impossible, and how much likelier an alternative is.
+
+        The logarithm of the likelihood ratio of the counts that the null allows.
+        """
+        possible = (counts > 0) & (self.null > 0)
+        value = float((counts[possible] * self._log_ratios[name][possible]).sum())
+        return bool((counts[self.null <= 0] > 0).any()), value
+
     def agrees(self, counts: Integers, name: str, log_most: float = math.log(1e3)) -> bool:
         """Return whether the evidence of counts against one of the alternatives is below a bound.
 

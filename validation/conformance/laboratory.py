@@ -14,7 +14,7 @@ from specsim.errors import InputError
 from specsim.support.arrays import Floats
 from specsim.support.checks import named
 from specsim.support.hashes import derived_seed
-from specsim.validation.conformance.calling import SEED_RANGE, Caller
+from specsim.validation.conformance.calling import SEED_RANGE, Caller, widest
 from specsim.validation.conformance.evidence import samples_for_bound
 from specsim.validation.conformance.histories import NoMassError, effective
 from specsim.validation.conformance.instances import Instance, chain_instance, tree_instance
@@ -122,12 +122,7 @@ class Laboratory:
 
     def reached(self) -> dict[str, tuple[int, int]]:
         """Return the least and the most of every size that the subject was called with."""
-        found: dict[str, tuple[int, int]] = {}
-        for caller in self.callers:
-            for name, (least, most) in caller.reached.items():
-                low, high = found.get(name, (least, most))
-                found[name] = (min(low, least), max(high, most))
-        return found
+        return widest(caller.reached for caller in self.callers)
 
     def keep(self, label: str, build: Callable[[], Any]) -> Any:
         """Return what `build` made for this label, the first time it was asked for."""

@@ -239,7 +239,11 @@ DISTANCES = tuple(
 #: neighbouring seeds are.
 SEED_ROWS, DECODER_ROWS, SEEDS = 8, 32, 4
 #: Bits by which seeds far apart differ, in groups that are tried in turn.
-FAR_BITS = (range(3, 8), range(8, 16), range(16, 24), range(24, 31), range(31, 62))
+FAR_BITS = (range(2, 8), range(8, 16), range(16, 24), range(24, 31), range(31, 62))
+#: Rows of the calls under two neighbouring seeds of which rows far apart are paired, and their distances:
+#: pieces of a call whose seeds are neighbours, or seeds of rows that are multiples of the call's. Not of
+#: decoders, whose calls take long.
+PIECED, PIECES = 1100, (8, 10, 12, 16, 24, 32, 48, 50, 64, 100, 128, 200, 250, 256, 500, 512, 1000, 1024)
 
 
 @dataclass(kw_only=True)
@@ -273,6 +277,7 @@ class PairProbe:
         limit = self.caller.subject.max_batch or max(PAIRED_BATCHES)
         self.seed_rows = min(limit, DECODER_ROWS if self.caller.subject.protocol == "decoder" else SEED_ROWS)
         self.batches = tuple(dict.fromkeys(min(limit, size) for size in PAIRED_BATCHES))
+        self.pieced = 0
         if self.apart == "rows":
             self.ways = [f"rows {distance} apart" for distance in DISTANCES if distance < max(self.batches)]
         else:
@@ -286,6 +291,17 @@ class PairProbe:
             ]
             self.ways += [
                 f"row b under one seed and row b ^ {mask} under the next" for mask in (1, 3) if mask < rows
+            ]
+            if rows > 1:
+                self.ways += [
+                    f"row b + 1 under one seed and row b under a seed {2**bit} later" for bit in FAR_BITS[0]
+                ]
+            if self.caller.subject.protocol != "decoder":
+                self.pieced = min(limit, PIECED)
+            self.ways += [
+                f"row b + {shift} under one seed and row b under the next"
+                for shift in PIECES
+                if shift < self.pieced
             ]
         self._way = {name: number for number, name in enumerate(self.ways)}
         self.counts = np.zeros((len(self.ways), self.cells, self.cells), dtype=np.int64)
@@ -303,6 +319,8 @@ class PairProbe:
             if self.apart == "rows":
                 self._sample_rows(self.batches[self._turn % len(self.batches)])
             else:
+                if self.pieced > min(PIECES) and self._turn % PIECED == 0:
+                    self._sample_pieces()
                 self._sample_seeds(self.seed_rows)
             self._turn += 1
 
@@ -356,7 +374,21 @@ class PairProbe:
         far = self._far(call, base ^ (1 << bit))
         if far is not None:
             self._add(self._way[f"seeds that differ in bit {bits[0]} to {bits[-1]}"], found[:size], far)
+            if bits is FAR_BITS[0] and size > 1:
+                lower, higher = (far, found[:size]) if base >> bit & 1 else (found[:size], far)
+                way = f"row b + 1 under one seed and row b under a seed {2**bit} later"
+                self._add(self._way[way], lower[1:], higher[:-1])
         self.total += 2 * size
+
+    def _sample_pieces(self) -> None:
+        """Pair rows far apart, under one seed and the next."""
+        call = self.outcomes(self.pieced)
+        base = min(self.caller.next_seed(), SEED_RANGE - 2)
+        found, later = call(base), call(base + 1)
+        for shift in PIECES:
+            if shift < self.pieced:
+                way = f"row b + {shift} under one seed and row b under the next"
+                self._add(self._way[way], found[shift:], later[:-shift])
 
     def _far(self, call: Callable[[int], Integers], seed: int) -> Integers | None:
         """Return the outcomes under a seed that a subject may refuse when it is wide."""

@@ -186,11 +186,13 @@ class RankCounts:
         more: further laws that a wrong sampler may have, of the same shape.
         """
         bent = bent_laws(*laws) | dict(more or {})
-        return [self._look(name, laws[0], bent, tolerance, prefix) for name in self.levels]
+        return [
+            self._look(name, laws[0], self._wrong_levels(name, laws[0], bent), tolerance, prefix)
+            for name in self.levels
+        ]
 
-    def _look(
-        self, name: str, target: Floats, bent: Mapping[str, Floats], tolerance: float, prefix: str
-    ) -> Look:
+    def _wrong_levels(self, name: str, target: Floats, bent: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Return laws that are wrong at one level, or from it on."""
         words, kinds = self.levels[name], len(KINDS)
         null = np.tile(target, (len(words), 1))
         alternatives = {}
@@ -202,6 +204,13 @@ class RankCounts:
                 table = null.copy()
                 table[begin * kinds : (begin + 1) * kinds] = law
                 alternatives[f"{what}, {first} only"] = table
+        return alternatives
+
+    def _look(
+        self, name: str, target: Floats, alternatives: Mapping[str, Floats], tolerance: float, prefix: str
+    ) -> Look:
+        words, kinds = self.levels[name], len(KINDS)
+        null = np.tile(target, (len(words), 1))
 
         def name_cell(stratum: int, cell: int) -> str:
             kind = KINDS[stratum % kinds]
@@ -211,6 +220,63 @@ class RankCounts:
             evidence=Evidence(null, alternatives=alternatives, tolerance=tolerance),
             observe=lambda: self.counts[name],
             # Every row emits one token at least; which strata they fall into depends on the sampler.
+            shares=np.full(len(null), 1 / len(null)),
+            reachable=np.ones(len(null), dtype=bool),
+            name_cell=name_cell,
+        )
+
+
+#: Parts of the unit interval in which the place of a token is told.
+PARTS = 4
+
+
+class Echoes:
+    """Places of tokens beside those of tokens some distance before them in the same text.
+
+    In a row every token has an interval as long as its probability, in the order of ids, and a random point
+    of the emitted token's interval is uniform whatever was written before. Coins that are used again in a
+    later place of a text leave every token's law right and make its place depend on the earlier one.
+
+    distances: in tokens.
+    counts: shape ``(distances * PARTS, PARTS)``: the part of the earlier token, and that of the later.
+    """
+
+    def __init__(self, distances: Sequence[int]) -> None:
+        self.distances = tuple(distances)
+        self.counts = np.zeros((len(self.distances) * PARTS, PARTS), dtype=np.int64)
+
+    def add(self, rows: Floats, tokens: Integers, coins: Floats) -> None:
+        """Count texts: rows ``(B, n, V)``, tokens and coins ``(B, n)``."""
+        ends = np.cumsum(rows, axis=2)
+        mass = np.take_along_axis(rows, tokens[..., None], axis=2)[..., 0]
+        end = np.take_along_axis(ends, tokens[..., None], axis=2)[..., 0]
+        parts = np.clip(((end - coins * mass) / ends[..., -1] * PARTS).astype(np.int64), 0, PARTS - 1)
+        for number, distance in enumerate(self.distances):
+            if distance < tokens.shape[1]:
+                before, after = parts[:, :-distance], parts[:, distance:]
+                np.add.at(self.counts, (number * PARTS + before, after), 1)
+
+    def look(self, tolerance: float) -> Look:
+        """Return the look at all distances."""
+        null = np.full(self.counts.shape, 1 / PARTS)
+        alternatives = {}
+        for number, distance in enumerate(self.distances):
+            for weight in (0.1, 0.4):
+                table = null.copy()
+                own = slice(number * PARTS, (number + 1) * PARTS)
+                table[own] = (1 - weight) * null[own] + weight * np.eye(PARTS)
+                alternatives[f"{weight:g} of the coins those of {distance} tokens before"] = table
+
+        def name_cell(stratum: int, cell: int) -> str:
+            distance = self.distances[stratum // PARTS]
+            return (
+                f"tokens {distance} apart, the first in quarter {stratum % PARTS + 1} of its row:"
+                f" the second in quarter {cell + 1}"
+            )
+
+        return Look(
+            evidence=Evidence(null, alternatives=alternatives, tolerance=tolerance),
+            observe=lambda: self.counts,
             shares=np.full(len(null), 1 / len(null)),
             reachable=np.ones(len(null), dtype=bool),
             name_cell=name_cell,

@@ -184,6 +184,8 @@ class CheckResult:
         Where it failed: the worst cells, alternatives that the counts agree with, and a picture of the laws.
     command
         Reproduces it; empty when the subject has no name on the command line.
+    reached
+        Least and most of every size that the subject had been called with when the check ended.
 
     Examples
     --------
@@ -212,6 +214,7 @@ class CheckResult:
     looks_like: tuple[str, ...] = ()
     picture: Picture | None = None
     command: str = ""
+    reached: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 from specsim.errors import InputError
 from specsim.support.checks import unknown, whole
-from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError
+from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError, widest
 from specsim.validation.conformance.checks import all_checks
 from specsim.validation.conformance.checks.base import Check, Exact, Statistical
 from specsim.validation.conformance.diagnosis import Findings, diagnose
@@ -143,7 +143,12 @@ class Session:
         calls, rows = self._used()
         command = self._command(check) if result.status in _TELLING else ""
         return dataclasses.replace(
-            result, seconds=elapsed, calls=calls - calls_before, rows=rows - rows_before, command=command
+            result,
+            seconds=elapsed,
+            calls=calls - calls_before,
+            rows=rows - rows_before,
+            command=command,
+            reached=self.laboratory.reached(),
         )
 
     def _used(self) -> tuple[int, int]:
@@ -366,7 +371,7 @@ def run_session(
         suspects=found.suspects,
         diagnosis=found.diagnosis,
         script=found.script,
-        reached=session.laboratory.reached(),
+        reached=widest([session.laboratory.reached(), *(result.reached for result in results)]),
     )
 
 

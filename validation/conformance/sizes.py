@@ -15,12 +15,14 @@ import numpy as np
 from specsim.algorithms import Structure, tree
 from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller
+from specsim.validation.conformance.checks.base import Look
 from specsim.validation.conformance.checks.decoder import decode_ranked
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.instances import Instance, inverse
 from specsim.validation.conformance.probes import Models
 from specsim.validation.conformance.ranked import (
     RANKS,
+    Echoes,
     Laws,
     RankCounts,
     Ranked,
@@ -37,6 +39,11 @@ FEW_ROWS, MORE_ROWS = (4, 64), (40, 200)
 STARTS = 8
 #: Most children of a node, levels and drafted tokens of a tree.
 MOST_CHILDREN, MOST_DEPTH, MOST_NODES = 4, 8, 63
+#: Distances in a text of tokens whose places are compared: coins may be used again so far behind.
+APART = (
+    *(*range(1, 21), 24, 25, 30, 32, 40, 48, 50, 60, 64, 80, 96, 100, 120, 125, 128, 150, 160, 192, 200),
+    *(250, 255, 256),
+)
 #: Most tokens of a prompt, and tokens written in a call for the longest texts.
 MOST_PROMPT, LONGEST = 1023, 300
 
@@ -106,6 +113,10 @@ class SizesProbe:
     def laws(self) -> tuple[Floats, Floats]:
         """Return the laws of the ranks under target and draft."""
         return laws_by_rank(self.counts.ranks)
+
+    def looks(self, tolerance: float) -> list[Look]:
+        """Return what is looked at."""
+        return self.counts.looks(self.laws(), tolerance)
 
     def _call(self, name: str, level: int) -> None:
         """Make one call for a level of a size."""
@@ -341,6 +352,7 @@ class DecoderSizes(SizesProbe):
             "text": octaves(self.longest, "tokens written"),
         }
         chosen = ["prompt", "text"]
+        self.echoes = Echoes([distance for distance in APART if distance < self.longest])
         if long:
             levels["rows"] = octaves(most_rows, "rows in a call")
             levels["place"] = place_levels(most_rows)
@@ -348,6 +360,10 @@ class DecoderSizes(SizesProbe):
             chosen += ["rows", "drafts"]
         super().__init__(caller, rng, per_level, RankCounts(levels, self.ranks), chosen)
         self._most = most_rows
+
+    def looks(self, tolerance: float) -> list[Look]:
+        """Return what is looked at."""
+        return [*super().looks(tolerance), self.echoes.look(tolerance)]
 
     def _call(self, name: str, level: int) -> None:
         rng = self._rng
@@ -368,6 +384,7 @@ class DecoderSizes(SizesProbe):
         kinds, found = ranked.kinds[contexts], ranked.ranks[contexts, tokens]
         place = np.array([octave(n + 1) for n in range(written)])
         self.counts.add(kinds, found, prompt=octave(prompt), text=np.broadcast_to(place, kinds.shape))
+        self.echoes.add(instance.target[contexts], tokens, rng.random(tokens.shape))
         if self.long:
             row = np.broadcast_to(places(rows)[:, None], kinds.shape)
             self.counts.add(kinds, found, place=row, rows=octave(rows), drafts=drafts - 1)

@@ -20,7 +20,16 @@ def test_mutant__is_rejected_by_the_checks_that_are_for_it(mutant):
     )
 
 
-@pytest.mark.parametrize("control", all_controls(), ids=lambda control: control.name)
+#: Decoders write many texts: the fast tests have a plain one and one with everything that can be asked for.
+FAST_DECODERS = ("decoder-ratio", "asked-decoder")
+
+
+def _marked(control):
+    slow = control.subject.protocol == "decoder" and control.name not in FAST_DECODERS
+    return pytest.param(control, id=control.name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("control", [_marked(control) for control in all_controls()])
 def test_control__passes_every_check(control):
     wanted = os.environ.get("SPECSIM_REQUIRE_ALL") == "1"
     if control.subject.framework == "torch" and importlib.util.find_spec("torch") is None and not wanted:

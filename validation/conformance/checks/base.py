@@ -112,12 +112,16 @@ class Statistical:
 
     def looks_like(self, count: int = 3) -> tuple[str, ...]:
         """Return the alternatives that the counts agree with, the likeliest first."""
-        found: dict[str, float] = {}
+        found: dict[str, tuple[int, float]] = {}
         for look in self.looks:
-            for part in look.components():
-                if part.name in look.evidence.alternatives:
-                    found[part.name] = found.get(part.name, 0.0) + part.log_ratio
-        ranked = sorted((name for name in found if found[name] > 0), key=lambda name: -found[name])
+            counts = look.counts()
+            for name in look.evidence.alternatives:
+                impossible, value = look.evidence.gain(counts, name)
+                before = found.get(name, (0, 0.0))
+                found[name] = before[0] + impossible, before[1] + value
+        ranked = sorted((name for name in found if found[name] > (0, 0.0)), key=lambda name: found[name])[
+            ::-1
+        ]
         agreeing = (
             name
             for name in ranked

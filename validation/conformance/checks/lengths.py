@@ -23,7 +23,7 @@ from specsim.validation.conformance.checks.step import (
     step_looks,
     step_probe,
 )
-from specsim.validation.conformance.instances import tree_instance
+from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
 
 #: Draft lengths, with the vocabulary whose texts can still be counted.
@@ -32,6 +32,8 @@ SIZES = ((1, 4), (6, 2))
 SEED = 32
 #: Tokens of a long text, and of the blocks in which its positions are looked at.
 LONG, BLOCK = 48, 8
+#: Tokens that a cache may have room for.
+ROOMS = (8, 16, 32)
 
 
 @check(
@@ -93,6 +95,12 @@ def _long_texts(lab: Laboratory) -> Statistical:
                 table[begin:] = (1 - weight) * table[begin:] + weight * spread(rows)[begin:]
                 alternatives[f"{weight:g} of the way to {words} from token {begin + 1} on"] = table
 
+    for room in ROOMS:
+        words = f"the row of token {room}, where a cache is full"
+        alternatives[words] = _full_cache(
+            spread(instance.target), shares, instance, room - probe.prompts.shape[1]
+        )
+
     def name_cell(stratum: int, cell: int) -> str:
         begin = stratum // contexts * BLOCK
         return f"tokens {begin + 1} to {begin + BLOCK}, context {stratum % contexts}: token {cell}"
@@ -111,6 +119,25 @@ def _long_texts(lab: Laboratory) -> Statistical:
         planned=max(lab.effort.least_side // 5, lab.side_samples // 10),
         picture=lambda: law_picture("next token of long texts, most frequent context", look),
     )
+
+
+def _full_cache(right: Floats, shares: Floats, instance: Instance, full: int) -> Floats:
+    """Return how often each token follows each context when all behind `full` tokens have the row there.
+
+    right: the same when nothing is wrong, ``(LONG, contexts, V)``.
+    shares: how often each context stands at each position, ``(LONG, contexts)``.
+    """
+    table = right.copy()
+    # Rows: the context whose row is kept; columns: that of the text.
+    together = np.diag(shares[full])
+    for position in range(full, len(table)):
+        table[position] = together.T @ instance.target
+        later = np.zeros_like(together)
+        for token in range(instance.vocabulary):
+            mass = together * instance.target[:, [token]]
+            np.add.at(later.T, instance.next_context[:, token], mass.T)
+        together = later
+    return table
 
 
 CHECKS = (_draft_lengths, _long_texts)

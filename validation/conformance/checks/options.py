@@ -33,6 +33,7 @@ from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import StepProbe
 from specsim.validation.conformance.ranked import Laws, laws_by_rank
+from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.sizes import StepSizes
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import completed_law
@@ -213,20 +214,25 @@ def _mistakes(
     right = probe.effective[0]
     twice = filtered(right.target, options)
     found = {"the option ignored": instance.target, "the option applied twice": twice}
+    sides = {
+        "the option ignored on the target": (instance.target, right.draft),
+        "the option ignored on the draft": (right.target, instance.draft),
+        "the option applied twice to the target": (twice, right.draft),
+        "the option applied to the draft, too": (right.target, filtered(instance.draft, options)),
+    }
     for order in itertools.permutations(options) if len(options) > 1 else ():
+        words = f"the options in the order {', '.join(order)}"
         rows = in_order(instance.target, order, options)
         if np.abs(rows - right.target).max() > 1e-9:
-            found[f"the options in the order {', '.join(order)}"] = rows
+            found[words] = rows
+            sides[f"{words}, on both sides"] = rows, in_order(instance.draft, order, options)
     laws = {name: _with_target(right, rows).target_law(probe.length) for name, rows in found.items()}
     rule = lab.rule_or_none(one_hot=probe.one_hot)
-    if rule is None or not rule.lossless or probe.one_hot or lab.subject.protocol != "step":
+    if (rule is not None and not rule.lossless) or probe.one_hot or lab.subject.protocol != "step":
         return laws
-    for name, target, draft in (
-        ("the option ignored on the target", instance.target, right.draft),
-        ("the option ignored on the draft", right.target, instance.draft),
-        ("the option applied twice to the target", twice, right.draft),
-        ("the option applied to the draft, too", right.target, filtered(instance.draft, options)),
-    ):
+    # Without a declared rule it may be the published one.
+    rule = rule or RATIO
+    for name, (target, draft) in sides.items():
         wrong = _with_target(right, target, draft)
         with np.errstate(all="ignore"):
             rows_target, rows_draft = wrong.rows(right.paths)

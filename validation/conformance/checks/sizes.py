@@ -8,7 +8,7 @@ from specsim.validation.conformance.sizes import DecoderSizes, SizesProbe, StepS
 
 def sized(lab: Laboratory, probe: SizesProbe) -> Statistical:
     """Return the procedure of an experiment at many sizes."""
-    looks = probe.counts.looks(probe.laws(), lab.tolerance)
+    looks = probe.looks(lab.tolerance)
     return Statistical(
         probe=probe,
         looks=looks,
