@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from benchmarks.zoo.model import Control, Mutant
+from specsim.validation.conformance.documents import check_document, check_of
 from specsim.validation.conformance.laboratory import EFFORTS, Effort, get_effort
 from specsim.validation.conformance.results import CheckResult, CheckStatus, Verdict
 from specsim.validation.conformance.running import DEFAULT_ALPHA, DEFAULT_SEED, Session, check_sampler
@@ -40,7 +44,7 @@ class MutantOutcome:
     checks
         Results of the checks that ran.
     seconds
-        Of all of them.
+        Of CPU, for all of them.
     """
 
     mutant: Mutant
@@ -71,7 +75,7 @@ class MutantOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class ControlOutcome:
-    """What became of one control."""
+    """What became of one control; `seconds` are of CPU."""
 
     control: Control
     checks: tuple[CheckResult, ...]
@@ -122,10 +126,10 @@ def judge_mutant(
         if most_observations is None
         else most_observations,
     )
-    begin = time.monotonic()
+    begin = time.process_time()
     wanted = [c for c in session.checks if every_check or not mutant.killed_by or c.name in mutant.killed_by]
     results = tuple(session.run(check) for check in wanted)
-    return MutantOutcome(mutant=mutant, checks=results, seconds=time.monotonic() - begin)
+    return MutantOutcome(mutant=mutant, checks=results, seconds=time.process_time() - begin)
 
 
 def judge_control(
@@ -137,6 +141,7 @@ def judge_control(
     budget: float | None = None,
 ) -> ControlOutcome:
     """Run every check on a control."""
+    begin = time.process_time()
     report = check_sampler(control.subject, effort=_effort(effort), alpha=alpha, seed=seed, budget=budget)
     if report.interrupted:
         raise KeyboardInterrupt
@@ -145,7 +150,7 @@ def judge_control(
         checks=report.checks,
         verdict=report.verdict,
         certified=report.certified,
-        seconds=report.seconds,
+        seconds=time.process_time() - begin,
     )
 
 
@@ -159,6 +164,7 @@ def kill_matrix(
     every_check: bool = False,
     budget: float | None = None,
     progress: Callable[[str, int, int], object] | None = None,
+    keep: Path | None = None,
 ) -> tuple[list[MutantOutcome], list[ControlOutcome]]:
     """Judge mutants and controls, one after the other.
 
@@ -166,22 +172,58 @@ def kill_matrix(
     ----------
     progress
         Called with a name, how many are done, and how many there are.
+    keep
+        File of finished outcomes of the same settings, which are not judged again. Defaults to None: none.
     mutants, controls, effort, alpha, seed, every_check, budget
         As in `judge_mutant` and `judge_control`.
     """
     wrong, right = list(mutants), list(controls)
     total = len(wrong) + len(right)
+    settings = {"effort": _effort(effort).name, "alpha": alpha, "seed": seed, "every_check": every_check}
+    kept = _kept(keep, settings) if keep else {}
     killed, living = [], []
     for number, mutant in enumerate(wrong):
         if progress:
             progress(mutant.name, number, total)
+        if mutant.name in kept:
+            killed.append(MutantOutcome(mutant=mutant, **kept[mutant.name]))
+            continue
         killed.append(
             judge_mutant(
                 mutant, effort=effort, alpha=alpha, seed=seed, every_check=every_check, budget=budget
             )
         )
+        if keep:
+            _add(keep, settings, mutant.name, killed[-1])
     for number, control in enumerate(right, start=len(wrong)):
         if progress:
             progress(control.name, number, total)
+        if control.name in kept:
+            living.append(ControlOutcome(control=control, **kept[control.name]))
+            continue
         living.append(judge_control(control, effort=effort, alpha=alpha, seed=seed, budget=budget))
+        if keep:
+            _add(keep, settings, control.name, living[-1])
     return killed, living
+
+
+def _add(file: Path, settings: dict[str, Any], name: str, outcome: MutantOutcome | ControlOutcome) -> None:
+    found = {"checks": [check_document(check) for check in outcome.checks], "seconds": outcome.seconds}
+    if isinstance(outcome, ControlOutcome):
+        found |= {"verdict": outcome.verdict.value, "certified": outcome.certified}
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps({"settings": settings, "name": name, "outcome": found}) + "\n")
+
+
+def _kept(file: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the outcomes of a file that had these settings; a line that was cut short is none."""
+    found = {}
+    for line in file.read_text(encoding="utf-8").split("\n")[:-1] if file.exists() else ():
+        item = json.loads(line)
+        if item["settings"] == settings:
+            outcome = item["outcome"]
+            outcome["checks"] = tuple(check_of(check) for check in outcome["checks"])
+            if "verdict" in outcome:
+                outcome["verdict"] = Verdict(outcome["verdict"])
+            found[item["name"]] = outcome
+    return found

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from specsim.cli.output import give_json, output_file, show
+from specsim.support.files import check_writable_folder
 
 
 def run_mutants(names: str | None, options: dict[str, Any]) -> int:
@@ -35,6 +37,7 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
             budget=options["budget"],
             every_check=options["every_check"],
             progress=progress,
+            keep=_kept_in(options["resume_dir"]),
         )
         if page is not None:
             page.write_text(_markdown(killed, living, options), encoding="utf-8")
@@ -48,6 +51,13 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
     if all(item.verdict.value == "undecided" for item in wrong) and all(_only_late(item) for item in bad):
         return 3
     return 1
+
+
+def _kept_in(folder: str | None) -> Path | None:
+    if folder is None:
+        return None
+    check_writable_folder(folder)
+    return Path(folder) / "kill-matrix.jsonl"
 
 
 def _only_late(outcome: Any) -> bool:
@@ -126,24 +136,33 @@ def _markdown(killed: list[Any], living: list[Any], options: dict[str, Any]) -> 
         f" most {options['alpha']:g} per sampler.",
         f"{dead} of {len(killed)} wrong samplers are rejected, {alive} of {len(living)} right ones pass.",
         "In brackets: observations of the experiment when the check rejected; exact checks have none.",
+        "CPU s: of the checks that must reject it, or of all checks of a right one.",
         "",
-        "| wrong sampler | what is wrong | class | rejected by | seen in |",
-        "|---|---|---|---|---|",
+        "| wrong sampler | what is wrong | class | rejected by | CPU s | seen in |",
+        "|---|---|---|---|---|---|",
     ]
     for item in killed:
         mutant = item.mutant
         kills = ", ".join(_kill(check) for check in item.killers) or "**nothing**"
-        cells = (mutant.name, mutant.description, mutant.bug_class, kills, mutant.cite)
+        seconds = f"{item.seconds:.1f}"
+        cells = (mutant.name, mutant.description, mutant.bug_class, kills, seconds, mutant.cite)
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     lines += [
         "",
-        "| right sampler | what is unusual | protocol | verdict | certified TV |",
-        "|---|---|---|---|---|",
+        "| right sampler | what is unusual | protocol | verdict | certified TV | CPU s |",
+        "|---|---|---|---|---|---|",
     ]
     for item in living:
         control = item.control
         bound = "" if item.certified != item.certified else f"{item.certified:.3f}"
-        cells = (control.name, control.description, control.subject.protocol, item.verdict.value, bound)
+        cells = (
+            control.name,
+            control.description,
+            control.subject.protocol,
+            item.verdict.value,
+            bound,
+            f"{item.seconds:.1f}",
+        )
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
