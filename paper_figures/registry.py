@@ -41,6 +41,8 @@ _TITLES = {
     "tree-or-chain": "Four drafted tokens: a chain or a tree",
     "vocabulary-sizes": "How many tokens the draft should be able to propose",
     "drafter-depths": "How deep a drafter should be, and a printed pair of drafters",
+    "pearl": "PEARL: how much to draft while the target verifies",
+    "draft-policies": "Adaptive draft lengths: how much of the gap to the oracle can be closed",
 }
 #: The file in which each figure is defined, in `FIGURES` there; else the file of its name.
 _FILES = {

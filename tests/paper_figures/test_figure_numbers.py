@@ -204,4 +204,6 @@ def test_names__are_those_of_the_paper():
         "tree-or-chain",
         "vocabulary-sizes",
         "drafter-depths",
+        "pearl",
+        "draft-policies",
     )

@@ -37,6 +37,8 @@ WORDS = {
     "tree-or-chain": ("chain of 4, block verification",),
     "vocabulary-sizes": ("all tokens", "likeliest of each row"),
     "drafter-depths": ("8 drafted", "wide, 12 layers"),
+    "pearl": ("PEARL, exact", "4 draft steps per target call"),
+    "draft-policies": ("best policy", "oracle"),
 }
 UNLABELLED = {"figure-3-schematic"}
 
