@@ -50,6 +50,12 @@ from specsim.theory.laws.pearl import (
     pearl_time_law as pearl_time_law,
     stationary_pearl_speed_up as stationary_pearl_speed_up,
 )
+from specsim.theory.laws.polybasic import (
+    PolybasicRates as PolybasicRates,
+    expected_polybasic_time as expected_polybasic_time,
+    polybasic_rounds as polybasic_rounds,
+    stationary_polybasic_rates as stationary_polybasic_rates,
+)
 from specsim.theory.laws.target import (
     target_law as target_law,
     target_marginals as target_marginals,
@@ -67,6 +73,10 @@ from specsim.theory.laws.times import (
 from specsim.theory.pearl_outcomes import (
     PearlOutcome as PearlOutcome,
     enumerate_pearl as enumerate_pearl,
+)
+from specsim.theory.polybasic_outcomes import (
+    PolybasicOutcome as PolybasicOutcome,
+    enumerate_polybasic as enumerate_polybasic,
 )
 from specsim.theory.statements.batch_improvement import (
     batch_improvement_bernoulli as batch_improvement_bernoulli,

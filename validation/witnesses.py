@@ -64,6 +64,12 @@ def _simulate_pearl(*arguments: Any, **options: Any) -> Any:
     return simulate_pearl(*arguments, **options)
 
 
+def _simulate_polybasic(*arguments: Any, **options: Any) -> Any:
+    from specsim.engines.systems.polybasic import simulate_polybasic
+
+    return simulate_polybasic(*arguments, **options)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Witnesses:
     """What checks may call. A mutant is the same object with one attribute replaced by a wrong one.
@@ -80,6 +86,8 @@ class Witnesses:
         `specsim.validation.kernel_text.catalogue.kernel_text_of`: the text of a rule's kernel.
     simulate_pearl
         `specsim.engines.systems.pearl.simulate_pearl`.
+    simulate_polybasic
+        `specsim.engines.systems.polybasic.simulate_polybasic`.
     name
         ``"as built"``, or the mutant's name.
 
@@ -95,6 +103,7 @@ class Witnesses:
     enumerate_outcomes: Callable[..., Any]
     kernel_text: Callable[..., Any] = _kernel_text
     simulate_pearl: Callable[..., Any] = _simulate_pearl
+    simulate_polybasic: Callable[..., Any] = _simulate_polybasic
     name: str = "as built"
 
     def replace(self, **changes: Any) -> Witnesses:

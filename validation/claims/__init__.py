@@ -20,5 +20,6 @@ READING_ORDER = (
     "times",
     "draft_policies",
     "pearl",
+    "polybasic",
     "ssd",
 )

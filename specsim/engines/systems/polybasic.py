@@ -55,6 +55,8 @@ class PolybasicRuns:
         Time of each run in ticks of `unit` target calls, ``(runs,)``.
     unit
         Length of one tick.
+    run_calls
+        Calls of each model in each run, ``(models, runs)``.
     calls
         Calls of each model by the tokens that it had passed before, over all runs, ``(models, horizon)``; of
         the last model steps by the place that they drafted.
@@ -77,6 +79,7 @@ class PolybasicRuns:
 
     ticks: Integers
     unit: Fraction
+    run_calls: Integers
     calls: Integers
     blocks: Integers
     rejections: Integers
@@ -90,7 +93,7 @@ class PolybasicRuns:
     @property
     def mean_calls(self) -> tuple[float, ...]:
         """Mean calls of a run by each model."""
-        return tuple((self.calls.sum(axis=1) / len(self.ticks)).tolist())
+        return tuple(self.run_calls.mean(axis=1).tolist())
 
 
 def simulate_polybasic(
@@ -156,7 +159,7 @@ def simulate_polybasic(
     blocks = check_lengths(lengths, len(chain))
     wanted = np.array([min(length, horizon) for length in blocks], dtype=np.int64)
     longest = min(max(blocks) if exact_blocks else sum(blocks), horizon)
-    require(8 * runs, f"the times of {runs} runs", "use fewer runs")
+    require(8 * (len(chain) + 2) * runs, f"times and calls of {runs} runs", "use fewer runs")
     draft_ticks, call_ticks, overhead, unit = _costs(clock, middle, wanted, longest, horizon)
     first = chain[0]
     steps, size = min(first.steps, horizon), first.tokens
@@ -173,7 +176,7 @@ def simulate_polybasic(
         np.maximum(rows[:-1] - rows[1:], 0.0),
         draft_ticks, call_ticks, overhead,
     )  # fmt: skip
-    ticks = np.zeros(runs, np.int64)
+    ticks, run_calls = np.zeros(runs, np.int64), np.zeros((len(models), runs), np.int64)
     chunks = [(begin, min(_CHUNK, runs - begin)) for begin in range(0, runs, _CHUNK)]
     workers = min(threads, len(chunks))
     shapes = (
@@ -188,7 +191,8 @@ def simulate_polybasic(
     def work(worker: int, task: tuple[int, int]) -> None:
         begin, count = task
         key = np.array([seed, 0, 0], np.uint64)
-        decode(key, begin, *arguments, ticks[begin : begin + count], *tallies[worker])
+        part = slice(begin, begin + count)
+        decode(key, begin, *arguments, ticks[part], run_calls[:, part], *tallies[worker])
 
     finished = 0
 
@@ -199,7 +203,8 @@ def simulate_polybasic(
             progress(finished)
 
     work_through(chunks, work, threads=workers, done=report)
-    return PolybasicRuns(ticks, unit, *(sum(parts[1:], parts[0]) for parts in zip(*tallies, strict=True)))
+    sums = (sum(parts[1:], parts[0]) for parts in zip(*tallies, strict=True))
+    return PolybasicRuns(ticks, unit, run_calls, *sums)
 
 
 def check_lengths(lengths: int | Sequence[int], verifying: int) -> tuple[int, ...]:
@@ -264,7 +269,7 @@ def decode_runs(
     key: Any, first_run: Any, lengths: Any, exact: Any, horizon: Any,
     offset: Any, following: Any, prompt: Any, table: Any, rows: Any, excess: Any,
     draft_ticks: Any, call_ticks: Any, overhead: Any,
-    ticks: Any, calls: Any, blocks: Any, rejections: Any, tokens: Any,
+    ticks: Any, run_calls: Any, calls: Any, blocks: Any, rejections: Any, tokens: Any,
 ) -> None:  # fmt: skip
     """Decode runs: the loop of the module's text.
 
@@ -292,6 +297,7 @@ def decode_runs(
                 context[place + 1] = following[context[place], token[place]]
                 calls[drafter, place] += 1
                 time += draft_ticks[place]
+            run_calls[drafter, run] += end - begin
             passed[drafter] = end
             level = drafter - 1
             while level >= 0 and (
@@ -310,6 +316,7 @@ def decode_runs(
                     if coin[place] * rows[level + 1, row, token[place]] >= rows[level, row, token[place]]:
                         break
                     place += 1
+                run_calls[level, run] += 1
                 calls[level, begin] += 1
                 blocks[level, end - begin, place - begin] += 1
                 time += call_ticks[level, end - begin, begin]
