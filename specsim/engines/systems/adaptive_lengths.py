@@ -23,7 +23,9 @@ from specsim.support.checks import whole
 class LengthRule(Protocol):
     """A rule for the next draft length, for many runs at once."""
 
-    longest: int
+    @property
+    def longest(self) -> int:
+        """The longest draft."""
 
     def begin(self, runs: int) -> Integers:
         """Forget everything; return the first draft length of each run."""
