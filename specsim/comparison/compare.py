@@ -134,7 +134,7 @@ def compare(
         The models, or a text such as ``"paper:50"``.
     algorithms
         Descriptors or texts, or these by name; the same one twice counts once. Those that no engine runs,
-        such as the rule ``transport``, have theory only, and NaN for what is simulated.
+        such as infinitely many drafts, have theory only, and NaN for what is simulated.
     runs, seed
         Of each simulation, as in `specsim.sweep`.
     horizon

@@ -556,7 +556,7 @@ def test_decode__refuses(change, words):
             "rules that can: block, k-seq, match, one-hot",
         ),
         (get_rule("gumbel")(draft_length=2), "share their noise"),
-        (get_rule("transport")(tree=(2, 2)), "linear programme"),
+        (get_rule("transport")(tree=(2, 2)), "one after the other"),
         (
             get_rule("one-hot")(drafts=3, draft_length=2, drawn="greedy"),
             "drafts 3 tokens .* vocabulary has 2",

@@ -75,6 +75,9 @@ def test_kernels_and_torch_rules__belong_to_rules():
 
 def test_kernels__have_at_most_45_lines():
     for path in (ROOT / TEXTS["kernel"]).glob("[a-z]*.py"):
-        kernel = re.search(r"^def verify\(.*?(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
+        text = path.read_text()
+        if re.search(r"^from specsim.engines.literal.kernels.\w+ import verify$", text, re.MULTILINE):
+            continue
+        kernel = re.search(r"^def verify\(.*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
         assert kernel, path
         assert len(kernel[0].strip().splitlines()) <= 45, path

@@ -177,7 +177,7 @@ def test_lossless_rules_have_no_bias(rule: Rule, drawing: Drawing) -> None:
             assert round_bias(pair, rule(tree=structure, drawn=drawing)) == 0, structure
 
 
-@pytest.mark.parametrize("name", ["gumbel", "transport", "transport-distinct"])
+@pytest.mark.parametrize("name", ["gumbel"])
 def test_lossless_laws_without_a_program(name: str) -> None:
     """Sum one node's law over all drafts: descents and stops together have the target's law, exactly."""
     rule = get_rule(name)

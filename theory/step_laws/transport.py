@@ -2,29 +2,28 @@
 
 Plans of most acceptance are many. This one serves tokens in the order of target / draft, the largest first:
 each gets as much as it can beside those before it, which leaves the least to be drawn instead (a polymatroid;
-any order has the same total). What it accepts of each token is known in closed form where children are drawn
-independently; what it does with given children is a flow over all sets of tokens, for a few tokens.
+any order has the same total). A coin says how finely the order is cut into pieces; the first piece with a
+child is taken, in it the child that was drawn first, and what lies behind the last cut is rejected.
 """
 
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.support.arrays import Array
-from specsim.theory.arithmetic.numbers import divided, normalise, one_of, positive, zeros
+from specsim.theory.arithmetic.numbers import at_token, divided, normalise, one_of, ones, positive, zeros
 
 Integers = NDArray[np.integer]
-Held = frozenset[int]
-#: Probability of descending into each token, by the set of the children's tokens; what is left of the target.
-Plan = tuple[dict[Held, Array], Array]
+#: Of one row: the rank of each token, by rank the coin from which on there is a cut behind, and what is left.
+Plan = tuple[Integers, Array, Array]
 
 
 def node_step(target: Array, draft: Array, tokens: Integers) -> tuple[Array, Array]:
     """Follow the plan for children that were drawn independently."""
-    return follow(target, draft, tokens, lambda row, tried: row)
+    return follow(target, draft, tokens, plan)
 
 
 def node_total(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
@@ -53,90 +52,60 @@ def served(target: Array, draft: Array) -> Integers:
     return np.argsort(-quotients, axis=-1, kind="stable")
 
 
-def follow(
-    target: Array, draft: Array, tokens: Integers, next_row: Callable[[Array, Integers], Array]
-) -> tuple[Array, Array]:
-    """Return the step that follows the plan of each row.
+def plan(target: Array, draft: Array, children: int) -> Plan:
+    """Cut a block of tokens as late as its shares of the acceptance allow, then the blocks between the cuts.
 
-    target, draft, tokens: as for ``node_step``.
-    next_row: draft row and the tokens of the children so far to the law of the next child.
+    Without cuts a block accepts by the draft; from a coin on, by what the cuts make of it, in all as wanted.
     """
+    order, (taken, left) = served(target, draft), node_total(target, draft, children)
+    one, start = one_of(target), zeros((1,), target)
+    mass, wanted = (np.concatenate([start, values[order].cumsum()]) for values in (draft, taken))
+    some = one - (one - mass) ** children
+    coins = ones(mass.shape, target)
+    blocks: list[Any] = [(0, None, one * 0, wanted)]
+    while blocks:
+        low, high, coin, wanted = blocks.pop()
+        inside = slice(low + 1, high)
+        # Behind the last cut nothing is accepted.
+        now = some[low] + zeros(mass[inside].shape, target)
+        if high is not None and mass[high] > mass[low]:
+            now = now + (some[high] - some[low]) / (mass[high] - mass[low]) * (mass[inside] - mass[low])
+        shares = np.minimum(divided(positive(wanted[inside] - now), some[inside] - now), one)
+        if not shares.size or not (share := shares.max()) > 0:
+            continue
+        coin = coin + (one - coin) * (one - share)
+        wanted = wanted.copy()
+        wanted[inside] = now + (wanted[inside] - now) / share
+        ends = (low + 1 + np.flatnonzero(shares == share)).tolist()
+        coins[ends] = coin
+        blocks += [(*block, coin, wanted) for block in pairwise([low, *ends, high])]
+    return np.argsort(order), coins[1:], left
+
+
+def follow(
+    target: Array, draft: Array, tokens: Integers, plan: Callable[[Array, Array, int], Plan]
+) -> tuple[Array, Array]:
+    """Return the step that follows the plan of each row; the other arguments are as for ``node_step``."""
     children, vocabulary = tokens.shape[-1], target.shape[-1]
     shape = np.broadcast_shapes(target.shape[:-1], draft.shape[:-1], tokens.shape[:-1])
     rows, drafts = (np.broadcast_to(t, (*shape, vocabulary)).reshape(-1, vocabulary) for t in (target, draft))
     drawn = np.broadcast_to(tokens, (*shape, children)).reshape(-1, children)
-    taken, final = zeros(drawn.shape, target), zeros(rows.shape, target)
-    plans: dict[tuple[Any, ...], Plan] = {}
-    for i, held in enumerate(drawn.tolist()):
-        key = (*rows[i], *drafts[i])
-        if key not in plans:
-            order = served(rows[i], drafts[i]).tolist()
-            plans[key] = most_acceptance(rows[i], set_law(drafts[i], children, next_row), order)
-        accept, left = plans[key]
-        chosen = accept[frozenset(held)]
-        for k, token in enumerate(held):
-            if token not in held[:k]:
-                taken[i, k] = chosen[token]
-        final[i] = (one_of(target) - chosen.sum()) * normalise(left, rows[i])
+    known: dict[tuple[Any, ...], Plan] = {}
+    plans = []
+    for row, law in zip(rows, drafts, strict=True):
+        key = (*row, *law)
+        if key not in known:
+            known[key] = plan(row, law, children)
+        plans.append(known[key])
+    ranks, coins, left = (np.stack(parts) for parts in zip(*plans, strict=True))
+    rank = at_token(ranks, drawn)
+    lowest = np.minimum.accumulate(rank, axis=-1)
+    # Probability that there is no cut from the lowest rank on until before a rank: that the piece reaches it.
+    behind = np.where(np.arange(vocabulary) >= lowest[:, -1:], coins, one_of(target))
+    reaches = np.concatenate(
+        [ones(behind[:, :1].shape, target), np.minimum.accumulate(behind, axis=-1)], axis=-1
+    )
+    before = np.concatenate([np.full_like(rank[:, :1], vocabulary), lowest[:, :-1]], axis=-1)
+    taken = positive(at_token(reaches, rank) - at_token(reaches, before))
+    final = reaches[:, -1:] * normalise(left, rows)
     return taken.reshape(*shape, children), final.reshape(*shape, vocabulary)
-
-
-def set_law(draft: Array, children: int, next_row: Callable[[Array, Integers], Array]) -> dict[Held, Any]:
-    """Return the law of the set of the children's tokens; sets of probability 0 included."""
-    law: dict[Held, Any] = {}
-    for drawn in product(range(len(draft)), repeat=children):
-        mass = one_of(draft)
-        for k, token in enumerate(drawn):
-            mass = mass * next_row(draft, np.array(drawn[:k], dtype=np.int64))[token]
-        law[frozenset(drawn)] = law.get(frozenset(drawn), mass * 0) + mass
-    return law
-
-
-def most_acceptance(target: Array, law: dict[Held, Any], order: list[int]) -> Plan:
-    """Return the plan that serves the tokens in order (2310.15141, Section 4, in terms of sets).
-
-    The mass of "the children are this set, descend into this token" is a flow from tokens to sets, bounded by
-    the laws of both. Shortest augmenting paths from a token raise its flow as far as it goes, and leave the
-    totals of those before it.
-    """
-    flow = {(held, token): mass * 0 for held, mass in law.items() for token in held}
-    holding: dict[int, list[Held]] = {token: [held for held in law if token in held] for token in order}
-    room, left = dict(law), target.copy()
-    for start in order:
-        while left[start] > 0 and (path := _augmenting(start, flow, room, holding)):
-            forward, back = path[::2], path[1::2]
-            amount = min(left[start], room[path[-1][0]], *(flow[edge] for edge in back))
-            for edge in forward:
-                flow[edge] += amount
-            for edge in back:
-                flow[edge] -= amount
-            room[path[-1][0]] -= amount
-            left[start] -= amount
-    accept = {held: zeros(target.shape, target) for held in law}
-    for (held, token), amount in flow.items():
-        if law[held] > 0:
-            accept[held][token] = amount / law[held]
-    return accept, left
-
-
-def _augmenting(
-    start: int, flow: dict[tuple[Held, int], Any], room: dict[Held, Any], holding: dict[int, list[Held]]
-) -> list[tuple[Held, int]]:
-    """Return a shortest path to a set with room: edges forward and back in turn; empty if there is none."""
-    paths: dict[int, list[tuple[Held, int]]] = {start: []}
-    seen: set[Held] = set()
-    queue = [start]
-    while queue:
-        token = queue.pop(0)
-        for held in holding[token]:
-            if held in seen:
-                continue
-            seen.add(held)
-            path = [*paths[token], (held, token)]
-            if room[held] > 0:
-                return path
-            for other in sorted(held):
-                if other not in paths and flow[held, other] > 0:
-                    paths[other] = [*path, (held, other)]
-                    queue.append(other)
-    return []

@@ -93,6 +93,11 @@ DRAFTS = orders(
     "match:drafts=2,draft_length=2 <= match:drafts=3,draft_length=2",
 )
 
+COUPLINGS = orders(
+    "minhash:draft_length=1 <= gumbel:draft_length=1 <= ratio:draft_length=1",
+    "minhash:drafts=2,draft_length=1 <= gumbel:drafts=2,draft_length=1",
+)
+
 
 @cache
 def _pairs() -> tuple[Pair, ...]:
@@ -369,7 +374,10 @@ CLAIMS = (
         "ratio attains; weighted MinHash, (1 - TV) / (1 + TV), accepts no more than Gumbel noise.",
         source="2408.07978",
         verdict=Verdict.HOLDS,
-        checks=(ExactCheck("one token", _couplings),),
+        checks=(
+            ExactCheck("one token", _couplings),
+            ExactCheck("search for counterexamples", partial(_searched, COUPLINGS)),
+        ),
         mutants=("order-gumbel-accepts-by-ratio-twice",),
     ),
 )  # fmt: skip

@@ -31,6 +31,13 @@ _MIXED_UP = (
     ("summed-coin", "recursive-distinct", "Siblings are tested by ratios.", "sgl-project/sglang#7207"),
     ("traversal", "recursive", "The root is tested first instead of the leaves.", "2505.12398"),
     ("two-step", "recursive", "No child is selected; all are tested in turn.", "2410.18234"),
+    ("transport", "recursive", "Children are tested in turn instead of by a plan.", "2310.15141"),
+    (
+        "transport-distinct",
+        "recursive-distinct",
+        "Children are tested in turn instead of by a plan.",
+        "2310.15141",
+    ),
     (
         "traversal-distinct",
         "recursive-distinct",

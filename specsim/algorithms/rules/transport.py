@@ -11,9 +11,7 @@ RULE = Rule(
     structures=("chain", "paths", "tree"),
     drawings=("independent",),
     absent={
-        "kernel": "the plan is a linear programme over all sets of tokens at every node",
-        "program": "a plan of most acceptance is not unique, and none is published as steps",
-        "torch_rule": "the plan is a linear programme over the vocabulary at every node",
-        "claims": "no statement of its source is checked beyond the generated claims over all laws",
+        "torch_rule": "the cuts of its plan are found one after the other, up to one for each token",
+        "claims": "that it accepts the most stands beside the orders of rules: orders.py",
     },
 )

@@ -40,7 +40,7 @@ def test_rules__one_by_name_or_alias_says_what_is_absent_and_why():
     result = run("optimal-transport")
     assert result.exit_code == 0
     assert "2310.15141" in result.output
-    assert "none: a plan of most acceptance" in " ".join(result.output.split())
+    assert "none: the cuts of its plan" in " ".join(result.output.split())
 
 
 def test_rules__an_unknown_name_is_bad_input():

@@ -115,8 +115,12 @@ def gumbel_without_drafts():
     return replace(get_rule("gumbel"), name="mine", own=damped)
 
 
+def unwritten():
+    return replace(get_rule("match"), name="unwritten")
+
+
 REFUSED = {
-    "no kernel": (lambda: get_rule("transport")(tree=(2,)), UnsupportedError, "linear programme"),
+    "no kernel": (lambda: unwritten()(tree=(2,)), UnsupportedError, "not written yet"),
     "infinite drafts": (lambda: Batch(drafts=float("inf")), InputError, "theory only"),
     "too many children": (lambda: get_rule("match")(drafts=6, drawn="distinct"), InputError, "6 children"),
     "own drafts": (lambda: gumbel_without_drafts()(draft_length=2), InputError, "its own drafts"),
@@ -134,6 +138,12 @@ def test_check__refuses(case, request_of):
     make, error, text = REFUSED[case]
     request = request_of(pair_of(), make())
     with pytest.raises(error, match=text):
+        refuse(request)
+
+
+def test_run__refuses_plans_over_too_many_sets(request_of):
+    request = request_of(pair_of(tokens=17), get_rule("transport-distinct")(tree=(2,)))
+    with pytest.raises(TooLargeError, match="all sets of 17 tokens"):
         refuse(request)
 
 
