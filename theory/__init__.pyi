@@ -56,6 +56,14 @@ from specsim.theory.laws.polybasic import (
     polybasic_rounds as polybasic_rounds,
     stationary_polybasic_rates as stationary_polybasic_rates,
 )
+from specsim.theory.laws.ssd import (
+    SsdRounds as SsdRounds,
+    expected_ssd_time as expected_ssd_time,
+    ssd_round_counts as ssd_round_counts,
+    ssd_rounds as ssd_rounds,
+    ssd_time_law as ssd_time_law,
+    stationary_ssd_speed_up as stationary_ssd_speed_up,
+)
 from specsim.theory.laws.target import (
     target_law as target_law,
     target_marginals as target_marginals,
@@ -77,6 +85,10 @@ from specsim.theory.pearl_outcomes import (
 from specsim.theory.polybasic_outcomes import (
     PolybasicOutcome as PolybasicOutcome,
     enumerate_polybasic as enumerate_polybasic,
+)
+from specsim.theory.ssd_outcomes import (
+    SsdOutcome as SsdOutcome,
+    enumerate_ssd as enumerate_ssd,
 )
 from specsim.theory.statements.batch_improvement import (
     batch_improvement_bernoulli as batch_improvement_bernoulli,
@@ -135,7 +147,6 @@ from specsim.theory.statements.speculative_vocabulary import (
     restricted_written_law as restricted_written_law,
     vocabulary_times as vocabulary_times,
 )
-from specsim.theory.statements.ssd import SsdRounds as SsdRounds, ssd_rounds as ssd_rounds
 from specsim.theory.statements.theorem_1 import (
     theorem_1_rejections as theorem_1_rejections,
     theorem_1_rejections_by_step as theorem_1_rejections_by_step,
