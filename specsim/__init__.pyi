@@ -48,6 +48,7 @@ from specsim.own_rules import rule as rule
 from specsim.pairs import ModelPair as ModelPair
 from specsim.pairs.derived import (
     blended_draft as blended_draft,
+    cache_favouring_draft as cache_favouring_draft,
     restricted_vocabulary as restricted_vocabulary,
 )
 from specsim.pairs.families import (

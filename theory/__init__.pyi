@@ -111,6 +111,12 @@ from specsim.theory.statements.drafter_choice import (
     draft_log_likelihood as draft_log_likelihood,
     implied_round as implied_round,
 )
+from specsim.theory.statements.fan_outs import (
+    best_fan_out as best_fan_out,
+    fan_out_hits as fan_out_hits,
+    geometric_fan_out as geometric_fan_out,
+    whole_fan_out as whole_fan_out,
+)
 from specsim.theory.statements.joint_bound import joint_bound as joint_bound
 from specsim.theory.statements.lower_bounds import (
     LowerBound as LowerBound,

@@ -70,6 +70,12 @@ def _simulate_polybasic(*arguments: Any, **options: Any) -> Any:
     return simulate_polybasic(*arguments, **options)
 
 
+def _simulate_ssd(*arguments: Any, **options: Any) -> Any:
+    from specsim.engines.systems.ssd import simulate_ssd
+
+    return simulate_ssd(*arguments, **options)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Witnesses:
     """What checks may call. A mutant is the same object with one attribute replaced by a wrong one.
@@ -88,6 +94,8 @@ class Witnesses:
         `specsim.engines.systems.pearl.simulate_pearl`.
     simulate_polybasic
         `specsim.engines.systems.polybasic.simulate_polybasic`.
+    simulate_ssd
+        `specsim.engines.systems.ssd.simulate_ssd`.
     name
         ``"as built"``, or the mutant's name.
 
@@ -104,6 +112,7 @@ class Witnesses:
     kernel_text: Callable[..., Any] = _kernel_text
     simulate_pearl: Callable[..., Any] = _simulate_pearl
     simulate_polybasic: Callable[..., Any] = _simulate_polybasic
+    simulate_ssd: Callable[..., Any] = _simulate_ssd
     name: str = "as built"
 
     def replace(self, **changes: Any) -> Witnesses:

@@ -1,4 +1,4 @@
-"""Pairs derived from a pair by another draft: one over fewer tokens, or one of another quality."""
+"""Pairs derived from a pair by another draft: over fewer tokens, of another quality, or for a cache."""
 
 from __future__ import annotations
 
@@ -101,12 +101,67 @@ def blended_draft(pair: ModelPair, target_share: float) -> ModelPair:
     >>> bool((blended_draft(paper_pair(5), 1).draft == paper_pair(5).target).all())
     True
     """
-    number = isinstance(target_share, int | float | np.number) and not isinstance(target_share, bool)
-    if not number or not 0 <= target_share <= 1:
-        raise InputError(f"target_share is {target_share!r}; give a number from 0 to 1")
-    pair, share = _checked(pair), float(target_share)
+    share, pair = _share("target_share", target_share), _checked(pair)
     rows = (1 - share) * pair.draft + share * pair.target
     return _with_draft(pair, rows, f"blended:target_share={share!r},of={pair.name}")
+
+
+def cache_favouring_draft(pair: ModelPair, *, size: int, factor: float) -> ModelPair:
+    """Return the pair whose draft rows propose their likeliest tokens less: a cache guesses these.
+
+    Each row is multiplied by `factor` on its `size` likeliest tokens and divided by its sum. Tokens that are
+    drafted less are left to the residual, so that the token after a rejection is one of them more often; in
+    general neither the share of guessed outcomes nor the acceptance need follow. Guesses are those of the
+    row as it was: give the old pair as `ranked_by` to `specsim.engines.systems.ssd.simulate_ssd`.
+
+    Parameters
+    ----------
+    pair
+        The pair to derive from. The target is unchanged; the new row is used to draw, to test and for the
+        residual, so that every lossless rule stays lossless.
+    size
+        Likeliest tokens of each row, from 1 to the size of the vocabulary; of equals the first.
+    factor
+        From 0, never draft them, to 1, the draft as it is.
+
+    Raises
+    ------
+    InputError
+        An argument is out of range, or with factor 0 a row has no draft probability on the other tokens.
+
+    Notes
+    -----
+    2603.03251, Definition 14, as secondary sources report it; the authors' code takes F + 1 tokens for a
+    fan-out F.
+
+    Examples
+    --------
+    >>> from specsim import ModelPair, cache_favouring_draft
+    >>> pair = ModelPair.from_probabilities([[0.25, 0.75]], [[0.75, 0.25]], next_context=[[0, 0]], horizon=4)
+    >>> cache_favouring_draft(pair, size=1, factor=1 / 3).draft.tolist()
+    [[[0.5, 0.5]]]
+    """
+    pair = _checked(pair)
+    size, factor = whole("size", size, 1, pair.tokens), _share("factor", factor)
+    order = np.argsort(-pair.draft, axis=-1, kind="stable")
+    likely = np.zeros(pair.draft.shape, dtype=bool)
+    np.put_along_axis(likely, order[..., :size], True, axis=-1)
+    rows = np.where(likely, factor * pair.draft, pair.draft)
+    sums = rows.sum(axis=-1, keepdims=True)
+    if not sums.all():
+        step, context = np.argwhere(sums[..., 0] == 0)[0].tolist()
+        raise InputError(
+            f"draft[{step}, {context}] has no probability beside its {size} likeliest tokens; give a factor "
+            "above 0"
+        )
+    return _with_draft(pair, rows / sums, f"{pair.name}, {size} likeliest tokens drafted {factor:g} times")
+
+
+def _share(field: str, value: object) -> float:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:  # type: ignore[operator]
+        raise InputError(f"{field} is {value!r}; give a number from 0 to 1")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _checked(pair: object) -> ModelPair:

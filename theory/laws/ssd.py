@@ -8,6 +8,7 @@ is guessed if one of those before it was rejected.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -109,7 +110,7 @@ def ssd_rounds(
     >>> [round(theory.ssd_rounds(pair, 3, fan_out).hit, 4) for fan_out in (0, 1, 2, 4)]
     [0.0, 0.1693, 0.5557, 1.0]
     """
-    system = _System(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
+    system = SsdSystem(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
     start, hits, emitted = _long_run(system, whole("batch", batch, 1))
     hit = np.array([(start[who] * hits[who]).sum() for who in (0, 1)]).sum()
     shares = [start[who].sum() for who in (0, 1)]
@@ -140,7 +141,7 @@ def ssd_round_counts(
     >>> theory.ssd_round_counts(paper_pair(50), 4, 3).sum(axis=1).round(4)
     array([14.7145,  4.8211])
     """
-    system = _System(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
+    system = SsdSystem(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
     horizon = system.tables.check_horizon(horizon)
     return _walk(system, None, horizon, exact).counts
 
@@ -173,7 +174,7 @@ def expected_ssd_time(
     >>> round(theory.expected_time(paper_pair(50), Speculative(draft_length=4), clock), 4)
     27.1327
     """
-    system = _System(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
+    system = SsdSystem(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
     horizon = system.tables.check_horizon(horizon)
     times = _Times.of(clock, backup_clock, system.guesses, system.longest, horizon, finishes_cache)
     found = _walk(system, times, horizon, exact)
@@ -209,7 +210,7 @@ def ssd_time_law(
     >>> theory.ssd_time_law(paper_pair(50), 4, Clock(draft=0.1)).quantile(0.5)
     Fraction(251, 10)
     """
-    system = _System(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
+    system = SsdSystem(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
     horizon = system.tables.check_horizon(horizon)
     times = _Times.of(clock, backup_clock, system.guesses, system.longest, horizon, finishes_cache)
     found = to_ticks(times.all())
@@ -255,7 +256,7 @@ def stationary_ssd_speed_up(
     >>> [round(theory.stationary_ssd_speed_up(pair, 3, Clock(draft=0.2), fan_out=n), 4) for n in (0, 1, 2)]
     [1.8143, 2.0614, 2.7521]
     """
-    system = _System(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
+    system = SsdSystem(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
     batch = whole("batch", batch, 1)
     # The first round of a text in which no end is near.
     many = 2 * system.longest + 2
@@ -280,7 +281,7 @@ def stationary_ssd_speed_up(
     return tokens * float(clock.target_time(1, batch)) / time
 
 
-class _System:
+class SsdSystem:
     """What drafts, guesses and verifies: the rows of both speculators, and the guesses after each place."""
 
     def __init__(
@@ -288,9 +289,9 @@ class _System:
         pair: Pair,
         draft_length: int,
         fan_out: FanOut,
-        miss_fan_out: FanOut | None,
-        backup: Pair | None,
-        ranked_by: Pair | None,
+        miss_fan_out: FanOut | None = None,
+        backup: Pair | None = None,
+        ranked_by: Pair | None = None,
     ) -> None:
         self.tables = tables_of(pair)
         self.longest = whole("draft_length", draft_length, 1)
@@ -321,11 +322,25 @@ class _System:
             self._known[key] = _Step(self, self.drafters[who], index, exact)
         return self._known[key]
 
+    def finals(self, who: int) -> Iterator[tuple[Array, Array, Array]]:
+        """Yield, for 0..K accepted tokens, the contexts, and moves with an unguessed and a guessed token.
+
+        Matrices from the context at the start of a round, of a stationary pair.
+        """
+        step, guesses = self.step(who, 0, False), self.guesses[who]
+        alive = np.eye(self.tables.contexts)
+        for guessed in guesses[:-1]:
+            miss, hit = step.replaced(guessed)
+            yield alive, alive @ miss, alive @ hit
+            alive = alive @ step.accepted
+        miss, hit = step.bonus(guesses[-1])
+        yield alive, alive @ miss, alive @ hit
+
 
 class _Step:
     """One position: where contexts go with an accepted token, and with a final one that is guessed or not."""
 
-    def __init__(self, system: _System, drafter: PairTables, index: int, exact: bool) -> None:
+    def __init__(self, system: SsdSystem, drafter: PairTables, index: int, exact: bool) -> None:
         tables = system.tables
         if exact:
             target = tables.fractions(tables.target_weights[index])
@@ -333,7 +348,7 @@ class _Step:
         else:
             target, draft = tables.target[index], drafter.draft[index]
         order = system.order[index]
-        nothing = Fraction(0) if exact else 0.0
+        nothing: Any = Fraction(0) if exact else 0.0
         self._zero, self._exact = nothing, exact
         self._following = np.take_along_axis(tables.next_context, order, axis=1)
         self._target = np.take_along_axis(target, order, axis=1)
@@ -420,7 +435,8 @@ class _Times:
 
     def all(self) -> list[Any]:
         """Return all times in one list."""
-        return [*self.calls, *self.backups, *sum(self.hit_waits, []), *sum(self.miss_waits, [])]
+        lists = [self.calls, self.backups, *self.hit_waits, *self.miss_waits]
+        return [time for times in lists for time in times]
 
     def counted(self, counts: tuple[int, ...]) -> _Times:
         """Return the times that `counts` lists in the order of `all`."""
@@ -448,7 +464,7 @@ class _Walk:
     law: Array
 
 
-def _walk(system: _System, times: _Times | None, horizon: int, exact: bool, ticks: int = 1) -> _Walk:
+def _walk(system: SsdSystem, times: _Times | None, horizon: int, exact: bool, ticks: int = 1) -> _Walk:
     """Follow the probability of (who drafted, emitted tokens, ticks, context) from the prompt to the end.
 
     With one tick the law is left out, and the expected time is the sum of what every move costs.
@@ -458,7 +474,9 @@ def _walk(system: _System, times: _Times | None, horizon: int, exact: bool, tick
     if exact:
         states += Fraction(0)
     zero: Any = Fraction(0) if exact else 0.0
-    times = times or _Times([zero] * horizon, [zero] * horizon, [[zero] * horizon] * 2, [[zero] * horizon] * 2)
+    times = times or _Times(
+        [zero] * horizon, [zero] * horizon, [[zero] * horizon] * 2, [[zero] * horizon] * 2
+    )
     first = tables.fractions(tables.initial_weights) if exact else tables.initial
     states[0, 0, int(times.backups[0]) if ticks > 1 else 0] = first
     time = zero + (times.backups[0] if ticks == 1 else 0)
@@ -494,7 +512,7 @@ def _walk(system: _System, times: _Times | None, horizon: int, exact: bool, tick
     return _Walk(states[:, :horizon].sum(axis=(2, 3)), time, states[:, horizon].sum(axis=(0, 2)))
 
 
-def _long_run(system: _System, batch: int) -> tuple[Array, Array, Array]:
+def _long_run(system: SsdSystem, batch: int) -> tuple[Array, Array, Array]:
     """Return the law of (who drafted, contexts) at the start of rounds, the chance of a hit, the tokens.
 
     Each of shape ``(2, contexts^batch)``; tokens are those of one sequence of the batch, on average.
@@ -510,15 +528,9 @@ def _long_run(system: _System, batch: int) -> tuple[Array, Array, Array]:
         )
     moves, hits, emitted = np.zeros((2, size, 2, size)), np.zeros((2, size)), np.zeros((2, size))
     for who in (0, 1):
-        step, guesses = system.step(who, 0, False), system.guesses[who]
-        finals = np.zeros((2, tables.contexts, tables.contexts))
-        alive, tokens = np.eye(tables.contexts), np.ones(tables.contexts)
-        for guessed in guesses[:-1]:
-            finals += alive @ np.array(step.replaced(guessed))
-            alive = alive @ step.accepted
-            tokens += alive.sum(axis=1)
-        finals += alive @ np.array(step.bonus(guesses[-1]))
-        hit, every = _together(finals[1], batch), _together(finals.sum(axis=0), batch)
+        alive, miss, hit = (np.array(parts) for parts in zip(*system.finals(who), strict=True))
+        tokens = alive.sum(axis=(0, 2))
+        every, hit = _together((miss + hit).sum(axis=0), batch), _together(hit.sum(axis=0), batch)
         moves[who, :, 1], moves[who, :, 0] = hit, every - hit
         hits[who] = hit.sum(axis=1)
         # The tokens of every sequence, averaged over the sequences.
@@ -532,14 +544,14 @@ def _long_run(system: _System, batch: int) -> tuple[Array, Array, Array]:
 
 def _together(matrix: Array, batch: int) -> Array:
     """Return the matrix of as many independent moves."""
-    found = np.eye(1)
+    found: Array = np.eye(1)
     for _ in range(batch):
         found = np.kron(found, matrix)
     return found
 
 
 def _together_vectors(parts: list[Array]) -> Array:
-    found = np.ones(1)
+    found: Array = np.ones(1)
     for part in parts:
         found = np.kron(found, part)
     return found

@@ -22,4 +22,5 @@ READING_ORDER = (
     "pearl",
     "polybasic",
     "ssd",
+    "ssd_cache",
 )
