@@ -43,6 +43,7 @@ _TITLES = {
     "drafter-depths": "How deep a drafter should be, and a printed pair of drafters",
     "pearl": "PEARL: how much to draft while the target verifies",
     "draft-policies": "Adaptive draft lengths: how much of the gap to the oracle can be closed",
+    "ssd-fan-outs": "How many outcomes a drafter should guess while its draft is verified",
 }
 #: The file in which each figure is defined, in `FIGURES` there; else the file of its name.
 _FILES = {

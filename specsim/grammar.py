@@ -41,7 +41,7 @@ from specsim.algorithms.rule_files import read_rule, split_rule
 from specsim.clocks import Clock, CostModel, read_clock
 from specsim.errors import InputError
 from specsim.pairs import ModelPair
-from specsim.pairs.derived import blended_draft, restricted_vocabulary
+from specsim.pairs.derived import blended_draft, cache_favouring_draft, restricted_vocabulary
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
 from specsim.pairs.files import read_pair
 from specsim.pairs.ngrams import from_ngrams
@@ -225,6 +225,10 @@ def _blended(*, of: ModelPair, target_share: float) -> ModelPair:
     return blended_draft(of, target_share)
 
 
+def _cache_favouring(*, of: ModelPair, **values: Any) -> ModelPair:
+    return cache_favouring_draft(of, **values)
+
+
 #: Most pairs that one is derived from, one after the other.
 _MOST_DERIVED = 20
 
@@ -339,6 +343,13 @@ PAIRS: dict[str, Entry] = {
         required=("target_share", "of"),
         last="of",
         help="Another pair whose draft rows are mixed with the target's: a better drafter.",
+    ),
+    "cache-favouring": Entry(
+        build=_cache_favouring,
+        keys={"size": WHOLE, "factor": _DECIMAL, "of": _PAIR},
+        required=("size", "factor", "of"),
+        last="of",
+        help="Another pair whose draft proposes its likeliest tokens less, for a cache of guesses.",
     ),
 }
 

@@ -154,7 +154,7 @@ def cache_favouring_draft(pair: ModelPair, *, size: int, factor: float) -> Model
             f"draft[{step}, {context}] has no probability beside its {size} likeliest tokens; give a factor "
             "above 0"
         )
-    return _with_draft(pair, rows / sums, f"{pair.name}, {size} likeliest tokens drafted {factor:g} times")
+    return _with_draft(pair, rows / sums, f"cache-favouring:size={size},factor={factor!r},of={pair.name}")
 
 
 def _share(field: str, value: object) -> float:

@@ -206,4 +206,5 @@ def test_names__are_those_of_the_paper():
         "drafter-depths",
         "pearl",
         "draft-policies",
+        "ssd-fan-outs",
     )

@@ -39,6 +39,7 @@ WORDS = {
     "drafter-depths": ("8 drafted", "wide, 12 layers"),
     "pearl": ("PEARL, exact", "4 draft steps per target call"),
     "draft-policies": ("best policy", "oracle"),
+    "ssd-fan-outs": ("best split", "speculative decoding"),
 }
 UNLABELLED = {"figure-3-schematic"}
 

@@ -20,7 +20,7 @@ from specsim.algorithms import (
 from specsim.algorithms.rule import aliases
 from specsim.errors import InputError
 from specsim.grammar import ALGORITHMS, PAIRS, parse_algorithm, parse_pair
-from specsim.pairs.derived import blended_draft, restricted_vocabulary
+from specsim.pairs.derived import blended_draft, cache_favouring_draft, restricted_vocabulary
 from specsim.pairs.families import paper_pair, random_pair, random_prefix_pair
 from specsim.pairs.ngrams import from_ngrams
 from specsim.pairs.row_families import ROW_FAMILIES
@@ -216,6 +216,7 @@ def test_parse_pair__constructors():
         random_prefix_pair(tokens=2, horizon=3, seed=1, family="sparse", density=0.7),
         restricted_vocabulary(paper_pair(3), size=2),
         restricted_vocabulary(paper_pair(3), size=2, by="global", noise=1e-7, seed=4),
+        cache_favouring_draft(paper_pair(3), size=2, factor=1 / 3),
         blended_draft(restricted_vocabulary(random_pair(contexts=3, horizon=2, seed=1), size=2), 1 / 3),
     ],
     ids=lambda pair: pair.name,
@@ -286,6 +287,7 @@ def test_parse_pair__a_file_may_have_the_name_of_a_constructor(tmp_path, monkeyp
         ("restricted:size=9,of=paper:5", "size is 9; give a whole number from 1 to 7"),
         ("restricted:size=2,of=paper:5,by=global", "pair paper has no key 'by'"),
         ("restricted:size=2,of=papr:5", "did you mean paper"),
+        ("cache-favouring:size=2,factor=2,of=paper:5", "factor is 2.0; give a number from 0 to 1"),
         ("blended:target_share=2,of=paper:5", "target_share is 2.0; give a number from 0 to 1"),
         ("restricted:size=2," + "of=restricted:size=2," * 2000 + "of=paper:5", "derived more than 20 times"),
     ],

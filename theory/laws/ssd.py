@@ -8,7 +8,7 @@ is guessed if one of those before it was rejected.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -177,8 +177,9 @@ def expected_ssd_time(
     system = SsdSystem(pair, draft_length, fan_out, miss_fan_out, backup, ranked_by)
     horizon = system.tables.check_horizon(horizon)
     times = _Times.of(clock, backup_clock, system.guesses, system.longest, horizon, finishes_cache)
-    found = _walk(system, times, horizon, exact)
-    return found.time if exact else float(found.time)
+    if not exact:
+        times = times.replaced([float(time) for time in times.all()])
+    return _walk(system, times, horizon, exact).time
 
 
 def ssd_time_law(
@@ -214,13 +215,14 @@ def ssd_time_law(
     horizon = system.tables.check_horizon(horizon)
     times = _Times.of(clock, backup_clock, system.guesses, system.longest, horizon, finishes_cache)
     found = to_ticks(times.all())
-    most = times.counted(found.counts).most()
+    times = times.replaced(found.counts)
+    most = times.most()
     if (horizon + 1) * 2 * (most + 1) * system.tables.contexts > _MOST_CELLS:
         raise TooLargeError(
             f"a tick is {found.unit} target calls and a run has up to {most}; "
             "use rounder costs or a smaller horizon"
         )
-    law = _walk(system, times.counted(found.counts), horizon, exact, most + 1).law
+    law = _walk(system, times, horizon, exact, most + 1).law
     return TimeLaw(found.unit, law)
 
 
@@ -438,10 +440,10 @@ class _Times:
         lists = [self.calls, self.backups, *self.hit_waits, *self.miss_waits]
         return [time for times in lists for time in times]
 
-    def counted(self, counts: tuple[int, ...]) -> _Times:
-        """Return the times that `counts` lists in the order of `all`."""
+    def replaced(self, times: Sequence[Any]) -> _Times:
+        """Return the times that are listed in the order of `all`, in another unit or type."""
         size = len(self.calls)
-        parts = [list(counts[size * part : size * (part + 1)]) for part in range(6)]
+        parts = [list(times[size * part : size * (part + 1)]) for part in range(6)]
         return _Times(parts[0], parts[1], parts[2:4], parts[4:6])
 
     def most(self) -> int:
@@ -486,7 +488,7 @@ def _walk(system: SsdSystem, times: _Times | None, horizon: int, exact: bool, ti
         if ticks > 1:
             mass = np.roll(mass, int(cost), axis=0)
         elif cost:
-            time += mass.sum() * (cost if exact else float(cost))
+            time += mass.sum() * cost
         states[who, place] += mass
 
     for start in range(horizon):

@@ -401,6 +401,33 @@ def _batches(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     )
 
 
+def _backups(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
+    # Zipf's law, and a draft that has every second token too often.
+    target = 1 / np.arange(1.0, 65)
+    draft = target * np.exp(0.5 * (-1.0) ** np.arange(64))
+    pair = row_pair(tuple(target / target.sum()), tuple(draft / draft.sum()), horizon=4, name="Zipf")
+    random_backup = {
+        "backup": other_draft(pair, np.full((1, 64), 1 / 64), "uniform"),
+        "backup_clock": Clock(),
+    }
+    speeds = {
+        (batch, name): witnesses.theory.stationary_ssd_speed_up(
+            pair, 4, Clock(draft=Fraction(1, 10)), fan_out=8, batch=batch, **options
+        )
+        for batch in (1, 12)
+        for name, options in (("good", {}), ("random", random_backup))
+    }
+    yield counterexample(
+        "Zipf's law with 64 tokens, 4 drafted, 8 guessed, a draft step of 1/10",
+        speeds[1, "random"] > speeds[1, "good"] and speeds[12, "random"] < speeds[12, "good"],
+        f"alone, a sequence is {speeds[1, 'random']:.4f} times as fast as plain decoding with a backup that "
+        f"drafts at random, and {speeds[1, 'good']:.4f} times with the primary just in time; in a batch of "
+        f"12, {speeds[12, 'random']:.4f} and {speeds[12, 'good']:.4f} times",
+        printed="the random backup for the large batch",
+        exact="the random backup for one sequence",
+    )
+
+
 def _batch_simulated(witnesses: Witnesses, effort: Effort) -> Iterator[Assertion]:
     pair = random_pair(contexts=2, horizon=5, family="uniform", seed=736, stationary=True)
     backup = other_draft(pair, pair.draft[:, ::-1], "backup")
@@ -487,6 +514,12 @@ def theory_ssd_batch_is_a_power(theory: Any, *arguments: Any, batch: int = 1, **
     """All sequences of a batch are guessed with the power of what one alone is."""
     found = theory.ssd_rounds(*arguments, **options)
     return replace(found, hit=found.hit**batch)
+
+
+@mutant(formula("stationary_ssd_speed_up"), cite="a hit rate counted by sequence in logs of batches")
+def theory_ssd_batch_is_one(theory: Any, *arguments: Any, **options: Any) -> Any:
+    """A sequence of a batch waits for no other."""
+    return theory.stationary_ssd_speed_up(*arguments, **{**options, "batch": 1})
 
 
 @mutant(formula("ssd_round_counts"), cite="a backup taken for the primary, just in time")
@@ -619,6 +652,15 @@ CLAIMS = (
             StatisticalCheck("simulation of a batch", _batch_simulated),
         ),
         mutants=("theory-ssd-batch-is-a-power", "ssd-batch-redrafts-misses-alone"),
+    ),
+    Claim(
+        id="specsim.ssd-batch-backup",
+        title="A good backup is for small batches, a fast one for large batches",
+        statement="Of two backups of which each is faster at some batch sizes, the good one is at the small.",
+        source="2603.03251, as secondary sources report it",
+        verdict=Verdict.FAILS,
+        checks=(ExactCheck("Zipf's law", _backups),),
+        mutants=("theory-ssd-batch-is-one",),
     ),
     Claim(
         id="specsim.ssd-greedy-miss",
