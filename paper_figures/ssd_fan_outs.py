@@ -51,7 +51,8 @@ def data(task: Task) -> xarray.Dataset:
     pair = example()
     hits, speed_up = np.zeros((2, 2, len(FAN_OUTS)))
     for number, fan_out in enumerate(FAN_OUTS):
-        splits = (fan_out, theory.best_fan_out(pair, LENGTH, fan_out * (LENGTH + 1)))
+        same = (fan_out,) * (LENGTH + 1)
+        splits = (same, theory.best_fan_out(pair, LENGTH, sum(same)))
         for line, split in enumerate(splits):
             hits[line, number] = theory.ssd_rounds(pair, LENGTH, split).hit
             speed_up[line, number] = _HORIZON / theory.expected_ssd_time(pair, LENGTH, CLOCK, fan_out=split)
