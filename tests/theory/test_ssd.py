@@ -2,9 +2,11 @@
 
 import random
 
+import numpy as np
 import pytest
 
-from specsim import InputError, Speculative, paper_pair, random_pair, theory
+from specsim import InputError, Speculative, cache_favouring_draft, paper_pair, random_pair, theory
+from specsim.validation.claims.ssd_cache import fours
 
 PAIR = random_pair(contexts=4, horizon=9, seed=6, family="dirichlet", stationary=True)
 
@@ -48,7 +50,49 @@ def test_limits():
     assert nothing.speed_up(1, 0.5) == pytest.approx(tokens / 1.5)
 
 
+def test_hits__of_the_reference_rows():
+    assert theory.ssd_rounds(fours(), 2, 1).hit == pytest.approx(0.12675)
+    assert theory.ssd_rounds(fours(), 2, 2).hit == pytest.approx(0.642875)
+    hits = [
+        theory.ssd_rounds(cache_favouring_draft(fours(), size=2, factor=factor), 2, 2, ranked_by=fours()).hit
+        for factor in (1, 0.5, 0.2)
+    ]
+    assert np.round(hits, 3).tolist() == [0.643, 0.569, 0.474]
+
+
+def test_fan_outs__sum_over_places():
+    table = theory.fan_out_hits(PAIR, 3)
+    assert table.shape == (4, 5)
+    split = (1, 0, 3, 2)
+    share = sum(table[place, count] for place, count in enumerate(split))
+    assert theory.ssd_rounds(PAIR, 3, split).hit == pytest.approx(share)
+    assert (np.diff(table, axis=1) > -1e-12).all()
+    # More guesses than tokens are worth nothing, and more than can be made are not.
+    assert sum(theory.best_fan_out(PAIR, 3, 99)) <= 16
+    assert theory.best_fan_out(PAIR, 3, 0) == (0, 0, 0, 0)
+
+
+def test_geometric_fan_out__is_least_for_a_power_of_misses():
+    found = theory.geometric_fan_out(0.7, 3, 20.0, 0.5)
+    weights = 0.7 ** np.arange(4.0) * [0.3, 0.3, 0.3, 1]
+    source = np.random.default_rng(1)
+    others = source.dirichlet(np.ones(4), 2000) * 20
+    assert found.sum() == pytest.approx(20)
+    assert (weights @ found**-0.5 <= (others**-0.5) @ weights + 1e-12).all()
+    assert theory.whole_fan_out(found) == (6, 4, 4, 6)
+
+
 def test_refusals():
+    with pytest.raises(InputError, match="acceptance is 1"):
+        theory.geometric_fan_out(1, 2, 3, 1)
+    with pytest.raises(InputError, match="budget is -1"):
+        theory.best_fan_out(PAIR, 2, -1)
+    with pytest.raises(InputError, match="stationary"):
+        theory.best_fan_out(paper_pair(5), 2, 3)
+    with pytest.raises(InputError, match="factor is nan"):
+        cache_favouring_draft(PAIR, size=1, factor=float("nan"))
+    with pytest.raises(InputError, match="beside its 4 likeliest tokens"):
+        cache_favouring_draft(PAIR, size=4, factor=0)
     with pytest.raises(InputError, match="stationary"):
         theory.ssd_rounds(paper_pair(5), 2, 1)
     with pytest.raises(InputError, match="fan_out is -1"):
