@@ -161,7 +161,7 @@ def _with_synonyms(descriptor: type[D]) -> type[D]:
     def init(self: Any, **values: Any) -> None:
         for name in [name for name in values if name in SYNONYMS]:
             if "draft_length" in values:
-                raise InputError(f"draft_length and {name} are both given; they are one thing, give one")
+                raise InputError(f"draft_length and {name} are both given; they mean the same, give only one")
             values["draft_length"] = values.pop(name)
         build(self, **values)
 

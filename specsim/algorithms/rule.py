@@ -251,7 +251,7 @@ class Rule:
 
         for name in [name for name in parameters if name in SYNONYMS and name not in self.parameters]:
             if draft_length is not None:
-                raise InputError(f"draft_length and {name} are both given; they are one thing, give one")
+                raise InputError(f"draft_length and {name} are both given; they mean the same, give only one")
             draft_length = parameters.pop(name)
         return Verification(
             rule=self, draft_length=draft_length, drafts=drafts, tree=tree, bonus=bonus, drawn=drawn,

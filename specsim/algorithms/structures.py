@@ -239,7 +239,7 @@ def tree(parents: Sequence[int]) -> Structure:
             raise InputError(f"parents[{node}] is {parent}; give an earlier node, 0 to {node - 1}")
     if list(given[1:]) != sorted(given[1:]):
         raise InputError(
-            f"parents is {given}; number the nodes in breadth-first order, so that it never falls"
+            f"parents is {given}; number the nodes in breadth-first order, so that parents never decrease"
         )
     found = Structure(None, given)
     by_depth: dict[int, set[int]] = {}

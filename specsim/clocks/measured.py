@@ -131,7 +131,8 @@ def _line(points: Mapping[int, Fraction], x: int, where: str, what: str) -> Frac
     below, above = [p for p in points if p < x], [p for p in points if p > x]
     if not below or not above:
         raise InputError(
-            f"{where} have {what} {min(points)} to {max(points)}, not {x}; measure there, or ask within"
+            f"{where} have {what} {min(points)} to {max(points)}, not {x}; measure more, "
+            "or stay within this range"
         )
     low, high = max(below), min(above)
     return _mix(low, points[low], high, points[high], x)
@@ -187,7 +188,9 @@ def read_clock(path: str | os.PathLike[str]) -> MeasuredClock:
         width = row.get("draft_length", row.get("width", 1))
         key = (_int(where, "batch", row.get("batch", 1)), _int(where, "width", width))
         if key in tables[kind]:
-            raise InputError(f"{where}: {kind} of batch {key[0]} and width {key[1]} is given twice; keep one")
+            raise InputError(
+                f"{where}: {kind} of batch {key[0]} and width {key[1]} is given twice; give it once"
+            )
         tables[kind][key] = _time(where, row.get("time"))
     if not any(tables.values()):
         raise InputError(f"{place} has no times; {_REMEDY}")
@@ -203,7 +206,7 @@ def _from_json(place: Path, text: str) -> tuple[list[tuple[str, dict[str, Any]]]
     for kind in _KINDS:
         listed = document.get(kind, [])
         if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
-            raise InputError(f"{place}: {kind} is no list of objects; {_REMEDY}")
+            raise InputError(f"{place}: {kind} is not a list of objects; {_REMEDY}")
         rows += [
             (f"{place}, {kind} {number}", {**row, "kind": kind}) for number, row in enumerate(listed, start=1)
         ]

@@ -75,7 +75,7 @@ def check_request(
     if runs > most:
         raise InputError(
             f"runs is {runs}, with which counts over horizon {length} could pass 2^63; "
-            f"give at most {most} and merge no more"
+            f"give at most {most} and do not merge more"
         )
     if per_run:
         require(8 * runs, "per_run", "use fewer runs, or per_run=False")

@@ -50,7 +50,7 @@ def outcomes_of_rounds(
         if place >= length or not 0 <= count <= drafted:
             raise InputError(
                 f"round {index + 1} starts at place {place + 1} of {length} and accepts {count} of {drafted} "
-                "drafted tokens; such a run cannot be"
+                "drafted tokens; such a run is impossible"
             )
         drafts.append(drafted)
         starts.append(place)
@@ -63,7 +63,9 @@ def outcomes_of_rounds(
             extra[place] = True
             place += 1
     if place != length:
-        raise InputError(f"the rounds emit {place} tokens, the sequence has {length}; such a run cannot be")
+        raise InputError(
+            f"the rounds emit {place} tokens, the sequence has {length}; such a run is impossible"
+        )
     start = np.array(starts, dtype=np.int64)
     return Run(
         tested=tested,

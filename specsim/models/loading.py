@@ -148,7 +148,7 @@ def _device(device: str | torch.device | None) -> torch.device:
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"device is {device!r}, which is not to be had: {first_line(error)}; try cpu"
+            f"device is {device!r}, which is not available: {first_line(error)}; try cpu"
         ) from None
     return place
 

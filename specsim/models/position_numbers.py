@@ -67,8 +67,8 @@ def check_measurable(algorithm: Algorithm, new_tokens: int) -> None:
     label, drawing = algorithm.label, algorithm.drawing
     if structure.widths is None:
         raise UnsupportedError(
-            f"{label} cannot be measured place by place: its law depends on the node before a place; give a "
-            "tree whose nodes of one depth have equally many children, such as tree=3-2-1"
+            f"{label} cannot be measured position by position: its distribution depends on the node before; "
+            "give a tree whose nodes of one depth have equally many children, such as tree=3-2-1"
         )
     law = step_law_of(algorithm.rule)
     known = drawing == "greedy" and law.node_step is not None

@@ -104,7 +104,9 @@ def _prompt(place: Path, number: int, value: Any) -> str | list[int]:
     if isinstance(value, dict):
         known = [field for field in FIELDS if field in value]
         if not known:
-            raise InputError(f"{place}, prompt {number}: none of {', '.join(FIELDS)}; name the text so")
+            raise InputError(
+                f"{place}, prompt {number}: no {', no '.join(FIELDS)}; give the text under one of these names"
+            )
         text = value[known[0]]
         more = value.get("input") if known[0] == "instruction" else None
         value = f"{text}\n{more}" if isinstance(more, str) and more and isinstance(text, str) else text

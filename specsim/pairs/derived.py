@@ -197,7 +197,7 @@ def _given_scores(pair: ModelPair, by: ArrayLike, noise: float) -> Floats:
         )
     if np.isnan(scores).any():
         where = np.argwhere(np.isnan(scores))[0].tolist()
-        raise InputError(f"by{where} is nan; give a score that can be compared")
+        raise InputError(f"by{where} is nan; give finite scores")
     if noise:
         raise InputError(f"noise is {noise!r} beside scores; add it to the scores")
     return scores

@@ -199,7 +199,7 @@ def read_trace(path: str | os.PathLike[str]) -> xarray.Dataset:
     try:
         check_trace(trace, "the trace")
         if _digest(trace) != trace.attrs["digest"]:
-            raise InputError("its contents are not those it was written with; record it again")
+            raise InputError("its contents have changed since it was written; record it again")
     except InputError as error:
         raise InputError(f"cannot read {place}: {error}") from None
     except (TypeError, ValueError, IndexError) as error:
@@ -251,7 +251,7 @@ def check_trace(trace: xarray.Dataset, what: str) -> None:
         every = np.arange(len(token))
         for name, rows in (("target_of_token", target), ("draft_of_token", draft)):
             if not np.abs(rows[every, token] - trace[name].values).max() <= TOLERANCE:
-                raise InputError(f"{what}: {name} is not what the rows say")
+                raise InputError(f"{what}: {name} does not agree with the rows")
     _check_rounds(trace, what, lengths)
 
 

@@ -76,7 +76,7 @@ def connected(cluster: Any) -> Iterator[Any]:
     if isinstance(cluster, distributed.Client):
         if cluster.asynchronous or cluster.status != "running":
             state = "asynchronous" if cluster.asynchronous else cluster.status
-            raise InputError(f"cluster is a client that is {state}; give one that is connected and waits")
+            raise InputError(f"cluster is a client that is {state}; give a connected client")
         yield cluster
         return
     if not isinstance(cluster, str):

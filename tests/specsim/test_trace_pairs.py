@@ -229,7 +229,7 @@ def put(name, index, value):
     ("edit", "message"),
     [
         (put("token", 0, 4), r"token has a value outside 0..3"),
-        (put("token", 0, 3), "target_of_token is not what the rows say"),
+        (put("token", 0, 3), "target_of_token does not agree with the rows"),
         (put("step", 1, 2), "step must count up from 1"),
         (put("sequence", 0, 12), "sequence must count up"),
         (put("outcome", 0, 7), "outcome has a value outside"),

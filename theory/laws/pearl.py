@@ -117,7 +117,7 @@ def pearl_time_law(
     if horizon * (horizon * max(ticks.counts) + 1) * tables.contexts > _MOST_CELLS:
         raise TooLargeError(
             f"a tick is {ticks.unit} target calls and a round has up to {max(ticks.counts)}; "
-            "use rounder costs or a smaller horizon"
+            "round the costs or a smaller horizon"
         )
     costs = np.array(ticks.counts, dtype=np.int64).reshape(2, horizon)
     _, law = _walk(tables, longest, horizon, costs, exact)

@@ -78,7 +78,7 @@ def rejection_radius(
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"target is {target!r}; give a row of probabilities") from None
     if row.ndim != 1 or not (row >= 0).all() or not abs(row.sum() - 1) < 1e-9:
-        raise InputError("target is no law of one token; give a row of probabilities that sum to 1")
+        raise InputError("target is not a distribution; give a row of probabilities that sum to 1")
     order = np.argsort(-row, kind="stable")
     width = whole("width", width, 1)
     if accepted is None:

@@ -53,7 +53,7 @@ def read_baseline(path: Path) -> dict[str, dict[str, Any]]:
             _statuses(item)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"baseline {path} is no report ({type(error).__name__}: {error}); {_REMEDY}"
+            f"baseline {path} is not a report ({type(error).__name__}: {error}); {_REMEDY}"
         ) from None
     return found
 

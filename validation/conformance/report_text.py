@@ -59,7 +59,7 @@ def body_lines(report: ConformanceReport) -> list[str]:
             whole = [line for line in whole if check.reason not in line]
         lines.extend(whole if number < FULL_REPORTS or check.kind == "contract" else _short(whole))
     if follow:
-        lines.append(f"follow from it: {', '.join(check.name for check in follow)}")
+        lines.append(f"also failed, as a consequence: {', '.join(check.name for check in follow)}")
     undecided = report.with_status(CheckStatus.UNDECIDED)
     if report.failed and undecided:
         lines.append(f"undecided: {', '.join(check.name for check in undecided)}")
@@ -69,7 +69,7 @@ def body_lines(report: ConformanceReport) -> list[str]:
         s for s in report.suspects if s.fits and report.diagnosis and s.name != report.diagnosis.known
     ]
     if agreeing and report.diagnosis is not None and report.diagnosis.known:
-        lines.append(f"the data agree with {', '.join(s.name for s in agreeing)}, too")
+        lines.append(f"the data also agree with {', '.join(s.name for s in agreeing)}")
     if report.script is not None:
         lines.append(f"a script that shows it, without specsim ({report.script.sizes}):")
         lines.extend(f"    {line}" for line in report.script.text.splitlines())
@@ -149,8 +149,8 @@ def check_lines(check: CheckResult) -> list[str]:
 def settings_line(report: ConformanceReport) -> str:
     """Return how the error rates were set."""
     return (
-        f"false alarms at most {report.alpha:g} over all checks, whenever they stop; "
-        f"certificate at confidence {1 - report.delta:g}; "
+        f"probability of a false alarm: at most {report.alpha:g} over all checks; "
+        f"confidence of the certificate: {1 - report.delta:g}; "
         f"effort {report.effort}, seed {report.seed}, {report.seconds:.1f} s"
     )
 
@@ -173,7 +173,7 @@ def reached_line(report: ConformanceReport) -> str:
         f"{least:,} to {most:,} {SIZES[name]}" if least < most else f"{most:,} {SIZES[name]}"
         for name, (least, most) in sorted(report.reached.items(), key=lambda item: list(SIZES).index(item[0]))
     )
-    return f"sizes reached: {', '.join(spelled)}"
+    return f"sizes tried: {', '.join(spelled)}"
 
 
 def power_of_ten(exponent: float) -> str:

@@ -363,7 +363,9 @@ class ConformanceReport:
             case Verdict.BIASED:
                 return f"biased: {names}"
             case Verdict.DEPENDENT:
-                return f"not independent: {names}; random numbers are shared, so evidence about laws is void"
+                return (
+                    f"not independent: {names}; random numbers are shared, so the other results mean nothing"
+                )
             case Verdict.OTHER_RULE:
                 return f"does not follow its declared rule ({names}){nothing}"
             case Verdict.BROKEN:
@@ -371,7 +373,7 @@ class ConformanceReport:
             case Verdict.UNGUARDED:
                 return f"not guarded: tokens come out of rows with NaN or infinity ({names}){nothing}"
         open_checks = _names(self.with_status(CheckStatus.UNDECIDED))
-        why = "interrupted" if self.interrupted else open_checks or "no check judged its output"
+        why = "interrupted" if self.interrupted else open_checks or "no check tested its output"
         return f"undecided: {why}"
 
 

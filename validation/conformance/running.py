@@ -436,7 +436,7 @@ def _result(check: Check, status: CheckStatus, **fields: Any) -> CheckResult:
 
 def _why(status: CheckStatus, procedure: Statistical, catches: float) -> str:
     if status is CheckStatus.UNDECIDED:
-        return f"time was over after {procedure.probe.total} of {procedure.planned} observations"
+        return f"the time budget ended after {procedure.probe.total} of {procedure.planned} observations"
     return ""
 
 

@@ -367,7 +367,7 @@ def contract_script(
             "before = target.copy(), draft.copy(), drafted.copy()",
             call,
             "same = [np.array_equal(x, y) for x, y in zip(before, (target, draft, drafted))]",
-            'print("target, draft, drafted are left alone:", same)',
+            'print("target, draft, drafted are unchanged:", same)',
             "raise SystemExit(int(not all(same)))",
         ]
     elif kind == "finite":

@@ -203,7 +203,7 @@ class _Search:
             models = _Models(self.caller, case)
             own, tokens, lengths = self.caller.draft_and_verify(models, seed=seed, options=case.options)
             if own is None:
-                raise NotApplicable("it does not tell its drafts")
+                raise NotApplicable("the sampler does not report its drafts")
             return own, tokens, lengths
         if protocol == "tree":
             return self._one_tree(case, seed)

@@ -40,7 +40,7 @@ def check(request: Request) -> None:
     if algorithm.drawing == "own" and kernel.propose is None:
         raise InputError(
             f"rule {algorithm.rule.name} draws its own drafts and has no function for it; "
-            "let them be drawn independent, distinct or greedy"
+            "give drawn=independent, distinct or greedy"
         )
     most = _most_children(structure)
     if algorithm.drawing in ("distinct", "greedy") and most > pair.tokens:

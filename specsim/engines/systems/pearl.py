@@ -183,7 +183,7 @@ def _costs(clock: CostModel, longest: int, horizon: int) -> tuple[Array, Array, 
     if horizon * (overhead + max(counts) * longest) >= 2**63:
         raise TooLargeError(
             f"a tick of the clock is {found.unit} target calls, so that a run has too many to count; "
-            "use rounder costs"
+            "round the costs"
         )
     rows = np.array(counts, dtype=np.int64).reshape(longest + 1, horizon)
     return rows[0], rows[1:], overhead, found.unit

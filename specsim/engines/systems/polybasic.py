@@ -254,7 +254,7 @@ def _costs(
     if horizon * (most + overhead) >= 2**63:
         raise TooLargeError(
             f"a tick of the clock is {found.unit} target calls, so that a run may have too many to count; "
-            "use rounder costs or shorter blocks"
+            "round the costs or shorter blocks"
         )
     table = np.array(counts, dtype=np.int64)
     return table[:horizon], table[horizon:].reshape(verifying, longest + 1, horizon), overhead, found.unit

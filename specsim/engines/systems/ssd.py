@@ -288,7 +288,7 @@ def _costs(
     if horizon * batch * 4 * max(found.counts) >= 2**63:
         raise TooLargeError(
             f"a tick of the clock is {found.unit} target calls, so that a run has too many to count; "
-            "use rounder costs"
+            "round the costs"
         )
     numbers = np.array(found.counts[1:], dtype=np.int64)
     one = batch * horizon

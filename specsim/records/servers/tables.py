@@ -37,7 +37,7 @@ def _read_yaml(source: Source) -> Iterator[Setting]:
         for key, value in items:
             length = source.count(f"line {number}, draft length", key)
             if length in table:
-                source.refuse(f"line {number}: draft length {length} is given twice; keep one")
+                source.refuse(f"line {number}: draft length {length} is given twice; give it once")
             if value not in ("N/A", "null", "~"):
                 table[length] = source.number(f"line {number}, acceptance length", value)
     yield from _settings(source, tables, {})

@@ -154,11 +154,11 @@ def test_refusals():
         simulate_pearl(PAIR, 2, CLOCK, runs=0, seed=1)
     with pytest.raises(InputError, match="seed is -1"):
         simulate_pearl(PAIR, 2, CLOCK, runs=1, seed=-1)
-    with pytest.raises(TooLargeError, match="rounder costs"):
+    with pytest.raises(TooLargeError, match="round the costs"):
         simulate_pearl(PAIR, 2, Clock(draft=Fraction(1, 10**30 + 1)), runs=1, seed=1)
     with pytest.raises(TooLargeError, match="smaller one"):
         simulate_pearl(paper_pair(2000), 2000, CLOCK, runs=1, seed=1)
-    with pytest.raises(TooLargeError, match="rounder costs"):
+    with pytest.raises(TooLargeError, match="round the costs"):
         theory.pearl_time_law(PAIR, 2, Clock(draft=1 + Fraction(1, 10**9 + 7)))
     with pytest.raises(TooLargeError, match="smaller pair"):
         theory.enumerate_pearl(paper_pair(50), 2)

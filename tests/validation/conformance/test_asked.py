@@ -270,7 +270,7 @@ def test_options_that_are_not_taken__are_left_out_for_one_reason():
         ("reported", CheckStatus.PASSED),
         ("min-p", CheckStatus.SKIPPED),
     ]
-    assert report.checks[2].reason == "it takes no such option"
+    assert report.checks[2].reason == "the sampler has no such option"
 
 
 def test_processing_of_a_decoder__is_judged_by_its_texts_alone():

@@ -76,8 +76,8 @@ def every_status() -> tuple[CheckResult, ...]:
             picture=picture(16, f"a law of {NASTY}"),
             **numbers,
         ),
-        check(CheckStatus.UNDECIDED, reason="time was over after 512 of 4096 observations", log10_e=-math.inf,
-              **numbers),
+        check(CheckStatus.UNDECIDED, reason="the time budget ended after 512 of 4096 observations",
+              log10_e=-math.inf, **numbers),
         check(CheckStatus.SKIPPED, reason="it takes no option coins"),
         check(CheckStatus.BROKEN, reason=f"KeyError: {NASTY} \x00\x1b[31m", kind="contract"),
         check(CheckStatus.EXPECTED_FAILURE, reason="expected: known"),
@@ -296,9 +296,9 @@ def test_text__begins_with_what_is_likely_and_tells_what_is_bad_once():
     for status in (CheckStatus.PASSED, CheckStatus.SKIPPED, CheckStatus.EXPECTED_FAILURE):
         assert f"title of {status.value}" not in text
     assert "undecided: undecided" in text
-    assert "the data agree with ratio, too" in text
+    assert "the data also agree with ratio" in text
     assert "a script that shows it, without specsim (2 tokens, drafts of 1, 1 row):\n    import numpy" in text
-    assert "false alarms at most 1e-06" in lines[-1]
+    assert "false alarm: at most 1e-06" in lines[-1]
 
 
 def test_text__folds_what_follows():
@@ -306,7 +306,7 @@ def test_text__folds_what_follows():
     found = Diagnosis(cause="c", change="", explains=("f1", "f0", "f3"))
     text = "\n".join(report_text.report_lines(report(*many, diagnosis=found)))
     assert text.index("f1: title") < text.index("f2: title")
-    assert "follow from it: f0, f3" in text
+    assert "also failed, as a consequence: f0, f3" in text
     assert "f0: title" not in text
 
 
@@ -374,7 +374,7 @@ def test_verdict__its_sentence_and_its_exit_code(verdict):
 
 def test_verdict__of_nothing_judged_or_interrupted_is_undecided():
     assert report().verdict is Verdict.UNDECIDED
-    assert report().sentence == "undecided: no check judged its output"
+    assert report().sentence == "undecided: no check tested its output"
     stopped = report(check(CheckStatus.PASSED), interrupted=True)
     assert stopped.sentence == "undecided: interrupted"
     assert report(check(CheckStatus.UNEXPECTED_PASS)).exit_code == 1

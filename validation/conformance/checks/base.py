@@ -265,12 +265,12 @@ def law_picture(title: str, look: Look) -> Picture:
 
 def lossless_only(subject: Subject) -> str:
     """Say why the output is not the target's."""
-    return "its declared law is lossy" if subject.rule is not None and not subject.rule.lossless else ""
+    return "the declared rule is lossy" if subject.rule is not None and not subject.rule.lossless else ""
 
 
 def needs_option(subject: Subject, *names: str) -> str:
     """Say why a check of options cannot be made: the subject takes none of them."""
-    return "" if subject.options & set(names) else "it takes no such option"
+    return "" if subject.options & set(names) else "the sampler has no such option"
 
 
 def needs_rule(subject: Subject) -> str:
@@ -282,7 +282,7 @@ def needs_rule(subject: Subject) -> str:
         and subject.draft == "never"
         and not subject.rule.any_draft
     ):
-        return f"rule {subject.rule.name} needs draft rows, and the subject takes none"
+        return f"rule {subject.rule.name} needs draft rows, but the sampler takes none"
     return ""
 
 

@@ -53,7 +53,7 @@ def batch_instances(lab: Laboratory, draft_length: int) -> list[Instance]:
 
 
 def _needs_batch(subject: Subject) -> str:
-    return "it takes one row at a time" if subject.max_batch == 1 else ""
+    return "the sampler takes one row at a time" if subject.max_batch == 1 else ""
 
 
 @check(

@@ -111,7 +111,7 @@ def decode_ranked(
     try:
         return caller.decode(DecoderModels(caller, instance), prompts, new_tokens)
     except InputError as error:
-        raise NotApplicable(f"it takes no rows that depend on the whole prefix: {error}") from error
+        raise NotApplicable(f"the sampler cannot use rows that depend on the whole text: {error}") from error
 
 
 class DecoderProbe:
@@ -438,7 +438,7 @@ class _Lengths(Statistical):
     def log_e(self) -> float:
         """Return the evidence, or an error if no lengths were reported."""
         if getattr(self.probe, "tells_lengths", None) is False:
-            raise NotApplicable("it tells no accepted lengths")
+            raise NotApplicable("the sampler does not report accepted lengths")
         return super().log_e()
 
 

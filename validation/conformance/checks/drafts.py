@@ -54,8 +54,8 @@ def narrowed(instance: Instance) -> tuple[Instance, Integers]:
 
 def _no_map(subject: Subject) -> str:
     if subject.draft == "never":
-        return "it takes no draft rows"
-    few = "its vocabulary is below 4" if (subject.max_vocabulary or 4) < 4 else ""
+        return "the sampler takes no draft rows"
+    few = "the vocabulary has fewer than 4 tokens" if (subject.max_vocabulary or 4) < 4 else ""
     return needs_option(subject, "d2t") or few or lossless_only(subject)
 
 
@@ -155,9 +155,9 @@ class _Chosen(Statistical):
         probe = self.probe
         assert isinstance(probe, StepProbe)
         if probe.whole_drafts:
-            raise NotApplicable("its drafts are all whole")
+            raise NotApplicable("all its drafts have full length")
         if not any(table.any() for table in probe.shorter):
-            raise NotApplicable("it tells no drafts")
+            raise NotApplicable("the sampler does not report its drafts")
         return super().log_e()
 
 

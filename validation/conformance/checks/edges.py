@@ -32,7 +32,7 @@ TINIEST = {"float64": 1e-300, "float32": 1e-37, "float16": 7e-5, "bfloat16": 1e-
 
 
 def _needs_small(subject: Subject) -> str:
-    return "" if (subject.max_vocabulary or 4) >= 4 else "its vocabulary is below 4"
+    return "" if (subject.max_vocabulary or 4) >= 4 else "the vocabulary has fewer than 4 tokens"
 
 
 def _grouped(
@@ -112,7 +112,7 @@ def _narrow(subject: Subject) -> tuple[str, ...]:
     "low-precision",
     "rows in float16 and bfloat16, which hold them exactly",
     protocols=("step",),
-    why_not=lambda subject: "" if _narrow(subject) else "it takes no narrow type",
+    why_not=lambda subject: "" if _narrow(subject) else "the sampler takes neither float16 nor bfloat16",
     catches="sums and ratios in a narrow type",
 )
 def _low_precision(lab: Laboratory) -> Statistical:
@@ -124,7 +124,9 @@ def _low_precision(lab: Laboratory) -> Statistical:
     "greedy drafts that come without rows",
     protocols=("step",),
     why_not=lambda subject: (
-        lossless_only(subject) if subject.draft == "optional" else f"draft rows are {subject.draft} for it"
+        lossless_only(subject)
+        if subject.draft == "optional"
+        else f"draft rows are {subject.draft} for the sampler"
     ),
     catches="a missing draft row taken for probability 1 in ratios",
 )

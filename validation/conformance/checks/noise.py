@@ -14,7 +14,7 @@ TINY = 1e-30
 
 
 def _why_not(subject: Subject) -> str:
-    few = "its vocabulary is below 4" if (subject.max_vocabulary or 4) < 4 else ""
+    few = "the vocabulary has fewer than 4 tokens" if (subject.max_vocabulary or 4) < 4 else ""
     return needs_option(subject, "noise", "words") or few or lossless_only(subject)
 
 

@@ -255,7 +255,7 @@ def _with_target(instance: Instance, target: Floats, draft: Floats | None = None
 
 def _check(option: str, name: str, title: str) -> Check:
     def why_not(subject: Subject) -> str:
-        few = "its vocabulary is below 3" if (subject.max_vocabulary or 4) < 3 else ""
+        few = "the vocabulary has fewer than 3 tokens" if (subject.max_vocabulary or 4) < 3 else ""
         return needs_option(subject, option) or few
 
     words = "parameters ignored, applied twice, or applied to one side"
@@ -281,7 +281,7 @@ class _Readings(Statistical):
     why_not=lambda subject: (
         lossless_only(subject)
         if "top_k" in subject.options and (subject.max_vocabulary or 4) >= 4
-        else "it takes no option top_k, or fewer than 4 tokens"
+        else "the sampler has no option top_k, or takes fewer than 4 tokens"
     ),
     catches="drafts drawn with ties kept, and verified without them",
 )

@@ -47,7 +47,7 @@ def _run(lab: Laboratory) -> int:
         else:
             drafted, tokens, lengths = _step(lab, caller, rng, size)
         if not caller.reported:
-            raise NotApplicable("it reports nothing of itself")
+            raise NotApplicable("the sampler reports no log-probabilities or counts")
         if "logprobs" in caller.reported:
             _compare(lab, caller.reported["logprobs"], prompts, tokens, lengths, kinds)
         if protocol == "decoder":

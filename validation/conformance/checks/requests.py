@@ -38,7 +38,7 @@ _WRITERS = (*STEPS, "decoder")
 
 def _takes(option: str, *, rows: bool = True) -> Callable[[Subject], str]:
     def why_not(subject: Subject) -> str:
-        one = "it takes one row at a time" if rows and subject.max_batch == 1 else ""
+        one = "the sampler takes one row at a time" if rows and subject.max_batch == 1 else ""
         return needs_option(subject, option) or one
 
     return why_not

@@ -66,7 +66,7 @@ class RoundsProbe:
         prompts = self._rng.integers(0, instance.vocabulary, size=(rows, PROMPT))
         tokens, accepted = decode_ranked(self.caller, instance, prompts, written)
         if accepted is None:
-            raise NotApplicable("it tells no accepted lengths, by which rounds could be told apart")
+            raise NotApplicable("the sampler does not report accepted lengths, which separate its rounds")
         contexts = instance.contexts(np.concatenate([prompts, tokens], axis=1))[:, PROMPT:-1]
         found = ranked.ranks[contexts, tokens]
         for row, lengths in enumerate(accepted):

@@ -98,7 +98,7 @@ def _filter_check(option: str) -> Check:
         return together(probes, looks, lab.side_samples)
 
     def why_not(subject: Subject) -> str:
-        few = "its vocabulary is below 3" if (subject.max_vocabulary or 4) < 3 else ""
+        few = "the vocabulary has fewer than 3 tokens" if (subject.max_vocabulary or 4) < 3 else ""
         return needs_option(subject, option) or few or lossless_only(subject)
 
     made = check(

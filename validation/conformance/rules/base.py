@@ -271,7 +271,7 @@ def positive_part(weights: Floats, otherwise: Floats) -> Floats:
 def need_draft(draft: Floats | None, name: str) -> Floats:
     """Return the draft rows, or raise `InputError` when there are none."""
     if draft is None:
-        raise InputError(f"rule {name} needs draft rows, and the subject takes none; use rule one-hot")
+        raise InputError(f"rule {name} needs draft rows, but the sampler takes none; use rule one-hot")
     return draft
 
 
