@@ -77,6 +77,18 @@ def _claims() -> Iterable[str]:
     return [claim.id for claim in all_claims()]
 
 
+def _checks() -> Iterable[str]:
+    from specsim.validation.conformance.checks import all_checks
+
+    return [check.name for check in all_checks()]
+
+
+def _conformance_rules() -> Iterable[str]:
+    from specsim.validation.conformance.rules import all_rules, all_tree_rules
+
+    return dict.fromkeys(rule.name for rule in (*all_rules(), *all_tree_rules()))
+
+
 def _figures() -> Iterable[str]:
     from specsim.paper_figures import names
 
@@ -84,3 +96,4 @@ def _figures() -> Iterable[str]:
 
 
 rules, claims, figures = _named(_rules), _named(_claims), _named(_figures)
+checks, conformance_rules = _named(_checks), _named(_conformance_rules)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from specsim.cli.output import JSON_HELP, Count, give_json, output_file, show, table
+from specsim.cli import completing
+from specsim.cli.output import JSON_HELP, Count, columns, give_json, output_file, show, table
 from specsim.errors import InputError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -44,58 +45,84 @@ by what did.
 @click.command("conform", epilog=_EPILOG)
 @click.argument("target", required=False)
 @click.option("--protocol", type=click.Choice(("step", "draft-and-verify", "decoder", "tree")),
-              help="Default: read off the parameters.")  # fmt: skip
+              help="How the sampler is called. Default: by the names of its parameters, see below.")  # fmt: skip
 @click.option(
-    "--rule", metavar="NAME", help="The rule it claims to follow. Default: its output alone is judged."
+    "--rule",
+    metavar="NAME",
+    shell_complete=completing.conformance_rules,
+    help="The rule that the sampler claims to follow (--list). Default: only its output is tested.",
 )
-@click.option("--effort", type=click.Choice(_EFFORTS), default="standard", show_default=True)
+@click.option("--effort", type=click.Choice(_EFFORTS), default="standard", show_default=True,
+              help="How much is tested.")  # fmt: skip
 @click.option(
-    "--eps", type=float, metavar="TV", help="Total variation distance to certify. Default: the effort's."
-)
-@click.option(
-    "--alpha", type=float, default=1e-6, show_default=True, help="False alarms of all checks together."
-)
-@click.option("--delta", type=float, default=1e-3, show_default=True, help="Error of the certificate.")
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--budget", type=float, metavar="SECONDS", help="Time for each sampler. Default: the effort's.")
-@click.option(
-    "--check", "checks", multiple=True, metavar="NAME", help="Run only this check; may be repeated."
+    "--eps",
+    type=float,
+    metavar="TV",
+    help="Total variation distance to certify. Default: by effort, 0.02 for standard.",
 )
 @click.option(
-    "--dtype", "dtypes", multiple=True, metavar="TYPE", help="Types of rows it takes; may be repeated."
+    "--alpha",
+    type=float,
+    default=1e-6,
+    show_default=True,
+    help="Probability of a false alarm, over all checks.",
 )
-@click.option("--inputs", type=click.Choice(("probabilities", "logits")))
-@click.option("--framework", type=click.Choice(("numpy", "torch")))
-@click.option("--max-batch", type=Count(), metavar="N", help="The most rows of one call.")
-@click.option("--max-vocabulary", type=Count(), metavar="N")
 @click.option(
-    "--draft", type=click.Choice(("required", "optional", "never")), help="Whether it takes draft rows."
+    "--delta", type=float, default=1e-3, show_default=True, help="Probability that the certificate is wrong."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the tests.")
+@click.option("--budget", type=float, metavar="SECONDS", help="Time for each sampler. Default: by effort.")
+@click.option(
+    "--check",
+    "checks",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completing.checks,
+    help="Run only this check (--list); repeatable.",
+)
+@click.option(
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    metavar="TYPE",
+    help="Type of the rows that the sampler takes; repeatable.",
+)
+@click.option("--inputs", type=click.Choice(("probabilities", "logits")),
+              help="What the rows contain. Default: probabilities.")  # fmt: skip
+@click.option("--framework", type=click.Choice(("numpy", "torch")),
+              help="Arrays that the sampler takes. Default: numpy.")  # fmt: skip
+@click.option("--max-batch", type=Count(), metavar="N", help="Largest batch that the sampler takes.")
+@click.option("--max-vocabulary", type=Count(), metavar="N", help="Largest vocabulary that it takes.")
+@click.option(
+    "--draft",
+    type=click.Choice(("required", "optional", "never")),
+    help="Whether the sampler takes draft rows.",
 )
 @click.option("--filters", type=click.Choice(("both", "target")),
-              help="Sides that top-k, top-p and their like are for. Default: both.")  # fmt: skip
+              help="Models to which top-k, top-p and so on apply. Default: both.")  # fmt: skip
 @click.option("--expect-failure", "expected", multiple=True, metavar="CHECK=REASON",
-              help="A failure that is known; passing is then a failure.")  # fmt: skip
+              help="A known failure; if the check passes, this is an error.")  # fmt: skip
 @click.option(
-    "--plan", is_flag=True, help="Say what would be checked and what it would catch; sample nothing."
+    "--plan", is_flag=True, help="Print what would be checked and which errors it would find; call nothing."
 )
 @click.option("--list", "listing", is_flag=True, help="List checks, rules and built-in adapters.")
+@click.option("--mutants", is_flag=True, help="In a checkout: test the checks with wrong and right samplers.")
 @click.option(
-    "--mutants", is_flag=True, help="In a checkout: the kill matrix, wrong samplers and right ones."
+    "--every-check", is_flag=True, help="With --mutants: also run checks that need not find the error."
 )
-@click.option("--every-check", is_flag=True, help="With --mutants: also the checks that need not reject.")
 @click.option("--markdown", type=_FILE, metavar="FILE", help="With --mutants: write the matrix as a page.")
 @click.option("--baseline", type=_FILE, metavar="FILE",
               help="A report of an earlier release, from --json-file: say what got worse.")  # fmt: skip
 @click.option(
-    "--resume", "resume_dir", metavar="DIR", help="Keep finished checks there, and start from them."
+    "--resume", "resume_dir", metavar="DIR", help="Keep finished checks in DIR and continue from them."
 )
 @click.option("--in-process", is_flag=True, help="Run the sampler in this process: faster, for debugging.")
 @click.option("--time-limit", type=float, metavar="SECONDS",
-              help="What a call may take; then the process is ended. Default: 60.")  # fmt: skip
+              help="Longest time of a call; then the process is stopped. Default: 60.")  # fmt: skip
 @click.option("--memory-limit", type=float, metavar="GIB",
-              help="What its process may take (not on Windows). Default: 0.8 of all memory.")  # fmt: skip
-@click.option("--html", type=_FILE, metavar="FILE", help="Write one page.")
-@click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML.")
+              help="Memory of its process (not on Windows). Default: 0.8 of all memory.")  # fmt: skip
+@click.option("--html", type=_FILE, metavar="FILE", help="Write the report as a web page.")
+@click.option("--junit", type=_FILE, metavar="FILE", help="Write the report as JUnit XML.")
 @click.option("--json-file", "json_path", type=_FILE, metavar="FILE", help="Write the report as JSON, too.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def conform(target: str | None, **options: Any) -> int:
@@ -211,7 +238,13 @@ def _tell(result: Any) -> None:
 
 
 def _show_report(report: Any) -> None:
-    from specsim.validation.conformance.report_text import HEADINGS, body_lines, check_rows, head_lines
+    from specsim.validation.conformance.report_text import (
+        HEADINGS,
+        LEGEND,
+        body_lines,
+        check_rows,
+        head_lines,
+    )
     from specsim.validation.conformance.results import CheckStatus
 
     left_out: dict[str, list[str]] = {}
@@ -220,9 +253,16 @@ def _show_report(report: Any) -> None:
     for line in head_lines(report):
         click.echo(line)
     title = f"{report.subject.name} ({report.subject.protocol})"
-    show(table(title, HEADINGS[:3], HEADINGS[3:], check_rows(report), no_wrap=True))
+    # Whatever the width, names and evidence are there in full.
+    width = columns()
+    left_off = set() if width >= 100 else {"kind", "s"} if width >= 76 else {"kind", "s", "certified TV"}
+    shown = [number for number, heading in enumerate(HEADINGS) if heading not in left_off]
+    headings = [HEADINGS[number] for number in shown]
+    texts = sum(number < 3 for number in shown)
+    rows = [[row[number] for number in shown] for row in check_rows(report)]
+    show(table(title, headings[:texts], headings[texts:], rows, no_wrap=True), LEGEND)
     for reason, names in left_out.items():
-        click.echo(f"left out: {', '.join(names)}: {reason}")
+        click.echo(f"not checked ({reason}): {', '.join(names)}")
     for line in body_lines(report):
         click.echo(line)
 
@@ -256,7 +296,7 @@ def _plan(request: Any, options: dict[str, Any]) -> int:
         title = f"{subject.name} ({subject.protocol})"
         show(table(title, ("check", "what it is for"), ("observations", "catches TV"), lines))
         for check, reason in session.skipped:
-            click.echo(f"left out: {check.name}: {reason}")
+            click.echo(f"not checked ({reason}): {check.name}")
     give_json({"plan": document}, options["json_path"], shown=options["as_json"])
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import sys
 import threading
 import warnings
@@ -19,7 +18,7 @@ import numpy as np
 
 from specsim.cli.plain import in_ascii, is_plain
 from specsim.support.files import replacing, write_text
-from specsim.support.showing import WIDTH, rendered, table as table
+from specsim.support.showing import columns as columns, rendered, table as table
 
 if TYPE_CHECKING:
     import xarray
@@ -58,16 +57,11 @@ class Count(click.ParamType):  # type: ignore[type-arg]
         return found
 
 
-def columns() -> int:
-    """Return the columns that `show` prints in: those of the terminal, or `WIDTH`."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
-
-
 def show(*renderables: Any) -> None:
     """Print tables and text of rich on standard output, in colour on a terminal."""
     ascii_only = is_plain()
     terminal = sys.stdout.isatty() and not ascii_only
-    text = rendered(*renderables, width=columns(), ascii_only=ascii_only, colour=terminal)
+    text = rendered(*renderables, ascii_only=ascii_only, colour=terminal)
     if ascii_only:
         text = in_ascii(text)
     # Not printed by rich itself, which would end the program with code 1 when a pipe breaks.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specsim.comparison.compare import QUANTITIES, TIMES
-from specsim.support.showing import aligned, as_html
+from specsim.support.showing import aligned, as_html, wrapped
 
 if TYPE_CHECKING:
     import xarray
@@ -25,17 +25,27 @@ _ROUNDING = 1e-9
 _KINDS = {"lossless": "agrees", "biased": "disagrees"}
 
 LEGEND = (
-    "Tokens per target call are over the horizon, endless: over very long runs. First round: expected number "
-    "of accepted drafted tokens, and its share of the most that a lossless rule can accept with these drafts "
-    "(the optimum) and of the joint bound. By position: probability that at least 1, 2, ... drafted tokens "
-    "of the first round are accepted."
+    "Tokens per target call: up to the horizon; long runs: over very long runs. First round: expected number "
+    "of accepted drafted tokens. Of optimum: its share of the most that any lossless rule accepts with these "
+    "drafts; of joint bound: its share of an upper bound of that. By position: probability that at least 1, "
+    "2, ... drafted tokens of the first round are accepted."
+)
+#: Headings of the second table.
+_SECOND = (
+    "algorithm",
+    "long runs",
+    "first round",
+    "of optimum",
+    "of joint bound",
+    "by position",
+    "computed by",
 )
 
 
 def text_of(data: xarray.Dataset) -> str:
     """Return the comparison as tables of plain text."""
     head, first, second = _tables(data)
-    return "\n".join([head, "", *aligned(first), "", *aligned(second), "", *_wrapped(LEGEND)])
+    return "\n".join([*wrapped(head), "", *aligned(first), "", *aligned(second), "", *wrapped(LEGEND)])
 
 
 def notebook_of(data: xarray.Dataset) -> str:
@@ -56,9 +66,7 @@ def _tables(data: xarray.Dataset) -> tuple[str, list[list[str]], list[list[str]]
     )
     shown = quantities(data)
     first = [["algorithm", "output", *shown.values()]]
-    second = [
-        ["algorithm", "endless", "first round", "of optimum", "of joint bound", "by position", "known by"]
-    ]
+    second = [list(_SECOND)]
     for index in range(data.sizes["algorithm"]):
         row = data.isel(algorithm=index)
         name = str(row["algorithm"].item())
@@ -125,12 +133,6 @@ def _beside(row: xarray.Dataset, quantity: str) -> str:
     return f"{number(row[f'exact_{quantity}'])}, {seen}"
 
 
-def _wrapped(text: str) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, 110)
-
-
 def figure_of(data: xarray.Dataset) -> Figure:
     """Draw tokens per call, the first round beside its limits, and acceptance by position."""
     from specsim.paper_figures import style
@@ -177,7 +179,7 @@ def _draw_tokens(axes: Axes, data: xarray.Dataset, colours: list[str]) -> None:
     for label, colour in zip(axes.get_yticklabels(), colours, strict=True):
         label.set_color(colour)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("Tokens per target call; shaded:\nsimulated, |: exact, diamond: endless", fontsize=7.5)
+    axes.set_xlabel("Tokens per target call; shaded:\nsimulated, |: exact, diamond: long runs", fontsize=7.5)
 
 
 def _draw_first_round(axes: Axes, data: xarray.Dataset, colours: list[str]) -> None:
@@ -222,7 +224,7 @@ def _draw_positions(axes: Axes, data: xarray.Dataset) -> None:
     axes.set_xlim(0.5, len(positions) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=False)
-    axes.set_xlabel("Pr(at least so many accepted),\nfirst round", fontsize=7.5)
+    axes.set_xlabel("Pr(at least this many accepted),\nfirst round", fontsize=7.5)
 
 
 def page_of(data: xarray.Dataset) -> str:

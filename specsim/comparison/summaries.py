@@ -12,7 +12,7 @@ from specsim.errors import InputError
 from specsim.grammar import as_algorithm, as_pair, parse_algorithm
 from specsim.pairs import ModelPair
 from specsim.scale.sweeps import Algorithms, Pairs, by_name
-from specsim.support.showing import as_html, rendered, table
+from specsim.support.showing import as_html, columns, rendered, table
 
 if TYPE_CHECKING:
     import xarray
@@ -23,6 +23,8 @@ _COLUMNS = (
     ("rejections", "mean_rejections", "expected_rejections", "rejections_sigma"),
     ("target calls", "mean_target_calls", "expected_target_calls", "target_calls_sigma"),
 )
+#: From this width on a sweep has one table for each pair.
+_WIDE = 104
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,25 +134,35 @@ class SweepSummary:
     def renderables(self) -> list[Any]:
         """Return what to print with rich."""
         known = "expected_rejections" in self.data
-        columns = [column for column in _COLUMNS if column[1] in self.data]
+        shown = [column for column in _COLUMNS if column[1] in self.data]
         parts = ("", "s.e.", "theory", "sigma") if known else ("", "s.e.")
-        headings = [part or heading for heading, *_ in columns for part in parts]
+        # Each quantity has a table of its own where there is little room.
+        groups = [shown] if columns() >= _WIDE else [[each] for each in shown]
         tables: list[Any] = []
         for pair in range(self.data.sizes["pair"]):
             row = self.data.isel(pair=pair)
-            rows = []
-            for algorithm in range(self.data.sizes["algorithm"]):
-                cell = row.isel(algorithm=algorithm)
-                texts = [cell["algorithm"].item()]
-                for _, mean, expected, sigma in columns:
-                    forms = {mean: ".6g", f"{mean}_error": ".2g"}
-                    forms |= {expected: ".6g", sigma: "+.2f"} if known else {}
-                    texts += [_number(cell[name], form) for name, form in forms.items()]
-                rows.append(texts)
             title = f"{row['pair'].item()}, horizon {int(row['horizon'])}"
-            tables.append(table(title, ("algorithm",), headings, rows))
+            for group in groups:
+                tables.append(self._table(row, title, group, parts))
+                title = ""
         silence = [f"No exact values of {name}: {reason}" for name, reason in self.silence.items()]
         return [*tables, *silence, self.provenance]
+
+    def _table(self, row: xarray.Dataset, title: str, group: list[Any], parts: Iterable[str]) -> Any:
+        """Return the table of some quantities on one pair, with tokens per target call beside calls."""
+        rows = []
+        with_tokens = any(mean == "mean_target_calls" for _, mean, *_ in group)
+        for algorithm in range(row.sizes["algorithm"]):
+            cell = row.isel(algorithm=algorithm)
+            texts = [cell["algorithm"].item()]
+            for _, mean, expected, sigma in group:
+                forms = {mean: ".6g", f"{mean}_error": ".2g", expected: ".6g", sigma: "+.2f"}
+                texts += [_number(cell[name], form) for name, form in forms.items() if name in cell]
+            if with_tokens:
+                texts.append(_number(cell["block_efficiency"], ".4g"))
+            rows.append(texts)
+        headings = [part or heading for heading, *_ in group for part in parts]
+        return table(title, ("algorithm",), [*headings, *["tokens/call"] * with_tokens], rows)
 
     def __str__(self) -> str:
         return rendered(*self.renderables()).rstrip("\n")

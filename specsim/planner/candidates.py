@@ -143,7 +143,7 @@ def candidates_of_pair(
     where = "very long runs" if endless else f"{length} tokens, the last round cut at the end"
     warnings = []
     if left_out:
-        warnings.append(f"left out: {'; '.join(left_out)}")
+        warnings.append(f"not computed: {'; '.join(left_out)}")
     if lossy:
         warnings.append(f"lossy, so that the output is not the target's: {', '.join(lossy)}")
     notes = (

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import TYPE_CHECKING
 
-from specsim.support.showing import aligned, as_html
+from specsim.support.showing import aligned, as_html, columns, wrapped
 
 if TYPE_CHECKING:
     from specsim.planner.plan import Choice, Plan
 
-_BAR = 30
+#: Characters of the longest bar; where there is room for fewer than the second number, there are none.
+_BAR, _SHORTEST_BAR = 30, 8
 
 
 def report(plan: Plan) -> str:
@@ -19,25 +19,26 @@ def report(plan: Plan) -> str:
     lines = [answer(plan), ""]
     for choice in plan.choices:
         lines += [*_table(plan, choice), ""]
+    lines += wrapped("tokens/call: emitted tokens per target call. time: of a round, in target calls.")
     lines += _limits(plan)
     if plan.survivals:
         shown = ", ".join(
             f"{value:.3f} [{low:.3f}, {high:.3f}]"
             for value, low, high in zip(plan.survivals, plan.survivals_low, plan.survivals_high, strict=True)
         )
-        lines += _wrapped(f"At least 1, 2, ... drafted tokens are accepted with probability {shown}.")
-    lines += ["", "Understood:", *(line for note in plan.understood for line in _wrapped(f"- {note}", "  "))]
-    lines += _wrapped(f"- costs in target calls: {plan.costs}", "  ")
+        lines += wrapped(f"At least 1, 2, ... drafted tokens are accepted with probability {shown}.")
+    lines += ["", "Input:", *(line for note in plan.understood for line in wrapped(f"- {note}", "  "))]
+    lines += wrapped(f"- costs in target calls: {plan.costs}", "  ")
     if plan.warnings:
-        lines += ["", "Warnings:", *(line for note in plan.warnings for line in _wrapped(f"- {note}", "  "))]
+        lines += ["", "Warnings:", *(line for note in plan.warnings for line in wrapped(f"- {note}", "  "))]
     return "\n".join(lines)
 
 
 def notebook(plan: Plan) -> str:
     """Return the answer and the table as HTML for a notebook."""
-    columns = ["batch", "candidate", "tokens", "time", "speed_up", "low", "high", "best"]
+    shown = ["batch", "candidate", "tokens", "time", "speed_up", "low", "high", "best"]
     notes = [*(f"Warning: {warning}" for warning in plan.warnings), f"Costs in target calls: {plan.costs}"]
-    return as_html(answer(plan), plan.to_dataframe()[columns], *notes)
+    return as_html(answer(plan), plan.to_dataframe()[shown], *notes)
 
 
 def answer(plan: Plan) -> str:
@@ -60,11 +61,11 @@ def answer(plan: Plan) -> str:
         if all(name.startswith("draft_length=") for name in names):
             names = sorted((name.removeprefix("draft_length=") for name in names), key=int)
         found += f" The data cannot decide between {', '.join(names[:-1])} and {names[-1]}."
-    return "\n".join(_wrapped(found))
+    return "\n".join(wrapped(found))
 
 
 def _table(plan: Plan, choice: Choice) -> list[str]:
-    heads = ["candidate", "tokens", "time", "speed-up", "constant a", "error", ""]
+    heads = ["candidate", "tokens/call", "time", "speed-up", "formula", "error"]
     measured = any(not math.isnan(row.measured) for row in choice.rows)
     if measured:
         heads.insert(4, "measured")
@@ -80,16 +81,18 @@ def _table(plan: Plan, choice: Choice) -> list[str]:
             f"{row.speed_up:.3f}{_interval(row.low, row.high)}",
             f"{row.constant:.3f}" if known else "-",
             f"{row.constant_error:+.1%}" if known else "-",
-            "#" * round(_BAR * row.speed_up / top),
         ]
         if measured:
             line.insert(4, "-" if math.isnan(row.measured) else f"{row.measured:.3f}")
         cells.append(line)
+    lines = aligned(cells)
+    longest = max(map(len, lines))
+    room = min(columns() - longest - 2, _BAR)
+    if room >= _SHORTEST_BAR and len(lines) == len(cells):
+        bars = ["", *("#" * round(room * row.speed_up / top) for row in choice.rows)]
+        lines = [f"{line:{longest}}  {bar}".rstrip() for line, bar in zip(lines, bars, strict=True)]
     head = f"Batch {choice.batch} ({choice.throughput:.3f} tokens per target call with the best; * best"
-    return [
-        head + (", ? not decided):" if choice.undecided else "):"),
-        *aligned(cells),
-    ]
+    return [*wrapped(head + (", ? not decided):" if choice.undecided else "):")), *lines]
 
 
 def _limits(plan: Plan) -> list[str]:
@@ -97,33 +100,29 @@ def _limits(plan: Plan) -> list[str]:
     lines = []
     if plan.break_even_draft is not None and plan.best_to is not None and plan.best_from is not None:
         end = "any cost" if math.isinf(plan.best_to) else f"{plan.best_to:.4f}"
-        lines += _wrapped(
+        lines += wrapped(
             f"{first.best} stays best at batch {first.batch} while a draft step costs {plan.best_from:.4f} "
             f"to {end} "
             f"target calls; beyond {plan.break_even_draft:.4f} nothing beats plain decoding."
         )
         if plan.break_even_batch is not None:
-            lines += _wrapped(f"From batch {plan.break_even_batch} on nothing beats plain decoding.")
+            lines += wrapped(f"From batch {plan.break_even_batch} on nothing beats plain decoding.")
         else:
-            lines += _wrapped(
-                "No batch size up to 2^20 makes drafting useless at these costs; calls that grow with their "
-                "tokens "
-                "need the costs token and free."
+            lines += wrapped(
+                "Drafting pays at every batch size up to 2^20, because these costs do not grow with the "
+                "tokens in a call; if they do, give the costs token and free."
             )
     else:
-        lines += _wrapped("Costs are a table: no break-even cost or batch size beyond what was measured.")
+        lines += wrapped("The costs are a table, so no break-even cost or batch size is computed.")
     row = first.row(first.best)
     if not math.isnan(row.constant) and row.draft_length:
-        lines += _wrapped(
-            f"The formula of constant acceptance, with the first token's {plan.acceptance:.4f}, guesses "
-            f"{row.constant:.3f} tokens per round for {row.label}: {row.constant_error:+.1%}."
+        lines += wrapped(
+            "formula: the usual (1 - a^(K+1)) / (1 - a), as if every token were accepted with the first "
+            f"one's probability a = {plan.acceptance:.4f}. For {row.label} it gives {row.constant:.3f} "
+            f"tokens per call, an error of {row.constant_error:+.1%}."
         )
     return lines
 
 
 def _interval(low: float, high: float) -> str:
     return "" if high - low < 1e-9 else f" [{low:.3f}, {high:.3f}]"
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,8 +18,17 @@ if TYPE_CHECKING:
 
 #: Columns of a printed result where nobody knows those of the terminal.
 WIDTH = 110
+#: The narrowest and the widest lines that are printed, whatever the terminal says.
+_NARROWEST, _WIDEST = 40, 400
 #: Most rows that a result prints of itself; `to_dataframe` has them all.
 MOST_ROWS = 20
+
+
+def columns() -> int:
+    """Return how wide printed lines may be: as the variable COLUMNS says, the terminal, or else `WIDTH`."""
+    if not (os.environ.get("COLUMNS", "").isdecimal() or (sys.stdout is not None and sys.stdout.isatty())):
+        return WIDTH
+    return min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
 
 
 class _Sheet(io.StringIO):
@@ -51,10 +65,16 @@ def table(
     return made
 
 
-def rendered(*renderables: Any, width: int = WIDTH, ascii_only: bool = False, colour: bool = False) -> str:
-    """Return what rich would print of tables and text."""
+def rendered(
+    *renderables: Any, width: int | None = None, ascii_only: bool = False, colour: bool = False
+) -> str:
+    """Return what rich would print of tables and text.
+
+    width: the most characters of a line. Defaults to None: as many as `columns` says.
+    """
     from rich.console import Console
 
+    width = columns() if width is None else width
     sheet = _Sheet("ascii" if ascii_only else "utf-8")
     console = Console(file=sheet, force_terminal=colour, width=width, highlight=False, soft_wrap=False)
     for renderable in renderables:
@@ -62,13 +82,66 @@ def rendered(*renderables: Any, width: int = WIDTH, ascii_only: bool = False, co
     return sheet.getvalue()
 
 
-def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of cells as lines of text with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+def aligned(lines: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
+    """Return rows of cells as lines of text with aligned columns; the first row has the headings.
+
+    Columns that do not fit the width follow below, after the first column again; long cells are folded.
+
+    width: the most characters of a line. Defaults to None: as many as `columns` says.
+    """
+    width = columns() if width is None else width
+    first = min(max(len(line[0]) for line in lines), max(12, width * 2 // 5))
+    sizes = [min(max(map(len, column)), width - first - 2) for column in zip(*lines, strict=True)]
+    if sum(sizes) + 2 * (len(sizes) - 1) <= width:
+        return _aligned(lines, sizes)
+    sizes[0] = first
+    groups: list[list[int]] = [[0]]
+    for number in range(1, len(sizes)):
+        if len(groups[-1]) > 1 and sum(sizes[i] + 2 for i in groups[-1]) + sizes[number] > width:
+            groups.append([0])
+        groups[-1].append(number)
+    found: list[str] = []
+    for group in groups:
+        found += ["", *_aligned([[line[i] for i in group] for line in lines], [sizes[i] for i in group])]
+    return found[1:]
+
+
+def _aligned(lines: Sequence[Sequence[str]], sizes: Sequence[int]) -> list[str]:
+    found = []
+    for line in lines:
+        parts = [_folded(cell, size) for cell, size in zip(line, sizes, strict=True)]
+        for row in range(max(map(len, parts))):
+            cells = [
+                (part[row] if row < len(part) else "").ljust(size)
+                for part, size in zip(parts, sizes, strict=True)
+            ]
+            found.append("  ".join(cells).rstrip())
+    return found
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Cut a text into lines, after a space or a mark where possible."""
+    if len(text) <= width:
+        return [text]
+    lines = [""]
+    for piece in re.split(r"(?<=[ ,:;/])", text):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        rest = lines[-1] + piece
+        while len(rest.rstrip()) > width:
+            lines[-1], rest = rest[:width], rest[width:]
+            lines.append("")
+        lines[-1] = rest
+    return [line.rstrip() for line in lines]
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """Return a text in lines that fit the terminal, and are at most `WIDTH` long."""
+    width = min(columns(), WIDTH)
+    lines = textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [part for line in lines for part in _folded(line, width)]
 
 
 def as_text(heading: str, frame: DataFrame, *notes: str) -> str:

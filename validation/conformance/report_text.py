@@ -23,6 +23,12 @@ SIGNS = {
 
 #: Headings of the table of checks.
 HEADINGS = ("", "check", "kind", "observations", "evidence", "catches TV", "certified TV", "s")
+#: What the headings mean.
+LEGEND = (
+    "observations: verifications looked at. evidence: against the sampler; a correct one reaches 10^7 with "
+    "probability at most 10^-7. catches TV: the smallest total variation distance that is found with "
+    "probability 0.999. certified TV: the output is at most this far from the correct one."
+)
 
 #: Number of failures that are reported in full, of those that do not follow from another one.
 FULL_REPORTS = 3

@@ -35,7 +35,7 @@ def _read(source: Source) -> Iterator[Setting]:
             continue
         rounds.add(number, record)
     if warm:
-        source.notes.append(f"{warm} warm-up records left out")
+        source.notes.append(f"{warm} warm-up records ignored")
     if not rounds.accepted:
         source.refuse("there are no rounds; give a log with at least one")
     histograms: dict[int, dict[Any, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
@@ -49,7 +49,7 @@ def _read(source: Source) -> Iterator[Setting]:
     plain = totals.pop(0, 0)
     if plain:
         source.warnings.append(
-            f"{plain} rounds drafted nothing and are left out; did a rule switch drafting off?"
+            f"{plain} rounds drafted nothing and are ignored; did a rule switch drafting off?"
         )
     if not totals:
         source.refuse("no round drafted anything; give a log with drafts")

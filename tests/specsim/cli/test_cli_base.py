@@ -23,6 +23,7 @@ from specsim.cli.output import plain, spell_exact
 from specsim.comparison.beside_theory import compare
 from specsim.grammar import PAIRS
 from specsim.support.expansion import expand
+from specsim.support.showing import aligned
 
 PAIR = "random:contexts=2,horizon=4,seed=1"
 
@@ -575,3 +576,33 @@ def test_shells_complete__algorithms():
     shell = ShellComplete(main, {}, "specsim", "_SPECSIM_COMPLETE")
     for typed, expected in (("bat", "batch:"), ("batch:drafts=2,dr", "batch:drafts=2,draft_length=")):
         assert expected in [item.value for item in shell.get_completions(["expect", "paper:3"], typed)]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_tables__fit_the_width(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    pair = "random:contexts=2,horizon=4,seed=1,stationary=yes"
+    for arguments in (
+        ("compare", pair, "speculative:draft_length=2", "recursive:tree=2-1", "--runs", "100"),
+        ("plan", pair, "--costs", "draft=0.1", "--algorithm", "speculative:draft_length={1..3}"),
+        ("expect", pair, "speculative:draft_length=2"),
+        ("rules",),
+        ("rules", "k-seq"),
+        ("validate", "--list"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 0, result.output
+        assert max(map(len, result.stdout.splitlines())) <= width, arguments
+
+
+def test_aligned__folds_long_cells_and_repeats_the_first_column():
+    lines = aligned([["name", "value", "more"], ["a:long=1,name=2", "1" * 18, "2" * 18]], 32)
+    assert lines == [
+        "name          value",
+        "a:long=1,     111111111111111111",
+        "name=2",
+        "",
+        "name          more",
+        "a:long=1,     222222222222222222",
+        "name=2",
+    ]

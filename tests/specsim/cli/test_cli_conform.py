@@ -72,7 +72,7 @@ def test_right_sampler__exits_with_0_and_says_what_it_certifies(sampler, capsys)
     )
     assert code == 0, out + err
     assert "step: lossless to within TV" in out
-    assert "left out: ragged: the sampler has no such option" in out
+    assert "not checked (the sampler has no such option): ragged" in out
 
 
 def test_wrong_sampler__exits_with_1_and_can_be_repeated(sampler, capsys):
@@ -178,9 +178,7 @@ def test_resume__runs_what_is_left(sampler, tmp_path, capsys):
     assert code == 0
     assert calls.stat().st_size == made
     # Sizes are those of the calls that were made.
-    rows = [
-        [line for line in text.splitlines()[:-1] if "sizes tried" not in line] for text in (first, again)
-    ]
+    rows = [[line for line in text.splitlines()[:-1] if "sizes tried" not in line] for text in (first, again)]
     assert rows[0] == rows[1]
     sampler.write_text(sampler.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
     run(capsys, f"{sampler}:step", *options, *folder)
