@@ -17,7 +17,7 @@ _EFFORTS = ("quick", "standard", "deep")
 _FIELDS = ("protocol", "rule", "inputs", "framework", "max_batch", "max_vocabulary", "draft", "filters")
 _EPILOG = """\b
 TARGET is module:callable, path/to/file.py:callable, or a built-in adapter (see --list).
-The callable's parameters tell its protocol:
+The names of its parameters say how it is called:
   step(target, draft, drafted, seed)               verifies given drafts
   draft_and_verify(models, seed)                   draws its own drafts
   decoder(models, prompts, new_tokens, seed)       writes whole texts
@@ -45,7 +45,7 @@ by what did.
 @click.command("conform", epilog=_EPILOG)
 @click.argument("target", required=False)
 @click.option("--protocol", type=click.Choice(("step", "draft-and-verify", "decoder", "tree")),
-              help="How the sampler is called. Default: by the names of its parameters, see below.")  # fmt: skip
+              help="How the sampler is called. Default: by its parameters, see below.")  # fmt: skip
 @click.option(
     "--rule",
     metavar="NAME",
@@ -123,13 +123,13 @@ by what did.
               help="Memory of its process (not on Windows). Default: 0.8 of all memory.")  # fmt: skip
 @click.option("--html", type=_FILE, metavar="FILE", help="Write the report as a web page.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write the report as JUnit XML.")
-@click.option("--json-file", "json_path", type=_FILE, metavar="FILE", help="Write the report as JSON, too.")
+@click.option("--json-file", "json_path", type=_FILE, metavar="FILE", help="Also write the report as JSON.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def conform(target: str | None, **options: Any) -> int:
     """Test whether a sampler is lossless, or follows the rule that it declares.
 
-    Says *biased* (how, by how much, and which known bug it looks like), or *lossless to within TV eps at
-    confidence 1 - delta* on the instances tested.
+    The result is *biased* (how, by how much, and which known bug it looks like), or *lossless to within TV
+    eps at confidence 1 - delta* on the inputs that were tried.
     """
     if options["listing"]:
         return _list(options)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from specsim.cli import completing
 from specsim.cli.arguments import plot_option
 from specsim.cli.output import COSTS_HELP, JSON_HELP, output_file, show_json
 from specsim.grammar import parse_algorithm
@@ -31,7 +32,7 @@ _HELP = _HELP.format(formats="\n".join(f"  {name:20}{each.title}" for name, each
 
 
 @click.command("plan", help=_HELP)
-@click.argument("source", metavar="INPUT")
+@click.argument("source", metavar="INPUT", shell_complete=completing.pairs)
 @click.option(
     "--costs", metavar="COSTS", help=COSTS_HELP + " Default: fitted to measured speed-ups, or draft=0.1."
 )
@@ -41,7 +42,7 @@ _HELP = _HELP.format(formats="\n".join(f"  {name:20}{each.title}" for name, each
 )  # fmt: skip
 @click.option("--batch", default="1", show_default=True, metavar="N,N,...", help="Batch sizes to plan for.")
 @click.option(
-    "--algorithm", "algorithms", multiple=True, metavar="ALGORITHM",
+    "--algorithm", "algorithms", multiple=True, metavar="ALGORITHM", shell_complete=completing.algorithms,
     help="A candidate, if INPUT is a pair; repeatable, with ranges such as block:draft_length={1..4}.",
 )  # fmt: skip
 @click.option(

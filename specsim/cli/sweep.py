@@ -49,6 +49,7 @@ Examples:
     multiple=True,
     required=True,
     metavar="PAIR",
+    shell_complete=completing.pairs,
     help="A pair, or several with braces; repeatable.",
 )
 @click.option(
@@ -57,6 +58,7 @@ Examples:
     multiple=True,
     required=True,
     metavar="ALGORITHM",
+    shell_complete=completing.algorithms,
     help="An algorithm, or several with braces; repeatable.",
 )
 @click.option(

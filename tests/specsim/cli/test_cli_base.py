@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 import xarray
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 import specsim
@@ -606,3 +607,20 @@ def test_aligned__folds_long_cells_and_repeats_the_first_column():
         "a:long=1,     222222222222222222",
         "name=2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "incomplete", "found"),
+    [
+        (["conform", "--check"], "joint", "joint-law"),
+        (["conform", "--rule"], "rat", "ratio"),
+        (["sweep", "--algorithm"], "batch:", "batch:drafts="),
+        (["plan"], "random:cont", "random:contexts="),
+        (["validate"], "yin2024.theorem-4", "yin2024.theorem-4"),
+        (["figures"], "figure-2", "figure-2c"),
+        (["rules"], "trav", "traversal"),
+    ],
+)
+def test_completion__of_the_shell(arguments, incomplete, found):
+    complete = ShellComplete(main, {}, "specsim", "_SPECSIM_COMPLETE")
+    assert found in [item.value for item in complete.get_completions(arguments, incomplete)]
