@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import specsim
+from specsim.cli import completing
 from specsim.cli.arguments import GRAMMAR, engine_option, plot_option
 from specsim.cli.output import (
     JSON_HELP,
