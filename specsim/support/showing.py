@@ -90,7 +90,8 @@ def aligned(lines: Sequence[Sequence[str]], width: int | None = None) -> list[st
     width: the most characters of a line. Defaults to None: as many as `columns` says.
     """
     width = columns() if width is None else width
-    first = min(max(len(line[0]) for line in lines), max(12, width * 2 // 5))
+    share = width // 2 if width >= 100 else width * 2 // 5
+    first = min(max(len(line[0]) for line in lines), max(12, share))
     sizes = [min(max(map(len, column)), width - first - 2) for column in zip(*lines, strict=True)]
     if sum(sizes) + 2 * (len(sizes) - 1) <= width:
         return _aligned(lines, sizes)

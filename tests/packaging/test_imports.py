@@ -37,6 +37,25 @@ def test_import__is_light(module):
     assert result.stdout.split() == []
 
 
+@pytest.mark.parametrize(
+    ("command", "allowed"),
+    [
+        ("--help", set()),
+        ("conform --plan examples/conformance/my_sampler.py:step --rule ratio", {"scipy", "rich"}),
+        ("plan paper:4 --costs draft=0.1 --algorithm speculative:draft_length=2 --json", {"scipy"}),
+        ("expect paper:4 speculative --json", {"scipy"}),
+    ],
+)
+def test_commands__import_what_they_use_and_no_more(command, allowed):
+    code = (
+        f"import sys; sys.argv = ['specsim', *{command!r}.split()]; from specsim.cli import main\n"
+        "try: main()\n"
+        f"except SystemExit: print(*sorted(set({HEAVY!r}) & sys.modules.keys()), file=sys.stderr)"
+    )
+    result = python("-c", code)
+    assert set(result.stderr.split()) <= allowed
+
+
 def test_public_names__are_all_there():
     for name in specsim.__all__:
         assert getattr(specsim, name) is not None

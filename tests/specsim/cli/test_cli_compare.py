@@ -19,7 +19,8 @@ def run(*arguments: str) -> str:
 
 
 def test_compare__prints_a_line_for_each_algorithm() -> None:
-    lines = run("ratio:draft_length={1,2}", "over-acceptance:epsilon=1/4,draft_length=2").splitlines()[2:]
+    lines = run("ratio:draft_length={1,2}", "over-acceptance:epsilon=1/4,draft_length=2").splitlines()
+    lines = lines[lines.index("") + 1 :]
     assert [line.split()[0] for line in lines[:4]] == [
         "algorithm", "ratio:draft_length=1,bonus=yes", "ratio:draft_length=2,bonus=yes",
         "over-acceptance:epsilon=1/4,draft_length=2,bonus=yes",
