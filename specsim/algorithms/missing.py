@@ -32,9 +32,7 @@ MISSING: dict[str, Missing] = {
         "only its abstract could be read: a tolerance of the test proportional to 1 - max of the target",
     ),
     "MARS": Missing(
-        "lossy, by a margin between target tokens", "its steps could not be had; near-best is one such rule"
+        "lossy, by a margin between target tokens", "its steps are not public; near-best is one such rule"
     ),
-    "ASD": Missing(
-        "lossy, by a window of regret", "its steps could not be had; window-override has a window"
-    ),
+    "ASD": Missing("lossy, by a window of regret", "its steps are not public; window-override has a window"),
 }

@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="batch-as-printed",
-    title="Algorithm 4 of 2411.00841 as printed, with one of its two slips",
+    title="Algorithm 4 of 2411.00841 as printed, with one of its two errors",
     source="2411.00841, Algorithm 4",
     lossless=False,
     structures=("chain", "paths"),
@@ -16,5 +16,5 @@ RULE = Rule(
             choices=("inside-loop", "extra-subtraction"),
         ),
     },
-    absent={"torch_rule": "kept as an erratum of the paper, beside the corrected rule"},
+    absent={"torch_rule": "kept to show the error of the paper; batch is the corrected rule"},
 )

@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Rule
 
 RULE = Rule(
     name="block",
-    title="accept the longest prefix whose test succeeds; replace by the residual of the weighted target",
+    title="accept the longest prefix that passes its test; replace the next token from a weighted residual",
     source="2403.10444, Algorithm 2",
     lossless=True,
     structures=("chain",),

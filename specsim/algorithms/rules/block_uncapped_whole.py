@@ -11,6 +11,6 @@ RULE = Rule(
     drawings=("independent",),
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: biased.py",
+        "claims": "its statements are with those of similar rules: biased.py",
     },
 )

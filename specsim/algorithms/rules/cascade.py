@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="cascade",
-    title="the ratio rule against the draft where its best token is good enough, else against the target",
+    title="the ratio rule, with the draft as its target where the draft's best token is good enough",
     source="2405.19261, the rule OPT",
     aliases=("speculative-cascade",),
     lossless=False,
@@ -18,6 +18,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: lossy.py",
+        "claims": "its statements are with those of similar rules: lossy.py",
     },
 )

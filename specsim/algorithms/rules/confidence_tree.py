@@ -8,7 +8,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="confidence-tree",
-    title="keep the nodes of the largest products of draft probabilities; one target draw decides at each",
+    title="keep the tree nodes with the largest draft probabilities; draw from the target at each node",
     source="2406.16858 (EAGLE-2, dynamic draft trees); verification as in sgl-project/sglang#7207",
     aliases=("eagle-tree",),
     lossless=True,
@@ -24,6 +24,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "the decoder gives every round the same tree",
-        "claims": "no statement of its source is checked beyond the generated claims over all laws",
+        "claims": "only the generated claims about all distributions are checked",
     },
 )

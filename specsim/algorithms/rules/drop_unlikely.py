@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="drop-unlikely",
-    title="cut the draft before a sampled token that the draft finds unlikely; draw from the target there",
+    title="end the draft before a sampled token that the draft finds unlikely; draw from the target there",
     source="ggml-org/llama.cpp#22506; a dropped token counts as rejected",
     lossless=False,
     structures=("chain",),
@@ -16,6 +16,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: biased.py",
+        "claims": "its statements are with those of similar rules: biased.py",
     },
 )

@@ -6,7 +6,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="ensemble",
-    title="the ratio rule against share target + (1 - share) draft",
+    title="the ratio rule with the mixture share target + (1 - share) draft as its target",
     source="2405.19261, section 2, as the simplest mixture of two models",
     lossless=False,
     structures=("chain",),
@@ -20,6 +20,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: lossy.py",
+        "claims": "its statements are with those of similar rules: lossy.py",
     },
 )

@@ -11,7 +11,7 @@ RULE = Rule(
     structures=("chain", "paths", "tree"),
     drawings=("own",),
     absent={
-        "torch_rule": "the decoder draws all children of a node alike; here the last one is drawn otherwise",
-        "claims": "no statement of its source is checked beyond the generated claims over all laws",
+        "torch_rule": "the decoder draws all children of a node in the same way; here the last one differs",
+        "claims": "only the generated claims about all distributions are checked",
     },
 )

@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Rule
 
 RULE = Rule(
     name="gumbel",
-    title="draw draft and target with the same noise; descend into the child that the target draws",
+    title="draw draft and target tokens with the same noise; accept a child that the target draws too",
     source="2408.07978; with several drafts 2506.05632",
     aliases=("gumbel-match", "exponential-race", "list-matching"),
     lossless=True,
@@ -12,6 +12,6 @@ RULE = Rule(
     drawings=("own",),
     absent={
         "program": "continuous noise cannot be enumerated",
-        "torch_rule": "drafting and testing share their noise; the decoder draws drafts by inversion",
+        "torch_rule": "drafting and testing use the same noise, but the decoder draws drafts by inversion",
     },
 )

@@ -20,6 +20,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: lossy.py",
+        "claims": "its statements are with those of similar rules: lossy.py",
     },
 )

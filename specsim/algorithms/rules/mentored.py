@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="mentored",
-    title="the ratio rule against the row nearest to the draft whose divergence from the target is bounded",
+    title="the ratio rule with a target that is moved towards the draft, up to a bounded divergence",
     source="2609.30474; Tran-Thien, An optimal lossy variant of speculative decoding, 2023",
     lossless=False,
     structures=("chain",),
@@ -17,7 +17,7 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: lossy.py",
+        "claims": "its statements are with those of similar rules: lossy.py",
     },
     inexact="the row solves an equation with logarithms",
 )

@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Rule
 
 RULE = Rule(
     name="minhash",
-    title="draft and target take the first of the same random points below their rows; accept what agrees",
+    title="draft and target use the same random points (MinHash); accept a token on which they agree",
     source="2408.07978 (weighted MinHash); with several drafts one stream of points for each",
     aliases=("weighted-minhash",),
     lossless=True,
@@ -12,6 +12,6 @@ RULE = Rule(
     drawings=("own",),
     absent={
         "program": "continuous noise cannot be enumerated",
-        "torch_rule": "drafting and testing share their noise; the decoder draws drafts by inversion",
+        "torch_rule": "drafting and testing use the same noise, but the decoder draws drafts by inversion",
     },
 )

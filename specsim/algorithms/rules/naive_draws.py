@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Rule
 
 RULE = Rule(
     name="naive-draws",
-    title="one draw from the target for every child; descend into the first that equals its own draw",
+    title="draw from the target anew for every child; go to the first child that equals its own draw",
     source="foundation-model-stack/fms-extras#12",
     aliases=("independent-target-draws",),
     lossless=False,

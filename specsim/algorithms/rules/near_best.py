@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="near-best",
-    title="accept a token among the likeliest of the target and within delta of the best; else emit the best",
+    title="accept a most probable target token within delta of the best; else emit the best",
     source="NVIDIA/TensorRT-LLM#3865, relaxed acceptance",
     aliases=("relaxed-acceptance",),
     lossless=False,
@@ -26,6 +26,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: lossy.py",
+        "claims": "its statements are with those of similar rules: lossy.py",
     },
 )

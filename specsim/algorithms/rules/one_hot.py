@@ -4,13 +4,13 @@ from specsim.algorithms.rule import Rule
 
 RULE = Rule(
     name="one-hot",
-    title="accept a child with the target's probability; a failure removes its token from the target",
+    title="accept a child with the target's probability; if it fails, remove its token from the target",
     source="2211.17192 with a deterministic draft; SafeAILab/EAGLE#329",
     aliases=("one-hot-children",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("independent", "distinct", "greedy"),
     absent={
-        "claims": "no statement of its source is checked beyond the generated claims over all laws",
+        "claims": "only the generated claims about all distributions are checked",
     },
 )

@@ -12,6 +12,6 @@ RULE = Rule(
     drawings=("independent",),
     absent={
         "torch_rule": "on independent drafts a random order has the law of a fixed one, which is recursive",
-        "claims": "no statement of its source is checked beyond the generated claims over all laws",
+        "claims": "only the generated claims about all distributions are checked",
     },
 )

@@ -18,7 +18,7 @@ RULE = Rule(
         ),
     },
     absent={
-        "torch_rule": "its tables have a row for each context, which a language model has not",
+        "torch_rule": "its tables have a row for each context, which language models do not have",
         "claims": "its statements are those of the paper: theorem_2.py, trade_off.py",
     },
 )

@@ -4,13 +4,13 @@ from specsim.algorithms.rule import Rule
 
 RULE = Rule(
     name="summed-coin",
-    title="one coin against the summed target mass of the children in order; the final token excludes them",
+    title="compare one random number with the growing sum of the children's target probabilities",
     source="sgl-project/sglang#7207",
     aliases=("summed-target-coin",),
     lossless=True,
     structures=("chain", "paths", "tree"),
     drawings=("distinct", "greedy"),
     absent={
-        "claims": "no statement of its source is checked beyond the generated claims over all laws",
+        "claims": "only the generated claims about all distributions are checked",
     },
 )

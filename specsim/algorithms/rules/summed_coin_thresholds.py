@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="summed-coin-thresholds",
-    title="the summed coin, passed at a part of its level, or by a child that is likely by itself",
+    title="the summed coin with a lower threshold, or accept a child that is likely by itself",
     source="sgl-project/sglang#7207, options speculative-accept-threshold-acc and -single",
     lossless=False,
     structures=("chain", "paths", "tree"),
@@ -25,6 +25,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: lossy.py",
+        "claims": "its statements are with those of similar rules: lossy.py",
     },
 )

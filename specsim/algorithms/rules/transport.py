@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Rule
 
 RULE = Rule(
     name="transport",
-    title="at each node the plan of most acceptance, children drawn independently",
+    title="at each node the transport plan with the highest acceptance, children drawn independently",
     source="2310.15141, Section 4; 2410.18234",
     aliases=("optimal-transport",),
     lossless=True,
@@ -12,6 +12,6 @@ RULE = Rule(
     drawings=("independent",),
     absent={
         "torch_rule": "the cuts of its plan are found one after the other, up to one for each token",
-        "claims": "that it accepts the most stands beside the orders of rules: orders.py",
+        "claims": "that it accepts the most is among the orders of rules: orders.py",
     },
 )

@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Rule
 
 RULE = Rule(
     name="two-step",
-    title="select the child of the largest target / draft, and test it by the law of what is selected",
+    title="select the child with the largest target / draft, and test it once",
     source="2410.18234 (selection and one test); selection by quotients: 2602.16961",
     aliases=("canonical-form",),
     lossless=True,
@@ -12,6 +12,6 @@ RULE = Rule(
     drawings=("independent",),
     absent={
         "torch_rule": "the law of the selected child needs a sort of the vocabulary at every node",
-        "claims": "no statement of its source is checked beyond the generated claims over all laws",
+        "claims": "only the generated claims about all distributions are checked",
     },
 )

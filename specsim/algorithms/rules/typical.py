@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="typical",
-    title="accept when target > min(epsilon, delta exp(-entropy)); else a target token or the likeliest",
+    title="accept when target > min(epsilon, delta exp(-entropy)); else a target token or the most probable",
     source="2401.10774, section 3.3.1; defaults as in vllm-project/vllm at 0244fee",
     lossless=False,
     structures=("chain",),
@@ -28,6 +28,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: lossy.py",
+        "claims": "its statements are with those of similar rules: lossy.py",
     },
 )

@@ -4,7 +4,7 @@ from specsim.algorithms.rule import Parameter, Rule
 
 RULE = Rule(
     name="window-override",
-    title="the ratio rule, but an uncertain rejection is overridden when a window of later tests succeeds",
+    title="the ratio rule, but an uncertain rejection is overridden if the tests of later tokens succeed",
     source="2511.22972; vllm-project/vllm#53987",
     aliases=("fly",),
     lossless=False,
@@ -31,6 +31,6 @@ RULE = Rule(
     },
     absent={
         "torch_rule": "real models are decoded by rules that keep the target's law, and by over-acceptance",
-        "claims": "its statements stand beside those of rules like it: lossy.py",
+        "claims": "its statements are with those of similar rules: lossy.py",
     },
 )

@@ -66,7 +66,7 @@ def get_rule(rule: str | Rule, *, tree: bool = False) -> Rule:
     --------
     >>> from specsim.testing import get_rule
     >>> get_rule("block").title
-    'accept the longest prefix whose test succeeds; replace by the residual of the weighted target'
+    'accept the longest prefix that passes its test; replace the next token from a weighted residual'
     """
     if isinstance(rule, Rule):
         return rule
