@@ -41,7 +41,7 @@ def test_import__is_light(module):
     ("command", "allowed"),
     [
         ("--help", set()),
-        ("conform --plan examples/conformance/my_sampler.py:step --rule ratio", {"scipy", "rich"}),
+        ("conform --list", {"rich"}),
         ("plan paper:4 --costs draft=0.1 --algorithm speculative:draft_length=2 --json", {"scipy"}),
         ("expect paper:4 speculative --json", {"scipy"}),
     ],
