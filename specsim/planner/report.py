@@ -91,7 +91,7 @@ def _table(plan: Plan, choice: Choice) -> list[str]:
     if room >= _SHORTEST_BAR and len(lines) == len(cells):
         bars = ["", *("#" * round(room * row.speed_up / top) for row in choice.rows)]
         lines = [f"{line:{longest}}  {bar}".rstrip() for line, bar in zip(lines, bars, strict=True)]
-    head = f"Batch {choice.batch} ({choice.throughput:.3f} tokens per target call with the best; * best"
+    head = f"Batch {choice.batch} (best: {choice.throughput:.3f} tokens in the time of a target call; * best"
     return [*wrapped(head + (", ? not decided):" if choice.undecided else "):")), *lines]
 
 

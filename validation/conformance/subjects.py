@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -240,7 +241,12 @@ def load_subjects(text: str, **fields: Any) -> tuple[Subject, ...]:
     thing: Any = module
     for part in attribute.split("."):
         if not hasattr(thing, part):
-            raise InputError(f"target is {text!r}; {source} has no {attribute!r}")
+            public = [
+                name for name in vars(module) if not name.startswith("_") and callable(getattr(module, name))
+            ]
+            near = difflib.get_close_matches(part, public, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(public[:10]) or 'no callable'}"
+            raise InputError(f"target is {text!r}; {source} has no {attribute!r}; {hint}")
         thing = getattr(thing, part)
     if attribute.rsplit(".", 1)[-1] == "subjects" and callable(thing):
         thing = thing()
