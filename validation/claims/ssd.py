@@ -669,7 +669,7 @@ CLAIMS = (
             "Where the backup drafts at random, a token is accepted if it is the target's likeliest one, and "
             "otherwise replaced by a draw from the target; the engine is described as exact."
         ),
-        source="tanishqkumar/ssd, commit 6ed3022, ssd/utils/verify.py and README.md, with --backup fast",
+        source="2603.03251; tanishqkumar/ssd, commit 6ed3022, ssd/utils/verify.py, with --backup fast",
         verdict=Verdict.FAILS,
         checks=(ExactCheck("a backup that drafts at random", _greedy_misses),),
         mutants=("theory-ssd-misses-verified",),

@@ -323,7 +323,7 @@ CLAIMS = (
             "every outcome guessed, and one acceptance for each data set, fitted to the rate of 4 drafted "
             "tokens, the rates of 5, 6 and 7 are within 4 %. The default of 7 is the slowest of the four."
         ),
-        source="Weili-0234/ssd-wl, commit 9a5e165, REPRODUCE.md: Qwen3-32B with 0.6B, greedy, batch 1",
+        source="2603.03251; Weili-0234/ssd-wl, commit 9a5e165, REPRODUCE.md (Qwen3-32B, 0.6B, greedy)",
         verdict=Verdict.HOLDS,
         checks=(ExactCheck("twelve rates", _replication),),
         mutants=("theory-ssd-drafting-is-hidden",),
@@ -332,7 +332,7 @@ CLAIMS = (
         id="specsim.ssd-best-length",
         title="The best draft length is the number of steps that fit into a call",
         statement="The best K is the call over a step of the cache, rounded down: 11.45 / 2.54, 4.",
-        source="Weili-0234/ssd-wl, commit 9a5e165, REPRODUCE.md",
+        source="2603.03251; Weili-0234/ssd-wl, commit 9a5e165, REPRODUCE.md",
         verdict=Verdict.FAILS,
         checks=(ExactCheck("by the published times", _rule_of_thumb),),
         mutants=("theory-ssd-drafting-is-hidden",),
