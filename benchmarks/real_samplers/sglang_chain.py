@@ -67,7 +67,7 @@ class ChainSampling:
         batch, length = ids.shape
         slots = length + 1
         if coins is None:
-            generator = torch.Generator().manual_seed(seed)
+            generator = torch.Generator().manual_seed(libraries.narrow_seed(seed))
             uniforms = torch.rand((batch, slots), generator=generator)
             final = torch.rand((batch,), generator=generator)
         else:

@@ -6,12 +6,14 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from specsim.validation.conformance.adapters.libraries import narrow_seed
+
 
 @contextlib.contextmanager
 def seeded(torch: Any, seed: int) -> Iterator[None]:
-    """Seed the global generator, and put its state back afterwards."""
+    """Seed the global generator, and put its state back afterwards; refuse seeds that it would cut."""
     state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
+    torch.manual_seed(narrow_seed(seed))
     try:
         yield
     finally:

@@ -73,8 +73,8 @@ def _without_laws(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis |
         chosen = max(shared, key=lambda check: check.log10_e / max(check.samples, 1))
         follow = [c.name for c in failed if c is not chosen and c.kind in ("output", "rule", "independence")]
         follow.insert(0, chosen.name)
-        cause, change = BY_CHECK[chosen.name]
         ways = f" ({chosen.looks_like[0]})" if chosen.looks_like else ""
+        cause, change = _shared(ways) if chosen.name == "seed-independence" else BY_CHECK[chosen.name]
         return Diagnosis(cause=cause + ways, change=change, explains=tuple(follow))
     if kinds <= {"contract", "guard"}:
         if names == ["not-finite"]:
@@ -82,6 +82,23 @@ def _without_laws(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis |
             return _first(failed, "rows with NaN or infinity are not refused", f"add this line: {line}")
         return _first(failed, *BY_CHECK.get(names[0], (failed[0].reason, "")))
     return None
+
+
+def _shared(ways: str) -> tuple[str, str]:
+    """Return what is wrong with seeds, by the way in which the most telling outcomes were paired."""
+    if ways.startswith(" (seeds that differ in bit"):
+        return (
+            "some bits of the seed change nothing",
+            "use all bits of its seed, and refuse a seed that is too wide by an exception",
+        )
+    if ways.startswith(" (row b"):
+        return (
+            "a row is seeded with the sum of the call's seed and a multiple of its number: other rows of "
+            "neighbouring seeds share its random numbers",
+            "make the generator of a row from the pair of seed and row, as in "
+            "numpy.random.SeedSequence([seed, row]), not of their sum",
+        )
+    return BY_CHECK["seed-independence"]
 
 
 def _first(failed: Sequence[CheckResult], cause: str, change: str) -> Diagnosis:

@@ -82,7 +82,11 @@ class Session:
             for check in chosen
             if (reason := check.skip_reason(subject)) and subject.protocol in check.protocols
         ]
-        self.checks = [check for check in chosen if not check.skip_reason(subject)]
+        # An assertion on a device, which NaN may trip, ends all further work there: these checks come last.
+        self.checks = sorted(
+            (check for check in chosen if not check.skip_reason(subject)),
+            key=lambda check: check.kind == "guard",
+        )
         if not self.checks:
             raise InputError(
                 f"no check applies to {subject.name} ({subject.protocol}); "

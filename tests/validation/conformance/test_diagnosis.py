@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks.zoo.model import get_mutants
+from specsim.validation.conformance.adapters.libraries import narrow_seed
 from specsim.validation.conformance.checks import all_checks
 from specsim.validation.conformance.instances import inverse
 from specsim.validation.conformance.remedies import BY_CHECK, change_for
@@ -149,6 +151,28 @@ def test_wrong_sampler__is_explained_and_shown_without_specsim(name, module, sam
         check=False,
     )
     assert shown.returncode == 1, shown.stdout + shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("mutant", "words", "change"),
+    [
+        ("seed-of-32-bits", "some bits of the seed change nothing", "refuse a seed that is too wide"),
+        ("pieces-seeded-on", "a multiple of its number", "the pair of seed and row"),
+    ],
+)
+def test_seed_faults__are_told_apart(mutant, words, change, samplers):
+    subject = get_mutants([mutant])[0].subject
+    report = check_sampler(subject, effort=samplers.light, only=["seed-independence"])
+    assert report.verdict is Verdict.DEPENDENT
+    assert report.diagnosis is not None
+    assert words in report.diagnosis.cause
+    assert change in report.diagnosis.change
+
+
+def test_narrow_seed__refuses_what_a_generator_would_cut():
+    assert narrow_seed(2**32 - 1) == 2**32 - 1
+    with pytest.raises(ValueError, match=r"seed is 4294967296; the library's generator reads 32 bits"):
+        narrow_seed(2**32)
 
 
 @pytest.mark.slow

@@ -24,6 +24,16 @@ def load(module: str, *, package: str) -> Any:
         raise InputError(f"{module} does not import: {error}; install a matching {package}") from error
 
 
+def narrow_seed(seed: int) -> int:
+    """Return the seed, or refuse one of which torch's generator on a CPU would drop all but 32 bits.
+
+    ValueError: it is too wide.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed is {seed}; the library's generator reads 32 bits of it")
+    return seed
+
+
 def version(package: str) -> str:
     """Return the installed version of a package, or ``"not installed"``."""
     try:

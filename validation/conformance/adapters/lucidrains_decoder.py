@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.adapters.libraries import load, names_version
+from specsim.validation.conformance.adapters.libraries import load, names_version, narrow_seed
 from specsim.validation.conformance.subjects import Subject
 
 PACKAGE = "speculative-decoding"
@@ -35,7 +35,7 @@ def decode(models: Any, prompts: Any, new_tokens: int, seed: int, *, temperature
     ids = torch.as_tensor(np.asarray(prompts), dtype=torch.long)
     nets = [_Table(rows[0], models.pair.next_context, models.start) for rows in _tables(models.pair)]
     state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
+    torch.manual_seed(narrow_seed(seed))
     try:
         tokens, _ = library.speculative_decoding(
             *nets,

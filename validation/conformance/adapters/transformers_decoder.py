@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.adapters.libraries import load, names_version
+from specsim.validation.conformance.adapters.libraries import load, names_version, narrow_seed
 from specsim.validation.conformance.subjects import Subject
 
 PACKAGE = "transformers"
@@ -123,7 +123,7 @@ def _generate(target: Any, prompts: Any, new_tokens: int, seed: int, **options: 
     ids = torch.as_tensor(np.asarray(prompts), dtype=torch.long)
     tokens = np.zeros((len(ids), new_tokens), np.int64)
     state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
+    torch.manual_seed(narrow_seed(seed))
     try:
         for row in range(len(ids)):
             text = target.generate(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from specsim.validation.conformance.adapters.libraries import load, names_version
+from specsim.validation.conformance.adapters.libraries import load, names_version, narrow_seed
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
 
@@ -36,7 +36,7 @@ def speculative_sampling(target: Any, draft: Any, drafted: Any, seed: int) -> tu
     lengths = np.zeros(batch, np.int64)
     prompt = torch.zeros((1, 1), dtype=torch.long, device=target.device)
     state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
+    torch.manual_seed(narrow_seed(seed))
     try:
         for row in range(batch):
             candidates = torch.cat((prompt, ids[row : row + 1]), dim=1)
