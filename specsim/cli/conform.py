@@ -169,7 +169,7 @@ def _conform(target: str, options: dict[str, Any]) -> int:
             for line in comparison_lines(comparisons):
                 click.echo(line)
         if page is not None:
-            page.write_text(report_html(reports), encoding="utf-8")
+            page.write_text(report_html(reports, _command(request)), encoding="utf-8")
         if xml is not None:
             xml.write_text(report_junit(reports), encoding="utf-8")
         document = report_json(reports)
@@ -220,6 +220,15 @@ def _origin(target: str, options: dict[str, Any]) -> str:
         if options[name] is not None:
             words.append(f"--{name.replace('_', '-')} {options[name]}")
     words += [f"--dtype {dtype}" for dtype in options["dtypes"]]
+    return " ".join(words)
+
+
+def _command(request: Any) -> str:
+    """Return a command that does the same."""
+    words = [f"specsim conform {request.origin}"]
+    settings = {name: value for name, value in request.settings.items() if value is not None}
+    words += [f"--check {name}" for name in settings.pop("only", ())]
+    words += [f"--{name} {value}" for name, value in settings.items()]
     return " ".join(words)
 
 

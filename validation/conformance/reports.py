@@ -25,6 +25,8 @@ from specsim.validation.conformance.results import CheckResult, CheckStatus, Con
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 # What XML 1.0 cannot hold at all.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: An issue or a pull request, and a paper.
+_SOURCE = re.compile(r"\b([\w.-]+/[\w.-]+)#(\d+)\b|\b(\d{4}\.\d{4,5})\b")
 _BAD = (CheckStatus.FAILED, CheckStatus.BROKEN, CheckStatus.UNEXPECTED_PASS)
 
 
@@ -78,8 +80,24 @@ def _clean(text: str) -> str:
     return _FORBIDDEN.sub("?", text)
 
 
-def report_html(reports: Sequence[ConformanceReport]) -> str:
-    """Return the reports as the text of a page that needs nothing from anywhere."""
+def linked(text: str) -> Any:
+    """Return text for a page, with links to issues (``owner/name#1``) and papers (``2211.17192``)."""
+    from markupsafe import Markup, escape
+
+    def link(found: re.Match[str]) -> str:
+        name, number, paper = found.groups()
+        address = f"https://github.com/{name}/issues/{number}" if name else f"https://arxiv.org/abs/{paper}"
+        return f'<a href="{address}">{found.group()}</a>'
+
+    # All but the links is escaped.
+    return Markup(_SOURCE.sub(link, str(escape(text))))
+
+
+def report_html(reports: Sequence[ConformanceReport], command: str = "") -> str:
+    """Return the reports as the text of a page that needs nothing from anywhere.
+
+    command: what was typed; told with the versions that ran.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -89,9 +107,28 @@ def report_html(reports: Sequence[ConformanceReport]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["linked"] = linked
     verdicts = sorted({report.verdict.value for report in reports})
     return environment.get_template("conform.html.jinja").render(
-        title=", ".join(verdicts), reports=[_page_report(report) for report in reports]
+        title=", ".join(verdicts),
+        reports=[_page_report(report) for report in reports],
+        command=command,
+        provenance=_provenance(),
+    )
+
+
+def _provenance() -> str:
+    import platform
+    from datetime import UTC, datetime
+
+    import numpy as np
+
+    from specsim import __version__
+
+    day = datetime.now(UTC).date().isoformat()
+    return (
+        f"specsim {__version__}, Python {platform.python_version()}, NumPy {np.__version__},"
+        f" {platform.system()} {platform.machine()}, {day}"
     )
 
 

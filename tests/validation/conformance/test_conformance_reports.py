@@ -16,7 +16,7 @@ from specsim.errors import InputError
 from specsim.validation.conformance import pictures, report_text
 from specsim.validation.conformance.documents import report_document, report_of
 from specsim.validation.conformance.report_text import report_lines
-from specsim.validation.conformance.reports import report_html, report_json, report_junit
+from specsim.validation.conformance.reports import linked, report_html, report_json, report_junit
 from specsim.validation.conformance.results import (
     CheckResult,
     CheckStatus,
@@ -162,7 +162,9 @@ def test_html__is_self_contained_closed_and_escaped():
     assert found.open == []
     assert "script" not in found.tags
     assert "iframe" not in found.tags
-    assert all(link.startswith("data:") for link in found.links), found.links
+    issue = "https://github.com/owner/project/issues/1"
+    assert all(link.startswith("data:") or link == issue for link in found.links), found.links
+    assert issue in found.links
     assert "@import" not in page
     assert not re.search(r"url\(\s*['\"]?(?!data:)", page)
     assert "<script>" not in page
@@ -188,6 +190,27 @@ def test_html__pictures_are_svg_that_can_be_parsed():
     assert len(uris) == 1
     sheet = base64.b64decode(uris[0].partition(",")[2])
     assert ElementTree.fromstring(sheet).tag == f"{SVG}svg"
+
+
+def test_html__says_what_was_run_and_with_what():
+    page = report_html([report(*every_status())], "specsim conform <mine>")
+    assert "specsim conform &lt;mine&gt;" in page
+    for words in ("specsim ", "Python ", "NumPy "):
+        assert words in page.partition("<footer")[2]
+
+
+def test_html__of_a_right_sampler_accuses_nobody():
+    page = report_html([report(check(CheckStatus.PASSED), name="mine")])
+    for words in ("most likely", "bug", "what to change", 'class="fail"'):
+        assert words not in page.partition("<main>")[2]
+
+
+def test_linked__links_issues_and_papers_and_escapes_the_rest():
+    made = str(linked("a-b/c.d#12 <i>; 2211.17192, 0.12345"))
+    assert made == (
+        '<a href="https://github.com/a-b/c.d/issues/12">a-b/c.d#12</a> &lt;i&gt;; '
+        '<a href="https://arxiv.org/abs/2211.17192">2211.17192</a>, 0.12345'
+    )
 
 
 def test_html__is_the_same_every_time():
