@@ -48,6 +48,8 @@ class Evidence:
     partitions: coarser views of the cells: integer arrays of shape ``(cells,)``, or ``(strata, cells)``, that
         give every cell a group.
     pools: sets of strata in which the same cell may be wrong, by one of `FACTORS` in all of them.
+    disjoint: whether every observation is counted in one stratum. False: in several, of which those that an
+        alternative changes must have different observations; nothing is said of all strata together then.
     tolerance: null laws may be larger than stated by this factor minus 1 in every cell (rounding of rows in a
         narrow float type). The e-value is then divided by ``(1 + tolerance)`` to the number of observations.
 
@@ -65,6 +67,7 @@ class Evidence:
         alternatives: Mapping[str, Floats] | Iterable[tuple[str, Floats]] = (),
         partitions: Sequence[Integers] = (),
         pools: Sequence[Integers] = (),
+        disjoint: bool = True,
         tolerance: float = 0.0,
     ) -> None:
         self.null = np.atleast_2d(np.asarray(null, dtype=np.float64))
@@ -76,6 +79,7 @@ class Evidence:
         if not 0 <= tolerance < 1:
             raise InputError(f"tolerance is {tolerance}; give a number in [0, 1)")
         self.tolerance = tolerance
+        self.disjoint = disjoint
         with np.errstate(divide="ignore"):
             self._log_null = np.log(self.null)
         self._log_ratios: dict[str, Floats] = {}
@@ -165,6 +169,7 @@ class Evidence:
             clipped / sums,
             partitions=[groups for groups, _ in self.partitions],
             pools=self.pools,
+            disjoint=self.disjoint,
             tolerance=self.tolerance,
         )
         return other.log_e(counts) <= log_most
@@ -174,7 +179,7 @@ class Evidence:
         if self.null.shape[1] <= MOST_CELLS:
             by_stratum = _dirichlet(table, self.null)
             views.append(("some stratum", _log_mean(by_stratum)))
-            if self.strata > 1:
+            if self.strata > 1 and self.disjoint:
                 views.append(("all strata", float(by_stratum.sum())))
         parts = [
             _dirichlet(np.asarray(_grouped(table, groups, law.shape[1]), dtype=np.int64), law)
@@ -205,7 +210,7 @@ class Evidence:
         """
         sizes = np.asarray(samples, dtype=np.float64)
         total = float(sizes.sum())
-        if total < 1:
+        if total < 1 or not self.disjoint:
             return 1.0
         fine = self.null.shape[1] <= MOST_CELLS
         views = fine + (fine and self.strata > 1) + bool(self.partitions) + 1 + bool(self.pools)

@@ -338,7 +338,7 @@ class PairProbe:
     def _seed_pairs(self, size: int) -> tuple[Integers, Integers, Integers]:
         """Return the ways of all pairs of a round, and the two outcomes of each: ``seed * size + row``."""
         row = np.arange(size)
-        found = []
+        found: list[tuple[Integers, Integers, Integers]] = []
 
         def add(
             way: str, pairs: Sequence[tuple[int, int]], left_rows: Integers, right_rows: Integers
@@ -359,16 +359,16 @@ class PairProbe:
             if mask < size:
                 way = f"row b under one seed and row b ^ {mask} under the next"
                 add(way, ((0, 1), (2, 3)), fits, fits ^ mask)
-        way, left, right = (np.concatenate(part) for part in zip(*found, strict=True))
-        return way, left, right
+        ways, left, right = (np.concatenate(part) for part in zip(*found, strict=True))
+        return ways, left, right
 
     def _sample_seeds(self, size: int) -> None:
         call = self.outcomes(size)
         base = min(self.caller.next_seed(), SEED_RANGE - SEEDS)
         found = np.concatenate([call(base + place) for place in range(SEEDS)])
         assert self._pairs is not None
-        way, left, right = self._pairs
-        np.add.at(self.counts, (way, found[left], found[right]), 1)
+        ways, left, right = self._pairs
+        np.add.at(self.counts, (ways, found[left], found[right]), 1)
         bits = FAR_BITS[self._turn % len(FAR_BITS)]
         bit = bits[self._turn // len(FAR_BITS) % len(bits)]
         far = self._far(call, base ^ (1 << bit))

@@ -275,7 +275,8 @@ class Echoes:
             )
 
         return Look(
-            evidence=Evidence(null, alternatives=alternatives, tolerance=tolerance),
+            # A token is counted once for every distance.
+            evidence=Evidence(null, alternatives=alternatives, disjoint=False, tolerance=tolerance),
             observe=lambda: self.counts,
             shares=np.full(len(null), 1 / len(null)),
             reachable=np.ones(len(null), dtype=bool),

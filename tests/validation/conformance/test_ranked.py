@@ -17,11 +17,11 @@ from specsim.validation.conformance.instances import (
     tree_instance,
     wide_instance,
 )
-from specsim.validation.conformance.ranked import KINDS, bent_laws, laws_by_rank, ranked_instance
+from specsim.validation.conformance.ranked import KINDS, Echoes, bent_laws, laws_by_rank, ranked_instance
 from specsim.validation.conformance.results import CheckStatus
 from specsim.validation.conformance.rules.round_bugs import ROUND_BUGS
 from specsim.validation.conformance.running import Session, check_sampler
-from specsim.validation.conformance.sizes import octave, random_tree
+from specsim.validation.conformance.sizes import APART, octave, random_tree
 from specsim.validation.conformance.subjects import as_subject
 from specsim.validation.conformance.tables import is_law
 
@@ -178,3 +178,34 @@ def test_decoders_that_use_failed_coins_again_have_the_stated_law(bug, instance)
     # 6 standard errors and 6 counts in each of a few hundred cells: a false alarm in 10^6 tests.
     assert (np.abs(counts - len(first) * law) < 6 * spread + 6).all()
     assert law.sum() == pytest.approx(1, abs=1e-12)
+
+
+def echo(rng, period=None, texts=30, length=40):
+    """Return the evidence that tokens depend on earlier ones; coins may come again after a period."""
+    echoes = Echoes([distance for distance in APART if distance < length])
+    rows = rng.dirichlet(np.ones(5), size=(texts, length))
+    coins = rng.random((texts, length))
+    if period is not None:
+        for place in range(period, length):
+            coins[:, place] = coins[:, place - period]
+    tokens = np.minimum((rows.cumsum(axis=2) <= coins[..., None]).sum(axis=2), 4)
+    echoes.add(rows, tokens, rng.random(tokens.shape))
+    return echoes.look(0.0)
+
+
+def test_echoes__of_fresh_coins_have_e_values_of_mean_at_most_one():
+    """A token is counted once per distance: all strata together would be no martingale."""
+    rng = np.random.default_rng(5)
+    values = [
+        np.exp(min(look.evidence.log_e(look.counts()), 3.0)) for look in (echo(rng) for _ in range(100))
+    ]
+    assert np.mean(values) < 1
+    assert {"some stratum"} <= {part.name for part in echo(rng).components()}
+    assert "all strata" not in {part.name for part in echo(rng).components()}
+
+
+def test_echoes__of_coins_that_come_again_are_evidence():
+    look = echo(np.random.default_rng(6), period=16)
+    assert look.evidence.log_e(look.counts()) > 20
+    best = max(look.components(), key=lambda part: part.log_ratio)
+    assert best.name == "0.4 of the coins those of 16 tokens before"
