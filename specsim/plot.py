@@ -401,6 +401,12 @@ def check_file(path: str | Path) -> Path:
     """Return the path of a picture, before any work is done.
 
     InputError: its name ends in none of `FORMATS`.
+
+    Examples
+    --------
+    >>> from specsim.plot import check_file
+    >>> check_file("picture.svg").suffix
+    '.svg'
     """
     chosen = Path(path)
     if chosen.suffix.lower() not in FORMATS:

@@ -30,8 +30,8 @@ Examples:
   specsim info --json"""
 
 _PACKAGES = (
-    "numpy", "scipy", "numba", "xarray", "h5netcdf", "python-flint", "sympy", "matplotlib", "click", "rich",
-    "jinja2", "pytest", "distributed", "torch", "transformers",
+    "numpy", "scipy", "numba", "xarray", "pandas", "h5netcdf", "python-flint", "sympy", "matplotlib", "click",
+    "rich", "jinja2", "pytest", "distributed", "torch", "transformers",
 )  # fmt: skip
 _REPORT = "the command, its output with 'specsim --debug ...', and the output of 'specsim info'"
 

@@ -52,6 +52,12 @@ def batch_improvement_uniform(drafts: int) -> Derivation:
     ------
     InputError
         `drafts` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> batch_improvement_uniform(drafts=3).value(ratio=Fraction(2))
+    Fraction(3, 8)
     """
     import sympy
 
@@ -106,6 +112,12 @@ def batch_improvement_bernoulli(drafts: int, *, draft_larger: bool = True) -> De
     ------
     InputError
         `drafts` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> batch_improvement_bernoulli(drafts=2).value(u=Fraction(1, 2), v=Fraction(1, 4))
+    Fraction(1, 8)
     """
     import sympy
 

@@ -36,6 +36,11 @@ def independent_rejections(horizon: int, *, batch: bool = True) -> Derivation:
     ------
     InputError
         `horizon` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> print(independent_rejections(horizon=4, batch=False))
+    \mathbb{E}[N_{\mathrm{rej}}] = 4*d, if d >= 0, d <= 1
     """
     import sympy
 
@@ -118,6 +123,14 @@ def two_state_rejections(
     ------
     InputError
         `horizon` or `drafts` is not a whole number of at least 1, or `draft_larger` is not two flags.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> found = two_state_rejections(horizon=2)
+    >>> half, less = Fraction(1, 2), Fraction(1, 4)
+    >>> found.is_identity, found.value(u0=half, u1=half, v0=less, v1=less, w=half)
+    (True, Fraction(1, 2))
     """
     import sympy
 

@@ -8,9 +8,11 @@ from typing import Any
 from specsim.errors import InputError
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Derivation:
     """A quantity derived step by step with symbols, and the closed form that it equals.
+
+    Notebooks show the formula.
 
     Attributes
     ----------
@@ -31,6 +33,13 @@ class Derivation:
         Intermediate results as (LaTeX name, sympy expression).
     holds_for_all
         Names of parameters for whose every value the closed form was proved, by induction on them.
+
+    Examples
+    --------
+    >>> from specsim.theory import symbolic
+    >>> found = symbolic.batch_improvement_bernoulli(drafts=2)
+    >>> found.derived, found.is_identity
+    (-(u - 1)*(u - v), True)
     """
 
     name: str
@@ -67,6 +76,16 @@ class Derivation:
         conditions = ", ".join(sympy.latex(relation) for relation in self.assumptions)
         formula = f"{self.name} = {sympy.latex(self.general_form if general else self.closed_form)}"
         return formula + (rf" \qquad \left({conditions}\right)" if conditions else "")
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def __repr__(self) -> str:
+        return f"<Derivation of {self.name}>"
+
+    def __str__(self) -> str:
+        conditions = ", ".join(map(str, self.assumptions))
+        return f"{self.name} = {self.closed_form}" + (f", if {conditions}" if conditions else "")
 
     def latex_steps(self) -> str:
         """Return the derivation as an ``aligned`` block, one intermediate result per line."""

@@ -23,6 +23,12 @@ def theorem_5_identity(*, draft_larger: bool = True) -> Derivation:
     -------
     Derivation
         Symbols ``u``, ``v`` and ``c``.
+
+    Examples
+    --------
+    >>> found = theorem_5_identity()
+    >>> found.is_identity, found.closed_form
+    (True, u - v)
     """
     import sympy
 
