@@ -19,7 +19,7 @@ comma := ,
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DELETE_ON_ERROR:
-.PHONY: help install validate figures test test-all docs lint format clean
+.PHONY: help install validate figures test test-all docs docs-check lint format clean
 
 help:
 	@echo "make validate   verify the published statements (ARGS=... is passed on)"
@@ -27,6 +27,7 @@ help:
 	@echo "make test       the fast tests"
 	@echo "make test-all   the slow ones too"
 	@echo "make docs       the site, in build/docs (EXTRAS=dev,docs)"
+	@echo "make docs-check pages, links and names of the site, without running its code"
 	@echo "make lint       style, types, import rules"
 	@echo "make format     rewrite the code in the project's style"
 	@echo "make clean      remove everything that was made, .venv too"
@@ -48,10 +49,15 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(RUN) pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-docs: export OMP_NUM_THREADS ?= 1
+docs docs-check: export OMP_NUM_THREADS ?= 1
 docs: $(STAMP)
 	@$(BIN)/python -c "import sphinx" 2>/dev/null || { echo "make: the site needs the extra docs; make EXTRAS=dev,docs docs" >&2; exit 1; }
 	$(RUN) sphinx -W --keep-going -q -b html docs build/docs
+
+docs-check: export SPECSIM_DOCS_CHECK := 1
+docs-check: $(STAMP)
+	@$(BIN)/python -c "import sphinx" 2>/dev/null || { echo "make: the site needs the extra docs; make EXTRAS=dev,docs docs-check" >&2; exit 1; }
+	$(RUN) sphinx -W --keep-going -q -b dummy docs build/docs-check
 
 lint: $(STAMP)
 	$(RUN) ruff check .
@@ -87,5 +93,5 @@ $(STAMP): pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist out htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	rm -rf .coverage *.egg-info
+	rm -rf .coverage *.egg-info docs/generated
 	find specsim theory validation paper_figures tests -name __pycache__ -type d -prune -exec rm -rf {} +

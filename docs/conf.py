@@ -1,5 +1,6 @@
 """Settings of the site: ``make docs`` builds it into build/docs, without network."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -32,8 +33,11 @@ numpydoc_class_members_toctree = False
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-# Pages with code are run when the site is built; one that fails stops the build.
-nb_execution_mode = "cache"
+# Pages with code are run when the site is built; one that fails stops the build. `make docs-check` runs none.
+RUN = not os.environ.get("SPECSIM_DOCS_CHECK")
+nb_execution_mode = "cache" if RUN else "off"
+# Only a notebook that was run knows its language.
+suppress_warnings = [] if RUN else ["myst-nb.lexer"]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_show_tb = True
@@ -44,6 +48,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "specsim"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_extra_path = ["generated/extra"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
@@ -59,4 +64,4 @@ html_theme_options = {
 
 def setup(app: object) -> None:
     """Write the pages that are made from the catalogue, the claims and the namespaces."""
-    generate.write_pages(Path(__file__).parent / "generated")
+    generate.write_pages(Path(__file__).parent / "generated", run=RUN)

@@ -10,7 +10,6 @@ from pathlib import Path
 import specsim
 from specsim.algorithms import Rule
 from specsim.algorithms.rule import REQUIRED, TEXTS
-from specsim.grammar import ALGORITHMS
 from specsim.validation.claims_model import Claim, Verdict
 from specsim.validation.registry import all_claims
 
@@ -32,14 +31,20 @@ _VERDICTS = {
 }
 
 
-#: The head of a page whose code is run.
-_EXECUTED = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---"
+#: What the planner's page plans for, and the costs that it begins with.
+PLANNED = "random:contexts=7,horizon=50,seed=1,stationary=yes"
+COSTS = "draft=0.1,overhead=0.02,token=0.01,free=8"
 
 
-def write_pages(folder: Path) -> None:
-    """Write all pages below `folder`; pages that have not changed keep their time."""
+def write_pages(folder: Path, *, run: bool) -> None:
+    """Write all pages below `folder`; pages that have not changed keep their time.
+
+    run: whether to run what they show, too: the examples of the rules, and the planner's page, which goes to
+        ``extra/planner.html``.
+    """
+    rules = specsim.catalogue()
     pages = {
-        **dict(_rule_pages(specsim.catalogue())),
+        **dict(_rule_pages(rules, pictures=run)),
         **dict(_claim_pages(all_claims())),
         **dict(_name_pages()),
     }
@@ -51,9 +56,28 @@ def write_pages(folder: Path) -> None:
     for file in folder.rglob("*.md"):
         if file.relative_to(folder).with_suffix("").as_posix() not in pages:
             file.unlink()
+    (folder / "extra").mkdir(exist_ok=True)
+    if run:
+        for rule in rules.values():
+            if code := _example(rule):
+                _draw(code, folder / "rules" / f"{rule.name}.png")
+        plan = specsim.plan(PLANNED, costs=COSTS, batch=[1, 8, 32])
+        (folder / "extra" / "planner.html").write_text(plan.html(), encoding="utf-8")
 
 
-def _rule_pages(rules: dict[str, Rule]) -> Iterator[tuple[str, str]]:
+def _draw(code: str, file: Path) -> None:
+    """Run an example and write the figure that it ends with, unless that was done before."""
+    written = file.with_suffix(".txt")
+    if file.exists() and written.exists() and written.read_text(encoding="utf-8") == code:
+        return
+    *lines, last = code.splitlines()
+    names: dict[str, object] = {}
+    exec("\n".join(lines), names)
+    specsim.plot.save(eval(last, names), file)
+    written.write_text(code, encoding="utf-8")
+
+
+def _rule_pages(rules: dict[str, Rule], *, pictures: bool) -> Iterator[tuple[str, str]]:
     listed = "\n".join(f"rules/{name}" for name in rules)
     rows = "\n".join(
         f"| [{rule.name}](rules/{rule.name}.md) | {'yes' if rule.lossless else 'no'} | "
@@ -68,22 +92,14 @@ def _rule_pages(rules: dict[str, Rule]) -> Iterator[tuple[str, str]]:
         f"{rows}\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n",
     )
     for rule in rules.values():
-        yield f"rules/{rule.name}", _rule_page(rule)
+        yield f"rules/{rule.name}", _rule_page(rule, pictures)
 
 
-def _rule_page(rule: Rule) -> str:
-    facts = [
-        ("Source", rule.source),
-        ("Other names", ", ".join(rule.aliases)),
-        ("Lossless", "yes" if rule.lossless else "no"),
-        ("Draft structures", ", ".join(rule.structures)),
-        ("Drafts are drawn", ", ".join(rule.drawings)),
-        ("On the command line", f"`{ALGORITHMS[rule.name].usage(rule.name)}`"),
-        ("Exact numbers", f"no: {rule.inexact}" if rule.inexact else "yes"),
-    ]
-    table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in facts if text)
+def _rule_page(rule: Rule, pictures: bool) -> str:
+    shown = [(name, text) for name, text in rule.described().items() if not name.startswith("parameter ")]
+    facts = [(name, text) for name, text in shown if name.replace(" ", "_") not in TEXTS]
+    table = "\n".join(f"| {name.capitalize()} | {_cell(text)} |" for name, text in facts)
     parts = [
-        _EXECUTED,
         f"# {rule.name}",
         f"{rule.title[0].upper()}{rule.title[1:]}.",
         f"| | |\n|---|---|\n{table}",
@@ -95,9 +111,9 @@ def _rule_page(rule: Rule) -> str:
             default = "required" if entry.default is REQUIRED else f"default {entry.default}"
             rows.append(f"| `{name}` | {_cell(entry.meaning + choices)} | {default} |")
         parts.append("## Parameters\n\n| name | meaning | |\n|---|---|---|\n" + "\n".join(rows))
-    own = _picture(rule)
-    if own:
-        parts.append(own)
+    if code := _example(rule):
+        picture = f"\n\n![Laws of {rule.name}]({rule.name}.png)" if pictures else ""
+        parts.append(f"## Example\n\n```python\n{code}\n```{picture}")
     root = Path(specsim.__file__).resolve().parent
     titles = {
         "program": ("Published steps", "Each `yield` draws from a law; drafted tokens are given."),
@@ -113,23 +129,19 @@ def _rule_page(rule: Rule) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _picture(rule: Rule) -> str:
-    """Return the cell that draws the rule's laws, where it can be called without more being said."""
+def _example(rule: Rule) -> str:
+    """Return code that draws the rule's laws, where it can be called without more being said."""
     required = [name for name, entry in rule.parameters.items() if entry.default is REQUIRED]
     if required or "kernel" not in rule.texts or rule.absent.get("step_law"):
         return ""
     options = "draft_length=2" if "paths" not in rule.structures else "drafts=2,draft_length=2"
     return textwrap.dedent(
         f"""\
-        ## Example
-
-        ```{{code-cell}} ipython3
         import specsim
 
-        pair = "random:contexts=3,horizon=6,seed=1"
-        result = specsim.simulate(pair, "{rule.name}:{options}", runs=20000, seed=1)
-        specsim.plot.laws(pair, "{rule.name}:{options}", simulated=result)
-        ```"""
+        pair, algorithm = "random:contexts=3,horizon=6,seed=1", "{rule.name}:{options}"
+        result = specsim.simulate(pair, algorithm, runs=20000, seed=1)
+        specsim.plot.laws(pair, algorithm, simulated=result)"""
     )
 
 

@@ -24,8 +24,12 @@ _REMEDY = "use fewer models, shorter blocks, a smaller pair or horizon"
 class PolybasicOutcome(NamedTuple):
     """What a run of a chain of models did.
 
-    tokens: the emitted text.
-    calls: how often each model was called after how many tokens that it had passed, and tested how many:
+    Attributes
+    ----------
+    tokens
+        The emitted text.
+    calls
+        How often each model was called after how many tokens that it had passed, and tested how many:
         (model, passed, tested, calls), in order; steps of the last model test 0 tokens.
 
     Examples

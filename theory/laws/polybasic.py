@@ -74,11 +74,20 @@ class PolybasicRates:
     def time(self, draft: Number, middle: Sequence[Number] = (), *, printed: bool = False) -> Any:
         """Return the time per emitted token, in target calls, if calls cost the same for any width.
 
-        draft: a step of the last model.
-        middle: a call of each model between.
-        printed: whether Lemma 3.1 of 2510.26527 is used: each model has 1 / L calls per token, and the last
-            one as many steps per call of the model above it as it really has.
-        InputError: a cost is out of range, or there are too many or too few.
+        Parameters
+        ----------
+        draft
+            A step of the last model.
+        middle
+            A call of each model between.
+        printed
+            Whether Lemma 3.1 of 2510.26527 is used: each model has 1 / L calls per token, and the last one as
+            many steps per call of the model above it as it really has.
+
+        Raises
+        ------
+        InputError
+            A cost is out of range, or there are too many or too few.
         """
         costs = [Fraction(1), *_costs_of(middle, len(self.passed) - 1), cost("draft", draft)]
         calls = self.calls
