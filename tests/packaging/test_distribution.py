@@ -78,7 +78,9 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 
 @needs_make
-@pytest.mark.parametrize("target", ["validate", "test", "test-all", "figures", "lint", "clean", "docs", "docs-check"])
+@pytest.mark.parametrize(
+    "target", ["validate", "test", "test-all", "figures", "lint", "clean", "docs", "docs-check"]
+)
 def test_make__has_the_target(target):
     result = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
