@@ -48,6 +48,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = "specsim"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+# Pages at the top have no section whose pages a sidebar could list.
+html_sidebars = {"*": []}
 html_extra_path = ["generated/extra"]
 html_show_sourcelink = False
 html_theme_options = {

@@ -40,7 +40,7 @@ def write_pages(folder: Path, *, run: bool) -> None:
     """Write all pages below `folder`; pages that have not changed keep their time.
 
     run: whether to run what they show, too: the examples of the rules, and the planner's page, which goes to
-        ``extra/planner.html``.
+        ``extra/planner-page.html``.
     """
     rules = specsim.catalogue()
     pages = {
@@ -62,7 +62,7 @@ def write_pages(folder: Path, *, run: bool) -> None:
             if code := _example(rule):
                 _draw(code, folder / "rules" / f"{rule.name}.png")
         plan = specsim.plan(PLANNED, costs=COSTS, batch=[1, 8, 32])
-        (folder / "extra" / "planner.html").write_text(plan.html(), encoding="utf-8")
+        (folder / "extra" / "planner-page.html").write_text(plan.html(), encoding="utf-8")
 
 
 def _draw(code: str, file: Path) -> None:
