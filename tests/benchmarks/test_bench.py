@@ -33,6 +33,7 @@ CONTENDERS = {contender.name: contender for contender in all_contenders()}
 compiled = pytest.mark.skipif(c_reference.compiler() is None, reason="no C compiler")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_contenders__agree_with_theory(name, pair):
@@ -57,6 +58,7 @@ def test_c__has_the_bits_of_the_alias_engine(pair, runs):
                 assert np.array_equal(getattr(answer, field), getattr(expected, field)), (name, field)
 
 
+@pytest.mark.slow
 @compiled
 @pytest.mark.parametrize("rule", ["ratio", "block"])
 @pytest.mark.parametrize("tokens", [7, 300])
@@ -226,6 +228,7 @@ def test_startup__counts_the_time_of_the_process():
         startup.spend(["-c", "raise SystemExit(3)"])
 
 
+@pytest.mark.slow
 def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
     from specsim.cli.group import main
 

@@ -145,6 +145,7 @@ def test_report__is_what_was_returned(tiny):
     assert json.loads((out / "training.json").read_text()) == trained.__dict__
 
 
+@pytest.mark.slow
 def test_weights__depend_on_the_seed_and_not_on_the_held_out_bytes(text, tmp_path, micro):
     data = text.read_bytes()
     (tmp_path / "other.txt").write_bytes(data[: -(len(data) // 10)] + b"x" * (len(data) // 10))
@@ -156,7 +157,7 @@ def test_weights__depend_on_the_seed_and_not_on_the_held_out_bytes(text, tmp_pat
     assert not same(tmp_path / "one", tmp_path / "third")
 
 
-@pytest.mark.parametrize("stop", [5, 15])
+@pytest.mark.parametrize("stop", [5, pytest.param(15, marks=pytest.mark.slow)])
 def test_interrupted_training__goes_on_from_its_checkpoints(text, tmp_path, micro, stop):
     """Stopped in the draft (steps 1 to 10) and in the target (11 to 20)."""
     place, request = tmp_path / "new", {"size": "micro", "steps": 10, "resume": tmp_path / "checkpoints"}

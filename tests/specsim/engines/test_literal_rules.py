@@ -178,11 +178,22 @@ def algorithms():
 
 
 def on_two_pairs():
-    """All on a Markov pair; on rows that change, without what differs in the way of drawing alone."""
+    """All on a Markov pair; on rows that change, without what differs in the way of drawing alone.
+
+    The fast tests have each kind of structure once on the Markov pair, and the first on rows that change.
+    """
+    seen = set()
     for algorithm in algorithms():
-        yield pytest.param("markov", algorithm, id=f"markov-{algorithm.label}")
-        if algorithm.drawing == algorithm.rule.drawings[0] and algorithm.tree != (1, 2):
-            yield pytest.param("changing", algorithm, id=f"changing-{algorithm.label}")
+        usual = algorithm.drawing == algorithm.rule.drawings[0]
+        kind = (algorithm.rule.name, algorithm.structure(4).kind)
+        slow = [] if usual and kind not in seen else [pytest.mark.slow]
+        yield pytest.param("markov", algorithm, id=f"markov-{algorithm.label}", marks=slow)
+        if usual and algorithm.tree != (1, 2):
+            known = any(rule == algorithm.rule.name for rule, _ in seen)
+            slow = [pytest.mark.slow] if known else []
+            yield pytest.param("changing", algorithm, id=f"changing-{algorithm.label}", marks=slow)
+        if usual:
+            seen.add(kind)
 
 
 def structures_of(rule):
