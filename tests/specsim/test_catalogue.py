@@ -1,5 +1,6 @@
 """The catalogue: every rule has its facts, and each of its texts or the reason why not."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -81,3 +82,38 @@ def test_kernels__have_at_most_45_lines():
         kernel = re.search(r"^def verify\(.*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
         assert kernel, path
         assert len(kernel[0].strip().splitlines()) <= 45, path
+
+
+#: Most lines of code of a rule: facts, program, step law, kernel and torch rule.
+MOST_LINES = 180
+#: Helpers of one rule alone, which count as its own.
+HELPERS = {"gumbel": ["theory/step_laws/shared_noise.py"]}
+FOLDERS = ["algorithms/rules", *(TEXTS[text] for text in TEXTS if text != "claims")]
+
+
+def lines_of_code(path):
+    """Count lines that are not blank, comments or docstrings (with their examples)."""
+    lines = path.read_text().splitlines()
+    described = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            described |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    texts = [line.strip() for number, line in enumerate(lines, 1) if number not in described]
+    return sum(bool(text) and not text.startswith("#") for text in texts)
+
+
+def lines_of_rule(module):
+    """Count the lines of all texts of a rule."""
+    files = [ROOT / folder / f"{module}.py" for folder in FOLDERS]
+    files += [ROOT / helper for helper in HELPERS.get(module, [])]
+    return sum(lines_of_code(path) for path in files if path.exists())
+
+
+@RULES
+def test_texts__of_a_rule_are_short(rule):
+    """A rule and its form for distinct children share texts: the two together have twice the lines."""
+    base = rule.module.removesuffix("_distinct")
+    modules = [
+        name for name in (base, f"{base}_distinct") if name in {r.module for r in catalogue().values()}
+    ]
+    assert sum(map(lines_of_rule, modules)) <= MOST_LINES * len(modules)

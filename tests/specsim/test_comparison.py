@@ -14,6 +14,7 @@ import specsim
 from specsim.algorithms import chain, levels
 from specsim.algorithms.rule_files import read_rules
 from specsim.errors import InputError
+from specsim.validation.claims.variants import TINY, variants
 
 RULES = '''
 import specsim
@@ -223,6 +224,16 @@ def test_compare__what_no_engine_runs_has_theory_only_and_equal_ones_count_once(
     only = specsim.compare(pair, [limit], runs=100).data
     assert only["exact_target_calls"].item() == data["exact_target_calls"].values[0]
     assert np.isnan(only["mean_acceptance"].values).all()
+
+
+@pytest.mark.slow
+def test_compare__takes_every_rule() -> None:
+    pair = specsim.random_pair(contexts=3, horizon=3, family="uniform", seed=2)
+    algorithms = [variants(rule, pair, TINY)[1] for rule in specsim.catalogue().values()]
+    data = specsim.compare(pair, algorithms, runs=100).data
+    assert data.sizes["algorithm"] == len(algorithms)
+    for name in ("exact_target_calls", "mean_target_calls", "distance"):
+        assert np.isfinite(data[name].values).all(), name
 
 
 def test_compare__takes_texts() -> None:

@@ -13,7 +13,8 @@ from specsim.pairs import ModelPair
 from specsim.validation import instances
 from specsim.validation.claims import variants
 from specsim.validation.claims.variants import claim_name
-from specsim.validation.claims_model import Verdict
+from specsim.validation.claims_model import ExactCheck, RegressionCheck, StatisticalCheck, Verdict
+from specsim.validation.mutants.model import all_mutants
 from specsim.validation.registry import all_claims, select_claims
 from specsim.validation.running.cut_down import SMALL_EFFORT, cut_down
 from specsim.validation.running.outcomes import Status
@@ -107,6 +108,16 @@ def test_all_claims__every_rule_with_a_step_law_has_one() -> None:
     ids = {claim.id for claim in all_claims()}
     for rule in catalogue().values():
         assert f"specsim.laws-{claim_name(rule)}" in ids
+
+
+def test_all_claims__check_every_rule_in_all_ways_and_name_a_mutant_of_its_own() -> None:
+    claims = {claim.id: claim for claim in all_claims()}
+    mixed_up = {(mutant.name.split("-is-")[0], kill) for mutant in all_mutants() for kill in mutant.kills}
+    for rule in catalogue().values():
+        claim = claims[f"specsim.laws-{claim_name(rule)}"]
+        assert {type(check) for check in claim.checks} == {ExactCheck, StatisticalCheck, RegressionCheck}
+        # The rules of the paper have mutants in their own claims.
+        assert (rule.name, claim.id) in mixed_up or rule.name in variants.NAMED, rule.name
 
 
 def test_variants__reach_every_structure_drawing_and_choice() -> None:

@@ -8,7 +8,6 @@ number. Floats are means by quadrature, exact numbers are carried as sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,14 +42,11 @@ class Exponentials:
                 terms[rate + more] = terms.get(rate + more, factor * 0) + coefficient * factor
         return Exponentials(terms)
 
-    def __neg__(self) -> Exponentials:
-        return self * -1
-
     def __sub__(self, other: Any) -> Exponentials:
-        return self + -other
+        return self + other * -1
 
     def __rsub__(self, other: Any) -> Exponentials:
-        return -self + other
+        return self * -1 + other
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -87,13 +83,7 @@ def mean(values: Array, children: int) -> Array:
     return entrywise(exactly, values[..., 0])
 
 
-def first_match(
-    target: Array,
-    matched: Array,
-    elsewhere: Array,
-    children: int,
-    average: Callable[[Array, int], Array] = mean,
-) -> tuple[Array, Array]:
+def first_match(target: Array, matched: Array, elsewhere: Array, children: int) -> tuple[Array, Array]:
     """Return ``node`` of a rule that descends into the first child which is the target's draw.
 
     target: rows ``(..., V)``.
@@ -110,5 +100,5 @@ def first_match(
         chance = powers[k] * (matched + (children - 1 - k) * elsewhere)
         if k:
             chance = chance + k * (missed * powers[k - 1] * elsewhere)
-        taken.append(target * average(chance, children) / children)
-    return np.stack(taken, axis=-2), target * average(missed * powers[-1], children)
+        taken.append(target * mean(chance, children) / children)
+    return np.stack(taken, axis=-2), target * mean(missed * powers[-1], children)

@@ -90,14 +90,9 @@ def follow(
     shape = np.broadcast_shapes(target.shape[:-1], draft.shape[:-1], tokens.shape[:-1])
     rows, drafts = (np.broadcast_to(t, (*shape, vocabulary)).reshape(-1, vocabulary) for t in (target, draft))
     drawn = np.broadcast_to(tokens, (*shape, children)).reshape(-1, children)
-    known: dict[tuple[Any, ...], Plan] = {}
-    plans = []
-    for row, law in zip(rows, drafts, strict=True):
-        key = (*row, *law)
-        if key not in known:
-            known[key] = plan(row, law, children)
-        plans.append(known[key])
-    ranks, coins, left = (np.stack(parts) for parts in zip(*plans, strict=True))
+    keys = [(*row, *law) for row, law in zip(rows, drafts, strict=True)]
+    plans = {key: plan(np.array(key[:vocabulary]), np.array(key[vocabulary:]), children) for key in {*keys}}
+    ranks, coins, left = (np.stack(parts) for parts in zip(*(plans[key] for key in keys), strict=True))
     rank = at_token(ranks, drawn)
     lowest = np.minimum.accumulate(rank, axis=-1)
     # Probability that there is no cut from the lowest rank on until before a rank: that the piece reaches it.
