@@ -216,6 +216,8 @@ class Rounds:
             self._refuse(f"accepted_histogram has the keys {list(given)}; give whole numbers")
         if cells is None:
             cells = dict(enumerate(given if isinstance(given, list) else [given]))
+        if min(cells, default=0) < 0:
+            self._refuse(f"accepted_histogram has the key {min(cells)}; give accepted lengths of at least 0")
         counts = {key: self._whole("accepted_histogram", value) for key, value in cells.items()}
         longest = usual
         if longest is None:

@@ -209,10 +209,16 @@ def add_settings(settings: Iterable[Setting]) -> tuple[Setting, ...]:
     found: dict[int, Setting] = {}
     for each in settings:
         known = found.get(each.draft_length)
-        if known is None or known.reached is None or each.reached is None:
+        if known is None:
             found[each.draft_length] = each
             continue
         rounds = known.rounds + each.rounds
+        if known.reached is None or each.reached is None:
+            total = known.rounds * known.mean + each.rounds * each.mean
+            found[each.draft_length] = Setting(
+                draft_length=each.draft_length, rounds=rounds, mean=total / rounds
+            )
+            continue
         reached = tuple(a + b for a, b in zip(known.reached, each.reached, strict=True))
         found[each.draft_length] = replace(
             known,

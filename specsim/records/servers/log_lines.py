@@ -40,6 +40,7 @@ def _read_vllm(source: Source) -> Iterator[Setting]:
             source.refuse(f"SpecDecoding line {number} has no {missing[0]}; give the whole line")
         text = {name: match[1] for name, match in found.items() if match is not None}
         rates = [source.rate(f"line {number}, rate", part) for part in re.findall(r"[\d.]+", text["rates"])]
+        _check_mean(source, source.number(f"line {number}, mean", text["mean"]), rates)
         accepted, drafted = (source.count(name, text[name]) for name in ("accepted", "drafted"))
         if drafted == 0:
             continue
@@ -57,6 +58,15 @@ def _read_vllm(source: Source) -> Iterator[Setting]:
     yield from add_settings(parts)
 
 
+def _check_mean(source: Source, mean: float, rates: list[float]) -> None:
+    """Refuse a mean acceptance length that is not one more than the sum of the rates by position."""
+    if abs(mean - 1 - sum(rates)) > 0.01 + 0.001 * len(rates):
+        source.refuse(
+            f"mean acceptance length is {mean:g}, but one more than the sum of the rates by position is "
+            f"{1 + sum(rates):.2f}: are the rates conditional? give marginal ones, of the same rounds"
+        )
+
+
 def _warm_up(source: Source, means: list[tuple[float, int]]) -> None:
     """Warn if the first window is not like the others."""
     if len(means) < 6:
@@ -72,7 +82,7 @@ def _warm_up(source: Source, means: list[tuple[float, int]]) -> None:
 
 
 def _read_sglang(source: Source) -> Iterator[Setting]:
-    values = np.array([float(match) for match in _SGLANG.findall(source.text)])
+    values = np.array([source.number("accept len", match) for match in _SGLANG.findall(source.text)])
     if source.draft_length is None:
         source.refuse("the lines do not say the draft length; give it (--draft-length)")
     if values.min() < 1 - 1e-9 or values.max() > source.draft_length + 1 + 1e-9:
@@ -101,6 +111,8 @@ def _read_llama(source: Source) -> Iterator[Setting]:
             )
         if match[5]:
             rates = [source.rate("rate per position", part) for part in re.findall(r"[\d.]+", match[5])]
+            if match[4]:
+                _check_mean(source, source.number("mean acceptance length", match[4]), rates)
             rounds = round(accepted / sum(rates)) if sum(rates) else round(drafted / len(rates))
             source.check_drafted(rounds, min(drafted, rounds * len(rates)), len(rates))
             parts.append(source.from_reached(rounds, [rate * rounds for rate in rates]))
@@ -118,6 +130,8 @@ def _read_llama(source: Source) -> Iterator[Setting]:
         )
         yield from add_settings(parts)
         return
+    if not totals:
+        source.refuse("nothing was drafted; give a log with at least one round")
     if source.draft_length is None:
         source.refuse("totals do not say how many rounds there were; give the draft length (--draft-length)")
     accepted, drafted = (sum(column) for column in zip(*totals, strict=True))

@@ -14,13 +14,14 @@ _LINE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+\d+)?\s*$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _SPEC = r"(vllm|llamacpp):spec_decode_num_(?:draft|accepted)"
 
-#: By model: values by name and position.
+#: By server (model, and instance where it is named): values by name and position.
 Counters = dict[str, dict[tuple[str, int | None], float]]
 
 
 def counters(source: Source, text: str) -> Counters:
-    """Return the counters by model, those of several engines of one model added up."""
+    """Return the counters by server, those of several engines of one server added up."""
     found: Counters = {}
+    seen: set[str] = set()
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -31,32 +32,43 @@ def counters(source: Source, text: str) -> Counters:
         if "spec" not in name and not name.startswith("sglang:generation_tokens"):
             continue
         labels = dict(_LABEL.findall(match[2] or ""))
-        model = str(labels.get("model_name", labels.get("model", "")))
+        if (series := f"{name}{sorted(labels.items())}") in seen:
+            source.refuse(f"line {number}: {name} is given twice with the same labels; give one scrape")
+        seen.add(series)
+        named = (labels.get("model_name", labels.get("model", "")), labels.get("instance", ""))
+        server = " at ".join(filter(None, named))
         value = source.number(f"line {number}, {name}", match[3])
         place = source.count(f"line {number}, position", labels["position"]) if "position" in labels else None
-        table = found.setdefault(model, {})
+        table = found.setdefault(server, {})
         table[name, place] = table.get((name, place), 0.0) + value
     return found
 
 
 def _chosen(source: Source) -> dict[tuple[str, int | None], float]:
-    models = counters(source, source.text)
+    servers = counters(source, source.text)
+    if not servers:
+        source.refuse("no whole line has a counter of speculative decoding; give the whole scrape")
     if source.select is not None:
-        models = {name: table for name, table in models.items() if name == source.select}
-    if not models:
-        source.refuse(f"no counters of model {source.select!r}; give one that is in the file")
-    if len(models) > 1:
+        if source.select not in servers:
+            names = ", ".join(sorted(servers))
+            source.refuse(f"no counters of {source.select!r}; select (--select) one of {names}")
+        servers = {source.select: servers[source.select]}
+    if len(servers) > 1:
+        names = ", ".join(sorted(servers))
         source.refuse(
-            f"counters of several models: {', '.join(sorted(models))}; choose one with select (--select NAME)"
+            f"counters of several models or servers: {names}; choose one with select (--select NAME)"
         )
-    (model, table), *_ = models.items()
+    (server, table), *_ = servers.items()
+    kinds = sorted({re.split("[:_]", name)[0] for name, _ in table})
+    if len(kinds) > 1:
+        source.refuse(f"counters of several servers: {', '.join(kinds)}; give those of one")
     if source.earlier is None:
         source.warnings.append(
             "counters of one scrape begin when the server did, warm-up included; give an earlier scrape "
             "(--since)"
         )
         return table
-    before = counters(source, source.earlier).get(model, {})
+    before = counters(source, source.earlier).get(server, {})
     found = {key: value - before.get(key, 0.0) for key, value in table.items()}
     if any(value < 0 for (name, _), value in found.items() if "num_" in name or "calls" in name):
         source.refuse(

@@ -79,6 +79,12 @@ def read_server_log(
         settings = add_settings(chosen.read(source))
     except (StopIteration, IndexError, KeyError, AttributeError):
         source.refuse(f"it is no {chosen.title}; {_REMEDY}")
+    if not settings:
+        source.refuse("nothing was drafted; give a log with at least one round")
+    if source.text[-1] not in "\n\r" and source.text.lstrip()[0] not in "{[":
+        source.warnings.append(
+            "the file does not end with a line end: if it was cut, the last number may lack digits"
+        )
     for setting in settings:
         if not 0 <= setting.mean <= setting.draft_length + 1e-9:
             source.refuse(

@@ -16,7 +16,8 @@ from specsim.records.servers.log import Format, Setting, Source
 
 #: Names that say that acceptance was not decided by the models.
 _SYNTHETIC = re.compile(
-    r"synthetic_acceptance|SIMULATE_ACC_LEN|FORCE_NUM_ACCEPTED_TOKENS|rejection_sample_method\W+synthetic"
+    r"synthetic_acceptance|SIMULATE_ACC_LEN|FORCE_NUM_ACCEPTED_TOKENS|rejection_sample_method\W+synthetic|"
+    r"--spec-decode-acceptance-length"
 )
 
 
@@ -29,11 +30,21 @@ def _read(source: Source) -> Iterator[Setting]:
     place = Path(source.place)
     rounds = Rounds(place, source.draft_length)
     warm = 0
+    models: set[str] = set()
     for number, record in enumerate(records_of(place, source.text), start=1):
         if _phase(record) == "warmup":
             warm += 1
             continue
+        model = _model(record)
+        models.add(model)
+        if source.select is not None and model != source.select:
+            continue
         rounds.add(number, record)
+    if source.select is None and len(models) > 1:
+        listed = ", ".join(sorted(models))
+        source.refuse(f"records of several models: {listed}; choose one with select (--select NAME)")
+    if source.select is not None and source.select not in models:
+        source.refuse(f"no record is of model {source.select!r}; there are {', '.join(sorted(models))}")
     if warm:
         source.notes.append(f"{warm} warm-up records ignored")
     if not rounds.accepted:
@@ -82,6 +93,18 @@ def _check_lengths(source: Source, totals: dict[int, int], mixed: bool) -> None:
         "one "
         "length does not hold for another"
     )
+
+
+def _model(record: Any) -> str:
+    """Return the model that a record names, itself or in its metadata; empty where none is named."""
+    if not isinstance(record, dict):
+        return ""
+    inner = record.get("metadata", {})
+    for part in (record, inner if isinstance(inner, dict) else {}):
+        for name in ("model", "model_name", "model_id"):
+            if name in part:
+                return str(part[name])
+    return ""
 
 
 def _phase(record: Any) -> str:

@@ -64,7 +64,10 @@ def _read_csv(source: Source) -> Iterator[Setting]:
             source.refuse(f"{where}: {length} {drafted} is given twice; keep one, or add a column scope")
         tables[name][drafted] = source.number(f"{where}, {mean}", row[mean])
         if speed and row[speed]:
-            speeds.setdefault(name, {})[drafted] = source.number(f"{where}, {speed}", row[speed])
+            faster = source.number(f"{where}, {speed}", row[speed])
+            if not faster:
+                source.refuse(f"{where}: {speed} is 0; give a speed-up above 0, or leave it out")
+            speeds.setdefault(name, {})[drafted] = faster
     yield from _settings(source, tables, speeds)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from specsim.records.servers.log import Format, Setting, Source
@@ -24,9 +24,40 @@ def find(value: Any, name: str) -> list[Any]:
     return found
 
 
+def _sums(source: Source, rows: Sequence[tuple[int, ...]]) -> tuple[int, int, int]:
+    """Return the sums of rounds, drafted and accepted tokens; refuse parts of different draft lengths."""
+    for number, (_, drafted, accepted) in enumerate(rows, start=1):
+        if accepted > drafted:
+            source.refuse(
+                f"part {number}: {accepted} accepted of {drafted} drafted tokens; no round accepts more than "
+                "it drafts"
+            )
+    rounds, tokens, accepted = (sum(column) for column in zip(*rows, strict=True))
+    length = source.length(rounds, tokens)
+    for number, (part, drafted, _) in enumerate(rows, start=1):
+        if drafted > part * length:
+            source.refuse(
+                f"part {number}: {drafted} drafted tokens in {part} rounds are more than {length} each, which "
+                "all have on average: draft lengths differ; keep the length fixed"
+            )
+    return rounds, tokens, accepted
+
+
+def _one_model(source: Source, documents: list[Any]) -> list[Any]:
+    """Return the documents of the model that is selected; refuse those of several."""
+    names = [next(iter(find(document, "model_id")), "") for document in documents]
+    if source.select is not None:
+        documents = [each for each, name in zip(documents, names, strict=True) if name == source.select]
+    elif len(set(names)) > 1:
+        listed = ", ".join(sorted(map(str, set(names))))
+        source.refuse(f"several models: {listed}; choose one with select (--select NAME)")
+    if not documents:
+        source.refuse(f"no model is called {source.select!r}")
+    return documents
+
+
 def _read_bench(source: Source) -> Iterator[Setting]:
-    documents = source.documents()
-    for document in documents:
+    for document in _one_model(source, source.documents()):
         if not isinstance(document, dict) or "spec_decode_num_drafts" not in document:
             source.refuse("spec_decode_num_drafts is missing; give the JSON of vllm bench serve")
         rounds = source.count("spec_decode_num_drafts", document["spec_decode_num_drafts"])
@@ -73,9 +104,7 @@ def _read_iterations(source: Source) -> Iterator[Setting]:
     rows = [row for row in rows if row[0]]
     if not rows:
         source.refuse("no iteration has requests with draft tokens; give a log with at least one round")
-    rounds, drafted, accepted = (sum(column) for column in zip(*rows, strict=True))
-    if accepted > drafted:
-        source.refuse(f"numAcceptedTokens are {accepted} of {drafted}; no round accepts more than it drafts")
+    rounds, drafted, accepted = _sums(source, rows)
     estimate = ratio_over([row[2] for row in rows], [row[0] for row in rows])
     source.notes.append(
         f"{len(rows)} iterations, {rounds} rounds, {drafted} drafted and {accepted} accepted tokens, bonus "
@@ -105,9 +134,7 @@ def _read_timings(source: Source) -> Iterator[Setting]:
     rows = [row for row in rows if row[0]]
     if not rows:
         source.refuse("no timings with drafts; give draft_n, draft_n_accepted and predicted_n")
-    rounds, drafted, accepted = (sum(column) for column in zip(*rows, strict=True))
-    if accepted > drafted:
-        source.refuse(f"draft_n_accepted is {accepted} of {drafted}; no round accepts more than it drafts")
+    rounds, drafted, accepted = _sums(source, rows)
     estimate = ratio_over([row[2] for row in rows], [row[0] for row in rows])
     source.notes.append(
         f"{len(rows)} requests, {rounds} rounds (tokens without the accepted ones), {drafted} drafted and "
@@ -138,11 +165,7 @@ def _read_sglang(source: Source) -> Iterator[Setting]:
     rows = [row for row in rows if row[0]]
     if not rows:
         source.refuse("no request has spec_verify_ct with accepted and drafted tokens; give meta_info")
-    rounds, drafted_all, kept = (sum(column) for column in zip(*rows, strict=True))
-    if kept > drafted_all:
-        source.refuse(
-            f"{kept} accepted of {drafted_all} drafted tokens; no round accepts more than it drafts"
-        )
+    rounds, drafted_all, kept = _sums(source, rows)
     estimate = ratio_over([row[2] for row in rows], [row[0] for row in rows])
     source.notes.append(
         f"{len(rows)} requests, {rounds} rounds, {drafted_all} drafted and {kept} accepted tokens (rates are "
@@ -171,9 +194,18 @@ def _read_aiperf(source: Source) -> Iterator[Setting]:
         source.refuse(f"acceptance length is {length:g}; it counts the bonus, so that it is at least 1")
     drafted = source.draft_length
     if drafted is None:
-        if not 0 < share <= 100 or length == 1:
-            source.refuse("the summary does not say the draft length; give it (--draft-length)")
-        drafted = round((length - 1) / (share / 100))
+        if not 1 < share <= 100 or length == 1:
+            source.refuse(
+                "the summary does not say the draft length, and a rate of "
+                f"{share:g} percent does not tell it; give it (--draft-length)"
+            )
+        exact = (length - 1) / (share / 100)
+        drafted = round(exact)
+        if abs(exact - drafted) > 0.05:
+            source.refuse(
+                f"acceptance length and rate make {exact:.2f} drafted tokens per round: draft lengths differ"
+                ", or last rounds were cut short; give the draft length (--draft-length) if it was fixed"
+            )
     source.notes.append("acceptance length counts the bonus; the rate is a percentage; a mean and no law")
     yield Setting(draft_length=drafted, mean=length - 1)
 

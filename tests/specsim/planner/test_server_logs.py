@@ -181,9 +181,41 @@ def test_engines_of_one_model__are_added_up(tmp_path):
     second = prometheus("vllm").replace('engine="0"', 'engine="1"')
     assert read(tmp_path, prometheus("vllm", extra=second)).settings[0].rounds == 2 * ROUNDS
     other = prometheus("vllm").replace('model_name="m"', 'model_name="n"')
-    with pytest.raises(InputError, match="several models: m, n"):
+    with pytest.raises(InputError, match="several models or servers: m, n; choose one"):
         read(tmp_path, prometheus("vllm", extra=other))
     assert read(tmp_path, prometheus("vllm", extra=other), select="n").settings[0].rounds == ROUNDS
+
+
+def test_several_servers__are_refused_until_one_is_selected(tmp_path):
+    text = prometheus("vllm").replace('engine="0"', 'instance="a:1"') + prometheus("vllm", scale=2).replace(
+        'engine="0"', 'instance="b:1"'
+    )
+    with pytest.raises(InputError, match="servers: m at a:1, m at b:1; choose one"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, select="m at b:1").settings[0].rounds == 2 * ROUNDS
+    with pytest.raises(InputError, match="no counters of 'c'; select"):
+        read(tmp_path, text, select="c")
+    benches = json.dumps([{**BENCH, "model_id": name} for name in "ab"])
+    requests = "\n".join(
+        json.dumps({"model": name, "metrics": {"speculative_decoding": REQUEST}}) for name in "ab"
+    )
+    for several in (benches, requests):
+        with pytest.raises(InputError, match="several models: a, b; choose one"):
+            read(tmp_path, several)
+        assert read(tmp_path, several, select="a").settings[0].rounds == ROUNDS
+
+
+def test_means_of_one_length__are_added_up(tmp_path):
+    plain = {key: value for key, value in BENCH.items() if "per_position" not in key}
+    log = read(tmp_path, json.dumps([plain, {**plain, "spec_decode_accepted_tokens": 0}]))
+    assert [(s.rounds, s.mean) for s in log.settings] == [(2 * ROUNDS, pytest.approx(1.696 / 2))]
+
+
+def test_a_file_that_may_be_cut__is_warned_of(tmp_path):
+    cut = MEANS["trtllm-metrics"][:-4]
+    assert "does not end with a line end" in " ".join(read(tmp_path, cut, draft_length=3).warnings)
+    whole = MEANS["trtllm-metrics"]
+    assert "line end" not in " ".join(read(tmp_path, whole, draft_length=3).warnings)
 
 
 def test_percentages__are_told_from_fractions(tmp_path):
@@ -237,6 +269,26 @@ def test_mixed_lengths_within_requests__are_warned_of(tmp_path):
         ("K,accept_len\n2,5\n", "acceptance length 5 at draft length 2"),
         ("K,accept_len\n2,2\n2,2\n", "given twice"),
         ("K,accept_len\n2,x\n", "accept_len is x"),
+        ("K,accept_len\n0,1\n", "nothing was drafted"),
+        ("K,accept_len,speedup\n2,2,0\n", "speedup is 0"),
+        (prometheus("vllm") * 2, "line 10: vllm:spec_decode_num_drafts is given twice"),
+        (prometheus("vllm") + prometheus("llamacpp"), "several servers: llamacpp, vllm"),
+        ("sglang:spec_accept_", "no whole line|first line"),
+        (VLLM_LINE.replace("length: 2.70", "length: 1.90"), "are the rates conditional"),
+        (LLAMA_LINE.replace("length = 2.70", "length = 1.90"), "are the rates conditional"),
+        ("draft acceptance rate = 0 ( 0 accepted / 0 generated)", "nothing was drafted"),
+        ("Decode batch, accept len: 2.6.9, accept rate: 0.9", "accept len is 2.6.9|draft length"),
+        (
+            "\n".join(
+                json.dumps({"specDecodingStats": {**ITERATION, "numDraftTokens": n}})
+                for n in (3000, 4000, 2000)
+            ),
+            "part 2: 4000 drafted tokens in 1000 rounds are more than",
+        ),
+        (MEANS["aiperf-summary"].replace("56.53", "0.5653"), "a rate of 0.5653 percent"),
+        (MEANS["aiperf-summary"].replace("56.53", "50.0"), "make 3.39 drafted tokens per round"),
+        (json.dumps({"acceptance_histogram": {"-1": 3, "1": 5}, "num_spec_tokens": 3}), "the key -1"),
+        (VLLM_LINE + "\n--spec-decode-acceptance-length 2.5\n", "synthetic"),
         (
             json.dumps({"config": {"synthetic_acceptance_rates": [1, 0.5]}, "accepted": [1], "drafted": 2}),
             "synthetic",
