@@ -149,7 +149,7 @@ _WHOLE_OR_INF = Kind(
 )
 _NUMBER = Kind(description="a number such as 0.1 or 1/10", read=_number)
 _COST = Kind(description="a number such as 0.1 or 1/10, in target calls", read=_number)
-_DECIMAL = Kind(description="a number such as 0.1", read=_decimal)
+DECIMAL = Kind(description="a number such as 0.1", read=_decimal)
 _FLAG = Kind(description="yes or no", read=_flag)
 _TEXT = Kind(description="text", read=str)
 
@@ -163,9 +163,9 @@ _TREE = Kind(
 _ROUND = {"draft_length": _WHOLE_OR_NONE, "bonus": _FLAG}
 _ROWS = {
     "family": _choice(*ROW_FAMILIES),
-    "concentration": _DECIMAL,
-    "tv": _DECIMAL,
-    "density": _DECIMAL,
+    "concentration": DECIMAL,
+    "tv": DECIMAL,
+    "density": DECIMAL,
 }
 
 
@@ -312,7 +312,7 @@ PAIRS: dict[str, Entry] = {
             "target_order": WHOLE,
             "draft_order": WHOLE,
             "level": _choice("character", "word", "byte"),
-            "smoothing": _DECIMAL,
+            "smoothing": DECIMAL,
             "vocabulary": WHOLE,
         },
         required=("file", "horizon"),
@@ -329,7 +329,7 @@ PAIRS: dict[str, Entry] = {
         keys={
             "size": WHOLE,
             "by": _choice("context", "global"),
-            "noise": _DECIMAL,
+            "noise": DECIMAL,
             "seed": WHOLE,
             "of": _PAIR,
         },
@@ -339,14 +339,14 @@ PAIRS: dict[str, Entry] = {
     ),
     "blended": Entry(
         build=_blended,
-        keys={"target_share": _DECIMAL, "of": _PAIR},
+        keys={"target_share": DECIMAL, "of": _PAIR},
         required=("target_share", "of"),
         last="of",
         help="Another pair whose draft rows are mixed with the target's: a better drafter.",
     ),
     "cache-favouring": Entry(
         build=_cache_favouring,
-        keys={"size": WHOLE, "factor": _DECIMAL, "of": _PAIR},
+        keys={"size": WHOLE, "factor": DECIMAL, "of": _PAIR},
         required=("size", "factor", "of"),
         last="of",
         help="Another pair whose draft proposes its likeliest tokens less, for a cache of guesses.",

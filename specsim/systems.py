@@ -20,8 +20,10 @@ from specsim.comparison.compare import exact_time, simulated_time
 from specsim.errors import InputError, TooLargeError
 from specsim.grammar import (
     ALGORITHMS,
+    DECIMAL,
     WHOLE,
     Entry,
+    Kind,
     as_pair,
     check_text,
     parse_algorithm,
@@ -29,6 +31,7 @@ from specsim.grammar import (
     parse_entry,
 )
 from specsim.pairs import ModelPair
+from specsim.pairs.model_chains import model_chain
 from specsim.support.checks import whole
 from specsim.support.intervals import Estimate, ratio_over
 
@@ -66,6 +69,52 @@ def _pearl(*, draft_length: int) -> System:
     return System(label=f"pearl:draft_length={length}", simulate=simulate, expected_time=expected_time)
 
 
+def _ssd(*, draft_length: int, fan_out: int | tuple[int, ...] = 3) -> System:
+    length = whole("draft_length", draft_length, 1)
+    fans = "-".join(map(str, fan_out)) if isinstance(fan_out, tuple) else str(fan_out)
+
+    def simulate(pair: ModelPair, clock: CostModel, **options: Any) -> Any:
+        from specsim.engines.systems.ssd import simulate_ssd
+
+        return simulate_ssd(pair, length, clock, fan_out=fan_out, **options)
+
+    def expected_time(pair: ModelPair, clock: CostModel, horizon: int) -> float:
+        from specsim.theory import expected_ssd_time
+
+        return float(expected_ssd_time(pair, length, clock, fan_out=fan_out, horizon=horizon))
+
+    label = f"ssd:draft_length={length},fan_out={fans}"
+    return System(label=label, simulate=simulate, expected_time=expected_time)
+
+
+def _polybasic(*, lengths: tuple[int, ...], share: float, cost: float) -> System:
+    def simulate(pair: ModelPair, clock: CostModel, **options: Any) -> Any:
+        from specsim.engines.systems.polybasic import simulate_polybasic
+
+        return simulate_polybasic(model_chain(pair, share), lengths, clock, middle=[cost], **options)
+
+    def expected_time(pair: ModelPair, clock: CostModel, horizon: int) -> float:
+        from specsim.theory import expected_polybasic_time
+
+        chain = model_chain(pair, share)
+        return float(expected_polybasic_time(chain, lengths, clock, middle=[cost], horizon=horizon))
+
+    spelled = "-".join(map(str, lengths))
+    label = f"polybasic:lengths={spelled},share={share:g},cost={float(cost):g}"
+    return System(label=label, simulate=simulate, expected_time=expected_time)
+
+
+def _read_several(text: str) -> tuple[int, ...]:
+    return tuple(WHOLE.read(part) for part in text.split("-"))
+
+
+def _read_fans(text: str) -> int | tuple[int, ...]:
+    return _read_several(text) if "-" in text else int(WHOLE.read(text))
+
+
+_FANS = Kind(description="a whole number, or one for each accepted length such as 4-2-1", read=_read_fans)
+_SEVERAL = Kind(description="whole numbers such as 4-2", read=_read_several)
+
 #: Systems by keyword.
 SYSTEMS: dict[str, Entry] = {
     "pearl": Entry(
@@ -73,6 +122,19 @@ SYSTEMS: dict[str, Entry] = {
         keys={"draft_length": WHOLE},
         required=("draft_length",),
         help="PEARL (2408.11850): draft while verifying, on two devices.",
+    ),
+    "ssd": Entry(
+        build=_ssd,
+        keys={"draft_length": WHOLE, "fan_out": _FANS},
+        required=("draft_length",),
+        help="Speculative speculative decoding (2603.03251): draft for guessed outcomes, on two devices.",
+    ),
+    "polybasic": Entry(
+        build=_polybasic,
+        keys={"lengths": _SEVERAL, "share": DECIMAL, "cost": DECIMAL},
+        required=("lengths", "share", "cost"),
+        help="Polybasic decoding (2510.26527): a third model between the two, mixed with this share of the "
+        "target; its calls cost this share of a target call.",
     ),
 }
 

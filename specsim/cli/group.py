@@ -59,7 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "systems": (
         "specsim.cli.systems:command",
-        "Time systems with two devices, such as PEARL, beside algorithms.",
+        "Time systems with two devices or three models, such as PEARL.",
     ),
     "sweep": ("specsim.cli.sweep:command", "Simulate many pairs, algorithms and parameters at once."),
     "rules": ("specsim.cli.rules:command", "List the verification rules and their properties."),

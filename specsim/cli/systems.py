@@ -16,13 +16,14 @@ from specsim.systems import SYSTEMS, SystemTime, parse_system, time_systems
 
 _HELP = """Time each SYSTEM on PAIR, exactly and by simulation; without arguments, list the systems.
 
-A system drafts on a second device while the target verifies (docs/systems.md). Times are in target calls. The
+A system drafts on a second device, or with a third model (docs/systems.md). Times are in target calls. The
 speed-up is the time of plain decoding divided by the mean time.
 
 \b
 Examples:
   specsim systems
   specsim systems paper:50 pearl:draft_length=4 --costs draft=0.25
+  specsim systems paper:50 ssd:draft_length=4 polybasic:lengths=6-4,share=0.8,cost=0.2 --costs draft=0.02
   specsim systems paper:50 pearl:draft_length={{2,4,8}} speculative:draft_length=4 --costs draft=0.25
 
 \b
@@ -31,7 +32,7 @@ SYSTEM is one of
 or an ALGORITHM, such as speculative:draft_length=4. PAIR and ALGORITHM: see 'specsim expect --help'.
 """
 _HELP = _HELP.format(
-    systems="\n".join(f"  {entry.usage(name):28}{entry.help}" for name, entry in SYSTEMS.items())
+    systems="\n".join(f"  {entry.usage(name)}\n      {entry.help}" for name, entry in SYSTEMS.items())
 )
 
 

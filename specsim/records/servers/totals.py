@@ -37,8 +37,8 @@ def _sums(source: Source, rows: Sequence[tuple[int, ...]]) -> tuple[int, int, in
     for number, (part, drafted, _) in enumerate(rows, start=1):
         if drafted > part * length:
             source.refuse(
-                f"part {number}: {drafted} drafted tokens in {part} rounds are more than {length} each, which "
-                "all have on average: draft lengths differ; keep the length fixed"
+                f"part {number}: {drafted} drafted tokens in {part} rounds are more than {length} each, "
+                "which all have on average: draft lengths differ; keep the length fixed"
             )
     return rounds, tokens, accepted
 
@@ -134,16 +134,16 @@ def _read_timings(source: Source) -> Iterator[Setting]:
     rows = [row for row in rows if row[0]]
     if not rows:
         source.refuse("no timings with drafts; give draft_n, draft_n_accepted and predicted_n")
-    rounds, drafted, accepted = _sums(source, rows)
+    rounds, proposed, taken = _sums(source, rows)
     estimate = ratio_over([row[2] for row in rows], [row[0] for row in rows])
     source.notes.append(
-        f"{len(rows)} requests, {rounds} rounds (tokens without the accepted ones), {drafted} drafted and "
-        f"{accepted} accepted tokens; a mean and no law"
+        f"{len(rows)} requests, {rounds} rounds (tokens without the accepted ones), {proposed} drafted and "
+        f"{taken} accepted tokens; a mean and no law"
     )
     yield Setting(
-        draft_length=source.length(rounds, drafted),
+        draft_length=source.length(rounds, proposed),
         rounds=rounds,
-        mean=accepted / rounds,
+        mean=taken / rounds,
         error=estimate.standard_error,
     )
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from specsim import Clock, InputError, Speculative, paper_pair, theory, time_systems
+from specsim import Clock, InputError, Speculative, model_chain, paper_pair, theory, time_systems
 from specsim.cli.group import main
 
 SYSTEMS = ("pearl:draft_length={3,2}", "speculative:draft_length=2")
@@ -69,6 +69,26 @@ def test_bad_input__is_told_in_one_line(arguments, message, capsys):
     assert caught.value.code == 2
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_other_systems__are_timed():
+    pair, clock = paper_pair(6), Clock(draft=0.125)
+    spelled = ("ssd:draft_length=2,fan_out=2-1-1", "polybasic:lengths=3-2,share=0.5,cost=0.25")
+    found = time_systems(pair, spelled, clock, runs=2000)
+    assert tuple(row.system for row in found) == spelled
+    chain = model_chain(pair, 0.5)
+    assert [row.exact_time for row in found] == pytest.approx(
+        [
+            theory.expected_ssd_time(pair, 2, clock, fan_out=(2, 1, 1)),
+            theory.expected_polybasic_time(chain, (3, 2), clock, middle=[0.25]),
+        ]
+    )
+    for row in found:
+        assert abs(row.time - row.exact_time) < 6 * row.time_error
+    with pytest.raises(InputError, match="fan_out has 2 numbers"):
+        time_systems(pair, "ssd:draft_length=3,fan_out=2-1", clock, runs=10)
+    with pytest.raises(InputError, match="lengths is '3-x'; give whole numbers such as 4-2"):
+        time_systems(pair, "polybasic:lengths=3-x,share=0.5,cost=0.25", clock, runs=10)
 
 
 def test_time_systems__refuses_what_is_no_system():
