@@ -220,7 +220,7 @@ def ssd_time_law(
     if (horizon + 1) * 2 * (most + 1) * system.tables.contexts > _MOST_CELLS:
         raise TooLargeError(
             f"a tick is {found.unit} target calls and a run has up to {most}; "
-            "use rounder costs or a smaller horizon"
+            "round the costs or use a smaller horizon"
         )
     law = _walk(system, times, horizon, exact, most + 1).law
     return TimeLaw(found.unit, law)
