@@ -24,7 +24,7 @@ _COLUMNS = (
     ("target calls", "mean_target_calls", "expected_target_calls", "target_calls_sigma"),
 )
 #: From this width on a sweep has one table for each pair.
-_WIDE = 104
+_WIDE = 128
 
 
 @dataclass(frozen=True, kw_only=True)
