@@ -124,7 +124,11 @@ def candidates_of_pair(
         try:
             tokens = tokens_of(algorithm)
         except (TooLargeError, UnsupportedError) as error:
-            what = "no theory" if isinstance(error, UnsupportedError) else "too many paths"
+            what = (
+                "no theory"
+                if isinstance(error, UnsupportedError)
+                else "too many drafted paths, of which each has a number in its exact law"
+            )
             left_out.append(f"{algorithm.label} ({what})")
             continue
         if not algorithm.lossless:
