@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import exact, literal, scaling, startup
+from benchmarks import exact, literal, scaling, startup, systems
 from benchmarks.ceilings import Ceiling, ceilings, problem
 from benchmarks.checks import disagreement, laws
 from benchmarks.contenders import all_contenders, batches
@@ -41,7 +41,7 @@ BATCH_RATIOS = [
     *((f"lockstep M={drafts}", f"alias M={drafts}", 2.5) for drafts in batches.DRAFTS),
 ]
 #: What the command measures.
-PARTS = ("engines", "ceilings", "batch", "literal", "exact", "scaling", "startup")
+PARTS = ("engines", "ceilings", "batch", "literal", "systems", "exact", "scaling", "startup")
 _NUMPY_FACTORS = {"S=7 T=50": -80.0, "S=64 T=128": -60.0, "S=1024 T=64 stationary": -120.0}
 _CHECK_RUNS = 2**16
 
@@ -359,6 +359,8 @@ def run_all(
     repeated: dict[str, Any] = {"repetitions": repetitions, "quick": quick, "report": report}
     if "literal" in parts:
         pieces.append(("literal", lambda: put("literal", literal.measure(seconds=seconds, **repeated))))
+    if "systems" in parts:
+        pieces.append(("systems", lambda: put("systems", systems.measure(seconds=seconds, **repeated))))
     if "exact" in parts:
         pieces.append(("exact", lambda: put("exact", exact.measure(**repeated))))
     if "scaling" in parts:

@@ -51,12 +51,13 @@ def tables(result: Row) -> list[Any]:
             "Literal engine, quotients of interleaved CPU times, or seconds",
             ("what", "median", "low", "high", "asked", "met"),
             result.get("literal", ()),
-            lambda row: (
-                row["what"],
-                *(f"{pick(row['values'] or [float('nan')]):.3g}" for pick in (median, min, max)),
-                "" if row["limit"] is None else f"at most {row['limit']:g}",
-                row["problem"] or _met(row["met"]),
-            ),
+            _limited,
+        ),
+        _table(
+            "Systems, CPU nanoseconds per emitted token, or quotients of interleaved CPU times",
+            ("what", "median", "low", "high", "asked", "met"),
+            result.get("systems", ()),
+            _limited,
         ),
         _table(
             "Exact expected rejections, CPU milliseconds",
@@ -103,6 +104,15 @@ def _table(
     for row in rows:
         table.add_row(*cells(row))
     return table if table.row_count else None
+
+
+def _limited(row: Row) -> list[str]:
+    return [
+        row["what"],
+        *(f"{pick(row['values'] or [float('nan')]):.3g}" for pick in (median, min, max)),
+        "" if row["limit"] is None else f"at most {row['limit']:g}",
+        row["problem"] or _met(row["met"]),
+    ]
 
 
 def _numbers(row: Row, *names: str) -> list[str]:

@@ -42,6 +42,7 @@ _TITLES = {
     "vocabulary-sizes": "How many tokens the draft should be able to propose",
     "drafter-depths": "How deep a drafter should be, and a printed pair of drafters",
     "pearl": "PEARL: how much to draft while the target verifies",
+    "third-model": "Chains of models: where a model between drafter and target helps",
     "draft-policies": "Adaptive draft lengths: how much of the gap to the oracle can be closed",
     "ssd-fan-outs": "How many outcomes a drafter should guess while its draft is verified",
 }

@@ -3,15 +3,9 @@
  * The same method, tables and random words: its tallies and the engine's agree to the last count where both
  * scan rows. A run is decoded round by round; a kernel verifies the drafted nodes of a round.
  */
-#include "words.h"
+#include "rows.h"
 
 #define MOST 64 /* nodes of a round */
-
-typedef struct {
-  const u32 *last, *guide;
-  i64 cells;
-  int shift;
-} Table;
 
 typedef struct {
   i64 row[MOST], token[MOST], context[MOST];
@@ -31,19 +25,7 @@ typedef struct {
 } Counts;
 
 static inline void node_words(u64 seed, u64 run, u32 slot, u32 node, u64 out[2]) {
-  u32 w[4];
-  philox(node, 0xC0000000u | slot, (u32)run, (u32)(run >> 32), (u32)seed, (u32)(seed >> 32), w);
-  out[0] = (u64)w[0] << 32 | w[1];
-  out[1] = (u64)w[2] << 32 | w[3];
-}
-
-static inline double coin_of(u64 word) { return (double)(word >> 11) * 0x1p-53; }
-
-static inline i64 draw_row(const Table *table, i64 tokens, i64 row, u32 word) {
-  const u32 *last = table->last + row * tokens;
-  i64 token = table->guide[row * table->cells + (word >> table->shift)];
-  while (word > last[token]) token++;
-  return token;
+  words_at(seed, run, slot, node, 0, out);
 }
 
 static inline double positive(double x) { return x > 0.0 ? x : 0.0; }

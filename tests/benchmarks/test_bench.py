@@ -16,6 +16,7 @@ from benchmarks import (
     runner,
     scaling,
     startup,
+    systems,
     timing,
 )
 from benchmarks.contenders import all_contenders, batches, c_reference
@@ -66,6 +67,15 @@ def test_c__has_the_bits_of_the_literal_engine_where_both_scan_rows(rule, tokens
     ours, theirs = literal.calls(rule, tokens, True)
     for expected, found in zip(ours(200, 5), theirs(200, 5), strict=True):
         assert np.array_equal(expected, found)
+
+
+@compiled
+@pytest.mark.parametrize("system", sorted({system for system, _, _ in systems.CASES}))
+def test_c__has_the_bits_of_the_systems(system):
+    ours, theirs = systems.calls(system, 7)
+    for expected, found in zip(ours(200, 5), theirs(200, 5), strict=True):
+        assert np.array_equal(expected, found)
+    assert any((a != b).any() for a, b in zip(ours(200, 5), theirs(200, 6), strict=True))
 
 
 def shifted(field):
@@ -235,6 +245,9 @@ def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
     small = Workload(name="tiny", pair=lambda: PAIRS["small"], least_tokens_per_second=1.0)
     monkeypatch.setattr(runner, "WORKLOADS", [small])
     monkeypatch.setattr(literal, "CASES", [("ratio", 7, True, 1e9, True)])
+    monkeypatch.setattr(systems, "CASES", [("PEARL", 7, True)])
+    monkeypatch.setattr(systems, "MOST_QUOTIENT", 1e9)
+    monkeypatch.setattr(systems, "MOST_NANOSECONDS", 1e9)
     monkeypatch.setattr(exact, "SIZES", [(7, 5, False, 1.0, False)])
     monkeypatch.setattr(scaling, "SWEEPS", [])
     monkeypatch.setattr(scaling, "ENGINES", ())
@@ -242,7 +255,8 @@ def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
     file = tmp_path / "bench.json"
     arguments = ["--quick", "--repetitions", "1", "--seconds", "0.001", "--json", str(file)]
     done = CliRunner().invoke(
-        main, ["bench", "ceilings", "batch", "literal", "exact", "scaling", "startup", *arguments]
+        main,
+        ["bench", "ceilings", "batch", "literal", "systems", "exact", "scaling", "startup", *arguments],
     )
     assert done.exit_code == 0, done.output
     document = json.loads(file.read_text())
@@ -252,6 +266,7 @@ def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
     assert document["exact"][0]["methods"]
     assert document["startup"][0]["met"]
     assert all(row["met"] for row in document["literal"])
+    assert [row["met"] for row in document["systems"]] == [True, None, True]
     assert "Start-up" in done.output
     assert CliRunner().invoke(main, ["bench", "fast"]).exit_code == 2
     assert cli_bench.PARTS == runner.PARTS

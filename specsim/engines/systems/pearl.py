@@ -24,9 +24,9 @@ from specsim.clocks import CostModel, to_ticks
 from specsim.engines.compiled.jit import kernel
 from specsim.engines.literal.drawing import coin_of, draw_row, words_at
 from specsim.engines.literal.engine import table
-from specsim.engines.literal.helpers import draw_weights
 from specsim.engines.running.memory import require
-from specsim.engines.running.scheduling import available_cores, work_through
+from specsim.engines.systems.chunks import Prepared, decode_in_chunks
+from specsim.engines.systems.draws import draw_sums
 from specsim.errors import TooLargeError
 from specsim.pairs import ModelPair
 from specsim.support.arrays import Array, Integers
@@ -35,7 +35,6 @@ from specsim.support.checks import whole
 #: Node of the random words, which no draft structure has: the draws of other loops are independent.
 _NODE = 2**20 - 1
 _32 = np.uint64(32)
-_CHUNK = 2**12
 #: Entries of the tables of costs.
 _MOST_COSTS = 2**20
 
@@ -122,47 +121,35 @@ def simulate_pearl(
     """
     horizon = pair.check_horizon(horizon)
     runs, seed = whole("runs", runs, 1), whole("seed", seed, 0, 2**64 - 1)
-    longest = min(whole("draft_length", draft_length, 1), horizon)
-    threads = available_cores() if threads is None else whole("threads", threads, 1)
     require(8 * runs, f"the times of {runs} runs", "use fewer runs")
+    prepared = prepare(pair, draft_length, clock, horizon)
+    ticks, rounds, rejections, tokens = decode_in_chunks(
+        compiled(), prepared, runs=runs, seed=seed, threads=threads, progress=progress
+    )
+    return PearlRuns(ticks, prepared.unit, rounds, rejections, tokens)
+
+
+def prepare(pair: ModelPair, draft_length: int, clock: CostModel, horizon: int) -> Prepared:
+    """Lay out what the loop reads."""
+    longest = min(whole("draft_length", draft_length, 1), horizon)
     draft_ticks, target_ticks, overhead, unit = _costs(clock, longest, horizon)
     steps, size = min(pair.steps, horizon), pair.tokens
     target, draft = (np.ascontiguousarray(rows.reshape(-1, size)) for rows in (pair.target, pair.draft))
-    models = (
+    arguments = (
+        longest,
+        horizon,
         np.minimum(np.arange(horizon), steps - 1) * pair.contexts,
         np.ascontiguousarray(pair.next_context),
         table(pair.initial_weights[None]),
         table(pair.draft_weights.reshape(-1, size)),
         target,
         draft,
-        np.maximum(target - draft, 0.0),
+        np.cumsum(np.maximum(target - draft, 0.0), axis=-1),
+        draft_ticks,
+        target_ticks,
+        overhead,
     )
-    ticks = np.zeros(runs, np.int64)
-    chunks = [(begin, min(_CHUNK, runs - begin)) for begin in range(0, runs, _CHUNK)]
-    workers = min(threads, len(chunks))
-    shapes = ((2, horizon), (horizon,), (horizon, pair.contexts, size))
-    tallies = [[np.zeros(shape, np.int64) for shape in shapes] for _ in range(workers)]
-    decode = _compiled()
-
-    def work(worker: int, task: tuple[int, int]) -> None:
-        begin, count = task
-        key = np.array([seed, 0, 0], np.uint64)
-        decode(
-            key, begin, longest, horizon, *models, draft_ticks, target_ticks, overhead,
-            ticks[begin : begin + count], *tallies[worker],
-        )  # fmt: skip
-
-    finished = 0
-
-    def report(task: tuple[int, int]) -> None:
-        nonlocal finished
-        finished += task[1]
-        if progress is not None:
-            progress(finished)
-
-    work_through(chunks, work, threads=workers, done=report)
-    rounds, rejections, tokens = (sum(parts[1:], parts[0]) for parts in zip(*tallies, strict=True))
-    return PearlRuns(ticks, unit, rounds, rejections, tokens)
+    return Prepared(arguments, ((),), ((2, horizon), (horizon,), (horizon, pair.contexts, size)), unit)
 
 
 def _costs(clock: CostModel, longest: int, horizon: int) -> tuple[Array, Array, int, Fraction]:
@@ -190,7 +177,8 @@ def _costs(clock: CostModel, longest: int, horizon: int) -> tuple[Array, Array, 
 
 
 @cache
-def _compiled() -> Any:
+def compiled() -> Any:
+    """Return the compiled loop."""
     return kernel()(decode_runs)
 
 
@@ -231,7 +219,7 @@ def decode_runs(
                 rejected = coin[place] * draft[row, token[place]] >= target[row, token[place]]
                 if rejected:
                     _, other = words_at(key, np.uint64(place + 1), _NODE, 1)
-                    token[place] = draw_weights(excess[row], coin_of(other))
+                    token[place] = draw_sums(excess[row], coin_of(other))
                     context[place + 1] = following[context[place], token[place]]
                     rejections[place] += 1
                     known, mode = place + 1, 0

@@ -26,9 +26,9 @@ from specsim.clocks.clock import Number, cost
 from specsim.engines.compiled.jit import kernel
 from specsim.engines.literal.drawing import coin_of, draw_row, words_at
 from specsim.engines.literal.engine import table
-from specsim.engines.literal.helpers import draw_weights
 from specsim.engines.running.memory import require
-from specsim.engines.running.scheduling import available_cores, work_through
+from specsim.engines.systems.chunks import Prepared, decode_in_chunks
+from specsim.engines.systems.draws import draw_sums
 from specsim.errors import InputError, TooLargeError
 from specsim.pairs import ModelPair
 from specsim.pairs.model_chains import check_chain
@@ -40,7 +40,6 @@ _NODE = 2**20 - 2
 #: A run has a word for each draw, in the order of its draws: 2^18 in a slot.
 _BITS, _WITHIN = np.uint64(18), np.uint64(2**18 - 1)
 _ONE, _32 = np.uint64(1), np.uint64(32)
-_CHUNK = 2**12
 #: Entries of the tables of costs.
 _MOST_COSTS = 2**20
 
@@ -155,56 +154,53 @@ def simulate_polybasic(
     chain = check_chain(pairs)
     horizon = min(pair.check_horizon(horizon) for pair in chain)
     runs, seed = whole("runs", runs, 1), whole("seed", seed, 0, 2**64 - 1)
-    threads = available_cores() if threads is None else whole("threads", threads, 1)
+    require(8 * (len(chain) + 2) * runs, f"times and calls of {runs} runs", "use fewer runs")
+    prepared = prepare(chain, lengths, clock, middle, exact_blocks, horizon)
+    ticks, *counts = decode_in_chunks(
+        compiled(), prepared, runs=runs, seed=seed, threads=threads, progress=progress
+    )
+    return PolybasicRuns(ticks, prepared.unit, *counts)
+
+
+def prepare(
+    chain: tuple[ModelPair, ...],
+    lengths: int | Sequence[int],
+    clock: CostModel,
+    middle: Sequence[Number],
+    exact_blocks: bool,
+    horizon: int,
+) -> Prepared:
+    """Lay out what the loop reads."""
     blocks = check_lengths(lengths, len(chain))
     wanted = np.array([min(length, horizon) for length in blocks], dtype=np.int64)
     longest = min(max(blocks) if exact_blocks else sum(blocks), horizon)
-    require(8 * (len(chain) + 2) * runs, f"times and calls of {runs} runs", "use fewer runs")
     draft_ticks, call_ticks, overhead, unit = _costs(clock, middle, wanted, longest, horizon)
     first = chain[0]
     steps, size = min(first.steps, horizon), first.tokens
-    models = [first.target, *(pair.draft for pair in chain)]
     weights = np.concatenate([first.target_weights, *(pair.draft_weights for pair in chain)])
+    models = [first.target, *(pair.draft for pair in chain)]
     rows = np.stack([np.ascontiguousarray(model.reshape(-1, size)) for model in models])
     arguments = (
-        wanted, exact_blocks, horizon,
+        wanted,
+        exact_blocks,
+        horizon,
         np.minimum(np.arange(horizon), steps - 1) * first.contexts,
         np.ascontiguousarray(first.next_context),
         table(first.initial_weights[None]),
         table(weights.reshape(-1, size)),
         rows,
-        np.maximum(rows[:-1] - rows[1:], 0.0),
-        draft_ticks, call_ticks, overhead,
-    )  # fmt: skip
-    ticks, run_calls = np.zeros(runs, np.int64), np.zeros((len(models), runs), np.int64)
-    chunks = [(begin, min(_CHUNK, runs - begin)) for begin in range(0, runs, _CHUNK)]
-    workers = min(threads, len(chunks))
-    shapes = (
+        np.cumsum(np.maximum(rows[:-1] - rows[1:], 0.0), axis=-1),
+        draft_ticks,
+        call_ticks,
+        overhead,
+    )
+    sums = (
         (len(models), horizon),
         (len(chain), longest + 1, longest + 1),
         (len(chain), horizon),
         (horizon, first.contexts, size),
     )
-    tallies = [[np.zeros(shape, np.int64) for shape in shapes] for _ in range(workers)]
-    decode = _compiled()
-
-    def work(worker: int, task: tuple[int, int]) -> None:
-        begin, count = task
-        key = np.array([seed, 0, 0], np.uint64)
-        part = slice(begin, begin + count)
-        decode(key, begin, *arguments, ticks[part], run_calls[:, part], *tallies[worker])
-
-    finished = 0
-
-    def report(task: tuple[int, int]) -> None:
-        nonlocal finished
-        finished += task[1]
-        if progress is not None:
-            progress(finished)
-
-    work_through(chunks, work, threads=workers, done=report)
-    sums = (sum(parts[1:], parts[0]) for parts in zip(*tallies, strict=True))
-    return PolybasicRuns(ticks, unit, run_calls, *sums)
+    return Prepared(arguments, ((), (len(models),)), sums, unit)
 
 
 def check_lengths(lengths: int | Sequence[int], verifying: int) -> tuple[int, ...]:
@@ -261,7 +257,8 @@ def _costs(
 
 
 @cache
-def _compiled() -> Any:
+def compiled() -> Any:
+    """Return the compiled loop."""
     return kernel()(decode_runs)
 
 
@@ -325,7 +322,7 @@ def decode_runs(
                     draws += _ONE
                     word, other = words_at(key, _ONE + (draws >> _BITS), _NODE, draws & _WITHIN)
                     if place < end:
-                        token[place] = draw_weights(excess[level, row], coin_of(other))
+                        token[place] = draw_sums(excess[level, row], coin_of(other))
                         rejections[level, place] += 1
                     else:
                         token[place] = draw_row(table, level * size + row, word >> _32)
