@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -105,7 +105,7 @@ def plot(dataset: xarray.Dataset) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, chosen: xarray.Dataset, acceptance: float) -> object:
+def _panel(axes: Axes, chosen: xarray.Dataset, acceptance: float) -> Any:
     across, costs = chosen["accepted"].values, chosen["cost"].values
     gains, wrong = (float(chosen["two"]) / chosen[name].values.T for name in ("three", "printed"))
     filled = axes.contourf(
