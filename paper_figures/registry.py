@@ -42,9 +42,9 @@ _TITLES = {
     "vocabulary-sizes": "How many tokens the draft should be able to propose",
     "drafter-depths": "How deep a drafter should be, and a printed pair of drafters",
     "pearl": "PEARL: how much to draft while the target verifies",
-    "third-model": "Chains of models: where a model between drafter and target helps",
     "draft-policies": "Adaptive draft lengths: how much of the gap to the oracle can be closed",
     "ssd-fan-outs": "How many outcomes a drafter should guess while its draft is verified",
+    "third-model": "Chains of models: where a model between drafter and target helps",
 }
 #: The file in which each figure is defined, in `FIGURES` there; else the file of its name.
 _FILES = {

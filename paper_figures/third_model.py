@@ -96,11 +96,13 @@ def break_even(dataset: xarray.Dataset, name: str) -> np.ndarray:
 def plot(dataset: xarray.Dataset) -> Figure:
     """Draw a map for each acceptance of the drafter."""
     figure = style.new_figure(7.2, 3.6)
-    panels = figure.subplots(1, 2, sharey=True)
+    grid = figure.add_gridspec(1, 3, width_ratios=(1, 1, 0.06))
+    scale = figure.add_subplot(grid[2])
+    panels = [figure.add_subplot(grid[column]) for column in (0, 1)]
     for axes, acceptance in zip(panels, dataset["acceptance"].values.tolist(), strict=True):
         filled = _panel(axes, dataset.sel(acceptance=acceptance), acceptance)
     panels[0].set_ylabel("Cost of its call, in target calls")
-    bar = figure.colorbar(filled, ax=panels, ticks=[0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8])
+    bar = figure.colorbar(filled, cax=scale, ticks=[0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8])
     bar.set_label("Time of two models / time of three")
     return figure
 

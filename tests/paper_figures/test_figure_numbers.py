@@ -207,4 +207,5 @@ def test_names__are_those_of_the_paper():
         "pearl",
         "draft-policies",
         "ssd-fan-outs",
+        "third-model",
     )

@@ -40,6 +40,7 @@ WORDS = {
     "pearl": ("PEARL, exact", "4 draft steps per target call"),
     "draft-policies": ("best policy", "oracle"),
     "ssd-fan-outs": ("best split", "speculative decoding"),
+    "third-model": ("Drafter accepted with 50%", "Time of two models / time of three"),
 }
 UNLABELLED = {"figure-3-schematic"}
 
