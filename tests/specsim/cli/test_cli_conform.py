@@ -162,7 +162,7 @@ def test_baseline__says_what_got_worse(sampler, tmp_path, capsys):
     (tmp_path / "odd.json").write_text("[]", encoding="utf-8")
     code, _, err = run(capsys, f"{sampler}:biased", *options, "--baseline", tmp_path / "odd.json")
     assert code == 2
-    assert "is no report" in err
+    assert "is not a report" in err
 
 
 def test_resume__runs_what_is_left(sampler, tmp_path, capsys):
