@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from specsim.errors import InputError
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import normalise, one_of, ones, without_tokens, zeros
+from specsim.theory.step_laws.quadrature import time_points
 
 if TYPE_CHECKING:
     from specsim.algorithms.rule import Drawing
@@ -83,35 +84,35 @@ def places(draft: Array, children: int) -> Array:
     if draft.dtype == object:
         found = np.stack([_places_exactly(row, children) for row in rows])
     else:
-        size = max(1, min(40, 2**15 // shape[-1]) // children)
+        size = max(1, 2**17 // (shape[-1] * children))
         parts = [_places(rows[first : first + size], children) for first in range(0, len(rows), size)]
         found = np.concatenate(parts)
     return found.reshape(*shape[:-1], children, shape[-1])
 
 
 def _places(rows: NDArray[np.float64], children: int) -> NDArray[np.float64]:
-    """Return the laws by the trapezoidal rule in the logarithm of the time; see `shared_noise`."""
-    step, tokens = 0.2, rows.shape[1]
+    """Return the laws by integrals over the time of each token."""
     # Until a time at which some K tokens beside any one have come, but for a chance of exp(-45).
     enough = np.sort(rows, axis=-1)[:, -children - 1 :]
-    latest = np.log(45 / enough[enough > 0].min())
-    times = np.exp(step * np.arange(int(-37 / step), int(latest / step) + 2))
-    come = -np.expm1(-rows[..., None] * times)
-    # Probability that 0, 1, ... have come of the tokens before y, and behind it, (V, R, children, Q).
-    before, behind = np.zeros((2, tokens + 1, len(rows), children, len(times)))
-    before[0, :, 0] = behind[tokens, :, 0] = 1
-    for y in range(tokens):
-        for counts, source, target, token in (
-            (before, y, y + 1, y), (behind, tokens - y, tokens - y - 1, tokens - 1 - y)
-        ):  # fmt: skip
-            chance = come[:, token, None]
-            counts[target] = counts[source] * (1 - chance)
-            counts[target, :, 1:] += counts[source, :, :-1] * chance
-    weights = step * times * rows[..., None] * (1 - come)
-    found = np.empty((len(rows), children, tokens))
-    for k in range(children):
-        ahead = sum(before[:-1, :, j] * behind[1:, :, k - j] for j in range(k + 1))
-        found[:, k] = (weights * ahead.swapaxes(0, 1)).sum(axis=-1)
+    times, weights = time_points(1.0, 45 / enough[enough > 0].min())
+    rates = rows.T[..., None] * times
+    waits, come = np.exp(-rates), -np.expm1(-rates)
+    found = np.empty((len(rows), children, rows.shape[1]))
+    # Probability that 0, 1, ... have come of the tokens before y, for every y, and of those behind it.
+    before = np.zeros((len(waits) + 1, children, *waits.shape[1:]))
+    before[0, 0] = 1
+    for y in range(len(waits)):
+        before[y + 1] = before[y] * waits[y]
+        before[y + 1, 1:] += before[y, :-1] * come[y]
+    behind = before[0]
+    for y in reversed(range(len(waits))):
+        weighted = behind * (waits[y] * weights)
+        for k in range(children):
+            found[:, k, y] = np.einsum("jrq,jrq->r", before[y, : k + 1], weighted[k::-1])
+        coming = behind[:-1] * come[y]
+        behind = behind * waits[y]
+        behind[1:] += coming
+    found *= rows[:, None]
     # Behind the last token with weight, the others are equally likely.
     exhausted = np.arange(children)[:, None] >= (rows > 0).sum(axis=-1)[:, None, None]
     others = np.where(rows > 0, 0.0, 1.0)

@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, divided, one_of, positive, without_tokens, zeros
-from specsim.theory.step_laws.shared_noise import decay, first_match, mean
+from specsim.theory.step_laws.shared_noise import Mean, decays, first_match
 
 Integers = NDArray[np.integer]
 
 #: Tokens of rows that are handled at once.
-_CHUNK = 2**12
+_CHUNK = 2**9
 
 
 def node_step(target: Array, draft: Array, tokens: Integers) -> tuple[Array, Array]:
@@ -21,7 +21,10 @@ def node_step(target: Array, draft: Array, tokens: Integers) -> tuple[Array, Arr
         return at_token(law, tokens), without_tokens(law, tokens)
     shape = np.broadcast_shapes(target.shape, draft.shape, (*tokens.shape[:-1], 1))
     target, draft = np.broadcast_to(target, shape), np.broadcast_to(draft, shape)
-    behind, later, rank = _draws(target, draft)
+    order = _turns(target, draft)[1]
+    rank = np.argsort(order, axis=-1, kind="stable")
+    *by_turn, mean = _draws(target, draft, children)
+    behind, later = (np.take_along_axis(values, rank[..., None], axis=-2) for values in by_turn)
     chosen = np.broadcast_to(tokens, (*shape[:-1], children))[..., None]
     tails = np.take_along_axis(behind, chosen, axis=-2)
     law = zeros(shape, target)
@@ -35,7 +38,7 @@ def node_step(target: Array, draft: Array, tokens: Integers) -> tuple[Array, Arr
         passed = np.where(before, tails[..., k : k + 1, :] - behind, behind * 0)
         same = ~before & (np.arange(shape[-1])[:, None] == chosen[..., k : k + 1, :])
         passed = np.where(same, later * divided(one_of(draft), draft)[..., None], passed)
-        law = law + target * mean(passed * rest, children)
+        law = law + target * mean(passed * rest)
     law = law / children
     taken = zeros((*shape[:-1], children), target)
     for k in range(children):
@@ -45,20 +48,31 @@ def node_step(target: Array, draft: Array, tokens: Integers) -> tuple[Array, Arr
 
 
 def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
-    """Sum the children out."""
+    """Sum the children out, of tokens in the order of turns."""
     shape = np.broadcast_shapes(target.shape, draft.shape)
     rows = [np.broadcast_to(table, shape).reshape(-1, shape[-1]) for table in (target, draft)]
     size = max(1, _CHUNK // shape[-1])
-    parts = []
+    taken, final = zeros((len(rows[0]), children, shape[-1]), target), zeros(rows[0].shape, target)
     for first in range(0, len(rows[0]), size):
-        t, d = (table[first : first + size] for table in rows)
-        behind, later, _ = _draws(t, d)
-        parts.append(first_match(t, later, d[..., None] * behind, children))
-    taken, final = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        part = slice(first, first + size)
+        t, d = (table[part] for table in rows)
+        behind, later, mean = _draws(t, d, children)
+        order = _turns(t, d)[1]
+        t, d = (np.take_along_axis(table, order, axis=-1) for table in (t, d))
+        descents, stops = first_match(t, later, d[..., None] * behind, children, mean)
+        np.put_along_axis(taken[part], order[:, None], descents, axis=-1)
+        np.put_along_axis(final[part], order, stops, axis=-1)
     return taken.reshape(*shape[:-1], children, shape[-1]), final.reshape(shape)
 
 
-def _draws(target: Array, draft: Array) -> tuple[Array, Array, Integers]:
+def _turns(target: Array, draft: Array) -> tuple[Array, Integers]:
+    """Return T / D, undrafted tokens last, and the tokens in this order."""
+    turns = divided(target, draft)
+    turns = np.where(draft > 0, turns, turns.max(axis=-1, keepdims=True) + one_of(turns))
+    return turns, np.argsort(turns, axis=-1, kind="stable")
+
+
+def _draws(target: Array, draft: Array, children: int) -> tuple[Array, Array, Mean]:
     """Return what happens in the noise of a child, as functions of the time t of the target's draw.
 
     The noise of a child has a standard exponential for each token: the target draws the token of the least
@@ -67,28 +81,21 @@ def _draws(target: Array, draft: Array) -> tuple[Array, Array, Integers]:
     above ``u t`` with probability ``exp(-t a(u))``, ``a(u) = sum_i (u D_i - T_i)_+``, and the child can be y
     where u is above ``T(y) / D(y)``, the turn of y.
 
-    Returns: ``(..., V, Q)``: the probability, divided by D(y), that a child is y when the noise of another
-    one decides; the probability that it is y when its own noise decides for y; and the order of turns,
-    ``(..., V)``.
+    Returns: ``(..., V, Q)``, by order of turns: the probability, divided by D(y), that a child is y when the
+    noise of another one decides; the probability that it is y when its own noise decides for y; and what
+    takes means.
     """
-    drafted = draft > 0
-    turns = divided(target, draft)
-    turns = np.where(drafted, turns, turns.max(axis=-1, keepdims=True) + one_of(turns))
-    order = np.argsort(turns, axis=-1, kind="stable")
-    rank = np.argsort(order, axis=-1, kind="stable")
-    by_turn = np.take_along_axis(draft, order, axis=-1)
+    turns, order = _turns(target, draft)
+    times, by_turn, targets = (np.take_along_axis(table, order, axis=-1) for table in (turns, draft, target))
+    drafted = by_turn > 0
     slopes = by_turn.cumsum(axis=-1)
-    times = np.take_along_axis(turns, order, axis=-1)
-    rates = positive(
-        times * slopes
-        - np.take_along_axis(np.where(drafted, target, target * 0), order, axis=-1).cumsum(axis=-1)
-    )
-    open_until = decay(rates) * np.where(by_turn > 0, one_of(draft), one_of(draft) * 0)[..., None]
+    rates = positive(times * slopes - np.where(drafted, targets, targets * 0).cumsum(axis=-1))
+    open_until, mean = decays(rates, children)
+    open_until = open_until * np.where(drafted, one_of(draft), one_of(draft) * 0)[..., None]
     after = np.concatenate([open_until[..., 1:, :], open_until[..., :1, :] * 0], axis=-2)
     pieces = (open_until - after) * divided(one_of(slopes), slopes)[..., None]
     behind = pieces[..., ::-1, :].cumsum(axis=-2)[..., ::-1, :]
-    back = rank[..., None]
-    return np.take_along_axis(behind, back, axis=-2), np.take_along_axis(open_until, back, axis=-2), rank
+    return behind, open_until, mean
 
 
 def second_draw_law(first: Array, second: Array, token: Integers) -> Array:

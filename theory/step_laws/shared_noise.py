@@ -8,17 +8,17 @@ number. Floats are means by quadrature, exact numbers are carried as sums.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import entrywise, one_of
+from specsim.theory.step_laws.quadrature import time_points
 
-#: Step of the trapezoidal rule in the logarithm of the time. The integrand is analytic in a strip of half
-#: width pi / 2, so that the error is about exp(-pi^2 / step), here 1e-16.
-_STEP = 0.27
-_TIMES = np.exp(_STEP * np.arange(-140, 16))
+#: Takes the means ``(...)`` of functions ``(..., Q)`` of the time.
+Mean = Callable[[Array], Array]
 
 
 class Exponentials:
@@ -58,47 +58,55 @@ def _terms(value: Any, like: Exponentials) -> dict[Any, Any]:
     return {zero: zero + value}
 
 
-def decay(rates: Array) -> Array:
-    """Return ``exp(-rate t)`` as functions of the time, with an axis more, ``(..., Q)``."""
-    if rates.dtype != object:
-        return np.exp(-rates[..., None] * _TIMES)
-    return entrywise(lambda rate: Exponentials({rate: rate * 0 + 1}), rates)[..., None]
+def decays(rates: Array, children: int) -> tuple[Array, Mean]:
+    """Return ``exp(-rate t)`` as functions ``(..., Q)`` of the time of the target's draw, and their mean.
 
-
-def mean(values: Array, children: int) -> Array:
-    """Return the means ``(...)`` of functions ``(..., Q)`` of the time of the target's draw.
+    The mean is that of products of at most `children` of these functions.
 
     Examples
     --------
-    >>> mean(decay(np.array([0.0, 1.0])), 3).round(12).tolist()
+    >>> functions, mean = decays(np.array([0.0, 1.0]), 3)
+    >>> mean(functions).round(12).tolist()
     [1.0, 0.75]
     """
-    if values.dtype != object:
-        weights = _STEP * children * _TIMES * np.exp(-children * _TIMES)
-        return values @ weights
+    if rates.dtype != object:
+        times, weights = time_points(children * (1 + rates.max()), 45 / children)
+        density = children * weights * np.exp(-children * times)
+        return np.exp(-rates[..., None] * times), lambda values: np.asarray(values @ density)
 
     def exactly(value: Exponentials) -> Any:
         return sum(c * children / (rate + children) for rate, c in value.terms.items())
 
-    return entrywise(exactly, values[..., 0])
+    functions = entrywise(lambda rate: Exponentials({rate: rate * 0 + 1}), rates)[..., None]
+    return functions, lambda values: entrywise(exactly, values[..., 0])
 
 
-def first_match(target: Array, matched: Array, elsewhere: Array, children: int) -> tuple[Array, Array]:
+def first_match(
+    target: Array,
+    matched: Array,
+    elsewhere: Array,
+    children: int,
+    mean: Mean,
+) -> tuple[Array, Array]:
     """Return ``node`` of a rule that descends into the first child which is the target's draw.
 
     target: rows ``(..., V)``.
     matched, elsewhere: probability that a child is the token that the target draws, as functions of the
         time, ``(..., V, Q)``: for the child whose noise decided, and for any other.
+    mean: what takes the means of such functions.
     """
-    missed, other = 1 - matched, 1 - elsewhere
-    powers = [other * 0 + one_of(target)]
+    powers: list[Any] = [1]
     for _ in range(children - 1):
-        powers.append(powers[-1] * other)
+        powers.append(powers[-1] * (1 - elsewhere))
+    # The mean that k others are not y, and one that is y: the deciding one, or any other.
+    decided = [mean(power * matched) for power in powers]
+    any_other = [mean(power * elsewhere) for power in powers]
     taken = []
     for k in range(children):
-        # The deciding child is this one, one of those behind it, or one of the k before it.
-        chance = powers[k] * (matched + (children - 1 - k) * elsewhere)
+        # The deciding child is this one, one of those behind it, or one of the k before it, which is not y:
+        # matched x elsewhere is matched - matched x (1 - elsewhere).
+        chance = decided[k] + (children - 1 - k) * any_other[k]
         if k:
-            chance = chance + k * (missed * powers[k - 1] * elsewhere)
-        taken.append(target * mean(chance, children) / children)
-    return np.stack(taken, axis=-2), target * mean(missed * powers[-1], children)
+            chance = chance + k * (any_other[k - 1] - (decided[k - 1] - decided[k]))
+        taken.append(target * chance / children)
+    return np.stack(taken, axis=-2), target * mean(powers[-1] * (1 - matched))
