@@ -84,6 +84,15 @@ def without_tokens(values: Array, tokens: NDArray[np.integer]) -> Array:
     return left
 
 
+def scatter(index: NDArray[np.integer], values: Array, size: int) -> Array:
+    """Add values up by index, ``(size,)``."""
+    if values.dtype != object:
+        return np.bincount(index, weights=values, minlength=size)
+    found = zeros((size,), values)
+    np.add.at(found, index, values)
+    return found
+
+
 def rational(values: Array) -> Array:
     """Return `Fraction` objects for exact numbers (`fmpq`, Fraction or int), and floats as they are."""
     if values.dtype != object:

@@ -9,11 +9,10 @@ import numpy as np
 from specsim.algorithms import Algorithm
 from specsim.errors import InputError, TooLargeError
 from specsim.support.arrays import Array
-from specsim.theory.arithmetic.numbers import zeros
+from specsim.theory.arithmetic.numbers import scatter, zeros
 from specsim.theory.laws.drawings import children_laws
 from specsim.theory.laws.node_classes import Classes
 from specsim.theory.laws.rule_rows import RuleRows
-from specsim.theory.laws.states import scatter
 from specsim.theory.step_laws import StepLaw
 
 _MOST_KERNEL_BITS = 1e11

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from specsim.algorithms import Algorithm, Structure
 from specsim.errors import TooLargeError
 from specsim.support.arrays import Array
-from specsim.theory.arithmetic.numbers import at_token, ones, zeros
+from specsim.theory.arithmetic.numbers import at_token, ones, scatter, zeros
 from specsim.theory.laws.rounds import Cells, Round, Rounds
 from specsim.theory.laws.rule_rows import RuleRows
-from specsim.theory.laws.states import scatter
 from specsim.theory.step_laws import StepLaw
 from specsim.theory.step_laws.drafts import child_law
 

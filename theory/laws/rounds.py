@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from specsim.algorithms import Algorithm
 from specsim.support.arrays import Array
-from specsim.theory.arithmetic.numbers import rational, zeros
+from specsim.theory.arithmetic.numbers import rational, scatter, zeros
 from specsim.theory.arithmetic.pair_tables import PairTables
 from specsim.theory.laws.counters import Counter, FullCount, Moments, NoCount
 from specsim.theory.laws.rule_rows import RuleRows
-from specsim.theory.laws.states import PathStates, land, scatter
+from specsim.theory.laws.states import PathStates, land
 from specsim.theory.laws.tally import Regime, Tally
 from specsim.theory.step_laws import StepLaw
 

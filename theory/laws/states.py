@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
 from specsim.support.arrays import Array
-from specsim.theory.arithmetic.numbers import zeros
+from specsim.theory.arithmetic.numbers import scatter
 from specsim.theory.arithmetic.pair_tables import PairTables
 
 _MOST_PATHS = {False: 2**20, True: 2**14}
@@ -91,15 +91,6 @@ def land(pair: PairTables, joint: Array) -> Array:
     flat = joint.reshape(-1, pair.contexts * pair.tokens)
     index = np.arange(len(flat))[:, None] * pair.contexts + pair.next_context.ravel()
     return scatter(index.ravel(), flat.ravel(), len(flat) * pair.contexts).reshape(*joint.shape[:-1])
-
-
-def scatter(index: NDArray[np.integer], values: Array, size: int) -> Array:
-    """Add values up by index, ``(size,)``."""
-    if values.dtype != object:
-        return np.bincount(index, weights=values, minlength=size)
-    found = zeros((size,), values)
-    np.add.at(found, index, values)
-    return found
 
 
 def _rows_dot(mass: Array, kernel: Array) -> Array:

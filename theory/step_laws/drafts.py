@@ -84,7 +84,7 @@ def places(draft: Array, children: int) -> Array:
     if draft.dtype == object:
         found = np.stack([_places_exactly(row, children) for row in rows])
     else:
-        size = max(1, 2**17 // (shape[-1] * children))
+        size = max(1, 2**16 // (shape[-1] * children))
         parts = [_places(rows[first : first + size], children) for first in range(0, len(rows), size)]
         found = np.concatenate(parts)
     return found.reshape(*shape[:-1], children, shape[-1])
@@ -102,15 +102,15 @@ def _places(rows: NDArray[np.float64], children: int) -> NDArray[np.float64]:
     before = np.zeros((len(waits) + 1, children, *waits.shape[1:]))
     before[0, 0] = 1
     for y in range(len(waits)):
-        before[y + 1] = before[y] * waits[y]
+        np.multiply(before[y], waits[y], out=before[y + 1])
         before[y + 1, 1:] += before[y, :-1] * come[y]
-    behind = before[0]
+    behind = before[0].copy()
     for y in reversed(range(len(waits))):
         weighted = behind * (waits[y] * weights)
         for k in range(children):
             found[:, k, y] = np.einsum("jrq,jrq->r", before[y, : k + 1], weighted[k::-1])
         coming = behind[:-1] * come[y]
-        behind = behind * waits[y]
+        behind *= waits[y]
         behind[1:] += coming
     found *= rows[:, None]
     # Behind the last token with weight, the others are equally likely.

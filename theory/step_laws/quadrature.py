@@ -28,13 +28,12 @@ def time_points(fastest: float, latest: float) -> tuple[Floats, Floats]:
     """
     first = 1 / fastest
     times = first * np.exp(_STEP * np.arange(max(0, int(np.log(latest * fastest) / _STEP)) + 2))
-    return np.concatenate([first * _EARLY_TIMES, times]), np.concatenate(
-        [first * _EARLY_WEIGHTS, _STEP * times]
-    )
+    weights = np.concatenate([first * _EARLY_WEIGHTS, _STEP * times])
+    return np.concatenate([first * _EARLY_TIMES, times]), weights
 
 
 def _gauss(points: int) -> tuple[Floats, Floats]:
-    """Return the Gauss points of the weights ``step q^j`` at the times ``q^j``, j >= 1, with ``q = exp(-step)``.
+    """Return the Gauss points of weights ``step q^j`` at the times ``q^j``, j >= 1, with ``q = exp(-step)``.
 
     Their orthogonal polynomials are the little q-Legendre ones, whose recurrence is known.
     """

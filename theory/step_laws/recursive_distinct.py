@@ -5,11 +5,21 @@ from numpy.typing import NDArray
 
 from specsim.errors import TooLargeError
 from specsim.support.arrays import Array
-from specsim.theory.arithmetic.numbers import at_token, capped, normalise, one_of, ones, positive, zeros
+from specsim.theory.arithmetic.numbers import (
+    at_token,
+    capped,
+    divided,
+    normalise,
+    one_of,
+    ones,
+    positive,
+    scatter,
+    zeros,
+)
 from specsim.theory.step_laws.drafts import untried
 
-#: Numbers that are held at once: failed children times tokens.
-_MOST_NUMBERS = {False: 2**26, True: 2**18}
+#: Numbers that are held at once: failures before the last child, or times tokens before those in between.
+_MOST_NUMBERS = {False: 2**24, True: 2**18}
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:
@@ -39,34 +49,64 @@ def _row(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
 
     A failure subtracts the present draft row, which is the first one over ``1 - s`` with the mass s of the
     tokens tried, and leaves none of these. So the target after any failures is ``(T - C D)_+`` over its mass
-    M, and the next one has ``C + M / (1 - s)``: two numbers and the tokens tried say everything of the past.
+    M, and the next C is ``C + M / (1 - s)``: the tokens tried and two numbers say everything of the past.
     """
     one = one_of(target)
-    taken = zeros((children, len(target)), target)
-    # Of each past: C, the draft's weights that are left, and its probability.
-    count, weights, chance = zeros((1, 1), target), draft[None], ones((1, 1), target)
+    left = [target]
+    # Of each past: C, M, probability / M, the draft's weights that are left, and their sum.
+    count, mass, share = zeros((1,), target), ones((1,), target), ones((1,), target)
+    weights = draft[None]
+    rest = weights.sum(axis=-1)
     for k in range(children):
-        if not (weights != 0).any():
+        if not (rest != 0).any():
             # Nothing is left of the draft, after any past: the other tokens are equally likely.
             others = np.where(draft != 0, one * 0, one)
             more, final = _row(normalise(target * others, others), normalise(others, others), children - k)
-            taken[k:] = chance.sum() * more
-            return taken, chance.sum() * final
-        left = positive(target - count * draft)
-        mass = left.sum(axis=-1, keepdims=True)
-        row, drafts = normalise(left, left), normalise(weights, weights)
-        taken[k] = (chance * np.minimum(row, drafts)).sum(axis=0)
-        failed = chance * positive(drafts - row)
-        count = count + mass / weights.sum(axis=-1, keepdims=True)
+            chance = left[-1].sum()
+            return np.concatenate([_parts(left), chance * more]), chance * final
+        after = count + mass / rest
+        left.append(np.minimum(left[-1], _residuals(target, draft, after, share)))
         if k + 1 < children:
-            past, token = np.nonzero(failed)
-            if len(past) * len(target) > _MOST_NUMBERS[target.dtype == object]:
+            subtracted = weights * (after - count)[:, None]
+            kept = positive(target - count[:, None] * draft)
+            mass = positive(target - after[:, None] * draft).sum(axis=-1)
+            failed = divided(share, mass)[:, None] * positive(subtracted - kept)
+            place = np.flatnonzero(failed)
+            past, between = place // len(target), k + 2 < children
+            if len(past) * (len(target) if between else 1) > _MOST_NUMBERS[target.dtype == object]:
                 raise TooLargeError(
                     f"{children} different children of {len(target)} tokens can fail in {len(past)} ways; "
                     "use fewer drafts, a smaller vocabulary or simulation"
                 )
-            weights = weights[past]
-            weights[np.arange(len(past)), token] = one * 0
-            count, chance = count[past], failed[past, token][:, None]
-    final = normalise(positive(target - count * draft), target)
-    return taken, (failed.sum(axis=-1, keepdims=True) * final).sum(axis=0)
+            rest, share = _others(weights).ravel()[place], failed.ravel()[place]
+            count, mass = after[past], mass[past]
+            if between:
+                weights = weights[past]
+                weights[np.arange(len(past)), place % len(target)] = one * 0
+    return _parts(left), left[-1]
+
+
+def _parts(left: list[Array]) -> Array:
+    """Return what each child takes, from what is left before the first and after each."""
+    rows = np.stack(left)
+    return rows[:-1] - rows[1:]
+
+
+def _others(weights: Array) -> Array:
+    """Return the sums of all weights but one, without a difference."""
+    found = weights * 0
+    found[:, 1:] = weights[:, :-1].cumsum(axis=-1)
+    found[:, :-1] += weights[:, :0:-1].cumsum(axis=-1)[:, ::-1]
+    return found
+
+
+def _residuals(target: Array, draft: Array, counts: Array, shares: Array) -> Array:
+    """Return the sum of shares times ``(T - C D)_+`` over many C."""
+    turns = np.where(draft > 0, divided(target, draft), counts.max() + 1)
+    order = np.argsort(turns, kind="stable")
+    place = np.searchsorted(turns[order], counts)
+    found = zeros(target.shape, target)
+    size = len(target) + 1
+    share, shared_count = (scatter(place, values, size)[:-1].cumsum() for values in (shares, shares * counts))
+    found[order] = positive(target[order] * share - draft[order] * shared_count)
+    return found

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from specsim.support.arrays import Array
-from specsim.theory.arithmetic.numbers import entrywise, one_of
+from specsim.theory.arithmetic.numbers import entrywise
 from specsim.theory.step_laws.quadrature import time_points
 
 #: Takes the means ``(...)`` of functions ``(..., Q)`` of the time.
