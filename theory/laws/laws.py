@@ -296,7 +296,7 @@ def _descriptions(step_law: StepLaw, algorithm: Algorithm, horizon: int) -> dict
     found: dict[Description, Any] = {}
     if step_law.node_step or (usual and (step_law.node or step_law.node_total)):
         found["nodes"] = NodeWalk
-    if step_law.state and algorithm.structure(horizon).kind == "chain":
+    if step_law.state and usual:
         found["states"] = StateRounds
     found["paths"] = PathRounds
     return found

@@ -45,10 +45,7 @@ class Classes:
     """
 
     def __init__(self, structure: Structure, endless: bool, other_root: bool) -> None:
-        if structure.widths is not None:
-            children, self.depth = _regular(structure.widths, endless)
-        else:
-            children, self.depth = _irregular(structure)
+        children, self.depth = classes_below(structure, endless)
         leaves = [c for c, below in enumerate(children) if not below]
         self.leaves = _index(leaves) if leaves else slice(0)
         groups: dict[tuple[bool, int | float], list[int]] = {}
@@ -71,6 +68,15 @@ class Classes:
             sources, targets = (list(column) for column in zip(*pairs, strict=True))
             once = _index(targets) if len(set(targets)) == len(targets) else None
             self.moves.append(Move(kernel, _index(sources), once, targets))
+
+
+def classes_below(
+    structure: Structure, endless: bool = False
+) -> tuple[list[list[tuple[int, int | float]]], list[int]]:
+    """Return the children (class, number) of each class in order, and the depths of classes."""
+    if structure.widths is not None:
+        return _regular(structure.widths, endless)
+    return _irregular(structure)
 
 
 def _index(members: list[int]) -> Index:

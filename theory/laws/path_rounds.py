@@ -52,9 +52,9 @@ class PathRounds(Rounds):
         for drafted, _, table in self._drafts(start, structure):
             every = np.arange(contexts)[:, None]
             for node, j in enumerate(structure.depths):
-                number = np.zeros(drafted.shape[0], dtype=np.int64)
+                number = np.zeros(drafted.shape[:2], dtype=np.int64)
                 for above in structure.path(node):
-                    number = number * tokens + drafted[:, above]
+                    number = number * tokens + drafted[:, :, above]
                 if structure.children(node):
                     index = (every * tokens**j + number)[..., None] * tokens + np.arange(tokens)
                     ended[j] += _scatter_into(ended[j], index, table[:, :, node])
@@ -68,21 +68,23 @@ class PathRounds(Rounds):
         shape = (pair.contexts, pair.contexts, pair.tokens)
         taken, stopped = zeros((depth, *shape), initial), zeros((depth, *shape), initial)
         whole = zeros((depth + 1, *shape[:2]), initial)
-        origin = np.arange(pair.contexts)[:, None] * pair.contexts
+        origin = np.arange(pair.contexts)[:, None, None] * pair.contexts
+        parents, every = np.array(structure.parents), np.arange(pair.tokens)
+        inner = np.array([bool(structure.children(node)) for node in range(len(parents))])
         for drafted, contexts, table in self._drafts(start, structure):
             reached = table.sum(axis=-1)
-            for node in reversed(range(len(structure.parents))):
-                j, parent = structure.depths[node], structure.parents[node]
-                cell = origin + contexts[:, :, node]
-                if structure.children(node):
-                    index = cell[..., None] * pair.tokens + np.arange(pair.tokens)
-                    stopped[j] += _scatter_into(stopped[j], index, table[:, :, node])
-                else:
-                    whole[j] += _scatter_into(whole[j], cell, reached[:, :, node])
-                if node:
-                    index = (origin + contexts[:, :, parent]) * pair.tokens + drafted[:, node]
-                    taken[j - 1] += _scatter_into(taken[j - 1], index, reached[:, :, node])
-                    reached[:, :, parent] += reached[:, :, node]
+            for node in reversed(range(1, len(parents))):
+                reached[:, :, parents[node]] += reached[:, :, node]
+            for j in range(depth + 1):
+                nodes = np.flatnonzero(np.array(structure.depths) == j)
+                going, leaves = nodes[inner[nodes]], nodes[~inner[nodes]]
+                cells = (origin + contexts[:, :, going])[..., None] * pair.tokens + every
+                whole[j] += _scatter_into(whole[j], origin + contexts[:, :, leaves], reached[:, :, leaves])
+                if j < depth:
+                    stopped[j] += _scatter_into(stopped[j], cells, table[:, :, going])
+                if j:
+                    cells = (origin + contexts[:, :, parents[nodes]]) * pair.tokens + drafted[:, :, nodes]
+                    taken[j - 1] += _scatter_into(taken[j - 1], cells, reached[:, :, nodes])
         ended = self._cells(stopped)
         return Round(self._cells(taken), ended, self._cells(whole), [cells.landed(pair) for cells in ended])
 
@@ -107,51 +109,54 @@ class PathRounds(Rounds):
             )
 
     def _drafts(self, start: int, structure: Structure) -> Iterator[tuple[Integers, Integers, Array]]:
-        """Yield all drafts in parts: tokens ``(n, N)``, contexts after each node ``(contexts, n, N)``, and
-        the rule's law times the probability of the draft, ``(contexts, n, N, V)``.
+        """Yield all drafts in parts, by first context: the tokens of nodes ``(contexts, n, N)``, the contexts
+        after them, and the rule's law times the probability of the draft, ``(contexts, n, N, V)``.
         """  # noqa: D205
         pair = self.pair
         self._refuse_drafts(structure)
         nodes, tokens = len(structure.parents), pair.tokens
         target, draft, parameters = self._rows.at(start + np.arange(structure.depth + 1))
-        drafts = tokens ** (nodes - 1)
+        drawing, parents, depths = self._algorithm.drawing, structure.parents, np.array(structure.depths)
+        drafts = 1 if drawing == "greedy" else tokens ** (nodes - 1)
         size = max(1, _CHUNK // (pair.contexts * nodes * tokens))
-        depths = np.array(structure.depths)
         for first in range(0, drafts, size):
             number = np.arange(first, min(first + size, drafts))
-            drafted = np.zeros((len(number), nodes), dtype=np.int64)
-            for node in range(1, nodes):
-                drafted[:, node] = number // tokens ** (nodes - 1 - node) % tokens
-            contexts = np.empty((pair.contexts, len(number), nodes), dtype=np.int64)
+            drafted, contexts = np.zeros((2, pair.contexts, len(number), nodes), dtype=np.int64)
             contexts[:, :, 0] = np.arange(pair.contexts)[:, None]
+            mass = ones(contexts.shape[:2], self._rows.initial)
             for node in range(1, nodes):
-                contexts[:, :, node] = pair.next_context[
-                    contexts[:, :, structure.parents[node]], drafted[:, node]
-                ]
+                here, siblings = contexts[:, :, parents[node]], structure.children(parents[node])
+                law = child_law(
+                    draft[depths[node] - 1, here],
+                    drafted[:, :, siblings.start : node],
+                    len(siblings),
+                    drawing,
+                    self._law.next_child,
+                )
+                if drawing == "greedy":
+                    drafted[:, :, node] = law.argmax(axis=-1)
+                else:
+                    drafted[:, :, node] = number // tokens ** (nodes - 1 - node) % tokens
+                contexts[:, :, node] = pair.next_context[here, drafted[:, :, node]]
+                mass = mass * at_token(law, drafted[:, :, node, None])[..., 0]
+            kept = np.flatnonzero((mass != 0).any(axis=0))
+            drafted, contexts, mass = drafted[:, kept], contexts[:, kept], mass[:, kept]
 
             def rows(table: Any, contexts: Integers = contexts) -> Any:
                 return table[depths, contexts] if isinstance(table, np.ndarray) else table
 
-            mass = ones(contexts.shape[:2], self._rows.initial)
-            for node in range(nodes):
-                below = structure.children(node)
-                for child in below:
-                    before = np.broadcast_to(
-                        drafted[:, below.start : child], (*mass.shape, child - below.start)
-                    )
-                    row = draft[depths[node], contexts[:, :, node]]
-                    law = child_law(row, before, len(below), self._algorithm.drawing, self._law.next_child)
-                    mass = mass * at_token(law, drafted[:, child : child + 1])[..., 0]
-            kept = np.flatnonzero((mass != 0).any(axis=0))
-            drafted, contexts, mass = drafted[kept], contexts[:, kept], mass[:, kept]
-            every = np.broadcast_to(drafted, contexts.shape)
             options = {name: rows(value, contexts) for name, value in parameters.items()}
-            table = self._law.law(structure, rows(target, contexts), rows(draft, contexts), every, **options)
+            table = self._law.law(
+                structure, rows(target, contexts), rows(draft, contexts), drafted, **options
+            )
             yield drafted, contexts, table * mass[..., None, None]
 
     def _refuse_drafts(self, structure: Structure) -> None:
         contexts, tokens, nodes = self.pair.contexts, self.pair.tokens, structure.size
-        numbers = contexts * tokens**nodes * nodes if nodes < 400 else np.inf
+        if self._algorithm.drawing == "greedy":
+            numbers = contexts * tokens * nodes
+        else:
+            numbers = contexts * tokens**nodes * nodes if nodes < 400 else np.inf
         rounds = 1 if self._rows.stationary else self.horizon
         if self._law.enumerated and numbers * rounds > _MOST_ENUMERATED:
             raise TooLargeError(

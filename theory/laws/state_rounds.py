@@ -1,10 +1,12 @@
-"""Rounds of a rule whose past is one number per drafted path: the description ``states`` of `laws.Laws`."""
+"""Rounds of a rule whose past is some numbers per drafted path: the description ``states`` of `laws.Laws`."""
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +15,11 @@ from specsim.algorithms import Algorithm
 from specsim.errors import TooLargeError
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import ones, zeros
+from specsim.theory.laws.node_classes import classes_below
 from specsim.theory.laws.path_rounds import PathRounds
 from specsim.theory.laws.rounds import Cells, Round, Rounds, add_rows, ranked
 from specsim.theory.laws.rule_rows import RuleRows
-from specsim.theory.step_laws import State, StepLaw
+from specsim.theory.step_laws import Numbers, StepLaw
 
 Integers = NDArray[np.integer]
 
@@ -32,32 +35,46 @@ _TOGETHER = 64
 
 @dataclass(frozen=True)
 class _Paths:
-    """Drafted paths: the group (start and first context) and context of each, its number and probability."""
+    """Drafted paths: the group (start and first context) and context of each, its numbers and probability."""
 
     group: Integers
     context: Integers
-    number: Array
+    numbers: Numbers
     weight: Array
 
     @classmethod
     def joined(cls, parts: list[_Paths]) -> _Paths:
         """Return all paths of several parts."""
-        names = ("group", "context", "number", "weight")
-        return cls(*(np.concatenate([vars(part)[name] for part in parts]) for name in names))
+        group, context, weight = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("group", "context", "weight")
+        )
+        numbers = zip(*(part.numbers for part in parts), strict=True)
+        return cls(group, context, tuple(np.concatenate(column) for column in numbers), weight)
+
+
+class _Level(NamedTuple):
+    """What happens at the nodes of one depth, by cell (group and context) and token.
+
+    going, ending: a child is accepted, one with children or a leaf. stopped: the round ends by a rejection.
+    """
+
+    cells: Integers
+    going: Array
+    ending: Array
+    stopped: Array
 
 
 class StateRounds(Rounds):
-    """Rounds of a rule whose past is one number per path; equal numbers in one context are merged.
+    """Rounds of a rule whose past is a few numbers per path; equal ones in one context are merged.
 
     What stops at a node does not depend on how much more is drafted, so that a cut round is a part of the
-    whole one; rounds from several starts are built together.
+    whole one; rounds from several starts are built together. Nodes with equal subtrees are one class.
     """
 
     def __init__(self, rows: RuleRows, algorithm: Algorithm, step_law: StepLaw, horizon: int) -> None:
         super().__init__(rows, algorithm, step_law, horizon)
         assert step_law.state is not None
-        self._state: State = step_law.state
-        self._built: dict[int, tuple[list[Cells], list[Cells], list[Cells]]] = {}
+        self._built: dict[int, Round] = {}
         self._cut: dict[tuple[int, int], Round] = {}
         self._work = 0.0
         if self.structure.depth > _LONGEST:
@@ -65,6 +82,11 @@ class StateRounds(Rounds):
                 f"{self.structure.depth} tokens per round are too many for this rule; give a draft_length of "
                 f"at most {_LONGEST}"
             )
+        self._state = step_law.state(self.structure)
+        below, self._depths = classes_below(self.structure)
+        #: The class of each child, by class.
+        self._below = [[child for child, number in each for _ in range(int(number))] for each in below]
+        self._pasts = [self._state.pasts(len(each), self.pair.tokens) for each in self._below]
 
     def round(self, start: int, depth: int) -> Round:
         """Return the round that starts at a position."""
@@ -74,7 +96,7 @@ class StateRounds(Rounds):
             self._built = dict(enumerate(self._build(np.arange(index, index + size)), start=index))
             self._cut = {}
         if (index, depth) not in self._cut:
-            self._cut[index, depth] = self._cut_round(index, depth)
+            self._cut[index, depth] = self._cut_round(self._built[index], depth)
         return self._cut[index, depth]
 
     def sequences(self, start: int, depth: int) -> tuple[list[Array], list[Array]]:
@@ -82,107 +104,129 @@ class StateRounds(Rounds):
         listed = PathRounds(self._rows, self._algorithm, self._law, self.horizon)
         return listed.sequences(start, depth)
 
-    def _cut_round(self, index: int, depth: int) -> Round:
+    def _cut_round(self, uncut: Round, depth: int) -> Round:
         """Return a round cut at `depth`: a path ends where it would have gone on."""
-        taken, stopped, landed = self._built[index]
-        every = np.arange(self.pair.contexts)
-        here = Cells(every, every, ones((len(every),), self._rows.initial))
-        nothing = Cells(every[:0], every[:0], here.value[:0])
-        whole = [nothing] * depth + [taken[depth - 1].landed(self.pair) if depth else here]
-        return Round(taken[:depth], stopped[:depth], whole, landed[:depth])
+        if depth:
+            last = uncut.taken[depth - 1].landed(self.pair)
+        else:
+            every = np.arange(self.pair.contexts)
+            last = Cells(every, every, ones((len(every),), self._rows.initial))
+        return Round(
+            uncut.taken[:depth], uncut.stopped[:depth], [*uncut.whole[:depth], last], uncut.landed[:depth]
+        )
 
-    def _build(self, starts: Integers) -> Iterator[tuple[list[Cells], list[Cells], list[Cells]]]:
-        """Yield taken, stopped and landed cells of the rounds from several starts, uncut."""
+    def _build(self, starts: Integers) -> Iterator[Round]:
+        """Yield the rounds from several starts, uncut."""
         contexts, tokens, depth = self.pair.contexts, self.pair.tokens, self.structure.depth
         initial = self._rows.initial
         groups = len(starts) * contexts
-        parts: list[list[tuple[Integers, Array, Array]]] = [[] for _ in range(depth)]
-        together = max(1, 2**18 // tokens ** min(depth - 1, 18)) if depth else groups
+        parts: list[list[_Level]] = [[] for _ in range(depth)]
+        widest = [max(self._pasts[c] for c, d in enumerate(self._depths) if d == j) for j in range(depth)]
+        paths_of_group = math.prod(float(tokens * pasts) for pasts in widest[:-1])
+        together = max(1, int(2**18 / paths_of_group))
         for first in range(0, groups, together):
             some = np.arange(first, min(first + together, groups))
-            number = self._state.start(ones((len(some),), initial))
-            paths = _Paths(some, some % contexts, number, ones((len(some),), initial))
+            numbers = self._state.start(ones((len(some),), initial))
+            paths = {0: _Paths(some, some % contexts, numbers, ones((len(some),), initial))}
             for level in range(depth):
-                more = level < depth - 1
-                reached = len(paths.group) * (tokens if more else 1)
-                self._refuse_states(reached, len(some), len(paths.group) * tokens)
+                self._refuse_states(paths, len(some))
                 target, draft, _ = self._rows.at(starts + level)
-                cells, taken, stopped, paths = self._extend(paths, target, draft, more)
-                parts[level].append((cells, taken, stopped))
-        levels = [[np.concatenate(column) for column in zip(*part, strict=True)] for part in parts]
+                found, paths = self._extend(paths, target, draft)
+                parts[level].append(found)
+        levels = [_Level(*(np.concatenate(column) for column in zip(*part, strict=True))) for part in parts]
+        nothing = Cells(starts[:0], starts[:0], initial[:0])
         for index in range(len(starts)):
-            found: tuple[list[Cells], list[Cells], list[Cells]] = ([], [], [])
-            for cells, taken, stopped in levels:
-                here = slice(*np.searchsorted(cells, [index * contexts**2, (index + 1) * contexts**2]))
-                origin, context = cells[here] // contexts % contexts, cells[here] % contexts
-                found[0].append(Cells(origin, context, taken[here]))
-                found[1].append(Cells(origin, context, stopped[here]))
-                found[2].append(found[1][-1].landed(self.pair))
+            found = Round([], [], [nothing], [])
+            for level in levels:
+                inside = np.searchsorted(level.cells, [index * contexts**2, (index + 1) * contexts**2])
+                cells, going, ending, stopped = (values[slice(*inside)] for values in level)
+                ends = cells // contexts % contexts, cells % contexts
+                found.taken.append(Cells(*ends, going + ending))
+                found.stopped.append(Cells(*ends, stopped))
+                found.landed.append(found.stopped[-1].landed(self.pair))
+                found.whole.append(Cells(*ends, ending).landed(self.pair) if ending.any() else nothing)
             yield found
 
     def _extend(
-        self, paths: _Paths, target: Array, draft: Array, more: bool
-    ) -> tuple[Integers, Array, Array, _Paths]:
-        """Return what the next token of each path does, by group and context, and the longer paths."""
-        contexts, size = self.pair.contexts, max(1, _CHUNK // self.pair.tokens)
-        cells, place = ranked(paths.group * contexts + paths.context)
-        taken = zeros((len(cells), self.pair.tokens), target)
-        stopped, longer = taken.copy(), []
-        for first in range(0, len(place), size):
-            part = slice(first, first + size)
-            group, context = paths.group[part], paths.context[part]
-            number, weight = paths.number[part, None], paths.weight[part]
-            t, d = (table[group // contexts, context] for table in (target, draft))
-            after = self._state.advance(number, t, d)
-            # Paths of one chunk lie in a few neighbouring cells where there are many.
-            low = place[part].min()
-            high = place[part].max() + 1
-            inside = place[part] - low
-            taken[low:high] += add_rows(inside, weight, d * self._state.kept(after), high - low)
-            stopped[low:high] += add_rows(inside, weight, self._state.stop(number, t, d), high - low)
-            if more:
-                path, token = np.nonzero(d)
-                following = self.pair.next_context[context[path], token]
-                drafted = weight[path] * d[path, token]
-                longer.append(_Paths(group[path], following, after[path, token], drafted))
-        return cells, taken, stopped, _merge(_Paths.joined(longer), contexts) if more else paths
+        self, paths: dict[int, _Paths], target: Array, draft: Array
+    ) -> tuple[_Level, dict[int, _Paths]]:
+        """Return what happens at the nodes of one depth, and the paths that are longer by one token."""
+        contexts, tokens = self.pair.contexts, self.pair.tokens
+        listed = [some.group * contexts + some.context for some in paths.values()]
+        cells, place = ranked(np.concatenate([np.zeros(0, dtype=np.int64), *listed]))
+        level = _Level(cells, *(zeros((len(cells), tokens), target) for _ in range(3)))
+        longer: dict[int, list[_Paths]] = defaultdict(list)
+        for c, some in paths.items():
+            here, place = place[: len(some.group)], place[len(some.group) :]
+            below, size = self._below[c], max(1, _CHUNK // (tokens * self._pasts[c]))
+            for first in range(0, len(here), size):
+                part = slice(first, first + size)
+                group, context, weight = some.group[part], some.context[part], some.weight[part]
+                numbers = tuple(number[part, None] for number in some.numbers)
+                t, d = (table[group // contexts, context] for table in (target, draft))
+                descents, stop = self._state.node(numbers, t, d, len(below))
+                # Paths of one chunk lie in a few neighbouring cells where there are many.
+                low, high = here[part].min(), here[part].max() + 1
+                inside = here[part] - low
+                level.stopped[low:high] += add_rows(inside, weight, stop, high - low)
+                for child, (mass, after) in zip(below, descents, strict=False):
+                    accepted = mass * after[0]
+                    into = level.going if self._below[child] else level.ending
+                    into[low:high] += add_rows(inside, weight, accepted.sum(axis=1), high - low)
+                    if self._below[child]:
+                        path, past, token = np.nonzero(accepted)
+                        following = self.pair.next_context[context[path], token]
+                        every = tuple(number[path, past, token] for number in after)
+                        drafted = weight[path] * mass[path, past, token]
+                        longer[child].append(_Paths(group[path], following, every, drafted))
+        return level, {c: _merge(_Paths.joined(parts), contexts) for c, parts in longer.items()}
 
-    def _refuse_states(self, states: int, first_contexts: int, work: int) -> None:
-        self._work += work
-        if states > first_contexts * _MOST_STATES[self.exact] or self._work > _MOST_WORK[self.exact]:
+    def _refuse_states(self, paths: dict[int, _Paths], first_contexts: int) -> None:
+        """Refuse too many paths of the next level, and too many numbers."""
+        states = 0
+        for c, some in paths.items():
+            numbers = len(some.group) * self._pasts[c] * self.pair.tokens
+            self._work += numbers
+            if any(self._below[child] for child in self._below[c]):
+                states += numbers
+        most = _MOST_STATES[self.exact], _MOST_WORK[self.exact]
+        if states > first_contexts * most[0] or self._work > most[1]:
             raise TooLargeError(
-                f"draft_length {self.structure.depth} with {self.pair.tokens} tokens and "
-                f"{self.pair.contexts} contexts has {states} states or more; use a shorter draft, a smaller "
-                f"pair{' or exact=False' if self.exact else ''}"
+                f"rule {self._algorithm.rule.name} is described by its drafted paths: "
+                f"{self._algorithm.label} with {self.pair.tokens} tokens has {states / first_contexts:.0e} "
+                f"or more from each of {self.pair.contexts} contexts (at most {most[0]:.0e}), with "
+                f"{self._work:.0e} numbers or more in all (at most {most[1]:.0e}); use a smaller draft or "
+                f"pair{', exact=False' if self.exact else ''} or simulation"
             )
 
 
 def _merge(paths: _Paths, contexts: int) -> _Paths:
     """Merge paths of one group and context whose numbers are equal.
 
-    Floats: those with the numbers 0 and 1, which are many; where there are more than a million paths, all
+    Floats: those whose single number is 1, which are many; where there are more than a million paths, all
     whose numbers agree to 15 digits.
     """
-    cell, number, weight = paths.group * contexts + paths.context, paths.number, paths.weight
-    if number.dtype == object:
+    cell, numbers, weight = paths.group * contexts + paths.context, paths.numbers, paths.weight
+    if weight.dtype == object:
         found: dict[Any, Any] = {}
-        for key, mass in zip(zip(cell.tolist(), number, strict=True), weight, strict=True):
+        for key, mass in zip(zip(cell.tolist(), *numbers, strict=True), weight, strict=True):
             found[key] = found[key] + mass if key in found else mass
         cell = np.array([key[0] for key in found], dtype=np.int64)
-        number, weight = np.empty(len(found), dtype=object), np.empty(len(found), dtype=object)
-        number[:], weight[:] = [key[1] for key in found], list(found.values())
-        return _Paths(cell // contexts, cell % contexts, number, weight)
-    merged = []
-    for value in (0.0, 1.0):
-        equal = number == value
-        total = np.bincount(cell[equal], weights=weight[equal])
+        weight = np.array(list(found.values()), dtype=object)
+        numbers = tuple(np.array([key[i + 1] for key in found], dtype=object) for i in range(len(numbers)))
+    elif len(cell) > 2**20:
+        numbers = tuple(np.round(number, 15) for number in numbers)
+        order = np.lexsort((*numbers, cell))
+        keys = [values[order] for values in (cell, *numbers)]
+        fresh = np.append(True, np.any([np.diff(values) != 0 for values in keys], axis=0))
+        cell, *columns = (values[fresh] for values in keys)
+        numbers, weight = tuple(columns), np.add.reduceat(weight[order], np.flatnonzero(fresh))
+    elif len(numbers) == 1:
+        whole = numbers[0] == 1
+        total = np.bincount(cell[whole], weights=weight[whole])
         cells = np.flatnonzero(total)
-        merged.append(_Paths(cells // contexts, cells % contexts, np.full(len(cells), value), total[cells]))
-        cell, number, weight = cell[~equal], number[~equal], weight[~equal]
-    if len(cell) > 2**20:
-        number = np.round(number, 15)
-        order = np.lexsort((number, cell))
-        cell, number, weight = cell[order], number[order], weight[order]
-        fresh = np.flatnonzero(np.append(True, (np.diff(cell) != 0) | (np.diff(number) != 0)))
-        cell, number, weight = cell[fresh], number[fresh], np.add.reduceat(weight, fresh)
-    return _Paths.joined([*merged, _Paths(cell // contexts, cell % contexts, number, weight)])
+        numbers = (np.concatenate([np.ones(len(cells)), numbers[0][~whole]]),)
+        cell, weight = (
+            np.concatenate([first, rest[~whole]]) for first, rest in ((cells, cell), (total[cells], weight))
+        )
+    return _Paths(cell // contexts, cell % contexts, numbers, weight)

@@ -21,8 +21,8 @@ parameters of the rule come as keywords in the kind of numbers of the rows, tabl
     As `node` with ``taken (..., V)`` summed over the children; ``children`` may be ``math.inf``.
 ``root_total(target, draft, children)``
     As `node_total`, for the root of a rule that treats the root differently.
-``STATE``
-    A `State`, for a rule on chains without parameters whose past is one number.
+``state(structure)``
+    A `State`, for a rule without parameters whose past is a few numbers per drafted path.
 ``keeping(structure, target, draft, tokens, kept)``
     For a rule on chains that keeps numbers from round to round: the law ``(N, V)`` of one round, and by node
     of the stop what it leaves for the next one; a first round is given ``()``, and ``law`` is its law.
@@ -57,21 +57,29 @@ Integers = NDArray[np.integer]
 NodeStep = Callable[..., tuple[Array, Array]]
 
 
+#: Numbers of many drafted paths, one array each.
+Numbers = tuple[Array, ...]
+
+
 @dataclass(frozen=True)
 class State:
-    """A rule on chains whose past is one number per drafted path.
+    """A rule whose past is a few numbers per drafted path.
 
-    start: numbers ``(n,)`` before anything is drafted, from an array of ones.
-    advance: numbers ``(n, 1)`` and rows ``(n, V)`` to the number after each token, ``(n, V)``.
-    kept: numbers to the probability that a path with this number is accepted, given its tokens.
-    stop: numbers ``(n, 1)`` and rows ``(n, V)`` to the probability of stopping here with each final token,
-        given the path so far. Must not depend on how much more is drafted.
+    The first of them is the probability that something of the path's subtree is accepted, its last token
+    included, given the path; a path with 0 contributes nothing.
+
+    start: numbers ``(n,)`` of the root, from an array of ones.
+    node: numbers ``(n, 1)`` of a node, rows ``(n, V)`` and its number of children to what each of these may
+        be, and to the probability ``(n, V)`` of stopping at the node with each final token, given the path.
+        What a child may be are the probability that the rule comes to it and finds it drawn as each token,
+        and its numbers, ``(n, P, V)`` with P pasts; children that it never comes to may be left out at the
+        end. Nothing may depend on how much more is drafted.
+    pasts: number of children and of tokens to the number of pasts of all children together.
     """
 
-    start: Callable[[Array], Array]
-    advance: Callable[..., Array]
-    kept: Callable[[Array], Array]
-    stop: Callable[..., Array]
+    start: Callable[[Array], Numbers]
+    node: Callable[..., tuple[list[tuple[Array, Numbers]], Array]]
+    pasts: Callable[[int, int], int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +92,7 @@ class StepLaw:
     node_distinct: NodeStep | None = None
     node_total: NodeStep | None = None
     root_total: NodeStep | None = None
-    state: State | None = None
+    state: Callable[[Structure], State] | None = None
     next_child: Callable[..., Array] | None = None
     keeping: Callable[..., tuple[Array, list[tuple[Any, ...]]]] | None = None
     scales: bool = False
@@ -115,9 +123,18 @@ def step_law_of(rule: Rule) -> StepLaw:
 def _read(module: str) -> StepLaw:
     file = vars(import_module(f"{__name__}.{module}"))
     law = file.get("law") or partial(node_wise, file["node_step"])
-    names = ("node_step", "node", "node_distinct", "node_total", "root_total", "next_child", "keeping")
+    names = (
+        "node_step",
+        "node",
+        "node_distinct",
+        "node_total",
+        "root_total",
+        "state",
+        "next_child",
+        "keeping",
+    )
     functions: dict[str, Any] = {name: file.get(name) for name in names}
-    return StepLaw(law=law, state=file.get("STATE"), scales=file.get("SCALES", False), **functions)
+    return StepLaw(law=law, scales=file.get("SCALES", False), **functions)
 
 
 def node_wise(

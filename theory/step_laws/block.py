@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, capped, normalise, one_of, ones, positive, zeros
-from specsim.theory.step_laws import State
+from specsim.theory.step_laws import Numbers, State
 
 if TYPE_CHECKING:
     from specsim.algorithms import Structure
@@ -42,14 +42,17 @@ def law(structure: Structure, target: Array, draft: Array, tokens: NDArray[np.in
     return found
 
 
-def _advance(weight: Array, target: Array, draft: Array) -> Array:
-    return capped(weight * target, draft)
+def state(structure: Structure) -> State:
+    """Carry the weight of a path: it is accepted with it, and stops with ``(weight T - D)_+``.
+
+    This is the lemma behind Theorem 1 of 2403.10444, so that no test has to be carried along.
+    """
+    return State(start=lambda ones: (ones,), node=_node, pasts=lambda children, tokens: 1)
 
 
-def _stop(weight: Array, target: Array, draft: Array) -> Array:
-    return positive(weight * target - draft)
-
-
-#: A path is accepted with its weight, and stops with the positive part of weight T - D (2403.10444, the
-#: lemma behind Theorem 1), so that no test has to be carried along.
-STATE = State(start=lambda ones: ones, advance=_advance, kept=lambda weight: weight, stop=_stop)
+def _node(
+    numbers: Numbers, target: Array, draft: Array, children: int
+) -> tuple[list[tuple[Array, Numbers]], Array]:
+    (weight,) = numbers
+    after = capped(weight * target, draft)
+    return [(draft[:, None], (after[:, None],))], positive(weight * target - draft)

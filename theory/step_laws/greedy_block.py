@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.support.arrays import Array
-from specsim.theory.arithmetic.numbers import at_token, divided, ones, zeros
-from specsim.theory.step_laws import block
-from specsim.theory.step_laws.two_step import powers, selection, upto_rank
+from specsim.theory.arithmetic.numbers import at_token, capped, divided, ones, positive, zeros
+from specsim.theory.step_laws import Numbers, State, block
+from specsim.theory.step_laws.two_step import by_quotient, powers, upto_each
 
 if TYPE_CHECKING:
     from specsim.algorithms import Structure
@@ -35,8 +36,8 @@ def law(structure: Structure, target: Array, draft: Array, tokens: Integers) -> 
     laws = []
     for depth in range(structure.depth):
         t, d = (_at_nodes(table, node)[..., 0, :] for table in (target, draft))
-        _, rank = selection(t, d, 1)
-        upto = upto_rank(d, rank)
+        order = by_quotient(t, d)
+        rank, upto = np.argsort(order, axis=-1), upto_each(d, order)
         starts, ends = below + mass * (upto - d), below + mass * upto
         laws.append(divided(d * powers(starts, ends, drafts), powers(below, below + mass, drafts)))
         drawn = tokens[..., paths[:, depth]]
@@ -55,6 +56,29 @@ def law(structure: Structure, target: Array, draft: Array, tokens: Integers) -> 
     )
     np.put_along_axis(found, nodes[..., None], along, axis=-2)
     return found
+
+
+def state(structure: Structure) -> State:
+    """Carry what the law of the selected path needs beside the weight of the block.
+
+    That is the mass of the paths that rank below its beginning, and the mass of its beginning.
+    """
+    return State(
+        start=lambda ones: (ones, ones * 0, ones),
+        node=partial(_node, len(structure.children(0))),
+        pasts=lambda children, tokens: 1,
+    )
+
+
+def _node(
+    drafts: int, numbers: Numbers, target: Array, draft: Array, children: int
+) -> tuple[list[tuple[Array, Numbers]], Array]:
+    weight, below, mass = numbers
+    upto = upto_each(draft, by_quotient(target, draft))
+    starts, ends = below + mass * (upto - draft), below + mass * upto
+    law = divided(draft * powers(starts, ends, drafts), powers(below, below + mass, drafts))
+    after = capped(weight * target, law), starts, mass * draft
+    return [(law[:, None], tuple(number[:, None] for number in after))], positive(weight * target - law)
 
 
 def _path(structure: Structure, node: int) -> list[int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, capped, normalise, one_of, ones, positive, zeros
+from specsim.theory.step_laws import Numbers, State
 
 if TYPE_CHECKING:
     from specsim.algorithms import Structure
@@ -20,6 +21,29 @@ Integers = NDArray[np.integer]
 def law(structure: Structure, target: Array, draft: Array, tokens: Integers) -> Array:
     """Traverse a tree of children that were drawn independently (2505.12398)."""
     return traverse(structure, target, draft, tokens, lambda row, tried: row)
+
+
+def state(structure: Structure) -> State:
+    """Carry the weight w of a node: with it the node or something below is accepted, as of a block.
+
+    Of the target row, at first ``U = w T``, a child takes ``min(r D, U)``, where r is the probability that
+    the children before it fail: ``1 - w`` and the sum of U. What happens below a child does not matter for
+    those behind it.
+    """
+    return State(start=lambda ones: (ones,), node=_node, pasts=lambda children, tokens: children)
+
+
+def _node(
+    numbers: Numbers, target: Array, draft: Array, children: int
+) -> tuple[list[tuple[Array, Numbers]], Array]:
+    (weight,) = numbers
+    left, found = weight * target, []
+    reached = draft
+    for _ in range(children):
+        found.append((reached[:, None], (capped(left, reached)[:, None],)))
+        left = positive(left - reached)
+        reached = (one_of(target) - weight + left.sum(axis=-1, keepdims=True)) * draft
+    return found, left
 
 
 def after_failure(weight: Array, target: Array, draft: Array) -> tuple[Array, Array]:

@@ -23,8 +23,7 @@ def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple
 
 def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
     """Select child k as y when those before it rank below y, and those behind it at most as y."""
-    rank = selection(target, draft, children)[1]
-    upto = upto_rank(draft, rank)
+    upto = upto_each(draft, by_quotient(target, draft))
     below = upto - draft
     weights = [below**k * upto ** (children - 1 - k) * draft for k in range(children)]
     law = sum(weights[1:], start=weights[0])
@@ -37,11 +36,15 @@ def selection(target: Array, draft: Array, children: int) -> tuple[Array, NDArra
 
     Equal quotients rank by token. Tokens that are never drafted come first.
     """
+    order = by_quotient(target, draft)
+    upto = upto_each(draft, order)
+    return draft * powers(upto - draft, upto, children), np.argsort(order, axis=-1, kind="stable")
+
+
+def by_quotient(target: Array, draft: Array) -> NDArray[np.integer]:
+    """Return the tokens by target / draft, the lowest first, in a tie by token; undrafted ones first."""
     quotients = np.where(draft > 0, divided(target, draft), -one_of(target))
-    order = np.argsort(quotients, axis=-1, kind="stable")
-    rank = np.argsort(order, axis=-1, kind="stable")
-    upto = upto_rank(draft, rank)
-    return draft * powers(upto - draft, upto, children), rank
+    return np.argsort(quotients, axis=-1, kind="stable")
 
 
 def powers(low: Array, high: Array, count: int) -> Array:
@@ -49,9 +52,10 @@ def powers(low: Array, high: Array, count: int) -> Array:
     return sum((low ** (count - 1 - k) * high**k for k in range(1, count)), start=low ** (count - 1))
 
 
-def upto_rank(draft: Array, rank: NDArray[np.integer]) -> Array:
-    """Return the draft's mass of all tokens of at most the rank of each token."""
-    rank = np.broadcast_to(rank, np.broadcast_shapes(draft.shape, rank.shape))
-    order = np.argsort(rank, axis=-1)
-    draft = np.broadcast_to(draft, rank.shape)
-    return np.take_along_axis(np.take_along_axis(draft, order, axis=-1).cumsum(axis=-1), rank, axis=-1)
+def upto_each(draft: Array, order: NDArray[np.integer]) -> Array:
+    """Return the draft's mass of the tokens in order, up to each token."""
+    shape = np.broadcast_shapes(draft.shape, order.shape)
+    draft, order = np.broadcast_to(draft, shape), np.broadcast_to(order, shape)
+    found = zeros(shape, draft)
+    np.put_along_axis(found, order, np.take_along_axis(draft, order, axis=-1).cumsum(axis=-1), axis=-1)
+    return found
