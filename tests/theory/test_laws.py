@@ -268,7 +268,7 @@ class TestRefusals:
     def test_block_verification_with_too_many_states(self) -> None:
         generator = np.random.default_rng(0)
         target, draft = generator.dirichlet(np.ones(6), (2, 12, 6))
-        with pytest.raises(TooLargeError, match="draft_length 12"):
+        with pytest.raises(TooLargeError, match="draft_length=12"):
             theory.expected_rejections(make(target, draft, 12), BlockVerification())
 
     def test_block_verification_with_endless_drafts(self) -> None:

@@ -29,7 +29,7 @@ from specsim.pairs import ModelPair
 from specsim.pairs.families import random_pair
 from specsim.theory import Laws, RationalPair
 from specsim.theory.laws import laws as module
-from specsim.theory.step_laws import step_law_of
+from specsim.theory.step_laws import State, step_law_of
 
 METHODS = (
     "rejections_by_step",
@@ -110,19 +110,29 @@ def test_laws_equal_enumeration_and_all_descriptions_agree(algorithm: Algorithm)
     assert_same(counts.sum(), laws.expected_target_calls(), exact, "calls")
 
 
-@settings(deadline=None, max_examples=25)
+#: Rules that are described by states, and what they verify.
+STATED: list[tuple[str, dict[str, Any]]] = [
+    *(("block", {"draft_length": length}) for length in (1, 2, 4)),
+    *(("greedy-block", {"drafts": drafts, "draft_length": 2}) for drafts in (1, 2)),
+    *(("traversal", {"tree": shape}) for shape in ((1, 2), IRREGULAR, HALF_ALIKE)),
+    *(("traversal-distinct", {"tree": shape}) for shape in ((2, 1), (1, 2), HALF_ALIKE)),
+]
+
+
+@settings(deadline=None, max_examples=15)
 @given(
     seed=st.integers(0, 10**6),
-    length=st.integers(1, 4),
+    drawn=st.sampled_from(STATED),
     bonus=st.booleans(),
     tokens=st.integers(2, 3),
     stationary=st.booleans(),
 )
 def test_states_equal_paths_exactly(
-    seed: int, length: int, bonus: bool, tokens: int, stationary: bool
+    seed: int, drawn: tuple[str, dict[str, Any]], bonus: bool, tokens: int, stationary: bool
 ) -> None:
+    name, shape = drawn
     pair = make_pair(tokens, 4, seed, stationary)
-    algorithm = BlockVerification(draft_length=length, bonus=bonus)
+    algorithm = get_rule(name)(**shape, bonus=bonus)
     states = Laws(pair, algorithm, exact=True)
     paths = Laws(pair, algorithm, exact=True, description="paths")
     assert (states.description, paths.description) == ("states", "paths")
@@ -315,9 +325,9 @@ class TestRefusals:
 
     def test_all_drafts_of_a_large_structure(self) -> None:
         with pytest.raises(
-            TooLargeError, match=r"14 drafted tokens with 3 tokens .* numbers in each of 4 rounds \(at most"
+            TooLargeError, match=r"4 drafted tokens with 30 tokens .* numbers in each of 4 rounds \(at most"
         ):
-            theory.expected_target_calls(self.pair, get_rule("traversal")(tree=(2, 2, 2)))
+            theory.expected_target_calls(make_pair(30, 4), get_rule("block-token-residual")(draft_length=4))
 
     def test_more_distinct_children_than_tokens(self) -> None:
         for name in ("recursive-distinct", "traversal-distinct"):
@@ -375,10 +385,30 @@ class TestMutants:
         algorithm = BlockVerification(draft_length=3)
         state = step_law_of(algorithm.rule).state
         assert state is not None
+
+        def forgets(structure: Structure) -> State:
+            right = state(structure)
+            return replace(right, node=lambda numbers, *rest: right.node((numbers[0] ** 0,), *rest))
+
         assert not self.differs(algorithm)
-        forgets = replace(
-            state, advance=lambda weight, target, draft: state.advance(weight**0, target, draft)
-        )
+        self.wrong(monkeypatch, algorithm, state=forgets)
+        assert self.differs(algorithm)
+
+    def test_a_state_that_does_not_know_that_children_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        algorithm = get_rule("traversal")(tree=(2, 2))
+        state = step_law_of(algorithm.rule).state
+        assert state is not None
+
+        def forgets(structure: Structure) -> State:
+            right = state(structure)
+
+            def node(numbers: Any, target: Any, draft: Any, children: int) -> Any:
+                descents, stop = right.node(numbers, target, draft, children)
+                return [descents[0]] * children, stop
+
+            return replace(right, node=node)
+
+        assert not self.differs(algorithm)
         self.wrong(monkeypatch, algorithm, state=forgets)
         assert self.differs(algorithm)
 

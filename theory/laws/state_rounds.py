@@ -193,7 +193,7 @@ class StateRounds(Rounds):
         if states > first_contexts * most[0] or self._work > most[1]:
             raise TooLargeError(
                 f"rule {self._algorithm.rule.name} is described by its drafted paths: "
-                f"{self._algorithm.label} with {self.pair.tokens} tokens has {states / first_contexts:.0e} "
+                f"{self.structure.label} with {self.pair.tokens} tokens has {states / first_contexts:.0e} "
                 f"or more from each of {self.pair.contexts} contexts (at most {most[0]:.0e}), with "
                 f"{self._work:.0e} numbers or more in all (at most {most[1]:.0e}); use a smaller draft or "
                 f"pair{', exact=False' if self.exact else ''} or simulation"

@@ -19,7 +19,7 @@ from specsim.theory.arithmetic.numbers import (
 from specsim.theory.step_laws.drafts import untried
 
 #: Numbers that are held at once: failures before the last child, or times tokens before those in between.
-_MOST_NUMBERS = {False: 2**24, True: 2**18}
+_MOST_NUMBERS = {False: 2**22, True: 2**18}
 
 
 def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple[Array, Array]:

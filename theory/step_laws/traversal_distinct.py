@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import capped, divided, one_of, positive
 from specsim.theory.step_laws import Numbers, State
-from specsim.theory.step_laws.drafts import untried
+from specsim.theory.step_laws.drafts import child_law, untried
 from specsim.theory.step_laws.traversal import traverse
 
 if TYPE_CHECKING:
@@ -35,12 +35,13 @@ def _node(
     numbers: Numbers, target: Array, draft: Array, children: int
 ) -> tuple[list[tuple[Array, Numbers]], Array]:
     one = one_of(target)
-    # Of each past: weight, weight times target row, draft row, probability and the tokens tried.
+    # Of each past: weight, weight times target row, probability and the tokens tried.
     weight = numbers[0][..., None]
-    left, row = weight * target[:, None], draft[:, None]
-    reached, tried = weight * 0 + one, np.zeros((1, 0), dtype=np.int64)
+    left, reached = weight * target[:, None], weight * 0 + one
+    tried = np.zeros((1, 0), dtype=np.int64)
     found, stop = [], target * 0
     for k in range(children):
+        row = child_law(draft[:, None], tried, children, "distinct")
         found.append((reached * row, (capped(left, row),)))
         failed = reached * positive(row - left)
         left = positive(left - row)
@@ -52,5 +53,4 @@ def _node(
         past, token = np.nonzero((failed != 0).any(axis=0))
         left, weight, reached = left[:, past], weight[:, past], failed[:, past, token][..., None]
         tried = np.concatenate([tried[past], token[:, None]], axis=-1)
-        row = untried(draft[:, None], tried)
     return found, stop
