@@ -2,9 +2,9 @@
 
 Run ``python -m benchmarks.laws`` from the repository's root for times alone, or
 ``python -m benchmarks.laws --against FOLDER`` with another checkout; each case then runs in turn in both, in
-processes of their own, and results that both have must agree. ``--large`` adds block verification with 64
-tokens. All laws are those of `FUNCTIONS`, called one after the other; ``--large`` computes them from one
-`Laws` object.
+processes of their own, and results that both have must agree. ``--large`` adds rules with 64
+tokens: all laws of block verification from one `Laws` object, and the expected calls of `LARGE`. All laws are
+those of `FUNCTIONS`, called one after the other.
 """
 
 from __future__ import annotations
@@ -44,6 +44,17 @@ CASES: list[tuple[str, str, dict[str, Any], int, int, bool, tuple[str, ...]]] = 
     ("exact, block, K=2", "BlockVerification", {"draft_length": 2}, 4, 4, True, FUNCTIONS),
 ]
 
+#: Algorithm, and whether all positions have the same rows.
+LARGE = [
+    ("recursive-distinct:tree=4-4-4-4", True),
+    ("traversal:tree=4-4-4", True),
+    ("traversal-distinct:tree=2-2", True),
+    ("greedy-block:drafts=4,draft_length=3", True),
+    ("gumbel:tree=4-4-4-4", False),
+    ("summed-coin:tree=4-4-4-4", False),
+    ("transport:tree=4-4-4-4", False),
+]
+
 
 def measure(case: int, repeats: int) -> dict[str, Any]:
     """Return the least CPU seconds of a case in the checkout that is imported, and results as floats."""
@@ -65,7 +76,7 @@ def measure(case: int, repeats: int) -> dict[str, Any]:
 
 
 def large() -> None:
-    """Time all laws of block verification with 64 tokens."""
+    """Time laws with 64 tokens."""
     from specsim.algorithms import BlockVerification
     from specsim.pairs import ModelPair
     from specsim.theory import Laws
@@ -82,6 +93,15 @@ def large() -> None:
         f"block, K=4, 64 tokens, stationary: all laws in {seconds:.1f} s; {efficiency:.6f} tokens per round"
     )
 
+    for label, stationary in LARGE:
+        rows = np.random.default_rng(0).dirichlet(np.ones(64), (2, 1 if stationary else 50, 64))
+        pair = ModelPair.from_probabilities(*rows, initial=np.eye(64)[0], horizon=50)
+        start = time.process_time()
+        calls = Laws(pair, label).expected_target_calls()
+        seconds = time.process_time() - start
+        where = "the same rows everywhere" if stationary else "rows of their own"
+        print(f"{label}, 64 tokens, {where}: {seconds:.1f} s, {calls:.6f} calls")
+
 
 def run(checkout: Path, case: int, repeats: int) -> dict[str, Any]:
     """Measure a case in a process that imports `specsim` from a checkout."""
@@ -96,7 +116,7 @@ def main() -> None:
     """Measure every case."""
     parser = argparse.ArgumentParser(description="CPU time of all laws.")
     parser.add_argument("--against", type=Path, help="another checkout")
-    parser.add_argument("--large", action="store_true", help="also block verification with 64 tokens")
+    parser.add_argument("--large", action="store_true", help="also rules with 64 tokens")
     parser.add_argument("--repeats", type=int, default=5, help="timed calls, of which the least counts")
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

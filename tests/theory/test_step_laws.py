@@ -111,11 +111,13 @@ def test_block_law_is_that_of_its_state() -> None:
                 table = block.law(structure, target, draft, np.array((0, *drawn, last)))
                 assert table.sum() == 1
                 stopped = stopped + draft[2, last] * table[2]
-            weight = np.array([Fraction(1)])
+            state = block.state(structure)
+            past = [np.array([[Fraction(1)]])]
             for level, token in enumerate(drawn):
-                weight = block.STATE.advance(weight, target[level], draft[level])[token : token + 1]
+                [(_, after)], _ = state.node(past, target[level : level + 1], draft[level : level + 1], 1)
+                past = [number[:, 0, token : token + 1] for number in after]
             if math.prod(draft[level, token] for level, token in enumerate(drawn)):
-                assert (stopped == block.STATE.stop(weight, target[2], draft[2])).all()
+                assert (stopped == state.node(past, target[2:3], draft[2:3], 1)[1]).all()
 
 
 def test_rules_without_a_step_law_are_named() -> None:

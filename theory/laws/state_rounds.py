@@ -137,9 +137,9 @@ class StateRounds(Rounds):
         nothing = Cells(starts[:0], starts[:0], initial[:0])
         for index in range(len(starts)):
             found = Round([], [], [nothing], [])
-            for level in levels:
-                inside = np.searchsorted(level.cells, [index * contexts**2, (index + 1) * contexts**2])
-                cells, going, ending, stopped = (values[slice(*inside)] for values in level)
+            for each in levels:
+                inside = np.searchsorted(each.cells, [index * contexts**2, (index + 1) * contexts**2])
+                cells, going, ending, stopped = (values[slice(*inside)] for values in each)
                 ends = cells // contexts % contexts, cells % contexts
                 found.taken.append(Cells(*ends, going + ending))
                 found.stopped.append(Cells(*ends, stopped))

@@ -21,9 +21,8 @@ def node_step(target: Array, draft: Array, tokens: Integers) -> tuple[Array, Arr
         return at_token(law, tokens), without_tokens(law, tokens)
     shape = np.broadcast_shapes(target.shape, draft.shape, (*tokens.shape[:-1], 1))
     target, draft = np.broadcast_to(target, shape), np.broadcast_to(draft, shape)
-    order = _turns(target, draft)[1]
+    *by_turn, order, mean = _draws(target, draft, children)
     rank = np.argsort(order, axis=-1, kind="stable")
-    *by_turn, mean = _draws(target, draft, children)
     behind, later = (np.take_along_axis(values, rank[..., None], axis=-2) for values in by_turn)
     chosen = np.broadcast_to(tokens, (*shape[:-1], children))[..., None]
     tails = np.take_along_axis(behind, chosen, axis=-2)
@@ -56,8 +55,7 @@ def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
     for first in range(0, len(rows[0]), size):
         part = slice(first, first + size)
         t, d = (table[part] for table in rows)
-        behind, later, mean = _draws(t, d, children)
-        order = _turns(t, d)[1]
+        behind, later, order, mean = _draws(t, d, children)
         t, d = (np.take_along_axis(table, order, axis=-1) for table in (t, d))
         descents, stops = first_match(t, later, d[..., None] * behind, children, mean)
         np.put_along_axis(taken[part], order[:, None], descents, axis=-1)
@@ -65,14 +63,7 @@ def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
     return taken.reshape(*shape[:-1], children, shape[-1]), final.reshape(shape)
 
 
-def _turns(target: Array, draft: Array) -> tuple[Array, Integers]:
-    """Return T / D, undrafted tokens last, and the tokens in this order."""
-    turns = divided(target, draft)
-    turns = np.where(draft > 0, turns, turns.max(axis=-1, keepdims=True) + one_of(turns))
-    return turns, np.argsort(turns, axis=-1, kind="stable")
-
-
-def _draws(target: Array, draft: Array, children: int) -> tuple[Array, Array, Mean]:
+def _draws(target: Array, draft: Array, children: int) -> tuple[Array, Array, Integers, Mean]:
     """Return what happens in the noise of a child, as functions of the time t of the target's draw.
 
     The noise of a child has a standard exponential for each token: the target draws the token of the least
@@ -82,10 +73,12 @@ def _draws(target: Array, draft: Array, children: int) -> tuple[Array, Array, Me
     where u is above ``T(y) / D(y)``, the turn of y.
 
     Returns: ``(..., V, Q)``, by order of turns: the probability, divided by D(y), that a child is y when the
-    noise of another one decides; the probability that it is y when its own noise decides for y; and what
-    takes means.
+    noise of another one decides; the probability that it is y when its own noise decides for y; the order
+    of turns, undrafted tokens last; and what takes means.
     """
-    turns, order = _turns(target, draft)
+    turns = divided(target, draft)
+    turns = np.where(draft > 0, turns, turns.max(axis=-1, keepdims=True) + one_of(turns))
+    order = np.argsort(turns, axis=-1, kind="stable")
     times, by_turn, targets = (np.take_along_axis(table, order, axis=-1) for table in (turns, draft, target))
     drafted = by_turn > 0
     slopes = by_turn.cumsum(axis=-1)
@@ -95,7 +88,7 @@ def _draws(target: Array, draft: Array, children: int) -> tuple[Array, Array, Me
     after = np.concatenate([open_until[..., 1:, :], open_until[..., :1, :] * 0], axis=-2)
     pieces = (open_until - after) * divided(one_of(slopes), slopes)[..., None]
     behind = pieces[..., ::-1, :].cumsum(axis=-2)[..., ::-1, :]
-    return behind, open_until, mean
+    return behind, open_until, order, mean
 
 
 def second_draw_law(first: Array, second: Array, token: Integers) -> Array:

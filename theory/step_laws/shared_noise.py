@@ -82,11 +82,7 @@ def decays(rates: Array, children: int) -> tuple[Array, Mean]:
 
 
 def first_match(
-    target: Array,
-    matched: Array,
-    elsewhere: Array,
-    children: int,
-    mean: Mean,
+    target: Array, matched: Array, elsewhere: Array, children: int, mean: Mean
 ) -> tuple[Array, Array]:
     """Return ``node`` of a rule that descends into the first child which is the target's draw.
 

@@ -37,8 +37,8 @@ def _node(
     numbers: Numbers, target: Array, draft: Array, children: int
 ) -> tuple[list[tuple[Array, Numbers]], Array]:
     (weight,) = numbers
-    left, found = weight * target, []
-    reached = draft
+    found: list[tuple[Array, Numbers]] = []
+    left, reached = weight * target, draft
     for _ in range(children):
         found.append((reached[:, None], (capped(left, reached)[:, None],)))
         left = positive(left - reached)

@@ -39,7 +39,8 @@ def _node(
     weight = numbers[0][..., None]
     left, reached = weight * target[:, None], weight * 0 + one
     tried = np.zeros((1, 0), dtype=np.int64)
-    found, stop = [], target * 0
+    found: list[tuple[Array, Numbers]] = []
+    stop = target * 0
     for k in range(children):
         row = child_law(draft[:, None], tried, children, "distinct")
         found.append((reached * row, (capped(left, row),)))
