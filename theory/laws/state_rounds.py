@@ -136,16 +136,16 @@ class StateRounds(Rounds):
         levels = [_Level(*(np.concatenate(column) for column in zip(*part, strict=True))) for part in parts]
         nothing = Cells(starts[:0], starts[:0], initial[:0])
         for index in range(len(starts)):
-            found = Round([], [], [nothing], [])
+            built = Round([], [], [nothing], [])
             for each in levels:
                 inside = np.searchsorted(each.cells, [index * contexts**2, (index + 1) * contexts**2])
                 cells, going, ending, stopped = (values[slice(*inside)] for values in each)
                 ends = cells // contexts % contexts, cells % contexts
-                found.taken.append(Cells(*ends, going + ending))
-                found.stopped.append(Cells(*ends, stopped))
-                found.landed.append(found.stopped[-1].landed(self.pair))
-                found.whole.append(Cells(*ends, ending).landed(self.pair) if ending.any() else nothing)
-            yield found
+                built.taken.append(Cells(*ends, going + ending))
+                built.stopped.append(Cells(*ends, stopped))
+                built.landed.append(built.stopped[-1].landed(self.pair))
+                built.whole.append(Cells(*ends, ending).landed(self.pair) if ending.any() else nothing)
+            yield built
 
     def _extend(
         self, paths: dict[int, _Paths], target: Array, draft: Array
