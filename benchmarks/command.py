@@ -28,7 +28,7 @@ PART is any of these; all by default:
   ceilings  random words and random gathers alone, and each contender's fraction of them
   batch     Algorithm 4 with 1, 4 and 16 candidates
   literal   the literal engine's loop against the same loop in C; compiling its kernels
-  systems   the loops of PEARL and of chains of models against the same loops in C
+  systems   the loops of PEARL, of chains of models and of SSD against the same loops in C
   exact     exact expected rejections
   scaling   measured exponents of runs, horizon, vocabulary, candidates, threads
   startup   process start to first result; cold compilation

@@ -1,4 +1,4 @@
-"""The loops of PEARL and of chains of models against the same loops in C."""
+"""The loops of PEARL, of chains of models and of SSD against the same loops in C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.contenders.c_reference import load
 from benchmarks.timing import clock
 from specsim import Clock, ModelPair, model_chain
-from specsim.engines.systems import pearl, polybasic
+from specsim.engines.systems import pearl, polybasic, ssd
 from specsim.engines.systems.chunks import Prepared
 
 #: CPU nanoseconds per emitted token, and the quotient to C.
@@ -20,7 +20,7 @@ MOST_NANOSECONDS, MOST_QUOTIENT = 300.0, 2.2
 #: System, tokens, whether it is quick.
 CASES = [
     (system, tokens, tokens == 7)
-    for system in ("PEARL", "three models, exact blocks", "three models, whole buffers")
+    for system in ("PEARL", "three models, exact blocks", "three models, whole buffers", "SSD")
     for tokens in (7, 64)
 ]
 _HORIZON, _LENGTH, _LENGTHS = 50, 4, (6, 3)
@@ -82,6 +82,12 @@ def calls(system: str, tokens: int) -> tuple[Call, Call]:
     if system == "PEARL":
         prepared = pearl.prepare(pair, _LENGTH, _CLOCK, _HORIZON)
         return _ours(pearl.compiled(), prepared), _theirs(prepared, _pearl_arguments, "simulate_pearl")
+    if system == "SSD":
+        prepared = ssd.prepare(
+            pair, _LENGTH, _CLOCK, _HORIZON, guesses=((2,) * (_LENGTH + 1),) * 2, backup=pair,
+            backup_clock=_CLOCK, ranked_by=pair, finishes_cache=False, batch=1,
+        )  # fmt: skip
+        return _ours(ssd.compiled(), prepared), _theirs(prepared, _ssd_arguments, "simulate_ssd")
     exact = system.endswith("exact blocks")
     prepared = polybasic.prepare(model_chain(pair, 0.5), _LENGTHS, _CLOCK, [0.3], exact, _HORIZON)
     return _ours(polybasic.compiled(), prepared), _theirs(prepared, _chain_arguments, "simulate_chain")
@@ -129,6 +135,16 @@ def _pearl_arguments(
 ) -> tuple[Any, ...]:
     shape = following.shape
     return longest, horizon, *shape, offset, following, *_table(prompt), *_table(drafts), *rest
+
+
+def _ssd_arguments(
+    longest: Any, horizon: Any, offset: Any, following: Any, prompt: Any, drafts: Any, targets: Any,
+    target: Any, draft: Any, excess: Any, ranks: Any, rows_of: Any, guesses: Any, calls: Any, *rest: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    return (
+        longest, horizon, *following.shape, len(calls), offset, following, *_table(prompt), *_table(drafts),
+        *_table(targets), target, draft, excess, ranks, rows_of, guesses, guesses.shape[1], calls, *rest,
+    )  # fmt: skip
 
 
 def _chain_arguments(

@@ -28,9 +28,9 @@ from specsim.clocks import CostModel, check_clock, to_ticks
 from specsim.engines.compiled.jit import kernel
 from specsim.engines.literal.drawing import coin_of, draw_row, words_at
 from specsim.engines.literal.engine import table
-from specsim.engines.literal.helpers import draw_weights
 from specsim.engines.running.memory import require
-from specsim.engines.running.scheduling import available_cores, work_through
+from specsim.engines.systems.chunks import Prepared, decode_in_chunks
+from specsim.engines.systems.draws import draw_sums
 from specsim.errors import InputError, TooLargeError
 from specsim.pairs import ModelPair
 from specsim.support.arrays import Integers
@@ -39,7 +39,6 @@ from specsim.support.checks import whole
 #: Node of the random words, which no draft structure and no other system has.
 _NODE = 2**20 - 3
 _32 = np.uint64(32)
-_CHUNK = 2**12
 #: Entries of the tables of costs.
 _MOST_COSTS = 2**20
 #: What the third axis of `SsdRuns.outcomes` counts.
@@ -164,23 +163,46 @@ def simulate_ssd(
     """
     horizon = pair.check_horizon(horizon)
     runs, seed = whole("runs", runs, 1), whole("seed", seed, 0, 2**64 - 1)
-    longest = min(whole("draft_length", draft_length, 1), horizon)
-    batch = whole("batch", batch, 1)
-    threads = available_cores() if threads is None else whole("threads", threads, 1)
     require(8 * runs, f"the times of {runs} runs", "use fewer runs")
     after_hit = fan_outs(fan_out, draft_length, pair.tokens)
     after_miss = after_hit
     if miss_fan_out is not None:
         after_miss = fan_outs(miss_fan_out, draft_length, pair.tokens, field="miss_fan_out")
-    guesses = (after_miss, after_hit)
-    costs, unit = _costs(clock, backup_clock or clock, guesses, longest, horizon, batch, finishes_cache)
+    prepared = prepare(
+        pair, draft_length, clock, horizon, guesses=(after_miss, after_hit), batch=batch,
+        backup=_alike("backup", backup, pair), backup_clock=backup_clock or clock,
+        ranked_by=_alike("ranked_by", ranked_by, pair), finishes_cache=finishes_cache,
+    )  # fmt: skip
+    ticks, rounds, outcomes, rejections, tokens = decode_in_chunks(
+        compiled(), prepared, runs=runs, seed=seed, threads=threads, progress=progress
+    )
+    return SsdRuns(ticks, prepared.unit, rounds, outcomes, rejections, tokens)
+
+
+def prepare(
+    pair: ModelPair,
+    draft_length: int,
+    clock: CostModel,
+    horizon: int,
+    *,
+    guesses: tuple[tuple[int, ...], tuple[int, ...]],
+    backup: ModelPair,
+    backup_clock: CostModel,
+    ranked_by: ModelPair,
+    finishes_cache: bool,
+    batch: int,
+) -> Prepared:
+    """Lay out what the loop reads; `guesses` are those of rounds that the backup and the primary drafted."""
+    longest, batch = min(whole("draft_length", draft_length, 1), horizon), whole("batch", batch, 1)
+    costs, unit = _costs(clock, backup_clock, guesses, longest, horizon, batch, finishes_cache)
     size, rows = pair.tokens, pair.target.shape[0] * pair.contexts
-    backup = _alike("backup", backup, pair)
     speculators = (backup, pair) if backup is not pair else (pair,)
     weights = np.concatenate([speculator.draft_weights.reshape(rows, size) for speculator in speculators])
     draft = np.concatenate([speculator.draft.reshape(rows, size) for speculator in speculators])
     target = np.ascontiguousarray(pair.target.reshape(rows, size))
-    models = (
+    arguments = (
+        longest,
+        horizon,
         np.minimum(np.arange(horizon), pair.steps - 1) * pair.contexts,
         np.ascontiguousarray(pair.next_context),
         table(pair.initial_weights[None]),
@@ -188,36 +210,14 @@ def simulate_ssd(
         table(pair.target_weights.reshape(rows, size)),
         target,
         draft,
-        np.maximum(np.tile(target, (len(speculators), 1)) - draft, 0.0),
-        _ranks(_alike("ranked_by", ranked_by, pair)),
+        np.cumsum(np.maximum(np.tile(target, (len(speculators), 1)) - draft, 0.0), axis=-1),
+        _ranks(ranked_by),
         np.array([0, (len(speculators) - 1) * rows]),
         np.array(guesses, dtype=np.int64),
+        *costs,
     )
-    ticks = np.zeros(runs, np.int64)
-    # A run of a batch counts for as many.
-    chunk = max(1, _CHUNK // batch)
-    chunks = [(begin, min(chunk, runs - begin)) for begin in range(0, runs, chunk)]
-    workers = min(threads, len(chunks))
-    shapes = ((2, horizon), (2, longest + 1, 3), (horizon,), (horizon, pair.contexts, size))
-    tallies = [[np.zeros(shape, np.int64) for shape in shapes] for _ in range(workers)]
-    decode = _compiled()
-
-    def work(worker: int, task: tuple[int, int]) -> None:
-        begin, count = task
-        key = np.array([seed, 0, 0], np.uint64)
-        decode(key, begin, longest, horizon, *models, *costs, ticks[begin : begin + count], *tallies[worker])
-
-    finished = 0
-
-    def report(task: tuple[int, int]) -> None:
-        nonlocal finished
-        finished += task[1]
-        if progress is not None:
-            progress(finished)
-
-    work_through(chunks, work, threads=workers, done=report)
-    rounds, outcomes, rejections, tokens = (sum(parts[1:], parts[0]) for parts in zip(*tallies, strict=True))
-    return SsdRuns(ticks, unit, rounds, outcomes, rejections, tokens)
+    sums = ((2, horizon), (2, longest + 1, 3), (horizon,), (horizon, pair.contexts, size))
+    return Prepared(arguments, ((),), sums, unit)
 
 
 def _alike(field: str, other: ModelPair | None, pair: ModelPair) -> ModelPair:
@@ -302,7 +302,8 @@ def _costs(
 
 
 @cache
-def _compiled() -> Any:
+def compiled() -> Any:
+    """Return the compiled loop."""
     return kernel()(decode_runs)
 
 
@@ -349,7 +350,7 @@ def decode_runs(
                     token = draw_row(drafts, drawn, word >> _32)
                     if coin_of(other) * draft[drawn, token] >= target[row, token]:
                         _, other = words_at(key, np.uint64(place + 1), _NODE, 1)
-                        final = draw_weights(excess[drawn], coin_of(other))
+                        final = draw_sums(excess[drawn], coin_of(other))
                         # The token that was verified is no guess: those behind it move up.
                         rank = ranks[row, final] - (ranks[row, token] < ranks[row, final])
                         rejections[place] += 1
