@@ -58,29 +58,28 @@ def write(
         for number in np.unique(which):
             key = int(number) * 3 + kind
             if key not in kept:
-                kept[key] = np.random.default_rng([seed, key]).random(batch)
+                kept[key] = np.random.default_rng([seed, key]).random((batch,))
             found[which == number] = kept[key][which == number]
         return found
 
     for turn in range(new_tokens):
-        numbers = partial(coins_of, turn=turn)
-        drawn_by = numbers if draft_coins_of is None else partial(draft_coins_of, turn=turn)
+        drawn_by = draft_coins_of or coins_of
         draft = []
         for i in range(drafts):
             row = floats(models.draft(text[:, : int(ends.max()) + i]))[rows, ends + i - 1]
             draft.append(row)
-            text[rows, ends + i] = draw(row, coins(drawn_by(ends + i), 0))
+            text[rows, ends + i] = draw(row, coins(drawn_by(ends + i, turn), 0))
         at_ends = ends[:, None] - 1 + np.arange(drafts + 1)
         target = floats(models.target(text[:, : int(ends.max()) + drafts]))[rows[:, None], at_ends]
         drafted = text[rows[:, None], at_ends[:, 1:]]
-        tests = np.stack([coins(numbers(ends + i), 1) for i in range(drafts)], axis=1)
+        tests = np.stack([coins(coins_of(ends + i, turn), 1) for i in range(drafts)], axis=1)
         if last_kept and last_coin is not None:
             tests[:, 0] = last_coin
         read = np.stack(draft, axis=1)
         accepted = tests < quotient(at(target[:, :-1], drafted), at(read, drafted))
         count = np.cumprod(accepted, axis=1).sum(axis=1)
         weights = finals(gap(target[:, :-1], read), target[:, -1])[rows, count]
-        last_coin = coins(numbers(ends + count), 2)
+        last_coin = coins(coins_of(ends + count, turn), 2)
         tokens, _ = emit(drafted, accepted, np.repeat(draw(weights, last_coin)[:, None], drafts + 1, axis=1))
         for b in np.flatnonzero(ends < length + new_tokens):
             size = int(count[b]) + 1

@@ -35,8 +35,9 @@ SLOW = {
 
 
 def documented(command):
-    section = re.search(rf"^## {command}\n(.*?)(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), re.M | re.S)[1]
-    fields = re.findall(r"^\| `(.*?)` \|", section, re.M)
+    section = re.search(rf"^## {command}\n(.*?)(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert section is not None
+    fields = re.findall(r"^\| `(.*?)` \|", section[1], re.M)
     return {name for field in fields for name in expand(field)}
 
 
