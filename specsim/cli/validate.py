@@ -32,8 +32,8 @@ CLAIM is the id of a statement or a pattern such as 'yin2024.theorem-*'; --list 
 
 \b
 Efforts:
-  quick      under a minute
-  standard   about two minutes
+  quick      about two minutes on two cores
+  standard   several times longer
   deep       hours; with --resume it can be interrupted and continued
 
 \b

@@ -198,6 +198,9 @@ def _large_cases(
             most_states, most_paths = 2000, 2**62 if step_law_of(rule).state else 50_000
         if effort.name == "quick" and rule.name not in NAMED:
             most_tokens, step, most_paths = 9, 2, 50_000
+        if rule.name == "transport-distinct":
+            # Its cuts lie between sets of tokens.
+            most_tokens = 5
         # The pairs of deep effort belong to the claims about Theorems 1 and 3, where one rule is compared.
         size = effort.pick(quick="quick", standard="standard", deep="standard")
         for number, pair in enumerate((*paper_pairs(), *large_pairs(size))):
