@@ -79,6 +79,7 @@ PAIR_KEYS = {
     "target_order": "number of earlier tokens that the target model looks at",
     "tokens": "size of the vocabulary",
     "tv": "total variation distance of draft and target, with family=perturbed or near-equal",
+    "factor": "number that multiplies the probabilities of the draft's likeliest tokens",
     "target_share": "share of the target in each draft row, from 0 to 1",
     "vocabulary": "most tokens; all others become one token",
 }

@@ -18,6 +18,7 @@ _BLOCK = re.compile(r"```(python|console)\n(.*?)```", re.DOTALL)
 
 def test_page__runs_word_for_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "110")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     names: dict[str, object] = {}

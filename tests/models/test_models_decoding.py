@@ -555,7 +555,7 @@ def test_decode__refuses(change, words):
             specsim.BatchAsPrinted(drafts=2, slip="inside-loop"),
             "rules that can: block, k-seq, match, one-hot",
         ),
-        (get_rule("gumbel")(draft_length=2), "share their noise"),
+        (get_rule("gumbel")(draft_length=2), "use the same noise"),
         (get_rule("transport")(tree=(2, 2)), "one after the other"),
         (
             get_rule("one-hot")(drafts=3, draft_length=2, drawn="greedy"),

@@ -290,4 +290,4 @@ def test_command__unknown_rule(checkpoints):
         "models", "decode", *checkpoints, "batch-as-printed:drafts=2,slip=inside-loop", "--prompt", "the"
     )
     assert result.exit_code == BAD_INPUT
-    assert "cannot decode language models: kept as an erratum" in result.stderr
+    assert "cannot decode language models: kept to show the error of t" in result.stderr

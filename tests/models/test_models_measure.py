@@ -468,7 +468,7 @@ def test_row_pass__names_a_model_that_is_broken(gpt):
         ({"seed": -1}, "seed is -1"),
         ({"algorithm": Autoregressive()}, "drafts nothing"),
         ({"algorithm": get_rule("recursive-distinct")(tree=(2, 2))}, "drawn as 'distinct' .* over all sets"),
-        ({"algorithm": get_rule("recursive")(tree=tree((-1, 0, 0, 1)))}, "place by place.*tree=3-2-1"),
+        ({"algorithm": get_rule("recursive")(tree=tree((-1, 0, 0, 1)))}, "position by position.*tree=3-2-1"),
         ({"algorithm": Batch(drafts=float("inf"))}, "drafts is inf"),
         ({"prompts": [[99]]}, r"prompts\[0\]\[0\] is 99"),
         ({"new_tokens": 70}, "more than the context of 64"),

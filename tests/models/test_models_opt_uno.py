@@ -315,7 +315,7 @@ def test_read_prompts__of_all_kinds(tmp_path):
         ("a.json", b'[0, "x"]', "prompt 1: '0' is not a text or token ids"),
         ("a.json", b"[" * 100000, "line 1: maximum recursion depth"),
         ("a.jsonl", b'\n"x"\n{"text": ', "line 3: Expecting value"),
-        ("a.jsonl", b'{"answer": "x"}', "none of prompt, instruction, text, question"),
+        ("a.jsonl", b'{"answer": "x"}', "no prompt, no instruction, no text, no question"),
     ],
 )
 def test_read_prompts__refuses(name, content, message, tmp_path):
@@ -350,7 +350,8 @@ def run(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def test_command__end_to_end(folder, tmp_path):
+def test_command__end_to_end(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     arguments = (
         "models", "table1", folder / "target", folder / "draft", "--prompts", folder / "prompts.json",
         "--new-tokens", 4, "--comparisons", 20, "--epsilons", "0.05,0.1", "--seed", 1, "--threads", 1,

@@ -112,7 +112,7 @@ def test_measured_rounds__serve_chains(tmp_path):
         ("kind,batch,width,time\nfoo,1,2,1\n", "kind is 'foo'"),
         ("a,b\n1,2\n", "first line"),
         ("{", "cannot read"),
-        ('{"target": 3}', "no list of objects"),
+        ('{"target": 3}', "not a list of objects"),
         ("", "first line"),
     ],
 )

@@ -201,6 +201,6 @@ def test_from_ngrams__too_many_contexts_are_refused_with_the_bytes():
 def test_source__a_file_name_is_not_taken_for_the_text(tmp_path):
     file = tmp_path / "text.txt"
     file.write_text(TEXT)
-    with pytest.raises(InputError, match="which names a file"):
+    with pytest.raises(InputError, match="looks like the name of a file"):
         from_ngrams(str(file), horizon=3)
     assert from_ngrams(file, horizon=3) == from_ngrams(TEXT, horizon=3)

@@ -239,7 +239,7 @@ def put(name, index, value):
         (put("target_row", (0, 0), np.nan), "a target row has an entry that is not a probability"),
         (put("draft_row", (0, 0), 0.9), "the draft row of position 0 does not sum to 1"),
         (put("total_variation", 2, 0.9), "total_variation of position 2 is not its rows'"),
-        (put("prompt_token", 0, 2), "its contents are not those it was written with"),
+        (put("prompt_token", 0, 2), "its contents have changed since it was written"),
         (lambda trace: trace.drop_vars("draft_row"), "draft_row"),
         (lambda trace: trace.drop_vars("round_step"), "no variable round_step"),
         (lambda trace: trace.assign(step=trace["step"] * 1.0), "step is float64"),

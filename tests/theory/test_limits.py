@@ -229,7 +229,7 @@ def test_rejection_radius__refusals(options, reason):
 
 
 def test_rejection_radius__needs_a_law():
-    with pytest.raises(InputError, match="no law"):
+    with pytest.raises(InputError, match="not a distribution"):
         theory.rejection_radius([0.5, 0.3])
 
 

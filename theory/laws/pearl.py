@@ -8,6 +8,7 @@ tokens, mode, context), written here with matrices. `specsim.engines.systems.pea
 from __future__ import annotations
 
 from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -198,8 +199,9 @@ def constant_acceptance_pearl_tokens(acceptance: Any, draft_length: int) -> Any:
     >>> theory.constant_acceptance_pearl_tokens(Fraction(1, 2), 2)
     Fraction(6, 5)
     """
-    longest = whole("draft_length", draft_length, 1)
-    if isinstance(acceptance, bool) or not 0 <= acceptance <= 1:
+    longest = whole("draft_length", draft_length, 1, 10_000)
+    number = isinstance(acceptance, Real) and not isinstance(acceptance, bool)
+    if not number or not 0 <= acceptance <= 1:
         raise InputError(f"acceptance is {acceptance!r}; give a probability")
     powers = sum((acceptance**place for place in range(longest)), acceptance * 0)
     return 1 / (1 - acceptance + acceptance / powers)

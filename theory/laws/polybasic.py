@@ -262,7 +262,7 @@ class _Chain:
         neighbours = _neighbours(pairs)
         self.tables = neighbours[0]
         self.models = len(neighbours) + 1
-        given = [lengths] if isinstance(lengths, int | np.integer) else list(lengths)
+        given = list(lengths) if isinstance(lengths, list | tuple | np.ndarray) else [lengths]
         if len(given) != len(neighbours):
             raise InputError(
                 f"lengths has {len(given)} numbers for {self.models} models; give one for each but the last"

@@ -169,7 +169,7 @@ def expected_ssd_time(
     --------
     >>> from specsim import Clock, Speculative, paper_pair, theory
     >>> clock = Clock(draft=0.1)
-    >>> [round(theory.expected_ssd_time(paper_pair(50), 4, clock, fan_out=n), 4) for n in (0, 3, 7)]
+    >>> [float(theory.expected_ssd_time(paper_pair(50), 4, clock, fan_out=n).round(4)) for n in (0, 3, 7)]
     [27.1327, 25.2578, 19.9356]
     >>> round(theory.expected_time(paper_pair(50), Speculative(draft_length=4), clock), 4)
     27.1327

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -289,7 +290,8 @@ def constant_acceptance_tokens(acceptance: Any, draft_length: int) -> Any:
     >>> theory.constant_acceptance_tokens(Fraction(1, 2), 2)
     Fraction(7, 4)
     """
-    whole("draft_length", draft_length, 0)
-    if isinstance(acceptance, bool) or not 0 <= acceptance <= 1:
+    whole("draft_length", draft_length, 0, 10_000)
+    number = isinstance(acceptance, Real) and not isinstance(acceptance, bool)
+    if not number or not 0 <= acceptance <= 1:
         raise InputError(f"acceptance is {acceptance!r}; give a probability")
     return sum((acceptance**place for place in range(draft_length + 1)), acceptance * 0)

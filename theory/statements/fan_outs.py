@@ -78,7 +78,7 @@ def best_fan_out(
     >>> theory.best_fan_out(pair, 2, 6)
     (3, 0, 3)
     >>> [round(theory.ssd_rounds(pair, 2, split).hit, 4) for split in ((2, 2, 2), (3, 1, 2), (3, 0, 3))]
-    [0.0, 0.0, 0.0]
+    [0.5607, 0.5933, 0.7193]
     """
     budget = whole("budget", budget, 0)
     table = fan_out_hits(pair, draft_length, ranked_by=ranked_by)
@@ -142,7 +142,12 @@ def whole_fan_out(fan_out: Floats) -> tuple[int, ...]:
     >>> whole_fan_out(np.array([2.5, 1.2, 1.3]))
     (3, 1, 1)
     """
-    values = np.asarray(fan_out, dtype=np.float64)
+    try:
+        values = np.asarray(fan_out, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        values = np.array(np.nan)
+    if values.ndim != 1 or not ((values >= 0) & (values < 2**53)).all():
+        raise InputError(f"fan_out is {fan_out!r}; give one number of guesses for each place, at least 0")
     found = np.floor(values + 1e-12).astype(np.int64)
     order = np.argsort(-(values - found), kind="stable")
     found[order[: round(values.sum()) - found.sum()]] += 1

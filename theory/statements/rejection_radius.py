@@ -74,6 +74,8 @@ def rejection_radius(
     [0.325, 0.3, 0.325, 0.05]
     """
     try:
+        if np.iscomplexobj(target):
+            raise TypeError
         row = np.asarray(target, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"target is {target!r}; give a row of probabilities") from None

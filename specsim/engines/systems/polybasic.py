@@ -208,7 +208,7 @@ def check_lengths(lengths: int | Sequence[int], verifying: int) -> tuple[int, ..
 
     InputError: they are not as many, or one is not a number of at least 1.
     """
-    given = [lengths] if isinstance(lengths, int | np.integer) else list(lengths)
+    given = list(lengths) if isinstance(lengths, list | tuple | np.ndarray) else [lengths]
     if len(given) != verifying:
         raise InputError(
             f"lengths has {len(given)} numbers for {verifying + 1} models; give one for each but the last"
@@ -250,7 +250,7 @@ def _costs(
     if horizon * (most + overhead) >= 2**63:
         raise TooLargeError(
             f"a tick of the clock is {found.unit} target calls, so that a run may have too many to count; "
-            "round the costs or shorter blocks"
+            "round the costs or make blocks shorter"
         )
     table = np.array(counts, dtype=np.int64)
     return table[:horizon], table[horizon:].reshape(verifying, longest + 1, horizon), overhead, found.unit

@@ -148,7 +148,7 @@ def test_expect__exact_gives_rationals():
     assert exact == theory.expected_rejections(pair, algorithm, exact=True)
     assert document["decimal"]["expected_rejections"] == float(exact)
     assert sum(map(Fraction, document["rejection_law"])) == 1
-    assert "all of them: --json" in run("expect", PAIR, "speculative", "--exact").stdout
+    assert "all digits: --json" in run("expect", PAIR, "speculative", "--exact").stdout
 
 
 def test_expect__horizon_and_laws():

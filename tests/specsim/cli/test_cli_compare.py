@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from specsim.cli.group import main
@@ -18,7 +19,8 @@ def run(*arguments: str) -> str:
     return result.output
 
 
-def test_compare__prints_a_line_for_each_algorithm() -> None:
+def test_compare__prints_a_line_for_each_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     lines = run("ratio:draft_length={1,2}", "over-acceptance:epsilon=1/4,draft_length=2").splitlines()
     lines = lines[lines.index("") + 1 :]
     assert [line.split()[0] for line in lines[:4]] == [

@@ -21,7 +21,8 @@ def call(text, code=0):
     return result
 
 
-def test_sweep__table_has_theory_beside_it():
+def test_sweep__table_has_theory_beside_it(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     output = call(SWEEP).stdout
     assert "paper:5, horizon 5" in output
     assert "paper:12, horizon 12" in output

@@ -92,7 +92,10 @@ def test_kernels__import_nothing_that_the_digest_does_not_cover():
         if path.parent.name != "kernels" or path.name == "__init__.py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("specsim"):
+            # Errors are raised outside of compiled code.
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("specsim."):
+                if node.module == "specsim.errors":
+                    continue
                 assert node.module in covered or f"{node.module}.{node.names[0].name}" in covered, path.name
 
 

@@ -226,7 +226,7 @@ def test_refusals():
         simulate_polybasic([], (3, 2), CLOCK, **options)
     with pytest.raises(InputError, match=r"pairs\[1\] is 'paper:5'"):
         simulate_polybasic([PAIR, "paper:5"], (3, 2), CLOCK, **options)  # type: ignore[list-item]
-    with pytest.raises(TooLargeError, match="rounder costs"):
+    with pytest.raises(TooLargeError, match="round the costs"):
         simulate_polybasic(CHAIN, (3, 2), Clock(draft=Fraction(1, 10**30 + 1)), **options)
     with pytest.raises(TooLargeError, match="shorter blocks"):
         simulate_polybasic(paper_pair(2000), 2000, CLOCK, runs=1, seed=1)

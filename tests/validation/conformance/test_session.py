@@ -86,7 +86,7 @@ def test_budget__over_means_undecided(samplers):
     check = report.checks[0]
     assert check.status is CheckStatus.UNDECIDED
     assert 0 < check.samples < check.planned
-    assert "time was over" in check.reason
+    assert "time budget ended" in check.reason
     assert check.certified < 1.0
 
 
