@@ -141,7 +141,8 @@ def test_expect__json_is_the_whole_of_it():
     assert document["bias"] == pytest.approx(0, abs=1e-12)
 
 
-def test_expect__exact_gives_rationals():
+def test_expect__exact_gives_rationals(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     pair, algorithm = specsim.parse_pair(PAIR), specsim.Speculative()
     document = json.loads(run("expect", PAIR, "speculative", "--exact", "--json").stdout)
     exact = Fraction(document["expected_rejections"])
