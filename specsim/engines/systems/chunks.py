@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from specsim.engines.running.memory import require
 from specsim.engines.running.scheduling import available_cores, work_through
 from specsim.support.arrays import Integers
 from specsim.support.checks import whole
 
 _CHUNK = 2**12
+
+
+@dataclass(frozen=True, eq=False)
+class SystemRuns:
+    """What every system counts: the time of each run, ``(runs,)``, in ticks of `unit` target calls."""
+
+    ticks: Integers
+    unit: Fraction
+
+    @property
+    def mean_time(self) -> float:
+        """Mean time of a run, in target calls."""
+        return float(self.ticks.mean()) * float(self.unit)
 
 
 class Prepared(NamedTuple):
@@ -42,7 +58,12 @@ def decode_in_chunks(
     """Call ``decode(key, first_run, *arguments, *each, *sums)`` for all runs.
 
     Returns the arrays of each run, and then the sums, whatever the number of threads.
+
+    InputError: `runs`, `seed` or `threads` is out of range.
+    TooLargeError: the arrays of all runs do not fit into memory.
     """
+    runs, seed = whole("runs", runs, 1), whole("seed", seed, 0, 2**64 - 1)
+    require(8 * runs * sum(map(math.prod, prepared.each)), f"the times of {runs} runs", "use fewer runs")
     threads = available_cores() if threads is None else whole("threads", threads, 1)
     each = [np.zeros((*shape, runs), np.int64) for shape in prepared.each]
     chunks = [(begin, min(_CHUNK, runs - begin)) for begin in range(0, runs, _CHUNK)]

@@ -24,8 +24,7 @@ from specsim.clocks import CostModel, to_ticks
 from specsim.engines.compiled.jit import kernel
 from specsim.engines.literal.drawing import coin_of, draw_row, words_at
 from specsim.engines.literal.engine import table
-from specsim.engines.running.memory import require
-from specsim.engines.systems.chunks import Prepared, decode_in_chunks
+from specsim.engines.systems.chunks import Prepared, SystemRuns, decode_in_chunks
 from specsim.engines.systems.draws import draw_sums
 from specsim.errors import TooLargeError
 from specsim.pairs import ModelPair
@@ -40,7 +39,7 @@ _MOST_COSTS = 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class PearlRuns:
+class PearlRuns(SystemRuns):
     """What a simulation of PEARL counted.
 
     Attributes
@@ -64,16 +63,9 @@ class PearlRuns:
     True
     """
 
-    ticks: Integers
-    unit: Fraction
     rounds: Integers
     rejections: Integers
     tokens: Integers
-
-    @property
-    def mean_time(self) -> float:
-        """Mean time of a run, in target calls."""
-        return float(self.ticks.mean()) * float(self.unit)
 
 
 def simulate_pearl(
@@ -120,8 +112,6 @@ def simulate_pearl(
     31
     """
     horizon = pair.check_horizon(horizon)
-    runs, seed = whole("runs", runs, 1), whole("seed", seed, 0, 2**64 - 1)
-    require(8 * runs, f"the times of {runs} runs", "use fewer runs")
     prepared = prepare(pair, draft_length, clock, horizon)
     ticks, rounds, rejections, tokens = decode_in_chunks(
         compiled(), prepared, runs=runs, seed=seed, threads=threads, progress=progress

@@ -26,8 +26,7 @@ from specsim.clocks.clock import Number, cost
 from specsim.engines.compiled.jit import kernel
 from specsim.engines.literal.drawing import coin_of, draw_row, words_at
 from specsim.engines.literal.engine import table
-from specsim.engines.running.memory import require
-from specsim.engines.systems.chunks import Prepared, decode_in_chunks
+from specsim.engines.systems.chunks import Prepared, SystemRuns, decode_in_chunks
 from specsim.engines.systems.draws import draw_sums
 from specsim.errors import InputError, TooLargeError
 from specsim.pairs import ModelPair
@@ -45,7 +44,7 @@ _MOST_COSTS = 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class PolybasicRuns:
+class PolybasicRuns(SystemRuns):
     """What a simulation of a chain of models counted; model 0 is the target.
 
     Attributes
@@ -76,18 +75,11 @@ class PolybasicRuns:
     True
     """
 
-    ticks: Integers
-    unit: Fraction
     run_calls: Integers
     calls: Integers
     blocks: Integers
     rejections: Integers
     tokens: Integers
-
-    @property
-    def mean_time(self) -> float:
-        """Mean time of a run, in target calls."""
-        return float(self.ticks.mean()) * float(self.unit)
 
     @property
     def mean_calls(self) -> tuple[float, ...]:
@@ -153,8 +145,6 @@ def simulate_polybasic(
     check_clock(clock)
     chain = check_chain(pairs)
     horizon = min(pair.check_horizon(horizon) for pair in chain)
-    runs, seed = whole("runs", runs, 1), whole("seed", seed, 0, 2**64 - 1)
-    require(8 * (len(chain) + 2) * runs, f"times and calls of {runs} runs", "use fewer runs")
     prepared = prepare(chain, lengths, clock, middle, exact_blocks, horizon)
     ticks, *counts = decode_in_chunks(
         compiled(), prepared, runs=runs, seed=seed, threads=threads, progress=progress

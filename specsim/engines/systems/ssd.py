@@ -28,8 +28,7 @@ from specsim.clocks import CostModel, check_clock, to_ticks
 from specsim.engines.compiled.jit import kernel
 from specsim.engines.literal.drawing import coin_of, draw_row, words_at
 from specsim.engines.literal.engine import table
-from specsim.engines.running.memory import require
-from specsim.engines.systems.chunks import Prepared, decode_in_chunks
+from specsim.engines.systems.chunks import Prepared, SystemRuns, decode_in_chunks
 from specsim.engines.systems.draws import draw_sums
 from specsim.errors import InputError, TooLargeError
 from specsim.pairs import ModelPair
@@ -46,7 +45,7 @@ MISS, HIT, END = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
-class SsdRuns:
+class SsdRuns(SystemRuns):
     """What a simulation of speculative speculative decoding counted.
 
     Attributes
@@ -75,17 +74,10 @@ class SsdRuns:
     True
     """
 
-    ticks: Integers
-    unit: Fraction
     rounds: Integers
     outcomes: Integers
     rejections: Integers
     tokens: Integers
-
-    @property
-    def mean_time(self) -> float:
-        """Mean time of a run, in target calls."""
-        return float(self.ticks.mean()) * float(self.unit)
 
     @property
     def hit_share(self) -> float:
@@ -162,8 +154,6 @@ def simulate_ssd(
     (26, 0.14)
     """
     horizon = pair.check_horizon(horizon)
-    runs, seed = whole("runs", runs, 1), whole("seed", seed, 0, 2**64 - 1)
-    require(8 * runs, f"the times of {runs} runs", "use fewer runs")
     after_hit = fan_outs(fan_out, draft_length, pair.tokens)
     after_miss = after_hit
     if miss_fan_out is not None:
