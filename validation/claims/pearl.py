@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from specsim import Clock, ModelPair, Speculative, paper_pair, random_pair
-from specsim.validation.assertions import Assertion, MeanTest, ProbabilityTest, SimulationRequest
+from specsim.validation.assertions import Assertion, ProbabilityTest
 from specsim.validation.claims_model import (
     Claim,
     Comparison,
@@ -28,6 +25,14 @@ from specsim.validation.instances import row_pair, sticky_pair, thirds, tiny
 from specsim.validation.mutants.model import Mutant, defined, mutant
 from specsim.validation.mutants.theories import formula
 from specsim.validation.running.effort import Effort
+from specsim.validation.systems import (
+    SystemRequest,
+    assert_mean_time,
+    compare_times,
+    distance,
+    simulating,
+    text_law,
+)
 from specsim.validation.witnesses import Witnesses
 
 #: Drafting is the longer part of some rounds and the call of others, and it matters where a round starts.
@@ -37,33 +42,6 @@ CLOCK = Clock(
 ROUNDING = 1e-9
 #: Half of the tokens are accepted, independently.
 HALF = Fraction(1, 2)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PearlRequest(SimulationRequest):
-    """A simulation of PEARL: with the draft length of its algorithm, a chain, and a clock."""
-
-    clock: Clock
-
-    @property
-    def longest(self) -> int:
-        """The draft length."""
-        return int(self.algorithm.structure(self.length).depth)
-
-    @cached_property
-    def identity(self) -> str:
-        """See `SimulationRequest`."""
-        return hashlib.sha256(f"pearl {self.clock.label} {super().identity}".encode()).hexdigest()
-
-    @property
-    def label(self) -> str:
-        """See `SimulationRequest`."""
-        return f"PEARL, {self.longest} drafted, on {self.pair.name}"
-
-    def simulate(self, witnesses: Witnesses, **options: Any) -> Any:
-        """Simulate; there are no outcomes, and nothing is kept."""
-        kept = {name: options[name] for name in ("runs", "seed", "threads", "progress") if name in options}
-        return witnesses.simulate_pearl(self.pair, self.longest, self.clock, horizon=self.horizon, **kept)
 
 
 def _time(outcome: Any, longest: int, horizon: int) -> Fraction:
@@ -83,21 +61,14 @@ def _enumerated(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
         longest = 1 + number % 3
         where = f"{longest} drafted, {pair.name}"
         law = theory.enumerate_pearl(pair, longest)
-        output = [Fraction(0)] * pair.tokens**pair.horizon
+        output = text_law(law, pair.tokens, pair.horizon)
         times: dict[Fraction, Fraction] = {}
         for outcome, probability in law.items():
-            output[int(np.ravel_multi_index(outcome.tokens, (pair.tokens,) * pair.horizon))] += probability
             time = _time(outcome, longest, pair.horizon)
             times[time] = times.get(time, Fraction(0)) + probability
         yield equal(f"law of the text, {where}", output, list(theory.target_law(pair, exact=True)))
         found = theory.pearl_time_law(pair, longest, CLOCK, exact=True)
-        by_time = {index * found.unit: value for index, value in enumerate(found.law) if value}
-        yield equal(f"times, {where}", sorted(by_time), sorted(times))
-        yield equal(
-            f"law of the time, {where}",
-            [by_time[time] for time in sorted(by_time)],
-            [times[time] for time in sorted(times)],
-        )
+        yield from compare_times(found, times, where)
         mean = sum(time * probability for time, probability in times.items())
         yield equal(f"E[time], {where}", theory.expected_pearl_time(pair, longest, CLOCK, exact=True), mean)
 
@@ -105,22 +76,16 @@ def _enumerated(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
 def _simulated(witnesses: Witnesses, effort: Effort) -> Iterator[Assertion]:
     theory = witnesses.theory
     for pair, longest in ((paper_pair(20), 4), (sticky_pair(), 3)):
-        request = PearlRequest(pair=pair, algorithm=Speculative(draft_length=longest), clock=CLOCK)
-        law = theory.pearl_time_law(pair, longest, CLOCK)
-        unit, most = float(law.unit), len(law.law) - 1
-        yield Assertion(
-            label=f"mean time in ticks of {law.unit} target calls, {request.label}",
-            request=request,
-            test=MeanTest(
-                mean=float(theory.expected_pearl_time(pair, longest, CLOCK)) / unit,
-                variance=float(law.variance()) / unit**2,
-                low=0.0,
-                high=float(most),
-                unit="ticks",
-            ),
-            observe=lambda runs: int(runs.ticks.sum()),
-            discrepancy=0.5 / unit * effort.discrepancy_factor,
+        request = SystemRequest(
+            pair=pair,
+            algorithm=Speculative(draft_length=longest),
+            loop="simulate_pearl",
+            arguments=(pair, longest, CLOCK),
+            system=f"PEARL, {longest} drafted",
         )
+        law = theory.pearl_time_law(pair, longest, CLOCK)
+        mean = float(theory.expected_pearl_time(pair, longest, CLOCK))
+        yield assert_mean_time(request, law, mean, effort)
         for name, expected, observe in (
             ("tokens by position", theory.target_marginals(pair), lambda runs: runs.tokens.sum(axis=1)),
             (
@@ -253,16 +218,13 @@ def _authors_code(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
         ("the coin of a round in mode 0 is thrown again in the next", {"shared_coin": True}, Fraction(4, 27)),
         ("tokens that wait at the end are not tested", {"tested_end": False}, Fraction(8, 27)),
     ):
-        output = [Fraction(0)] * 8
-        for outcome, probability in witnesses.theory.enumerate_pearl(pair, 3, **options).items():
-            output[int(np.ravel_multi_index(outcome.tokens, (2, 2, 2)))] += probability
-        distance = sum(abs(a - b) for a, b in zip(output, target, strict=True)) / 2
+        found = distance(text_law(witnesses.theory.enumerate_pearl(pair, 3, **options), 2, 3), target)
         yield counterexample(
             f"{name}: draft (2/3, 1/3), target (1/3, 2/3), 3 tokens, 3 drafted",
-            distance == printed,
-            f"the law of the text is {distance} in total variation from the target's",
+            found == printed,
+            f"the law of the text is {found} in total variation from the target's",
             printed=0,
-            exact=distance,
+            exact=found,
         )
 
 
@@ -322,19 +284,13 @@ def theory_pearl_by_one_acceptance(theory: Any, pair: Any, draft_length: int, cl
     )
 
 
-def _simulating(change: Any) -> Any:
-    return lambda right: right.replace(
-        simulate_pearl=lambda *arguments, **options: change(right.simulate_pearl, *arguments, **options)
-    )
-
-
-@mutant(_simulating, cite="a carried draft that loses a token")
+@mutant(simulating("simulate_pearl"), cite="a carried draft that loses a token")
 def pearl_carries_one_less(simulate: Any, pair: Any, draft_length: int, clock: Any, **options: Any) -> Any:
     """Rounds draft one token less than they should."""
     return simulate(pair, draft_length - 1, clock, **options)
 
 
-@mutant(_simulating, cite="rows of the two devices gathered in the wrong order")
+@mutant(simulating("simulate_pearl"), cite="rows of the two devices gathered in the wrong order")
 def pearl_devices_swapped(simulate: Any, pair: Any, draft_length: int, clock: Any, **options: Any) -> Any:
     """The rows of draft and target are taken for each other."""
     swapped = ModelPair.from_probabilities(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 
 from specsim import Clock, ModelPair, Speculative, model_chain, paper_pair, random_pair
 from specsim.theory.arithmetic.rational_pair import RationalPair
-from specsim.validation.assertions import Assertion, EmpiricalMeanTest, ProbabilityTest, SimulationRequest
+from specsim.validation.assertions import Assertion, EmpiricalMeanTest, ProbabilityTest
 from specsim.validation.claims_model import (
     Claim,
     Comparison,
@@ -29,6 +27,7 @@ from specsim.validation.instances import tiny
 from specsim.validation.mutants.model import Mutant, defined, mutant
 from specsim.validation.mutants.theories import formula
 from specsim.validation.running.effort import Effort
+from specsim.validation.systems import SystemRequest, distance, simulating, text_law
 from specsim.validation.witnesses import Witnesses
 
 #: It matters how many tokens a call looks at, and where it starts.
@@ -43,40 +42,6 @@ def quarters(*numerators: int, horizon: int = 9) -> list[RationalPair]:
     return [RationalPair.independent(upper, lower, horizon=horizon) for upper, lower in pairwise(rows)]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PolybasicRequest(SimulationRequest):
-    """A simulation of a chain of models; `pair` is its first pair."""
-
-    chain: tuple[ModelPair, ...]
-    lengths: tuple[int, ...]
-    exact_blocks: bool
-
-    @cached_property
-    def identity(self) -> str:
-        """See `SimulationRequest`."""
-        pairs = " ".join(pair.identity for pair in self.chain)
-        text = f"polybasic {pairs} {self.length} {self.lengths} {self.exact_blocks}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def label(self) -> str:
-        """See `SimulationRequest`."""
-        return f"{len(self.lengths) + 1} models, {RULES[self.exact_blocks]} of {self.lengths}"
-
-    def simulate(self, witnesses: Witnesses, **options: Any) -> Any:
-        """Simulate; there are no outcomes, and nothing is kept."""
-        kept = {name: options[name] for name in ("runs", "seed", "threads", "progress") if name in options}
-        return witnesses.simulate_polybasic(
-            self.chain,
-            self.lengths,
-            CLOCK,
-            middle=MIDDLE[: len(self.lengths) - 1],
-            exact_blocks=self.exact_blocks,
-            horizon=self.horizon,
-            **kept,
-        )
-
-
 def _chains(effort: Effort) -> Iterator[tuple[tuple[ModelPair, ...], tuple[int, ...]]]:
     """Yield tiny chains and block lengths: models between that are mixtures, and others that are not."""
     pairs = tiny(effort)
@@ -88,12 +53,10 @@ def _chains(effort: Effort) -> Iterator[tuple[tuple[ModelPair, ...], tuple[int, 
     yield model_chain(pairs[1], 0.75, random_pair(contexts=2, horizon=3, seed=9).draft), (2, 1, 2)
 
 
-def _added(law: Any) -> tuple[dict[Any, Fraction], dict[Any, Fraction], Fraction]:
-    """Return the law of the text, expected calls by model, start and tested, and the expected time."""
-    texts: dict[Any, Fraction] = {}
+def _added(law: Any) -> tuple[dict[Any, Fraction], Fraction]:
+    """Return expected calls by model, start and tested, and the expected time."""
     calls: dict[Any, Fraction] = {}
     for outcome, probability in law.items():
-        texts[outcome.tokens] = texts.get(outcome.tokens, Fraction(0)) + probability
         for *call, count in outcome.calls:
             calls[tuple(call)] = calls.get(tuple(call), Fraction(0)) + count * probability
     drafter = max(model for model, _, _ in calls)
@@ -106,7 +69,7 @@ def _added(law: Any) -> tuple[dict[Any, Fraction], dict[Any, Fraction], Fraction
         time += number * shares[model] * CLOCK.target_time(tested + 1, 1, start)
         if model == 0:
             time += number * CLOCK.overhead_time()
-    return texts, calls, time
+    return calls, time
 
 
 def _enumerated(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
@@ -117,11 +80,8 @@ def _enumerated(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
         for exact_blocks, rule in RULES.items():
             where = f"{rule} of {lengths}, {pair.name}"
             law = theory.enumerate_polybasic(chain, lengths, exact_blocks=exact_blocks)
-            texts, calls, time = _added(law)
-            output = [Fraction(0)] * len(target)
-            for text, probability in texts.items():
-                output[int(np.ravel_multi_index(text, (pair.tokens,) * pair.horizon))] += probability
-            yield equal(f"law of the text, {where}", output, target)
+            calls, time = _added(law)
+            yield equal(f"law of the text, {where}", text_law(law, pair.tokens, pair.horizon), target)
             rounds = theory.polybasic_rounds(chain, lengths, exact_blocks=exact_blocks, exact=True)
             found = {place: rounds[place] for place in map(tuple, np.argwhere(rounds).tolist())}
             yield equal(f"calls that happen, {where}", sorted(found), sorted(calls))
@@ -149,12 +109,13 @@ def _simulated(witnesses: Witnesses, effort: Effort) -> Iterator[Assertion]:
         (model_chain(pair, 0.7), (3, 2), False),
         (model_chain(pair, 0.8, 0.4), (2, 2, 1), False),
     ):
-        request = PolybasicRequest(
-            pair=pair,
+        request = SystemRequest(
+            pair=chain[0],
             algorithm=Speculative(draft_length=lengths[0]),
-            chain=chain,
-            lengths=lengths,
-            exact_blocks=exact_blocks,
+            loop="simulate_polybasic",
+            arguments=(chain, lengths, CLOCK),
+            options={"middle": MIDDLE[: len(lengths) - 1], "exact_blocks": exact_blocks},
+            system=f"{len(lengths) + 1} models, {RULES[exact_blocks]} of {lengths}",
         )
         rounds = theory.polybasic_rounds(chain, lengths, exact_blocks=exact_blocks)
         # Each call passes a token, so that a block takes at most as many calls as it has tokens.
@@ -288,16 +249,14 @@ def _drafter_rows(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
     theory = witnesses.theory
     chain = quarters(1, 2, 3, horizon=2)
     target = list(theory.target_law(chain[0], exact=True))
-    output = [Fraction(0)] * 4
-    for outcome, probability in theory.enumerate_polybasic(chain, (2, 1), against_drafter=True).items():
-        output[int(np.ravel_multi_index(outcome.tokens, (2, 2)))] += probability
-    distance = sum(abs(a - b) for a, b in zip(output, target, strict=True)) / 2
+    law = theory.enumerate_polybasic(chain, (2, 1), against_drafter=True)
+    found = distance(text_law(law, 2, 2), target)
     yield counterexample(
         "target (1/4, 3/4), model between (1/2, 1/2), drafter (3/4, 1/4), two tokens, blocks of 2 and 1",
-        distance == Fraction(19, 144),
-        f"the law of the text is {distance} in total variation from the target's",
+        found == Fraction(19, 144),
+        f"the law of the text is {found} in total variation from the target's",
         printed=0,
-        exact=distance,
+        exact=found,
     )
 
 
@@ -346,27 +305,19 @@ def theory_polybasic_width_forgotten(
     return theory.expected_polybasic_time(pairs, lengths, replace(clock, token=0), **options)
 
 
-def _simulating(change: Any) -> Any:
-    return lambda right: right.replace(
-        simulate_polybasic=lambda *arguments, **options: change(
-            right.simulate_polybasic, *arguments, **options
-        )
-    )
-
-
-@mutant(_simulating, cite="surplus that is thrown away where it should be tested")
+@mutant(simulating("simulate_polybasic"), cite="surplus that is thrown away where it should be tested")
 def polybasic_exact_always(simulate: Any, *arguments: Any, **options: Any) -> Any:
     """A block always has exactly its length."""
     return simulate(*arguments, **{**options, "exact_blocks": True})
 
 
-@mutant(_simulating, cite="block lengths given from the drafter up")
+@mutant(simulating("simulate_polybasic"), cite="block lengths given from the drafter up")
 def polybasic_lengths_reversed(simulate: Any, pairs: Any, lengths: Any, *rest: Any, **options: Any) -> Any:
     """Block lengths are read from the drafter up."""
     return simulate(pairs, lengths[::-1], *rest, **options)
 
 
-@mutant(_simulating, cite="a chain of models given from the drafter up")
+@mutant(simulating("simulate_polybasic"), cite="a chain of models given from the drafter up")
 def polybasic_models_reversed(simulate: Any, pairs: Any, *rest: Any, **options: Any) -> Any:
     """The last model is taken for the target."""
     first = pairs[0]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from specsim import Clock, ModelPair, Speculative, random_pair
-from specsim.validation.assertions import Assertion, MeanTest, ProbabilityTest, SimulationRequest
+from specsim.validation.assertions import Assertion, MeanTest, ProbabilityTest
 from specsim.validation.claims_model import (
     Claim,
     Comparison,
@@ -29,6 +27,14 @@ from specsim.validation.instances import FOUR_TOKENS, THIRDS, row_pair, thirds
 from specsim.validation.mutants.model import Mutant, defined, mutant
 from specsim.validation.mutants.theories import formula
 from specsim.validation.running.effort import Effort
+from specsim.validation.systems import (
+    SystemRequest,
+    assert_mean_time,
+    compare_times,
+    distance,
+    simulating,
+    text_law,
+)
 from specsim.validation.witnesses import Witnesses
 
 ROUNDING = 1e-9
@@ -41,39 +47,15 @@ BACKUP_CLOCK = Clock(draft=Fraction(1, 5))
 GREEDY_THIRDS = Fraction(5, 27)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SsdRequest(SimulationRequest):
-    """A simulation of two devices: with the draft length of its algorithm, a clock, and options."""
-
-    clock: Clock
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def longest(self) -> int:
-        """The draft length."""
-        return int(self.algorithm.structure(self.length).depth)
-
-    @cached_property
-    def identity(self) -> str:
-        """See `SimulationRequest`."""
-        parts = [
-            f"{name} {getattr(value, 'identity', None) or getattr(value, 'label', None) or value}"
-            for name, value in sorted(self.options.items())
-        ]
-        text = f"ssd {self.clock.label} {' '.join(parts)} {super().identity}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def label(self) -> str:
-        """See `SimulationRequest`."""
-        return f"two devices, {self.longest} drafted, {', '.join(self.options)}, on {self.pair.name}"
-
-    def simulate(self, witnesses: Witnesses, **options: Any) -> Any:
-        """Simulate; there are no outcomes, and nothing is kept."""
-        kept = {name: options[name] for name in ("runs", "seed", "threads", "progress") if name in options}
-        return witnesses.simulate_ssd(
-            self.pair, self.longest, self.clock, horizon=self.horizon, **self.options, **kept
-        )
+def _request(pair: ModelPair, longest: int, clock: Clock, options: dict[str, Any]) -> SystemRequest:
+    return SystemRequest(
+        pair=pair,
+        algorithm=Speculative(draft_length=longest),
+        loop="simulate_ssd",
+        arguments=(pair, longest, clock),
+        options=options,
+        system=f"two devices, {longest} drafted, {', '.join(options)}",
+    )
 
 
 def other_draft(pair: ModelPair, rows: Any, name: str) -> ModelPair:
@@ -132,12 +114,11 @@ def _text_and_time(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]
         where = f"{name}, {longest} drafted, {pair.name}"
         guessing = {key: value for key, value in options.items() if key != "fan_out"}
         law = theory.enumerate_ssd(pair, longest, options["fan_out"], **guessing)
-        output = [Fraction(0)] * pair.tokens**pair.horizon
+        output = text_law(law, pair.tokens, pair.horizon)
         counts = np.full((2, pair.horizon), Fraction(0), dtype=object)
         times: dict[Fraction, Fraction] = defaultdict(Fraction)
         finishes = number % 2 == 1
         for outcome, probability in law.items():
-            output[int(np.ravel_multi_index(outcome.tokens, (pair.tokens,) * pair.horizon))] += probability
             times[_time(outcome, longest, pair.horizon, options, finishes)] += probability
             for who, start in outcome.rounds:
                 counts[who, start] += probability
@@ -146,13 +127,7 @@ def _text_and_time(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]
         yield equal(f"rounds, {where}", found.ravel().tolist(), counts.ravel().tolist())
         timing = options | {"backup_clock": BACKUP_CLOCK, "finishes_cache": finishes, "exact": True}
         timed = theory.ssd_time_law(pair, longest, CLOCK, **timing)
-        by_time = {index * timed.unit: value for index, value in enumerate(timed.law) if value}
-        yield equal(f"times, {where}", sorted(by_time), sorted(times))
-        yield equal(
-            f"law of the time, {where}",
-            [by_time[time] for time in sorted(by_time)],
-            [times[time] for time in sorted(times)],
-        )
+        yield from compare_times(timed, times, where)
         mean = sum(time * probability for time, probability in times.items())
         yield equal(f"E[time], {where}", theory.expected_ssd_time(pair, longest, CLOCK, **timing), mean)
 
@@ -166,22 +141,10 @@ def _simulated(witnesses: Witnesses, effort: Effort) -> Iterator[Assertion]:
          "backup": other_draft(pair, other.draft, "backup")},
         {"fan_out": 1, "finishes_cache": True, "ranked_by": other_draft(pair, other.target, "ranks")},
     ):  # fmt: skip
-        request = SsdRequest(pair=pair, algorithm=Speculative(draft_length=3), clock=CLOCK, options=options)
+        request = _request(pair, 3, CLOCK, options)
         law = theory.ssd_time_law(pair, 3, CLOCK, **options)
-        unit, most = float(law.unit), len(law.law) - 1
-        yield Assertion(
-            label=f"mean time in ticks of {law.unit} target calls, {request.label}",
-            request=request,
-            test=MeanTest(
-                mean=float(theory.expected_ssd_time(pair, 3, CLOCK, **options)) / unit,
-                variance=float(law.variance()) / unit**2,
-                low=0.0,
-                high=float(most),
-                unit="ticks",
-            ),
-            observe=lambda runs: int(runs.ticks.sum()),
-            discrepancy=0.5 / unit * effort.discrepancy_factor,
-        )
+        mean = float(theory.expected_ssd_time(pair, 3, CLOCK, **options))
+        yield assert_mean_time(request, law, mean, effort)
         guessing = {
             key: value for key, value in options.items() if key in ("miss_fan_out", "backup", "ranked_by")
         }
@@ -435,10 +398,7 @@ def _batch_simulated(witnesses: Witnesses, effort: Effort) -> Iterator[Assertion
     law = batch_times(pair, 1, 1, backup, clock, 3)
     times = np.array([float(time) for time in law])
     mean = float(times @ np.array(list(law.values())))
-    request = SsdRequest(
-        pair=pair, algorithm=Speculative(draft_length=1), clock=clock,
-        options={"fan_out": 1, "backup": backup, "batch": 3},
-    )  # fmt: skip
+    request = _request(pair, 1, clock, {"fan_out": 1, "backup": backup, "batch": 3})
     unit = 0.1
     yield Assertion(
         label=f"mean time of a batch of 3, {request.label}",
@@ -462,35 +422,29 @@ def _greedy_misses(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]
         pair = theory.RationalPair.independent(list(target), list(draft), horizon=1)
         uniform = theory.RationalPair.independent(list(target), [Fraction(1, tokens)] * tokens, horizon=1)
         law = theory.enumerate_ssd(pair, 1, 1, backup=uniform, greedy_miss=True)
-        written = [Fraction(0)] * tokens
-        for outcome, probability in law.items():
-            written[outcome.tokens[0]] += probability
-        distance = sum(abs(a - b) for a, b in zip(written, target, strict=True)) / 2
+        written = text_law(law, tokens, 1)
+        found = distance(written, list(target))
         bias = (1 - best) / tokens
         yield counterexample(
             f"{name}, a backup that drafts at random, first token",
-            distance == bias,
-            f"the likeliest token is written with {max(written)} instead of {best}: {distance}, that is "
+            found == bias,
+            f"the likeliest token is written with {max(written)} instead of {best}: {found}, that is "
             "(1 - max T) / V, from the target in total variation",
             printed=0,
-            exact=distance,
+            exact=found,
         )
     pair, uniform = (
         thirds(3),
         theory.RationalPair.independent(list(THIRDS[0]), [Fraction(1, 2)] * 2, horizon=3),
     )
     law = theory.enumerate_ssd(pair, 1, 1, backup=uniform, greedy_miss=True)
-    output = [Fraction(0)] * 8
-    for outcome, probability in law.items():
-        output[int(np.ravel_multi_index(outcome.tokens, (2, 2, 2)))] += probability
-    target_law = list(theory.target_law(pair, exact=True))
-    distance = sum(abs(a - b) for a, b in zip(output, target_law, strict=True)) / 2
+    found = distance(text_law(law, 2, 3), list(theory.target_law(pair, exact=True)))
     yield counterexample(
         "draft (2/3, 1/3), target (1/3, 2/3), 3 tokens, 1 drafted, 1 guessed",
-        distance == GREEDY_THIRDS,
-        f"the law of the text is {distance} from the target's in total variation",
+        found == GREEDY_THIRDS,
+        f"the law of the text is {found} from the target's in total variation",
         printed=0,
-        exact=distance,
+        exact=found,
     )
 
 
@@ -556,13 +510,7 @@ def theory_ssd_greedy_on_misses(theory: Any, *arguments: Any, **options: Any) ->
     return theory.enumerate_ssd(*arguments, **{**options, "greedy_miss": True})
 
 
-def _simulating(change: Any) -> Any:
-    return lambda right: right.replace(
-        simulate_ssd=lambda *arguments, **options: change(right.simulate_ssd, *arguments, **options)
-    )
-
-
-@mutant(_simulating, cite="2603.03251: the token that is verified is no guess")
+@mutant(simulating("simulate_ssd"), cite="2603.03251: the token that is verified is no guess")
 def ssd_verified_token_is_a_guess(simulate: Any, *arguments: Any, **options: Any) -> Any:
     """The token that is being verified takes one of the guesses after each rejection."""
     for name in {"fan_out", "miss_fan_out"} & options.keys():
@@ -572,19 +520,19 @@ def ssd_verified_token_is_a_guess(simulate: Any, *arguments: Any, **options: Any
     return simulate(*arguments, **options)
 
 
-@mutant(_simulating, cite="a backup that is configured and never called")
+@mutant(simulating("simulate_ssd"), cite="a backup that is configured and never called")
 def ssd_backup_ignored(simulate: Any, *arguments: Any, **options: Any) -> Any:
     """The primary drafts after misses, too."""
     return simulate(*arguments, **{**options, "backup": None})
 
 
-@mutant(_simulating, cite="ranks of the row that was drafted with")
+@mutant(simulating("simulate_ssd"), cite="ranks of the row that was drafted with")
 def ssd_ranks_of_the_pair(simulate: Any, *arguments: Any, **options: Any) -> Any:
     """Guesses are the likeliest tokens of the row that is drafted with."""
     return simulate(*arguments, **{**options, "ranked_by": None})
 
 
-@mutant(_simulating, cite="a batch whose sequences do not wait for one another")
+@mutant(simulating("simulate_ssd"), cite="a batch whose sequences do not wait for one another")
 def ssd_batch_redrafts_misses_alone(simulate: Any, *arguments: Any, **options: Any) -> Any:
     """In a batch a sequence that was guessed keeps its draft, and waits for nobody."""
     return simulate(*arguments, **{**options, "batch": 1})

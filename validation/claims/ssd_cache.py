@@ -23,6 +23,7 @@ from specsim.validation.instances import FOUR_TOKENS, THIRDS, row_pair
 from specsim.validation.mutants.model import Mutant, defined, mutant
 from specsim.validation.mutants.theories import formula
 from specsim.validation.running.effort import Effort
+from specsim.validation.systems import text_law
 from specsim.validation.witnesses import Witnesses
 
 ROUNDING = 1e-9
@@ -107,12 +108,10 @@ def _sampling_is_lossless(witnesses: Witnesses, effort: Effort) -> Iterator[Comp
     for seed, size, factor in ((745, 1, 0.5), (746, 2, 0.2)):
         pair = random_pair(contexts=2 if size == 1 else 3, horizon=3, family="uniform", seed=seed)
         changed = cache_favouring_draft(pair, size=size, factor=factor)
-        output = [Fraction(0)] * pair.tokens**pair.horizon
-        for outcome, probability in theory.enumerate_ssd(changed, 1, size, ranked_by=pair).items():
-            output[int(np.ravel_multi_index(outcome.tokens, (pair.tokens,) * pair.horizon))] += probability
+        law = theory.enumerate_ssd(changed, 1, size, ranked_by=pair)
         yield equal(
             f"law of the text, {size} likeliest tokens drafted {factor} times, {pair.name}",
-            output,
+            text_law(law, pair.tokens, pair.horizon),
             list(theory.target_law(pair, exact=True)),
         )
     # Drawn from the changed row and tested against the old one, the text is not the target's.
