@@ -87,20 +87,20 @@ def _ssd(*, draft_length: int, fan_out: int | tuple[int, ...] = 3) -> System:
     return System(label=label, simulate=simulate, expected_time=expected_time)
 
 
-def _polybasic(*, lengths: tuple[int, ...], share: float, cost: float) -> System:
+def _polybasic(*, lengths: tuple[int, ...], target_share: float, cost: float) -> System:
     def simulate(pair: ModelPair, clock: CostModel, **options: Any) -> Any:
         from specsim.engines.systems.polybasic import simulate_polybasic
 
-        return simulate_polybasic(model_chain(pair, share), lengths, clock, middle=[cost], **options)
+        return simulate_polybasic(model_chain(pair, target_share), lengths, clock, middle=[cost], **options)
 
     def expected_time(pair: ModelPair, clock: CostModel, horizon: int) -> float:
         from specsim.theory import expected_polybasic_time
 
-        chain = model_chain(pair, share)
+        chain = model_chain(pair, target_share)
         return float(expected_polybasic_time(chain, lengths, clock, middle=[cost], horizon=horizon))
 
     spelled = "-".join(map(str, lengths))
-    label = f"polybasic:lengths={spelled},share={share:g},cost={float(cost):g}"
+    label = f"polybasic:lengths={spelled},target_share={target_share:g},cost={float(cost):g}"
     return System(label=label, simulate=simulate, expected_time=expected_time)
 
 
@@ -131,10 +131,10 @@ SYSTEMS: dict[str, Entry] = {
     ),
     "polybasic": Entry(
         build=_polybasic,
-        keys={"lengths": _SEVERAL, "share": DECIMAL, "cost": DECIMAL},
-        required=("lengths", "share", "cost"),
-        help="Polybasic decoding (2510.26527): a third model between the two, mixed with this share of the "
-        "target; its calls cost this share of a target call.",
+        keys={"lengths": _SEVERAL, "target_share": DECIMAL, "cost": DECIMAL},
+        required=("lengths", "target_share", "cost"),
+        help="Polybasic decoding (2510.26527): a third model between the two, a mixture with this share of "
+        "the target, whose calls cost this part of a target call.",
     ),
 }
 

@@ -23,7 +23,8 @@ speed-up is the time of plain decoding divided by the mean time.
 Examples:
   specsim systems
   specsim systems paper:50 pearl:draft_length=4 --costs draft=0.25
-  specsim systems paper:50 ssd:draft_length=4 polybasic:lengths=6-4,share=0.8,cost=0.2 --costs draft=0.02
+  specsim systems paper:50 ssd:draft_length=4,fan_out=4-3-2-1-1 --costs draft=0.02
+  specsim systems paper:50 polybasic:lengths=6-4,target_share=0.8,cost=0.2 --costs draft=0.02
   specsim systems paper:50 pearl:draft_length={{2,4,8}} speculative:draft_length=4 --costs draft=0.25
 
 \b
@@ -94,7 +95,8 @@ def command(
     made = table(
         f"{model.name}, horizon {length}, costs {costs}, in target calls", ("system",), columns, rows
     )
-    made.columns[0].no_wrap = True
+    for column in made.columns[1:]:
+        column.no_wrap = True
     show(made, f"{runs} runs, seed {seed}; time and speed-up are exact, beside each is what was simulated")
 
 

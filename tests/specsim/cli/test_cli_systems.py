@@ -40,7 +40,9 @@ def test_systems__are_timed_exactly_and_by_simulation():
         assert 0 < row["time_error"] < 0.1
         assert abs(row["time"] - row["exact_time"]) < 6 * row["time_error"]
         assert row["speed_up_error"] == pytest.approx(row["time_error"] * 12 / row["time"] ** 2, rel=0.02)
-    printed = run("paper:12", "pearl:draft_length=2", "--costs", "draft=0.25", "--runs", "50").output
+    wide = CliRunner(env={"COLUMNS": "160"})
+    command = ["systems", "paper:12", "pearl:draft_length=2", "--costs", "draft=0.25", "--runs", "50"]
+    printed = wide.invoke(main, command).output
     assert "plain decoding" in printed
     assert "pearl:draft_length=2" in printed
 
@@ -73,7 +75,7 @@ def test_bad_input__is_told_in_one_line(arguments, message, capsys):
 
 def test_other_systems__are_timed():
     pair, clock = paper_pair(6), Clock(draft=0.125)
-    spelled = ("ssd:draft_length=2,fan_out=2-1-1", "polybasic:lengths=3-2,share=0.5,cost=0.25")
+    spelled = ("ssd:draft_length=2,fan_out=2-1-1", "polybasic:lengths=3-2,target_share=0.5,cost=0.25")
     found = time_systems(pair, spelled, clock, runs=2000)
     assert tuple(row.system for row in found) == spelled
     chain = model_chain(pair, 0.5)
@@ -88,7 +90,7 @@ def test_other_systems__are_timed():
     with pytest.raises(InputError, match="fan_out has 2 numbers"):
         time_systems(pair, "ssd:draft_length=3,fan_out=2-1", clock, runs=10)
     with pytest.raises(InputError, match="lengths is '3-x'; give whole numbers such as 4-2"):
-        time_systems(pair, "polybasic:lengths=3-x,share=0.5,cost=0.25", clock, runs=10)
+        time_systems(pair, "polybasic:lengths=3-x,target_share=0.5,cost=0.25", clock, runs=10)
 
 
 def test_time_systems__refuses_what_is_no_system():
