@@ -1,7 +1,7 @@
 """SGLang: the CUDA kernel of ``tree_speculative_sampling_target_only``, compiled for the host.
 
-It looks at target rows only: siblings share one coin, which is held against the target mass of those tried so
-far. SGLang hands it rows of zeros for the draft. Needs unpacked wheels of sglang (0.5.23 was tried) and of
+It looks at target rows only: siblings share one coin, which is compared with the target mass of those tried
+so far. SGLang hands it rows of zeros for the draft. Needs unpacked wheels of sglang (0.5.23 was tried) and of
 flashinfer-python, whose sampling functions the kernel includes, and g++. The scan that adds up the final
 token's weights is the plain one (``deterministic=False``); the other one needs the threads of a warp.
 """

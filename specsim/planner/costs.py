@@ -1,4 +1,4 @@
-"""Costs fitted to measured speed-ups, or held against them."""
+"""Costs fitted to measured speed-ups, or compared with them."""
 
 from __future__ import annotations
 
