@@ -17,8 +17,8 @@ from specsim.support.files import check_writable_folder
 def run_mutants(names: str | None, options: dict[str, Any]) -> int:
     """Judge every mutant and control, or those named (separated by commas); print the matrix.
 
-    Returns 0 when every mutant is rejected and every control passes, 1 otherwise, 3 when all that is wrong is
-    that time was over.
+    Returns 0 when every mutant is rejected and every control passes, 3 when nothing failed except that the time
+    ran out, 1 otherwise.
     """
     from benchmarks.kill_matrix import kill_matrix
 
@@ -81,21 +81,21 @@ def chosen(names: str | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 
 def _available(controls: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Leave out what needs a library that is not there, and say so."""
+    """Return the controls whose libraries are installed; name the others on standard error."""
     from importlib.util import find_spec
 
     if find_spec("torch"):
         return controls
     for control in controls:
         if control.subject.framework == "torch":
-            click.echo(f"left out: {control.name} needs torch", err=True)
+            click.echo(f"not run: {control.name} needs torch", err=True)
     return tuple(control for control in controls if control.subject.framework != "torch")
 
 
 def _show(killed: list[Any], living: list[Any]) -> None:
     from rich.table import Table
 
-    table = Table(title="Mutants: what rejected them, and after how many observations", title_justify="left")
+    table = Table(title="Wrong samplers (mutants): the checks that rejected them, and after how many observations", title_justify="left")
     for column in ("", "mutant", "class", "rejected by", "seen in"):
         table.add_column(column, overflow="fold")
     for item in killed:
@@ -104,7 +104,7 @@ def _show(killed: list[Any], living: list[Any]) -> None:
             kills += f" (missed by {', '.join(item.missed)})"
         sign = "✓" if item.killed else "✗"
         table.add_row(sign, item.mutant.name, item.mutant.bug_class, kills, item.mutant.cite)
-    right = Table(title="Controls: unusual, and right", title_justify="left")
+    right = Table(title="Correct but unusual samplers (controls)", title_justify="left")
     for column in ("", "control", "protocol", "verdict", "certified TV"):
         right.add_column(column, overflow="fold")
     for item in living:
@@ -119,7 +119,7 @@ def _show(killed: list[Any], living: list[Any]) -> None:
     show(table, right)
     dead = sum(item.killed for item in killed)
     alive = sum(item.lives for item in living)
-    click.echo(f"{dead} of {len(killed)} mutants rejected, {alive} of {len(living)} controls pass.")
+    click.echo(f"{dead} of {len(killed)} mutants rejected, {alive} of {len(living)} controls passed.")
 
 
 def _kill(check: Any) -> str:
@@ -135,8 +135,8 @@ def _markdown(killed: list[Any], living: list[Any], options: dict[str, Any]) -> 
         f"Written by `specsim conform --mutants {flags} --markdown`, seed {options['seed']}, false alarms at"
         f" most {options['alpha']:g} per sampler.",
         f"{dead} of {len(killed)} wrong samplers are rejected, {alive} of {len(living)} right ones pass.",
-        "In brackets: observations of the experiment when the check rejected; exact checks have none.",
-        "CPU s: of the checks that must reject it, or of all checks of a right one.",
+        "In brackets: number of observations after which the check rejected; exact checks need none.",
+        "CPU s: CPU seconds of the checks that must reject it, or of all checks of a correct one.",
         "",
         "| wrong sampler | what is wrong | class | rejected by | CPU s | seen in |",
         "|---|---|---|---|---|---|",
