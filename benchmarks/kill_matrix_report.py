@@ -17,8 +17,8 @@ from specsim.support.files import check_writable_folder
 def run_mutants(names: str | None, options: dict[str, Any]) -> int:
     """Judge every mutant and control, or those named (separated by commas); print the matrix.
 
-    Returns 0 when every mutant is rejected and every control passes, 3 when nothing failed except that the time
-    ran out, 1 otherwise.
+    Returns 0 when every mutant is rejected and every control passes, 3 when the only failure is that time ran
+    out, 1 otherwise.
     """
     from benchmarks.kill_matrix import kill_matrix
 
@@ -95,7 +95,10 @@ def _available(controls: tuple[Any, ...]) -> tuple[Any, ...]:
 def _show(killed: list[Any], living: list[Any]) -> None:
     from rich.table import Table
 
-    table = Table(title="Wrong samplers (mutants): the checks that rejected them, and after how many observations", title_justify="left")
+    table = Table(
+        title="Wrong samplers (mutants), and the checks (observations) that rejected them",
+        title_justify="left",
+    )
     for column in ("", "mutant", "class", "rejected by", "seen in"):
         table.add_column(column, overflow="fold")
     for item in killed:
