@@ -1,4 +1,4 @@
-"""``specsim bench``: simulators side by side, each checked against theory before it is timed."""
+"""``specsim bench``: compare the speed of simulators, each checked against theory before it is timed."""
 
 from __future__ import annotations
 
@@ -17,51 +17,61 @@ from specsim.cli.output import show
 from specsim.errors import InputError
 from specsim.support.files import write_text
 
-_HELP = """Time specsim's engines beside hand-written C, NumPy and JAX, in CPU time per emitted token.
+_HELP = """Compare the speed of specsim's engines with hand-written C, NumPy and JAX (CPU time per emitted token).
 
-All contenders run in one process on one core, in turn. Each is first compared with exact theory; a wrong one
-is not timed. Needs a checkout of the project (folder benchmarks/); C is timed where a compiler is found.
+All programs (contenders) take turns in one process on one core. Each is first compared with exact theory; a
+wrong one is not timed. This needs a checkout of the project (folder benchmarks/); C is timed if a compiler is
+found.
 
 \b
-PART is any of these; all by default:
-  engines   Algorithm 1 by every contender
-  ceilings  random words and random gathers alone, and each contender's fraction of them
-  batch     Algorithm 4 with 1, 4 and 16 candidates
-  literal   the literal engine's loop against the same loop in C; compiling its kernels
-  systems   the loops of PEARL, of chains of models and of SSD against the same loops in C
-  exact     exact expected rejections
-  scaling   measured exponents of runs, horizon, vocabulary, candidates, threads
-  startup   process start to first result; cold compilation
+PART is one or more of these; default: all.
+  engines   Algorithm 1, every contender
+  ceilings  speed of random words and of memory access alone, and the share of it that contenders reach
+  batch     Algorithm 4 with 1, 4 and 16 drafts
+  literal   the loop of the engine literal and the same loop in C; compilation of its kernels
+  systems   the loops of PEARL, of chains of models and of SSD, and the same loops in C
+  exact     computation of exact expected rejections
+  scaling   growth of time with runs, horizon, vocabulary, drafts and threads
+  startup   time from process start to the first result; compilation without a cache
 
 \b
 Examples:
   specsim bench
   specsim bench --quick
-  specsim bench engines ceilings --json bench.json
-  specsim bench engines ceilings --json bench.json --resume
+  specsim bench engines ceilings --json-file bench.json
+  specsim bench engines ceilings --json-file bench.json --resume
   specsim bench --workload "S=7 T=50" --repetitions 21
-  specsim bench --contender "specsim alias" --contender "C gather" --json bench.json
+  specsim bench --contender "specsim alias" --contender "C gather" --json-file bench.json
 """
 
 
 @click.command("bench", help=_HELP)
 @click.argument("parts", nargs=-1, metavar="[PART]...", type=click.Choice(PARTS))
-@click.option("--quick", is_flag=True, help="Fewer and shorter calls; without what takes minutes.")
-@click.option("--repetitions", type=click.IntRange(1), help="Timed calls. Default: 9, or 3 with --quick.")
+@click.option("--quick", is_flag=True, help="Fewer and shorter calls; skips parts that take minutes.")
+@click.option(
+    "--repetitions", type=click.IntRange(1), help="Number of timed calls. Default: 9, or 3 with --quick."
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0.001),
     help="CPU time of one call. Default: 0.2, or 0.05 with --quick.",
 )
-@click.option("--workload", "workloads", multiple=True, help="Only this workload; may be repeated.")
-@click.option("--contender", "contenders", multiple=True, help="Only this contender; may be repeated.")
 @click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write everything to this file, after every piece what there is.",
+    "--workload", "workloads", multiple=True, help="Only this workload (name in the tables); may be repeated."
 )
-@click.option("--resume", is_flag=True, help="Go on with the file of --json and keep its pieces.")
+@click.option(
+    "--contender",
+    "contenders",
+    multiple=True,
+    help="Only this program (name in the tables); may be repeated.",
+)
+@click.option(
+    "--json-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the results as JSON to FILE, again after every workload.",
+)
+@click.option("--resume", is_flag=True, help="Continue the interrupted run in --json-file FILE.")
 def command(
     parts: tuple[str, ...],
     quick: bool,
@@ -82,7 +92,7 @@ def command(
             if name not in known[option]:
                 raise InputError(f"{option} is {name!r}; give one of: {'; '.join(known[option])}")
     if resume and json_file is None:
-        raise InputError("resume is given without a file; name it by --json FILE")
+        raise InputError("resume is given without a file; add --json-file FILE")
     result = runner.run_all(
         repetitions=repetitions or (3 if quick else 9),
         seconds=seconds or (0.05 if quick else 0.2),

@@ -282,7 +282,7 @@ PAIRS: dict[str, Entry] = {
         keys={"horizon": WHOLE},
         required=("horizon",),
         first="horizon",
-        help="The instance behind the figures of arXiv 2411.00841; the paper has horizons 50 and 100.",
+        help="The instance of the figures of arXiv 2411.00841; the paper has horizons 50 and 100.",
     ),
     "random": Entry(
         build=random_pair,

@@ -125,7 +125,7 @@ class OwnRule(Rule):
         drawn
             How drafts are drawn. Defaults to None, the rule's usual way.
         parameters
-            Of the rule.
+            Parameters of the rule.
 
         Returns
         -------
@@ -214,7 +214,7 @@ class OwnRule(Rule):
         exact
             Whether numbers are `fractions.Fraction`. Defaults to False.
         parameters
-            Of the rule.
+            Parameters of the rule.
 
         Examples
         --------

@@ -293,8 +293,8 @@ def plan(plan: Plan) -> Figure:
     Parameters
     ----------
     plan
-        A result of `specsim.plan`. Filled points are the best candidate and those that the data cannot tell
-        from it.
+        A result of `specsim.plan`. Filled points are the best candidate and those that the data cannot
+        distinguish from it.
 
     Raises
     ------

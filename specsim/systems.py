@@ -44,7 +44,7 @@ class System:
 
     label: its spelling.
     simulate: called with a pair, a clock, and by name runs, seed, horizon and threads; returns an object with
-        the time of each run, `ticks`, in a unit of so many target calls, `unit`.
+        the time of each run, `ticks`, in units of `unit` target calls.
     expected_time: called with a pair, a clock, and by name the horizon; returns target calls.
     """
 

@@ -194,7 +194,7 @@ def enumerate_outcomes(
         Tokens to emit. Defaults to None, the pair's own.
     full_drafts
         Whether all drafted tokens are drawn before anything is tested, or each when it is first read, so
-        that a part discarded unread is left out. Defaults to None: all where the number of drafts is small.
+        that a part discarded unread is omitted. Defaults to None: all where the number of drafts is small.
         The two give the same law.
 
     Raises

@@ -62,12 +62,12 @@ def enumerate_pearl(
     pair
         A tiny pair.
     draft_length
-        K, draft steps beside a target call.
+        K, the draft steps during a target call.
     horizon
         Tokens to emit. Defaults to None, the pair's own.
     shared_coin
         Whether the first test of mode 1 uses again the coin by which the round of mode 0 before it accepted
-        its token. Defaults to False: a coin of its own.
+        its token. Defaults to False: a separate coin.
     tested_end
         Whether tokens that wait at the end are tested. With False they are emitted as drafted.
 

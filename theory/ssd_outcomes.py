@@ -1,7 +1,8 @@
 """Speculative speculative decoding by brute force: every draft, coin and final token, in rationals.
 
-Each round drafts all its tokens, lists the guesses of every place in a set, and looks the outcome up there,
-as `specsim.engines.systems.ssd` says; no law is used. Two options make it what wrong implementations do.
+Each round drafts all its tokens, lists the guesses of every position in a set, and looks the outcome up
+there, as `specsim.engines.systems.ssd` says; no law is used. Two options make it what wrong implementations
+do.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class SimulationRequest:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256, in hexadecimal, of everything that the tallies depend on besides seed and runs."""
+        """SHA-256, in hexadecimal, of everything that the tallies depend on except seed and runs."""
         horizon = self.pair.check_horizon(self.horizon)
         text = f"{self.pair.identity} {horizon} {self.engine} {self.algorithm.identity}"
         return hashlib.sha256(text.encode()).hexdigest()
@@ -81,7 +81,7 @@ class SimulationRequest:
     def simulate(self, witnesses: Witnesses, **options: Any) -> Any:
         """Simulate; `options` are more of `specsim.simulate`.
 
-        A claim about a system with a loop of its own overrides this, `identity` and `label`.
+        A claim about a system with its own loop overrides this, `identity` and `label`.
         """
         return witnesses.simulate(
             self.pair, self.algorithm, horizon=self.horizon, engine=self.engine, **options

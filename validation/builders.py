@@ -145,7 +145,7 @@ def agreement_check(
         ``"transition_marginals"``, ``"output_law"`` or ``"joint_law"`` for small pairs.
     demands: discrepancies to be caught. Defaults to None: `DEMANDS`. Quantities that are not named use the
         runs that the others need, and state what those catch.
-    skip_too_large: whether cases whose laws theory refuses as too large are left out. At least one must
+    skip_too_large: whether to skip cases whose laws theory refuses as too large. At least one must
         remain.
     """
     chosen = tuple(statistics)

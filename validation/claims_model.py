@@ -278,7 +278,7 @@ class Claim:
     statement
         The statement, in the words of this project.
     source
-        arXiv id and place.
+        arXiv id and where in the paper.
     verdict
         The verdict expected. The one established follows from the checks: all pass and no counterexample
         (`HOLDS`), all pass with counterexamples and a `condition` (`CONDITION`) or without (`FAILS`).

@@ -44,11 +44,11 @@ def worst_pair(
     tries
         Pairs to look at.
     seed
-        Of the search.
+        Seed of the search.
     tokens
         Largest vocabulary. Defaults to 3.
     horizon
-        Of the pairs. Defaults to 3.
+        Horizon of the pairs. Defaults to 3.
     """
     generator = np.random.default_rng(seed)
     best: list[tuple[float, Floats, Floats]] = []

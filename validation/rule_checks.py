@@ -114,15 +114,15 @@ def check_rule(
     structures
         What to draft. Defaults to None, those of `STRUCTURES` that the rule serves.
     tokens, instances, seed
-        Of the random instances, as in `OwnRule.bias`.
+        Vocabulary, number and seed of the random instances, as in `OwnRule.bias`.
     runs
         Simulated for each structure.
     alpha
         Probability that a right rule fails any statistical comparison, at most.
     oracle_seconds
-        How long the oracle may look at each kind of structure; 0 leaves it out.
+        Seconds of the conformance test for each kind of structure; 0 skips it.
     parameters
-        Of the rule.
+        Parameters of the rule.
 
     Raises
     ------

@@ -19,10 +19,10 @@ from specsim.validation.witnesses import Witnesses
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SystemRequest(SimulationRequest):
-    """A simulation by a loop of its own.
+    """A simulation of a system with its own loop.
 
     loop: name of the witness, such as ``"simulate_pearl"``.
-    arguments, options: what it is given besides horizon, runs and seed.
+    arguments, options: its other arguments, except horizon, runs and seed.
     system: the system in words.
     """
 

@@ -1,4 +1,4 @@
-"""The three witnesses, behind the one object through which every check reaches them."""
+"""The three witnesses, and the one object through which every check uses them."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ class Rule:
         return hash(self.name)
 
     def described(self) -> dict[str, str]:
-        """Return the facts in words, by heading; what there is nothing to say of is left out."""
+        """Return the facts in words, by heading, without empty ones."""
         from specsim.grammar import ALGORITHMS
 
         facts = {

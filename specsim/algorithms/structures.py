@@ -262,7 +262,7 @@ def best_shape(acceptance: Sequence[Any], size: int) -> Structure:
     Parameters
     ----------
     acceptance
-        Probabilities by place among the siblings, such as the differences of the acceptance with 1, 2, ...
+        Probabilities by sibling number, such as the differences of the acceptance with 1, 2, ...
         children. A node gets at most as many children.
     size
         Drafted tokens, 1 to 256.
@@ -277,7 +277,7 @@ def best_shape(acceptance: Sequence[Any], size: int) -> Structure:
     >>> best_shape([0.6, 0.25, 0.1], 4).label
     'tree=0.0.1.3'
     """
-    given = _sequence("acceptance", acceptance, "the probability of each place among the siblings")
+    given = _sequence("acceptance", acceptance, "the probability of each sibling number")
     if not given or any(not 0 <= value <= 1 for value in given):  # type: ignore[operator]
         raise InputError(f"acceptance is {given}; give one probability or more, each 0 to 1")
     most = whole("size", size, 1, otherwise=f" and at most {_MOST_OF_SHAPE}")

@@ -1,4 +1,4 @@
-"""``specsim compare``: algorithms side by side on one pair, exact beside simulated."""
+"""``specsim compare``: algorithms on one pair, exact and simulated results."""
 
 from pathlib import Path
 

@@ -184,7 +184,7 @@ def _conform(target: str, options: dict[str, Any]) -> int:
 
 
 def _reports(request: Any, options: dict[str, Any]) -> list[Any]:
-    """Return the reports; every check is told on a terminal when it ends."""
+    """Return the reports; on a terminal, print a line when a check ends."""
     from dataclasses import replace
 
     from specsim.validation.conformance.isolation import in_own_process, in_this_process

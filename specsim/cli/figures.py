@@ -1,4 +1,4 @@
-"""``specsim figures``: the paper's figures and tables, redrawn and compared with the print."""
+"""``specsim figures``: the paper's figures and tables, redrawn and compared with the published ones."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _list(names: tuple[str, ...], as_json: bool) -> None:
 
 @contextmanager
 def _progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """Give two functions that tell on standard error which figure begins, and what it is at."""
+    """Give two functions that print progress on standard error: which figure starts, and its step."""
     done = 0
 
     def begin(name: str) -> None:

@@ -1,4 +1,4 @@
-"""``specsim info``: what is installed and where things lie, for a report of a fault."""
+"""``specsim info``: versions, folders and devices, for a bug report."""
 
 import platform
 import sys

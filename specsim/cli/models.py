@@ -6,14 +6,17 @@ from specsim.cli.group import LazyGroup
 
 #: As `specsim.cli.group.COMMANDS`.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "decode": ("specsim.cli.models_decode:command", "Decode prompts with a target and a draft."),
-    "measure": ("specsim.cli.models_measure:command", "Hold what decoding does against theory."),
+    "decode": ("specsim.cli.models_decode:command", "Decode prompts with a target and a draft model."),
+    "measure": (
+        "specsim.cli.models_measure:command",
+        "Decode prompts and compare rejections and speed with theory.",
+    ),
     "table1": (
         "specsim.cli.models_table1:command",
-        "The paper's Table 1: Decoding-OPT against Decoding-UNO.",
+        "Run the paper's Table 1: compare Decoding-OPT and Decoding-UNO.",
     ),
-    "train": ("specsim.cli.models_train:command", "Train a small pair on a text."),
-    "trace": ("specsim.cli.models_trace:command", "Record rows and outcomes; read acceptance logs."),
+    "train": ("specsim.cli.models_train:command", "Train a small pair of models on a text."),
+    "trace": ("specsim.cli.models_trace:command", "Record decoding runs; read traces and acceptance logs."),
 }
 
 _EPILOG = """\

@@ -86,7 +86,7 @@ def decoding_options(
         click.argument("target", metavar="TARGET"),
         click.argument("draft", metavar="DRAFT"),
         *([click.argument("algorithm", metavar="ALGORITHM")] if algorithm else []),
-        click.option("--prompt", multiple=True, metavar="TEXT", help="A prompt; may be given several times."),
+        click.option("--prompt", multiple=True, metavar="TEXT", help="A prompt; may be repeated."),
         click.option(
             "--prompts",
             type=click.Path(path_type=Path),
@@ -99,19 +99,20 @@ def decoding_options(
         ),
         click.option(
             "--temperature", type=float, default=1.0, show_default=True, metavar="T",
-            help="Of both models; 0 takes the most likely token.",
+            help="Temperature of both models; 0 takes the likeliest token.",
         ),
-        click.option("--top-k", type=Count(1), metavar="K", help="Most likely tokens kept. Default: all."),
+        click.option("--top-k", type=Count(1), metavar="K", help="Keep K tokens of a row. Default: all."),
         click.option(
-            "--top-p", type=float, default=1.0, show_default=True, metavar="P", help="Mass of the nucleus."
+            "--top-p", type=float, default=1.0, show_default=True, metavar="P",
+            help="Keep the likeliest tokens with total probability P.",
         ),
         click.option(
             "--seed", type=Count(0, 2**64 - 1), metavar="N",
-            help="0 to 2^64 - 1. Default: drawn, and printed.",
+            help="0 to 2^64 - 1. Default: drawn at random and printed.",
         ),
         click.option(
             "--batch", type=Count(1), default=batch, show_default=True, metavar="N",
-            help=f"Sequences decoded side by side, at most. {all_of_them}",
+            help=f"Largest number of sequences in a batch. {all_of_them}",
         ),
         click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1. Default: a GPU if there is one."),
         click.option(
@@ -119,7 +120,7 @@ def decoding_options(
             metavar="NAME",
             help="float32, bfloat16, float16 or float64. Default: float32 on a CPU, else the checkpoint's.",
         ),
-        click.option("--threads", type=Count(1), metavar="N", help="Threads of torch. Default: its choice."),
+        click.option("--threads", type=Count(1), metavar="N", help="CPU threads. Default: torch decides."),
     ]  # fmt: skip
 
     def decorate(command: F) -> F:
@@ -137,7 +138,9 @@ def decoding_options(
 
 def end_options(command: F) -> F:
     """Give a command the options ``--eos`` and ``--ignore-eos``; see `ends`."""
-    command = click.option("--ignore-eos", is_flag=True, help="No token ends a text.")(command)
+    command = click.option(
+        "--ignore-eos", is_flag=True, help="Generate --new-tokens tokens, even after an end token."
+    )(command)
     words = "Token that ends a text. Default: the target's own."
     return click.option("--eos", type=int, multiple=True, metavar="ID", help=words)(command)
 

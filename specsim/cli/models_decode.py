@@ -15,11 +15,12 @@ from specsim.cli.output import JSON_HELP, output_file, progress, show, show_json
 if TYPE_CHECKING:
     from specsim.models import Decoded, LoadedPair
 
-_HELP = """Decode prompts with the checkpoints TARGET and DRAFT, which share a tokenizer: folders or hub ids.
+_HELP = """Decode prompts with the checkpoints TARGET and DRAFT, which share a tokenizer.
 
-ALGORITHM is as in 'specsim expect --help': on a chain, on paths (drafts=2,draft_length=4) or on a tree
-(tree=2-2-1), with one of the rules that 'specsim rules' marks as having a torch rule. The output has the law
-of TARGET after temperature, top-k and top-p, whatever DRAFT is (over-acceptance aside).
+TARGET and DRAFT are folders or names on the Hugging Face hub. ALGORITHM: see 'specsim expect --help'. It can
+draft a chain, paths (drafts=2,draft_length=4) or a tree (tree=2-2-1), with a rule that has a torch rule (see
+'specsim rules'). The output has the distribution of TARGET after temperature, top-k and top-p for any DRAFT,
+unless the rule is lossy.
 
 \b
 Examples:

@@ -1,4 +1,4 @@
-"""``specsim models measure``: what rows predict beside what decoding does."""
+"""``specsim models measure``: predictions from the rows, and what decoding does."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ from specsim.cli.output import (
 if TYPE_CHECKING:
     import xarray
 
-_HELP = """Decode prompts with TARGET and DRAFT by ALGORITHM and compare what happens with theory.
+_HELP = """Decode prompts with TARGET and DRAFT by ALGORITHM and compare the result with theory.
 
-Along plain continuations the rows of both models give Theorem 1's prediction of the expected rejections;
-along the algorithm's own ones they say of every place how likely a rejection was. Printed are prediction and
-measurement with 95 % intervals, two tests with a stated false-alarm rate (rejections, and the law of the
-tokens written), accepted lengths, and wall-clock time beside plain decoding by the same code. ALGORITHM is
-as for 'specsim models decode', with drafts drawn independently or greedily, on a chain, paths or a tree whose
-nodes of one depth have equally many children. Exit code 1 when a test disagrees.
+The rows (token probabilities) of both models along plain continuations give the expected rejections by
+Theorem 1. The rows along the continuations of ALGORITHM give the probability of a rejection at each position.
+The command prints prediction and measurement with 95 % intervals, two tests with a stated false-alarm rate
+(of the rejections and of the emitted tokens), accepted lengths, and the wall-clock time compared with plain
+decoding by the same code. ALGORITHM: as for 'specsim models decode', with drafts drawn independently or
+greedily, on a chain, paths, or a tree with the same number of children at all nodes of a depth. The exit code
+is 1 if a test disagrees.
 
 \b
 Examples:
@@ -51,7 +52,7 @@ Examples:
 _LINES = (
     ("Theorem 1: rejections without bonus tokens", "theorem_1_estimate"),
     ("rejections predicted", "predicted_rejections_estimate"),
-    ("rejections that happened", "rejections_estimate"),
+    ("rejections observed", "rejections_estimate"),
     ("difference, paired by prompt", "difference_estimate"),
     ("difference, paired by continuation", "paired_difference_estimate"),
     ("tokens per target call predicted", "predicted_block_efficiency_estimate"),
@@ -63,10 +64,10 @@ _LINES = (
 @decoding_options()
 @click.option(
     "--repeats", type=Count(1), default=3, show_default=True, metavar="N",
-    help="Continuations per prompt; timings.",
+    help="Continuations of each prompt; each is also timed.",
 )  # fmt: skip
 @click.option(
-    "--alpha", type=float, default=1e-6, show_default=True, metavar="P", help="False alarms of both tests."
+    "--alpha", type=float, default=1e-6, show_default=True, metavar="P", help="False-alarm rate of the tests."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.nc", help="Write the result as netCDF.")
 @figure_option

@@ -30,20 +30,20 @@ from specsim.cli.output import (
 if TYPE_CHECKING:
     import xarray
 
-_HELP = """Run the experiment behind Table 1 of arXiv 2411.00841 with TARGET and DRAFT.
+_HELP = """Run the experiment of Table 1 of arXiv 2411.00841 with TARGET and DRAFT.
 
-For every prompt and epsilon, Decoding-OPT and Decoding-UNO each write --comparisons responses, a scorer
-prefers one of each pair, and Decoding-OPT wins the prompt with more than half of the preferences. UNO is run
-in both readings: replacing rejected tokens by draws from the target (the paper's text) and from the draft
-(its listing). Printed are win rates with exact intervals and sign tests, and, far more telling, the mean
-preference and score difference over prompts, all with Holm's correction. The paper's models are
-EleutherAI/pythia-2.8b and EleutherAI/pythia-70m.
+For every prompt and epsilon, Decoding-OPT and Decoding-UNO each write --comparisons responses. A scorer
+prefers one response of each pair; Decoding-OPT wins a prompt if it has more than half of the preferences. UNO
+is run in two variants: rejected tokens are replaced by draws from the target (the paper's text) or from the
+draft (its listing). The command prints win rates with exact intervals and sign tests, and the mean preference
+and score difference over prompts, which are more sensitive; p-values have Holm's correction. The paper's
+models are EleutherAI/pythia-2.8b and EleutherAI/pythia-70m.
 
 \b
 SCORER is
-  log-likelihood        the target's own, per token
+  log-likelihood        log-likelihood per token under TARGET
   reward:PATH_OR_ID     a Hugging Face reward model (sequence classification, one label)
-  module:function       called with lists of prompts and of responses, as texts
+  module:function       your function, called with a list of prompts and a list of responses (texts)
 
 \b
 Examples:
@@ -69,13 +69,18 @@ class _Epsilons(click.ParamType):  # type: ignore[type-arg]
 
 @click.command("table1", help=_HELP)
 @decoding_options(algorithm=False, new_tokens=128, per="response", batch=128)
-@click.option("--limit", type=Count(1), metavar="N", help="Number of prompts taken. Default: all.")
+@click.option("--limit", type=Count(1), metavar="N", help="Use only the first N prompts. Default: all.")
 @click.option(
     "--epsilons", type=_Epsilons(), default="0.1,0.2,0.4,0.8", show_default=True, metavar="E,E,...",
-    help="Of the over-acceptance.",
+    help="Over-acceptance levels of the two decoders.",
 )  # fmt: skip
 @click.option(
-    "--comparisons", type=Count(1), default=500, show_default=True, metavar="N", help="Per prompt and cell."
+    "--comparisons",
+    type=Count(1),
+    default=500,
+    show_default=True,
+    metavar="N",
+    help="Comparisons per prompt and epsilon.",
 )
 @click.option("--scorer", default="log-likelihood", show_default=True, metavar="SCORER", help="See above.")
 @click.option(

@@ -17,23 +17,27 @@ if TYPE_CHECKING:
 
 #: As `specsim.cli.group.COMMANDS`.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "record": ("specsim.cli.models_trace:record", "Decode, and write rows and outcomes to a file."),
-    "show": ("specsim.cli.models_trace:show_trace", "What a trace says; needs no torch."),
-    "log": ("specsim.cli.models_trace:log", "What a server's acceptance log says; needs no torch."),
+    "record": ("specsim.cli.models_trace:record", "Decode prompts and write a trace: rows and outcomes."),
+    "show": (
+        "specsim.cli.models_trace:show_trace",
+        "Show acceptance and rejections of a trace (without torch).",
+    ),
+    "log": ("specsim.cli.models_trace:log", "Estimate acceptance from a server's log (without torch)."),
 }
 
 _EPILOG = """\
 \b
-A trace is a pair for theory and simulation, in three readings (specsim expect --help):
+A trace can be used as a pair, with three meanings of its rows (key reading; see specsim expect --help):
   specsim expect trace:file=run.nc speculative:draft_length=6
   specsim simulate trace:file=run.nc,reading=markov batch:drafts=4 --runs 1e5
 """
 
-_RECORD_HELP = """Decode prompts by ALGORITHM and write every place's rows and outcome to FILE.
+_RECORD_HELP = """Decode prompts by ALGORITHM; write rows (token probabilities) and outcomes to FILE.
 
---top K keeps K tokens of each row and two sums of the rest, which keep the total variation exactly.
-Continuations of a lossless ALGORITHM are the target's own, as Theorem 1 asks for; on a tree all paths must be
-equally long. The file serves as a pair: 'specsim compare trace:file=FILE ALGORITHM...'.
+--top K keeps K tokens of each row and two sums of the rest, from which the total variation distance is still
+exact. With a lossless ALGORITHM the continuations have the target's distribution, as Theorem 1 requires. All
+paths of a tree must be equally long. FILE can be used as a pair: 'specsim compare
+trace:file=FILE ALGORITHM...'.
 
 \b
 Examples:
@@ -41,18 +45,18 @@ Examples:
   specsim models trace record big small speculative:draft_length=5 --prompts p.txt --top 32 --out run.nc
 """
 
-_LOG_HELP = """Estimate accepted lengths, acceptance by place, and tokens per target call from FILE.
+_LOG_HELP = """Estimate accepted lengths, acceptance by position, and tokens per target call from FILE.
 
 \b
 FILE is CSV with a header, JSON or JSON Lines; a record is one of
-  a round      accepted, drafted, and perhaps request (any label) and count
-  a request    accepted as a list with a number for each round, drafted
-  a histogram  accepted_histogram: rounds by accepted tokens, a list from 0 on or a mapping
-  counters     rounds, accepted_per_position: rounds that accepted the 1st, 2nd, ... drafted token
+  a round      accepted, drafted, and optionally request (any label) and count
+  a request    accepted (a list with one number per round), drafted
+  a histogram  accepted_histogram: number of rounds with 0, 1, 2, ... accepted tokens, a list or a mapping
+  counters     rounds, accepted_per_position (rounds that accepted the 1st, 2nd, ... drafted token)
 
-Names that vLLM (num_drafts, num_draft_tokens, num_accepted_tokens_per_pos) and SGLang (spec_verify_ct,
-spec_correct_drafts_histogram) use are known too, and objects inside a JSON record are searched. With 8 named
-requests or more, intervals allow for dependence within a request; with fewer, rounds count as independent.
+The field names of vLLM (num_drafts, num_draft_tokens, num_accepted_tokens_per_pos) and SGLang
+(spec_verify_ct, spec_correct_drafts_histogram) are known too, also inside nested JSON objects. With 8 or more
+named requests, the intervals allow for dependence within a request; with fewer, rounds are treated as independent.
 
 \b
 Examples:
@@ -63,7 +67,7 @@ Examples:
 
 @click.group("trace", cls=LazyGroup, subcommands=COMMANDS, epilog=_EPILOG)
 def command() -> None:
-    """Record traces of real runs, read them, and read acceptance logs."""
+    """Record and read traces of decoding runs; read the acceptance logs of servers."""
 
 
 @click.command("record", help=_RECORD_HELP)
@@ -71,8 +75,8 @@ def command() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, metavar="FILE.nc", help="File to write."
 )
-@click.option("--top", type=Count(0), metavar="K", help="Tokens kept of each row. Default: all.")
-@click.option("--eos", is_flag=True, help="Let the target's own end token end a continuation.")
+@click.option("--top", type=Count(0), metavar="K", help="Keep K tokens of each row. Default: all.")
+@click.option("--eos", is_flag=True, help="End a continuation at the target's end token.")
 @click.option("--unchecked", is_flag=True, help="Do not compare the rows with those of the decoder's caches.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def record(asked: Decoding, out: Path, top: int | None, eos: bool, unchecked: bool, as_json: bool) -> None:
@@ -106,7 +110,7 @@ def record(asked: Decoding, out: Path, top: int | None, eos: bool, unchecked: bo
 @click.argument("file", metavar="FILE.nc", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def show_trace(file: Path, as_json: bool) -> None:
-    """Print what a trace says: Theorem 1 beside the rejections, and what its rounds accepted."""
+    """Print Theorem 1 and the rejections of a trace, and what its rounds accepted."""
     from specsim.records.trace_files import read_trace
 
     _show(read_trace(file), as_json, f"trace: {file}")
@@ -117,8 +121,10 @@ def show_trace(file: Path, as_json: bool) -> None:
 @click.option(
     "--draft-length", type=int, metavar="N", help="Drafted tokens of every round, if FILE lacks them."
 )
-@click.option("--no-bonus", is_flag=True, help="No token follows a draft that was accepted whole.")
-@click.option("--level", type=float, default=0.95, show_default=True, metavar="P", help="Of each interval.")
+@click.option("--no-bonus", is_flag=True, help="The engine adds no bonus token after a fully accepted draft.")
+@click.option(
+    "--level", type=float, default=0.95, show_default=True, metavar="P", help="Confidence of each interval."
+)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def log(file: Path, draft_length: int | None, no_bonus: bool, level: float, as_json: bool) -> None:
     """Read a log and report."""
@@ -152,7 +158,7 @@ def _show(trace: xarray.Dataset, as_json: bool, last: str) -> None:
         (text, *spelled((found.value, found.standard_error, found.low, found.high)))
         for text, found in (
             ("Theorem 1: rejections without bonus tokens", first),
-            ("the same without the places of bonus tokens", tested),
+            ("the same without the positions of bonus tokens", tested),
             ("rejections that happened", happened),
         )
     ]
@@ -184,7 +190,8 @@ def _acceptance(result: xarray.Dataset, source: str) -> list[Any]:
         f"Accepted drafted tokens of a round: {source}", (), ("tokens", "rounds", "share", percent), lengths
     )
     tested = rows("draft_position", "tested_count", "acceptance", "acceptance_interval")
-    places = table("Acceptance by place in the draft", (), ("place", "tested", "accepted", percent), tested)
+    headings = ("position", "tested", "accepted", percent)
+    places = table("Acceptance by position in the draft", (), headings, tested)
     lines = []
     for text, name in (
         ("tokens per target call", "block_efficiency"),

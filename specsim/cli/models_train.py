@@ -14,9 +14,9 @@ from specsim.cli.output import JSON_HELP, Count, progress, show, show_json, tabl
 
 _HELP = """Train a small draft and a larger target on TEXT: GPT-NeoX models whose tokens are bytes.
 
-DIR/draft and DIR/target can then be given wherever a model is asked for; transformers loads them too. The
-last tenth of TEXT is held out, and what is printed is measured on it. With --resume, a training that was cut
-short goes on from its last checkpoint when the same command is given again.
+Give DIR/target and DIR/draft as models to the other commands; transformers can load them, too. The losses
+printed are measured on the last tenth of TEXT, which is not used for training. With --resume, the same
+command continues an interrupted training from its last checkpoint.
 
 \b
 Examples:
@@ -28,19 +28,30 @@ Examples:
 
 @click.command("train", help=_HELP)
 @click.argument("text", type=click.Path(path_type=Path), metavar="TEXT")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to make.")
 @click.option(
-    "--size", default="small", show_default=True, metavar="tiny|small", help="Seconds, or some minutes."
+    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to create."
 )
 @click.option(
-    "--steps", type=Count(1, 10**7), metavar="N", help="Batches to learn from. Default: 60 or 600, by size."
+    "--size",
+    default="small",
+    show_default=True,
+    metavar="tiny|small",
+    help="Model size: tiny trains in seconds, small in minutes.",
+)
+@click.option(
+    "--steps", type=Count(1, 10**7), metavar="N", help="Training batches. Default: 60 (tiny) or 600 (small)."
 )
 @click.option(
     "--seed", type=Count(0, 2**32 - 1), default=0, show_default=True, metavar="N", help="0 to 2^32 - 1."
 )
-@click.option("--threads", type=Count(1), default=1, show_default=True, metavar="N", help="Of torch.")
 @click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Folder for checkpoints to go on from."
+    "--threads", type=Count(1), default=1, show_default=True, metavar="N", help="CPU threads of torch."
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for checkpoints, from which to continue.",
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def command(
@@ -74,7 +85,7 @@ def command(
     made = table(f"Trained on {text.name}", ("model",), headings, rows)
     lines = [f"{trained.steps} steps, seed {seed}; models: {out / 'draft'}, {out / 'target'}"]
     if trained.target_loss >= trained.draft_loss:
-        lines.append("The target is no better than the draft: train longer, or on more text.")
+        lines.append("The target is not better than the draft: train longer, or on more text.")
     show(made, *lines)
 
 

@@ -37,5 +37,5 @@ def is_plain() -> bool:
 
 
 def in_ascii(text: str) -> str:
-    """Return `text` with ASCII in place of all other signs."""
+    """Return `text` in ASCII, with all other characters replaced."""
     return text.translate(str.maketrans(_PLAIN_SIGNS)).encode("ascii", "replace").decode()

@@ -1,4 +1,4 @@
-"""``specsim simulate``: what simulation says of a pair and an algorithm, beside theory."""
+"""``specsim simulate``: simulated results of a pair and an algorithm, compared with theory."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``specsim sweep``: many pairs, algorithms and parameters in one table, with theory beside it."""
+"""``specsim sweep``: many pairs, algorithms and parameters in one table, with exact results."""
 
 from __future__ import annotations
 

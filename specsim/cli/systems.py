@@ -1,4 +1,4 @@
-"""``specsim systems``: what a system takes in time, exact beside simulated."""
+"""``specsim systems``: the time that a system takes, exact and simulated."""
 
 import math
 from dataclasses import asdict
@@ -97,7 +97,7 @@ def command(
     )
     for column in made.columns[1:]:
         column.no_wrap = True
-    show(made, f"{runs} runs, seed {seed}; time and speed-up are exact, beside each is what was simulated")
+    show(made, f"{runs} runs, seed {seed}; time and speed-up are exact, followed by the simulated values")
 
 
 def _row(found: SystemTime) -> tuple[str, ...]:

@@ -234,7 +234,7 @@ def _mutants(
 
 
 def _figures(effort: str, threads: int | None, shown: _Display) -> tuple[list[ReportFigure], list[str]]:
-    """Draw the figures of the page; one that fails is left out, with a note that says so."""
+    """Draw the figures of the page; one that fails is omitted, and a note says so."""
     from specsim.paper_figures import draw, names
     from specsim.validation.reports.html import ReportFigure
     from specsim.validation.reports.words import number

@@ -58,7 +58,7 @@ class CostModel:
         raise NotImplementedError
 
     def overhead_time(self, batch: int = 1) -> Fraction:
-        """Return what a round that drafts costs beside draft steps and target call."""
+        """Return what a round that drafts costs in addition to draft steps and target call."""
         raise NotImplementedError
 
     def round_time(self, structure: Structure, batch: int = 1, start: int = 0) -> Fraction:
@@ -96,7 +96,7 @@ class Clock(CostModel):
         One draft step of one sequence: the cost ratio c of 2211.17192. It grows with the tokens in the step
         as a target call does.
     overhead
-        What a round that drafts costs beside draft steps and target call.
+        What a round that drafts costs in addition to draft steps and target call.
     token
         What every token in a call beyond the first `free` adds, as a share of the call for one token.
     free

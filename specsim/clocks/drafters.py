@@ -31,7 +31,7 @@ class DrafterCosts:
     Notes
     -----
     2402.01528: the latency of a draft step grows with the depth, hardly with the width. 2602.13836: a head
-    of d' dimensions in place of d selects, at d' / d of the cost of the whole head.
+    of d' dimensions instead of d selects, at d' / d of the cost of the whole head.
 
     Examples
     --------
@@ -69,5 +69,5 @@ class DrafterCosts:
         return Fraction(self.fixed) + layers + share * Fraction(self.head) + chosen
 
     def clock(self, *, depth: int = 1, width: int = 0, vocabulary: Number = 1, **others: Any) -> Clock:
-        """Return the clock of a drafter of this shape; `others` are parameters of `Clock` beside `draft`."""
+        """Return the clock of a drafter of this shape; `others`: parameters of `Clock` except `draft`."""
         return Clock(draft=self.step(depth=depth, width=width, vocabulary=vocabulary), **others)

@@ -1,4 +1,4 @@
-"""Simulations beside theory: observed means, their standard errors, and the distance in sigmas."""
+"""Simulations compared with theory: observed means, their standard errors, and the distance in sigmas."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One observed number beside its expectation.
+    """One observed number and its expectation.
 
     quantity: what it is.
     observed: mean over the runs.

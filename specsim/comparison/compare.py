@@ -1,4 +1,4 @@
-"""`specsim.compare`: algorithms side by side on one pair, exact beside simulated."""
+"""`specsim.compare`: algorithms on one pair, exact and simulated results."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Comparison:
         return self.data.drop_dims("position").to_dataframe().reset_index()
 
     def plot(self) -> Figure:
-        """Return one picture: tokens per call, the first round beside its limits, acceptance by position."""
+        """Return one picture: tokens per call, the first round and its limits, acceptance by position."""
         from specsim.comparison.report import figure_of
 
         return figure_of(self.data)
@@ -126,7 +126,7 @@ def compare(
     threads: int | None = None,
     clock: CostModel | None = None,
 ) -> Comparison:
-    """Compare algorithms on one pair: exact laws beside simulation, and whether each is lossless.
+    """Compare algorithms on one pair: exact and simulated laws, and whether each is lossless.
 
     Parameters
     ----------

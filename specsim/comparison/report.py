@@ -134,7 +134,7 @@ def _beside(row: xarray.Dataset, quantity: str) -> str:
 
 
 def figure_of(data: xarray.Dataset) -> Figure:
-    """Draw tokens per call, the first round beside its limits, and acceptance by position."""
+    """Draw tokens per call, the first round and its limits, and acceptance by position."""
     from specsim.paper_figures import style
 
     @style.styled

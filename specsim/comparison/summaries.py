@@ -1,4 +1,4 @@
-"""`specsim.summary`: what a simulation or a sweep found, beside theory, as the commands print it."""
+"""`specsim.summary`: the results of a simulation or a sweep and theory, as the commands print them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WIDE = 128
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSummary:
-    """A simulation beside theory; print it for the tables of ``specsim simulate``.
+    """A simulation compared with theory; print it for the tables of ``specsim simulate``.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class SimulationSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSummary:
-    """A sweep beside theory; print it for the tables of ``specsim sweep``.
+    """A sweep compared with theory; print it for the tables of ``specsim sweep``.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class SweepSummary:
         return [*tables, *silence, self.provenance]
 
     def _table(self, row: xarray.Dataset, title: str, group: list[Any], parts: Iterable[str]) -> Any:
-        """Return the table of some quantities on one pair, with tokens per target call beside calls."""
+        """Return the table of some quantities on one pair, with tokens per target call next to calls."""
         rows = []
         with_tokens = any(mean == "mean_target_calls" for _, mean, *_ in group)
         for algorithm in range(row.sizes["algorithm"]):
@@ -188,7 +188,7 @@ def summary(
     pair: Pairs | None = None,
     algorithm: Algorithms | None = None,
 ) -> SimulationSummary | SweepSummary:
-    """Summarise the result of `specsim.simulate` or `specsim.sweep` beside theory.
+    """Compare the result of `specsim.simulate` or `specsim.sweep` with theory.
 
     Parameters
     ----------

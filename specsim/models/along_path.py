@@ -11,13 +11,13 @@ from specsim.support.arrays import Bools, Floats, Integers
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What the rounds of one sequence did, place by place.
+    """What the rounds of one sequence did, position by position.
 
-    tested, rejected, bonus: booleans of shape ``(places,)``: whether a drafted token was tested there, the
+    tested, rejected, bonus: booleans of shape ``(positions,)``: whether a drafted token was tested there, the
         token was written after a rejection, and it is a bonus token.
-    depth: how many places its round began before each place.
+    depth: number of positions since the start of its round.
     drafted: drafted tokens of each round, shape ``(rounds,)``.
-    start: first place of each round, from 0.
+    start: first position of each round, from 0.
     """
 
     tested: Bools
@@ -31,12 +31,12 @@ class Run:
 def outcomes_of_rounds(
     accepted: Sequence[int], length: int, *, draft_length: int | None, bonus: bool, horizon: int | None = None
 ) -> Run:
-    """Reconstruct what happened at every place from the accepted lengths of the rounds.
+    """Reconstruct what happened at every position from the accepted lengths of the rounds.
 
     accepted: accepted drafted tokens of each round, in order.
     length: emitted tokens.
-    draft_length, bonus: of the algorithm; a round that starts at place n drafts ``min(draft_length, horizon -
-        n)``.
+    draft_length, bonus: of the algorithm; a round that starts at position n drafts
+        ``min(draft_length, horizon - n)``.
     horizon: tokens that were asked for. Defaults to None: `length`. Larger where the sequence ended early;
         its last round may then have been cut inside what it accepted.
     InputError: no run of such an algorithm has these rounds.
@@ -49,8 +49,8 @@ def outcomes_of_rounds(
         drafted = limit - place if draft_length is None else min(draft_length, limit - place)
         if place >= length or not 0 <= count <= drafted:
             raise InputError(
-                f"round {index + 1} starts at place {place + 1} of {length} and accepts {count} of {drafted} "
-                "drafted tokens; such a run is impossible"
+                f"round {index + 1} starts at position {place + 1} of {length} and accepts {count} of "
+                f"{drafted} drafted tokens; such a run is impossible"
             )
         drafts.append(drafted)
         starts.append(place)
@@ -81,8 +81,8 @@ def outcomes_of_rounds(
 class PathLaw:
     """Expectations of a run given its continuation.
 
-    tested: probability that a place is tested at a depth of its round of each kind, given the continuation
-        before it. Shape ``(sequences, places, kinds)``.
+    tested: probability that a position is tested at a depth of its round of each kind, given the continuation
+        before it. Shape ``(sequences, positions, kinds)``.
     accepted_length_counts: expected number of rounds with k accepted tokens, shape ``(sequences, longest +
         1)``; the sum over k is the expected number of target calls.
     """
@@ -94,11 +94,11 @@ class PathLaw:
 def path_law(kept: Floats, kinds: Sequence[int], *, bonus: bool) -> PathLaw:
     """Return the law of the rounds of a lossless rule along known continuations.
 
-    At a place of its round a lossless rule emits every token with its target probability, accepted or after a
-    rejection. Given the continuation, what remains random is therefore a chain over the number of tokens
-    accepted in the round so far.
+    At a position of its round a lossless rule emits every token with its target probability, accepted or
+    after a rejection. Given the continuation, what remains random is therefore a chain over the number of
+    tokens accepted in the round so far.
 
-    kept: probability that a place is not rejected given its token, by kind; shape ``(sequences, places,
+    kept: probability that a position is not rejected given its token, by kind; shape ``(sequences, positions,
         kinds)``.
     kinds: the kind of each depth of a round, as many as tokens are drafted.
     bonus: of the algorithm.
@@ -113,7 +113,7 @@ def path_law(kept: Floats, kinds: Sequence[int], *, bonus: bool) -> PathLaw:
     state[:, 0] = 1.0
     for place in range(places):
         full = state[:, longest].copy()
-        # A draft that would reach beyond the last place is shorter, and never used up before it.
+        # A draft that would reach beyond the last position is shorter, and never used up before it.
         counts[:, longest] += full
         if not bonus:
             state[:, 0] += full

@@ -1,7 +1,7 @@
 """Independent coins that a sequence takes with it into any batch.
 
-A coin is a pure function of (seed, sequence, round, place in the round), by Philox4x32-10 with the words of
-`specsim.engines.compiled.philox`. The round is named by the position of its first token (from 1), which no
+A coin is a pure function of (seed, sequence, round, position in the round), by Philox4x32-10 with the words
+of `specsim.engines.compiled.philox`. The round is named by the position of its first token (from 1), which no
 other round of the sequence shares. So nothing that a round has drawn and thrown away is ever read again,
 whatever the rule.
 
@@ -22,7 +22,7 @@ _TABLE = 2**18
 
 
 def uniforms(seed: int, sequences: torch.Tensor, rounds: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-    """Return two numbers on [0, 1), multiples of 2^-53, for each place, in a last axis of size 2.
+    """Return two numbers on [0, 1), multiples of 2^-53, for each position, in a last axis of size 2.
 
     seed: from 0 to 2^64 - 1.
     sequences, rounds, slots: int64, broadcast against each other.

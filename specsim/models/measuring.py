@@ -1,10 +1,10 @@
-"""Real models against theory: what the rows predict beside what decoding did, on the same prompts.
+"""Real models against theory: the predictions of the rows and what decoding did, on the same prompts.
 
 For every prompt two continuations are written, one by plain decoding and one by the algorithm, and both are
 read again by whole forward passes without caches (`specsim.models.row_pass`). The rows along the plain
 continuation are samples of Theorem 1 of 2411.00841 and of the accepted-length law that never saw the code
-under test. The rows along the algorithm's own continuation say of every place how likely a rejection was
-given all before it, so that rejections minus these probabilities have mean zero place by place: bets on
+under test. The rows along the algorithm's own continuation say of every position how likely a rejection was
+given all before it, so that rejections minus these probabilities have mean zero position by position: bets on
 them (`specsim.models.paired_test`) have a stated false-alarm rate, and differences between prompts, the
 largest source of noise, cancel.
 """
@@ -51,7 +51,7 @@ _COMPARED_PROMPTS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class _Written:
-    """Continuations of all prompts, with what their rows say; arrays of shape ``(prompts, places, ...)``."""
+    """Continuations of all prompts, and numbers of their rows; arrays ``(prompts, positions, ...)``."""
 
     decoded: Decoded
     numbers: PlaceNumbers
@@ -269,7 +269,7 @@ def _values(
         return np.array([[getattr(run, name) for run in row] for row in runs])
 
     rejected, bonus, tested = flags("rejected"), flags("bonus"), flags("tested")
-    # The place of a bonus token lies behind the last depth and is never asked for.
+    # The position of a bonus token lies behind the last depth and is never asked for.
     kinds = np.array([*reader.kinds, 0])
     kind = kinds[np.array([[run.depth for run in row] for row in runs])]
     numbers = _stacked([written.numbers for written in own]).at(kind)

@@ -59,7 +59,7 @@ VARIABLES = registry((
     Variable("preferences", ("cell", "prompt"),
              "Preferences for Decoding-OPT on each prompt, ties as half."),
     Variable("equal_scores", ("cell", "prompt"),
-             "Comparisons of equal scores, as a rule of equal responses.", dtype="int64"),
+             "Comparisons with equal scores, usually of equal responses.", dtype="int64"),
     Variable("mean_score", ("decoder", "epsilon_level", "prompt"),
              "Mean score of the responses of each decoder."),
     Variable("rejection_rate", ("decoder", "epsilon_level"), "Rejections per emitted token."),
@@ -105,7 +105,7 @@ def opt_against_uno(
     new_tokens
         Tokens of a response, at most.
     epsilons
-        Of the over-acceptance.
+        Over-acceptance levels.
     comparisons
         For each prompt and cell; the paper has 500.
     draft_length
@@ -273,7 +273,7 @@ def compare_scores(cells: Sequence[tuple[Floats, Floats]], *, level: float = 0.9
 
 
 def provenance(models: Any, sampling: Sampling, seed: int) -> dict[str, Any]:
-    """Return attributes that tell which models and settings a result is of."""
+    """Return attributes that name the models and settings of a result."""
     import torch
     import transformers
 

@@ -1,9 +1,9 @@
-"""Tests by betting: rejections and tokens that happened, against what the rows of their places say.
+"""Tests by betting: observed rejections and tokens against the probabilities of the rows.
 
-Each place offers a bet that is fair, or unfavourable, if the decoder is right: given everything before the
-place, the expected factor of the bet is at most 1. The product over all places is then at least 1 / level
-with probability at most `level` (Ville's inequality), for any number of places and any dependence of the
-rows on what came before; no variance is estimated and nothing is asymptotic. Betting on several
+Each position offers a bet that is fair, or unfavourable, if the decoder is right: given everything before the
+position, the expected factor of the bet is at most 1. The product over all positions is then at least 1 /
+level with probability at most `level` (Ville's inequality), for any number of positions and any dependence of
+the rows on what came before; no variance is estimated and nothing is asymptotic. Betting on several
 alternatives at once, with the stake split between them, keeps this. The p-value is the reciprocal of the
 product.
 """
@@ -30,9 +30,9 @@ class Bet:
     """The outcome of a test.
 
     agrees: whether the p-value is above the level.
-    p_value: at most 1; its distribution is valid for any number of places.
+    p_value: at most 1; its distribution is valid for any number of positions.
     level: False alarms at most.
-    detectable: for rejections: a factor on all rejection probabilities that these places would detect with
+    detectable: for rejections: a factor on all rejection probabilities that these positions would detect with
         probability about 0.999; nan where none would, and for tokens.
     """
 
@@ -45,10 +45,10 @@ class Bet:
 def bet_on_rejections(
     probability: Floats, rejected: Bools, *, level: float, rounding: float = ROUNDING
 ) -> Bet:
-    """Test that places were rejected with their probabilities given the past.
+    """Test that positions were rejected with their probabilities given the past.
 
-    probability: rejection probability of each place that was tested, given everything before it, shape
-        ``(places,)``.
+    probability: rejection probability of each position that was tested, given everything before it, shape
+        ``(positions,)``.
     rejected: whether it was rejected.
     level: False-alarm rate, at most.
     rounding: how far each probability may be off under the hypothesis.
@@ -71,8 +71,8 @@ def bet_on_tokens(numbers: PlaceNumbers, tested: Bools, *, level: float, roundin
     The alternatives are those of wrong recoveries: rejected tokens replaced by a draw from the target row, or
     from the draft row, or not at all (the draft's own law).
 
-    numbers: of the places, by `PlaceNumbers.at` their kinds, shape ``(places,)``.
-    tested: which places were tested; bonus tokens were not.
+    numbers: of the positions, by `PlaceNumbers.at` their kinds, shape ``(positions,)``.
+    tested: which positions were tested; bonus tokens were not.
     level: False-alarm rate, at most.
     rounding: as in `bet_on_rejections`, for the mass of what is bet on.
     InputError: a level outside (0, 1).

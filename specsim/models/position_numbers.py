@@ -1,4 +1,4 @@
-"""What the two rows of a place say: rejection probabilities, and how the emitted token came about.
+"""Rejection probabilities at each position from its two rows, and how the emitted token came about.
 
 Every number here is computed from rows in float64 by theory's step laws; nothing is shared with the code that
 verifies drafted tokens.
@@ -18,22 +18,22 @@ from specsim.theory.step_laws import step_law_of
 from specsim.theory.step_laws.drafts import likeliest
 from specsim.theory.step_laws.traversal import after_failure
 
-#: Rules that weigh a whole path: what they do at a place depends on the places before it in the round. On a
-#: chain ``traversal`` is ``block`` (2505.12398).
+#: Rules that weigh a whole path: what they do at a position depends on the positions before it in the round.
+#: On a chain ``traversal`` is ``block`` (2505.12398).
 WHOLE_PATHS = ("block", "traversal")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceNumbers:
-    """Numbers of places, each of shape ``(..., places)``, or ``(..., places, kinds)`` where a kind matters.
+    """Arrays of shape ``(..., positions)``, or ``(..., positions, kinds)`` where the kind matters.
 
-    The kind of a place is how deep it is in its round, as far as the algorithm cares; see `kinds_of`.
+    The kind of a position is how deep it is in its round, as far as the algorithm cares; see `kinds_of`.
 
     total_variation: of the two rows.
     target_of_token, draft_of_token: probabilities of the emitted token.
-    rejection: by kind, the probability that the place is rejected, given everything before it.
+    rejection: by kind, the probability that the position is rejected, given everything before it.
     written: by kind, the probability that the algorithm writes the emitted token there.
-    kept: by kind, the probability that the place was not rejected, given the emitted token too.
+    kept: by kind, the probability that the position was not rejected, given the emitted token too.
     from_target, from_draft: by kind, what the probability of the emitted token would be if a rejected token
         were replaced by a draw from the target row or the draft row: the wrong recoveries that the tests of
         tokens look for.
@@ -49,7 +49,7 @@ class PlaceNumbers:
     from_draft: Floats
 
     def at(self, kind: Integers) -> PlaceNumbers:
-        """Return the numbers of places whose kinds are known, shape ``(..., places)``."""
+        """Return the numbers of positions whose kinds are known, shape ``(..., positions)``."""
 
         def chosen(values: Floats) -> Floats:
             if values.ndim == kind.ndim:
@@ -60,7 +60,7 @@ class PlaceNumbers:
 
 
 def check_measurable(algorithm: Algorithm, new_tokens: int) -> None:
-    """Raise `UnsupportedError` unless theory knows an algorithm's law at a place from the rows up to it."""
+    """Raise `UnsupportedError` unless the rows up to a position decide what an algorithm does there."""
     structure = algorithm.structure(new_tokens)
     if structure.depth == 0:
         raise UnsupportedError(f"algorithm is {algorithm.label}, which drafts nothing; give one that does")
@@ -77,15 +77,16 @@ def check_measurable(algorithm: Algorithm, new_tokens: int) -> None:
     )
     if not known:
         raise UnsupportedError(
-            f"{label} cannot be measured place by place: with drafts drawn as {drawing!r} its law at a place "
-            "is a sum over all sets of drafted tokens; give a rule and drafts drawn independently or greedily"
+            f"{label} cannot be measured position by position: with drafts drawn as {drawing!r} its law "
+            "at a position is a sum over all sets of drafted tokens; give a rule and drafts drawn "
+            "independently or greedily"
         )
 
 
 def kinds_of(algorithm: Algorithm, new_tokens: int) -> tuple[int, ...]:
-    """Return the kind of a place of a round, by depth from its first place on.
+    """Return the kind of a position of a round, by depth from its first position on.
 
-    Places whose nodes have equally many children are alike, unless the rule weighs whole paths.
+    Positions whose nodes have equally many children are alike, unless the rule weighs whole paths.
 
     Examples
     --------
@@ -103,12 +104,12 @@ def kinds_of(algorithm: Algorithm, new_tokens: int) -> tuple[int, ...]:
 def place_numbers(
     algorithm: Algorithm, target: Floats, draft: Floats, token: Integers, *, new_tokens: int | None = None
 ) -> PlaceNumbers:
-    """Return the numbers of places from their rows and the tokens emitted there.
+    """Return the numbers of positions from their rows and the tokens emitted there.
 
     algorithm: one that `check_measurable` lets pass.
-    target, draft: rows after sampling filters, float64, shape ``(..., places, tokens)``, places in order.
-    token: emitted tokens, shape ``(..., places)``.
-    new_tokens: tokens that were asked for. Defaults to None: the places.
+    target, draft: rows after sampling filters, float64, shape ``(..., positions, tokens)``, positions in
+    order. token: emitted tokens, shape ``(..., positions)``.
+    new_tokens: tokens that were asked for. Defaults to None: the positions.
     """
     widths = algorithm.structure(new_tokens or token.shape[-1]).widths or ()
     if algorithm.rule.name in WHOLE_PATHS:
@@ -172,7 +173,7 @@ def _weighed(
     the children before it are deleted, each of which leaves (w T - D)+ of the row.
     """
     # Of every node of this depth: the probability of coming to it, and its weight, in a round that began so
-    # many places before.
+    # many positions before.
     nodes = [(np.ones(token.shape), np.ones(token.shape))]
     for width in widths:
         reached = sum(arrival * weight for arrival, weight in nodes)
@@ -191,7 +192,7 @@ def _weighed(
                 weight, row = after_failure(weight, row, draft)
             stopped = (arrival * weight[..., 0])[..., None] * row
             final, rejection = final + _at(stopped, token), rejection + stopped.sum(axis=-1)
-        # Places that no round comes to at this depth are nowhere asked for.
+        # Positions that no round comes to at this depth are nowhere asked for.
         met = reached > 0
         scale = np.where(met, reached, 1.0)
         yield (
@@ -208,5 +209,5 @@ def _at(rows: Floats, token: Integers) -> Floats:
 
 
 def _shifted(values: Floats) -> Floats:
-    """Return what was so at the place before; 0 at the first one."""
+    """Return what was so at the position before; 0 at the first one."""
     return np.concatenate([np.zeros_like(values[..., :1]), values[..., :-1]], axis=-1)

@@ -329,7 +329,7 @@ def capacity(longest: int, new_tokens: int, drafted: int) -> int:
 
 
 def distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-    """Return the places of prompts that none before equals, and for every prompt which of those it equals."""
+    """Return the indices of the distinct prompts, and for every prompt which of these it equals."""
     number: dict[tuple[int, ...], int] = {}
     places: list[int] = []
     equals: list[int] = []

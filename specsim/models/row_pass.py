@@ -38,7 +38,7 @@ def rows_along(
     *,
     sampling: Sampling,
 ) -> Iterator[PathRows]:
-    """Yield the rows of every place of every continuation, sequence by sequence, in some order.
+    """Yield the rows of every position of every continuation, sequence by sequence, in some order.
 
     models: the pair: attributes ``target`` and ``draft``, causal language models of transformers.
     prompts, continuations: token ids.
@@ -61,13 +61,13 @@ def rows_along(
 
 
 class UsedRows:
-    """Rows that a decoder used, collected as the ``record`` of `decode`, by sequence and place."""
+    """Rows that a decoder used, collected as the ``record`` of `decode`, by sequence and position."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[int, int], tuple[Array, Array | None]] = {}
 
     def __call__(self, record: RoundRecord) -> None:
-        """Keep the rows of the places that the round emitted."""
+        """Keep the rows of the positions that the round emitted."""
         target, draft = record.target_rows.cpu().numpy(), record.draft_rows.cpu().numpy()
         sequences, firsts, counts = (
             values.tolist() for values in (record.sequences, record.first, record.count)

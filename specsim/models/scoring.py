@@ -67,7 +67,7 @@ class TextScorer:
     function
         ``function(prompts, responses) -> scores`` over lists of `str`.
     tokenizer
-        Of the pair, to decode with.
+        The tokenizer of the pair, which turns responses into text.
     name
         For reports.
 

@@ -1,4 +1,4 @@
-"""Traces of real decoding runs: what every place's rows were and what happened there."""
+"""Traces of real decoding runs: what every position's rows were and what happened there."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def record_trace(
     check_rows: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> xarray.Dataset:
-    """Decode, and record the rows and the outcome of every place.
+    """Decode, and record the rows and the outcome of every position.
 
-    Rows are those of whole forward passes over what was written, so that every place has both, bonus tokens
-    too. The rows that the decoder itself used are compared with them; the attribute ``row_difference`` is the
-    largest total variation distance found.
+    Rows are those of whole forward passes over what was written, so that every position has both, bonus
+    tokens too. The rows that the decoder itself used are compared with them; the attribute ``row_difference``
+    is the largest total variation distance found.
 
     Parameters
     ----------
@@ -207,4 +207,4 @@ def _check_size(models: Any, places: int, top: int | None, check_rows: bool) -> 
         remedy = "give top=, or fewer prompts or tokens"
         if kept > stored:
             remedy += "; check_rows=False takes less"
-        raise InputError(f"rows of {places} places take {stored + kept} bytes, too many to hold; {remedy}")
+        raise InputError(f"rows of {places} positions take {stored + kept} bytes, too many to hold; {remedy}")

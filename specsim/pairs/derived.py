@@ -36,7 +36,7 @@ def restricted_vocabulary(
         are kept: a selection by an approximation. 0 (the default) is none, 1 draws a subset without
         replacement by the draft row. Not with scores, to which noise can be added beforehand.
     seed
-        Of the noise.
+        Seed of the noise.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def _given_scores(pair: ModelPair, by: ArrayLike, noise: float) -> Floats:
         where = np.argwhere(np.isnan(scores))[0].tolist()
         raise InputError(f"by{where} is nan; give finite scores")
     if noise:
-        raise InputError(f"noise is {noise!r} beside scores; add it to the scores")
+        raise InputError(f"noise is {noise!r} together with scores; add it to the scores")
     return scores
 
 

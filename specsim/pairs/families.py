@@ -23,7 +23,7 @@ _PAPER_TOKENS = 7
 
 
 def paper_pair(horizon: int) -> ModelPair:
-    """Return the instance behind the figures of arXiv 2411.00841, Appendix F, as recovered from them.
+    """Return the instance of the figures of arXiv 2411.00841, Appendix F, as recovered from them.
 
     Two non-stationary Markov chains with 7 states from ``numpy.random.RandomState(10)``: the first
     ``(horizon, 7, 7)`` uniforms are the draft, the next the target; rows divided by their sums; the prompt's

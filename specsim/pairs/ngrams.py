@@ -54,7 +54,7 @@ def from_ngrams(
     pair is exactly the pair of order-K chains without a table over all tokens^K strings.
 
     **Initial law.** The empirical law of the strings of K tokens that have a token after them: a prompt is a
-    place of the text picked uniformly at random.
+    position of the text picked uniformly at random.
 
     Parameters
     ----------

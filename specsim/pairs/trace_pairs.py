@@ -31,11 +31,11 @@ def from_trace(
 ) -> ModelPair:
     r"""Build a pair from a trace, so that theory and engines work on rows of real models.
 
-    A trace holds the two rows T and D at every place of some continuations, not at places that the models
-    never came to, so no pair can be the two models. Each reading keeps something else exactly:
+    A trace holds the two rows T and D at every position of some continuations, not at positions that the
+    models never came to, so no pair can be the two models. Each reading keeps something else exactly:
 
     ``"rows"``
-        Context s at step n has the rows that were recorded at place n of sequence s; the context stays s
+        Context s at step n has the rows that were recorded at position n of sequence s; the context stays s
         whatever is emitted. Then Theorem 1 of 2411.00841 for this pair,
         :math:`\frac1S \sum_s \sum_n TV(T_{sn}, D_{sn})`, is the estimate of the real models' expected
         rejections, without bias where the continuations were drawn from the target (by any lossless
@@ -43,8 +43,8 @@ def from_trace(
         rejection changes what comes later is lost: laws of counts are approximations.
     ``"path"``
         Two tokens: the recorded token accepted, or rejected and written anew. Given the recorded
-        continuation, speculative decoding rejects place n with probability
-        :math:`1 - \min(1, D(x_n) / T(x_n))` independently of the other places, so that for `Speculative`
+        continuation, speculative decoding rejects position n with probability
+        :math:`1 - \min(1, D(x_n) / T(x_n))` independently of the other positions, so that for `Speculative`
         with any draft length and bonus every law of this pair (rejections, target calls, accepted lengths)
         is an estimate without bias, later consequences included. Noisier than ``"rows"``; other rules have
         no meaning on it.

@@ -24,7 +24,8 @@ def emit(plan: Plan, engine: str) -> str:
     for choice in plan.choices:
         if choice.undecided:
             names = ", ".join(choice.undecided)
-            comments.append(f"batch {choice.batch}: {choice.best}, but the data cannot tell it from {names}")
+            best = f"batch {choice.batch}: {choice.best}"
+            comments.append(f"{best}, but the data cannot distinguish it from {names}")
     rules = {choice.best.split(":")[0] for choice in plan.choices if ":" in choice.best}
     unusual = sorted(rules - {"speculative", "ratio", "block-verification", "block"})
     if unusual:

@@ -1,4 +1,4 @@
-"""`specsim.plan`: which rule and draft length pay, by how much, and whether the data can tell."""
+"""`specsim.plan`: which rule and draft length are fastest, by how much, and whether the data can decide."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Choice:
     margin, margin_low, margin_high
         Relative lead in speed of the best over the runner-up, with its interval.
     undecided
-        Labels of those from which the data cannot tell the best.
+        Labels of the candidates that the data cannot distinguish from the best.
     throughput
         Tokens of the whole batch per target call.
     """
@@ -134,7 +134,7 @@ class Plan:
     choices
         One for each batch size.
     acceptance
-        Of the first drafted token, behind the formula of constant acceptance.
+        Acceptance probability of the first drafted token, which the formula of constant acceptance uses.
     survivals, survivals_low, survivals_high
         Probability that at least 1, 2, ... drafted tokens are accepted, with intervals; empty where unknown.
     break_even_draft
@@ -272,7 +272,7 @@ def plan(
     level
         Confidence of each interval.
     seed
-        Of the draws behind the intervals of a log.
+        Seed of the random draws from which the intervals of a log are computed.
 
     Raises
     ------

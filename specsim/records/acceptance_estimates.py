@@ -1,4 +1,4 @@
-"""What accepted lengths of rounds tell: their law, acceptance by position, block efficiency."""
+"""Estimates from the accepted lengths of rounds: their law, acceptance by position, block efficiency."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ VARIABLES = registry((
     Variable("accepted_length_law", ("accepted",), "Share of the rounds with k accepted drafted tokens."),
     Variable("accepted_length_interval", ("accepted", "bound"), "Confidence interval of that share."),
     Variable("tested_count", ("draft_position",),
-             "Rounds that tested the drafted token at this place, having accepted all before it.",
+             "Rounds that tested the drafted token at this position, having accepted all before it.",
              dtype="int64"),
     Variable("acceptance", ("draft_position",),
-             "Share of the tested tokens at this place that were accepted."),
+             "Share of the tested tokens at this position that were accepted."),
     Variable("acceptance_interval", ("draft_position", "bound"), "Confidence interval of that share."),
     Variable("mean_accepted", (), "Accepted drafted tokens per round."),
     Variable("mean_accepted_interval", ("bound",), "Its confidence interval."),

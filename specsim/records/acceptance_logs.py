@@ -92,7 +92,7 @@ def read_acceptance_log(
     bonus: bool = True,
     level: float = 0.95,
 ) -> xarray.Dataset:
-    """Read an acceptance log and estimate what it tells; the module says which files it can be.
+    """Read an acceptance log and estimate acceptance from it; the module lists the file formats.
 
     Parameters
     ----------

@@ -24,8 +24,8 @@ def theorem_1_of_trace(trace: xarray.Dataset, *, bonus_places: bool = True, leve
     trace
         A trace, as `specsim.read_trace` returns it.
     bonus_places
-        Whether the places that bonus tokens filled count, as they do in the theorem, which has none. Without
-        them it is what speculative decoding was to reject on these continuations.
+        Whether the positions that bonus tokens filled count, as they do in the theorem, which has none.
+        Without them it is what speculative decoding was to reject on these continuations.
     level
         Confidence of the interval.
 

@@ -39,31 +39,32 @@ TOLERANCE = 1e-4
 _P = ("position",)
 VARIABLES = registry((
     Variable("sequence", _P, "Sequence of the token, from 0.", dtype="int64"),
-    Variable("step", _P, "Place of the token after the prompt, from 1.", dtype="int64"),
+    Variable("step", _P, "Position of the token after the prompt, from 1.", dtype="int64"),
     Variable("token", _P, "The emitted token.", dtype="int64"),
     Variable("outcome", _P,
-             "0: an accepted drafted token; 1: written after a rejection; 2: bonus token; 3: plain "
+             "0: accepted drafted token; 1: replacement of a rejected one; 2: bonus token; 3: plain "
              "decoding.", dtype="int8"),
-    Variable("total_variation", _P, "Total variation distance of the two rows at the place."),
+    Variable("total_variation", _P, "Total variation distance of the two rows at the position."),
     Variable("target_of_token", _P, "Target probability of the emitted token."),
     Variable("draft_of_token", _P, "Draft probability of the emitted token."),
     Variable("target_row", ("position", "vocabulary"),
-             "Target row at the place.", dtype="float32", required=False),
+             "Target row at the position.", dtype="float32", required=False),
     Variable("draft_row", ("position", "vocabulary"),
-             "Draft row at the place.", dtype="float32", required=False),
+             "Draft row at the position.", dtype="float32", required=False),
     Variable("top_token", ("position", "entry"),
-             "The tokens kept, by falling max of both rows.", dtype="int64", required=False),
+             "The tokens kept, sorted by the larger of both probabilities, largest first.",
+             dtype="int64", required=False),
     Variable("target_top", ("position", "entry"),
              "Their target probabilities.", dtype="float32", required=False),
     Variable("draft_top", ("position", "entry"),
              "Their draft probabilities.", dtype="float32", required=False),
     Variable("target_rest", ("position", "side"),
-             "Target mass of all other tokens: where the target is at least the draft, where it is "
-             "less.", dtype="float32", required=False),
+             "Target probability of all other tokens, in two sums: of those whose target probability is at "
+             "least their draft probability, and of the rest.", dtype="float32", required=False),
     Variable("draft_rest", ("position", "side"),
-             "Draft mass of the same two sets.", dtype="float32", required=False),
+             "Draft probability of the same two sets.", dtype="float32", required=False),
     Variable("round_sequence", ("round",), "Sequence of the round.", dtype="int64"),
-    Variable("round_step", ("round",), "First place of the round.", dtype="int64"),
+    Variable("round_step", ("round",), "First position of the round.", dtype="int64"),
     Variable("round_drafted", ("round",), "Drafted tokens of the round.", dtype="int64"),
     Variable("round_accepted", ("round",), "Accepted drafted tokens of the round.", dtype="int64"),
     Variable("prompt_sequence", ("prompt_position",),
@@ -210,9 +211,9 @@ def read_trace(path: str | os.PathLike[str]) -> xarray.Dataset:
 def check_trace(trace: xarray.Dataset, what: str) -> None:
     """Raise `InputError` unless a trace is complete and agrees with itself.
 
-    Checked are names, dims and dtypes; that places count up from 1 in every sequence; that probabilities are
-    such and rows sum to 1; that stored rows have the total variation and the token's probabilities that are
-    stored beside them; and that the rounds accepted what the outcomes say.
+    Checked are names, dims and dtypes; that positions count up from 1 in every sequence; that probabilities
+    are such and rows sum to 1; that stored rows have the total variation and the token's probabilities that
+    are stored with them; and that the rounds accepted what the outcomes say.
     """
     check(trace, VARIABLES, ATTRIBUTES, what)
     full = trace.attrs["rows"] == "full"

@@ -160,7 +160,7 @@ class ChunkStore:
         raise InputError(f"{path} holds runs of another request ({what}); {remedy}")
 
     def _tidy(self) -> None:
-        """Remove what killed writers left behind."""
+        """Remove the temporary files of killed writers."""
         limit = time.time() - _ABANDONED
         with contextlib.suppress(OSError):
             for path in self.folder.glob(".*.npz"):

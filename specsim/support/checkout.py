@@ -9,7 +9,7 @@ from specsim.errors import InputError
 
 
 def load_benchmarks(module: str) -> Any:
-    """Import a module of the folder ``benchmarks`` beside the package.
+    """Import a module of the folder ``benchmarks`` next to the package.
 
     InputError: the package does not stand in a checkout.
     """

@@ -1,4 +1,4 @@
-"""Reading regular files only, and writing files so that nothing half-written is ever left behind."""
+"""Reading regular files only, and writing files so that no half-written file remains."""
 
 import glob
 import os
@@ -20,7 +20,7 @@ _written = 0
 
 
 def files_written() -> int:
-    """Return how many files `replacing` has put in place in this process."""
+    """Return how many files `replacing` has written in this process."""
     return _written
 
 
@@ -66,7 +66,7 @@ def check_regular(path: str | os.PathLike[str], remedy: str, *, most_bytes: int 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`, moved onto `path` when the block ends without an error.
+    """Give a temporary path next to `path`, moved onto `path` when the block ends without an error.
 
     path: the file to write. Its folder is created when missing.
     Yields: a fresh name in the same folder, with the same suffix. It is removed when the block raises.

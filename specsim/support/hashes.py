@@ -20,7 +20,7 @@ def derived_seed(seed: int, label: str) -> int:
 def source_digest(*places: Path, suffixes: tuple[str, ...] = (".py",)) -> str:
     """Return a SHA-256, in hexadecimal, of source files: their names and texts.
 
-    places: files and folders; folders are searched, linked ones too.
+    places: paths of files and folders; folders are searched, linked ones too.
     suffixes: of the files that count.
     """
     state = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Packages whose names are loaded on first use and listed in one place, the stub that type checkers read."""
+"""Packages whose names are loaded on first use and listed once, in the stub that type checkers read."""
 
 import re
 import sys
@@ -12,8 +12,8 @@ _IMPORT = re.compile(r"^from (\S+) import (\([^)]*\)|.*)$", re.MULTILINE)
 def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
-    package, file: its ``__name__`` and ``__file__``. Every name in ``__init__.pyi`` beside it is imported
-        there as ``from MODULE import NAME as NAME``.
+    package, file: its ``__name__`` and ``__file__``. Every name in the ``__init__.pyi`` next to it is
+        imported there as ``from MODULE import NAME as NAME``.
     """
     with open(f"{file.removesuffix('c')}i", encoding="utf-8") as stub:
         found = _IMPORT.findall(stub.read())

@@ -11,7 +11,7 @@ from specsim.validation.conformance.subjects import Subject, as_subject
 
 
 class Skipped(Exception):
-    """A check does not apply; the message says why. Raised where no test runner is there to tell."""
+    """A check does not apply; the message says why. Raised outside of test runners."""
 
 
 class BoundCheck:
@@ -72,7 +72,7 @@ class BoundCheck:
             raise Skipped(f"{result.status.value}: {result.reason}")
 
     def _report(self, result: CheckResult) -> ConformanceReport:
-        """Return the report on this check; what is most likely wrong is told once in a session."""
+        """Return the report on this check; the diagnosis is shown once in a session."""
         from specsim.validation.conformance.diagnosis import Findings, diagnose
 
         session = self._session
@@ -195,7 +195,7 @@ def parametrize_with_checks(
 
 
 class _Skipping:
-    """A check that tells pytest when it is skipped."""
+    """A check that reports to pytest when it is skipped."""
 
     def __init__(self, check: BoundCheck) -> None:
         self.check = check

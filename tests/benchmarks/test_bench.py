@@ -140,7 +140,7 @@ def test_command__writes_json_and_refuses_unknown_names(tmp_path, monkeypatch):
         "specsim alias",
     ]
     file = tmp_path / "bench.json"
-    done = CliRunner().invoke(main, [*arguments, "--contender", "NumPy alias", "--json", str(file)])
+    done = CliRunner().invoke(main, [*arguments, "--contender", "NumPy alias", "--json-file", str(file)])
     assert done.exit_code == 0, done.output
     document = json.loads(file.read_text())
     assert [row["contender"] for row in document["timings"]] == ["specsim alias", "NumPy alias"]
@@ -253,7 +253,7 @@ def test_command__measures_the_parts_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "ENGINES", ())
     monkeypatch.setattr(startup, "WARM", [("nothing", ["-c", ""], 60.0)])
     file = tmp_path / "bench.json"
-    arguments = ["--quick", "--repetitions", "1", "--seconds", "0.001", "--json", str(file)]
+    arguments = ["--quick", "--repetitions", "1", "--seconds", "0.001", "--json-file", str(file)]
     done = CliRunner().invoke(
         main,
         ["bench", "ceilings", "batch", "literal", "systems", "exact", "scaling", "startup", *arguments],
@@ -285,7 +285,7 @@ def test_command__keeps_what_is_measured_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "WORKLOADS", both)
     file = tmp_path / "bench.json"
     arguments = ["bench", "engines", "--repetitions", "2", "--seconds", "0.001", "--contender", "NumPy alias"]
-    arguments += ["--json", str(file)]
+    arguments += ["--json-file", str(file)]
     assert CliRunner().invoke(main, arguments).exit_code == 130
     begun = json.loads(file.read_text())
     assert begun["pieces"] == ["engines, first"]

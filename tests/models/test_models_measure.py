@@ -135,10 +135,10 @@ def test_outcomes_of_rounds__are_those_of_the_decoder(algorithm, eos):
 @pytest.mark.parametrize(
     ("accepted", "length", "message"),
     [
-        ([3], 4, "round 1 starts at place 1 of 4 and accepts 3 of 2"),
+        ([3], 4, "round 1 starts at position 1 of 4 and accepts 3 of 2"),
         ([0], 4, "the rounds emit 1 tokens, the sequence has 4"),
-        ([2, 2, 0], 4, "round 2 starts at place 4 of 4 and accepts 2 of 1"),
-        ([2, 1, 0], 4, "round 3 starts at place 5 of 4"),
+        ([2, 2, 0], 4, "round 2 starts at position 4 of 4 and accepts 2 of 1"),
+        ([2, 1, 0], 4, "round 3 starts at position 5 of 4"),
         ([-1], 4, "accepts -1"),
     ],
 )

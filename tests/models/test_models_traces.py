@@ -164,7 +164,7 @@ def test_commands__record_show_and_use(folder, tmp_path):
         "--threads", 1,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "Acceptance by place in the draft" in result.output
+    assert "Acceptance by position in the draft" in result.output
     shown = run("models", "trace", "show", tmp_path / "run.nc")
     assert shown.output == result.output
     document = json.loads(run("models", "trace", "show", tmp_path / "run.nc", "--json").output)

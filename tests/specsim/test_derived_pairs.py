@@ -59,7 +59,7 @@ def test_restricted_vocabulary__noise_is_reproducible_and_changes_the_choice():
         (PAIR, {"size": 2, "by": "frequency"}, "by is 'frequency'"),
         (PAIR, {"size": 2, "by": [1, 2]}, r"by has shape \(2,\)"),
         (PAIR, {"size": 2, "by": [1, 2, 3, 4, np.nan]}, r"by\[4\] is nan"),
-        (PAIR, {"size": 2, "by": [1, 2, 3, 4, 5], "noise": 1}, "noise is 1 beside scores"),
+        (PAIR, {"size": 2, "by": [1, 2, 3, 4, 5], "noise": 1}, "noise is 1 together with scores"),
         (PAIR, {"size": 2, "noise": -1}, "noise is -1"),
         (PAIR, {"size": 2, "noise": float("nan")}, "noise is nan"),
         (SPARSE, {"size": 1, "by": [0, 1]}, r"draft\[0, 0\] has no probability on the 1 tokens"),

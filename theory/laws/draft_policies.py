@@ -37,9 +37,9 @@ class DraftPolicies:
     fixed
         By draft length, from 0 on.
     best
-        Of the best policy that knows the path drafted so far.
+        Time of the best policy that knows the path drafted so far.
     oracle
-        Of the oracle that drafts exactly what will be accepted.
+        Time of the oracle that drafts exactly what will be accepted.
     stops
         Entry k, ``(contexts, tokens ** k)``: whether the best policy stops after a path of k tokens, by
         the first context of the round and the path as a number in base `tokens`.

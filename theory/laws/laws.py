@@ -245,7 +245,7 @@ class Laws:
 
         Columns: the probability that position n is ``rejected`` (counted from 1), those of n ``rejections``
         and of n ``target_calls`` in a run, and the share of rounds with an ``accepted_length`` of n. Those
-        that would be too large are left out.
+        that would be too large are omitted.
         """
         import pandas
 

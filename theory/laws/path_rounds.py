@@ -89,7 +89,7 @@ class PathRounds(Rounds):
         return Round(self._cells(taken), ended, self._cells(whole), [cells.landed(pair) for cells in ended])
 
     def _cells(self, matrices: Array) -> list[Cells]:
-        """Return the cells of matrices ``(depths, contexts, contexts)``, or with tokens behind."""
+        """Return the cells of matrices ``(depths, contexts, contexts)``, or with tokens as the last axis."""
         found = []
         for matrix in matrices:
             used = matrix != 0

@@ -31,7 +31,7 @@ def pearl_rounds(pair: Pair, draft_length: int, *, horizon: int | None = None, e
     pair
         What drafts and verifies.
     draft_length
-        K, draft steps beside a target call.
+        K, the draft steps during a target call.
     horizon, exact
         As in `expected_rejections`.
 

@@ -248,7 +248,7 @@ def _costs_of(middle: Sequence[Number], wanted: int) -> list[Fraction]:
 
 @dataclass(frozen=True)
 class _Step:
-    """Rows of one step: of every model; what each passes of the model below; what it puts in its place."""
+    """Rows of one step: of every model; what each passes of the model below; what it replaces it by."""
 
     rows: list[Array]
     kept: list[Array]
@@ -281,7 +281,7 @@ class _Chain:
         self._steps: dict[int, _Step] = {}
 
     def step(self, place: int) -> _Step:
-        """Return the rows for the token at a place."""
+        """Return the rows for the token at a position."""
         index = self.tables.step_index(place)
         if index not in self._steps:
             rows = [rows[index] for rows in self._rows]
@@ -324,7 +324,7 @@ _State = tuple[int, tuple[int, ...]]
 
 
 class _Flow:
-    """Probability and expectation by state, from place to place; see the text of the module.
+    """Probability and expectation by state, position by position; see the docstring of the module.
 
     calls: expected calls by model, start and tested tokens.
     passed: expected tokens that each model but the last passes up.

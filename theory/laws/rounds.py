@@ -58,7 +58,7 @@ def cells_of(index: Integers, value: Array, contexts: int) -> Cells:
 
 
 def ranked(index: Integers) -> tuple[Integers, Integers]:
-    """Return the different numbers in order, and the place of each number among them."""
+    """Return the different numbers in order, and the index of each number among them."""
     if not index.size:
         return index, index
     low = index.min()

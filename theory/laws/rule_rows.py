@@ -48,7 +48,7 @@ class RuleRows:
     def at(self, steps: NDArray[np.integer]) -> tuple[Array, Array, dict[str, Any]]:
         """Return target and draft rows ``(steps, contexts, tokens)``, and the parameters.
 
-        Positions behind the last row of the pair, where nothing is emitted any more, get the last row.
+        Positions after the last row of the pair, where nothing is emitted any more, get the last row.
         """
         target, draft = (_pick(table, steps) for table in self._both)
         tables = {name: _pick(table, steps) for name, table in self._tables.items()}

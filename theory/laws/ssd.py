@@ -59,7 +59,7 @@ class SsdRounds:
     def speed_up(self, primary: float, backup: float) -> float:
         """Return the time of plain decoding over that of long runs.
 
-        primary, backup: times to draft beside the target call, and after a miss, in target calls.
+        primary, backup: times to draft during the target call, and after a miss, in target calls.
         InputError: one of them is negative.
         """
         if not (primary >= 0 and backup >= 0):
@@ -284,7 +284,7 @@ def stationary_ssd_speed_up(
 
 
 class SsdSystem:
-    """What drafts, guesses and verifies: the rows of both speculators, and the guesses after each place."""
+    """What drafts, guesses and verifies: rows of both speculators, guesses after each position."""
 
     def __init__(
         self,
@@ -469,7 +469,7 @@ class _Walk:
 def _walk(system: SsdSystem, times: _Times | None, horizon: int, exact: bool, ticks: int = 1) -> _Walk:
     """Follow the probability of (who drafted, emitted tokens, ticks, context) from the prompt to the end.
 
-    With one tick the law is left out, and the expected time is the sum of what every move costs.
+    With one tick the law is not computed, and the expected time is the sum of what every move costs.
     """
     tables = system.tables
     states = np.zeros((2, horizon + 1, ticks, tables.contexts), dtype=object if exact else np.float64)

@@ -21,7 +21,7 @@ def program(
 ) -> KeepingProgram:
     """Apply 2403.10444, Algorithm 2, to coins that are known to be at least the numbers in `kept`.
 
-    Returns, besides the stop and the final token, what is known of the coins behind the final token: they
+    Returns, besides the stop and the final token, what is known of the coins after the final token: they
     have failed, and the next round tosses none of them again.
     """
     length = structure.depth

@@ -12,7 +12,7 @@ from specsim.theory.programs.steps import ONE, ZERO, Program, Row, Rows, Tokens
 
 
 def program(structure: Structure, target: Rows, draft: Rows, tokens: Tokens) -> Program:
-    """Verify the path of the highest rank with its own law in place of the draft."""
+    """Verify the path of the highest rank with its own law instead of the draft's."""
     if not structure.depth:
         return 0, None
     paths, node = [[child] for child in structure.children(0)], 0

@@ -1,6 +1,6 @@
 """The rule ``spechub`` as published (2411.05289), for two children of a node.
 
-A node with one child is verified as in ``ratio``; children behind the second are not looked at.
+A node with one child is verified as in ``ratio``; children after the second are ignored.
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,8 @@
 
 2603.03251, Theorem 12 as secondary sources report it, splits the guesses of a round geometrically over the
 accepted lengths. Its assumptions are one acceptance rate and misses that fall as a power of the fan-out. On a
-pair the share of guessed outcomes is a sum over the places, so that the best whole numbers follow from a
-dynamic programme over places and guesses left.
+pair the share of guessed outcomes is a sum over the positions, so that the best whole numbers follow from a
+dynamic programme over positions and guesses left.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def best_fan_out(
 
     Notes
     -----
-    A dynamic programme over places and guesses left. Taking the next best guess one by one is not enough: the
-    tokens are guessed in the order of the draft, and a guess that is worth nothing may stand before a good
-    one.
+    A dynamic programme over positions and guesses left. Taking the next best guess one by one is not enough:
+    the tokens are guessed in the order of the draft, and a guess that is worth nothing may stand before a
+    good one.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def geometric_fan_out(acceptance: float, draft_length: int, budget: float, expon
     budget
         The sum of the fan-outs.
     exponent
-        r: a place is missed with probability F^-r.
+        r: a position is missed with probability F^-r.
 
     Notes
     -----
@@ -147,7 +147,7 @@ def whole_fan_out(fan_out: Floats) -> tuple[int, ...]:
     except (TypeError, ValueError, OverflowError):
         values = np.array(np.nan)
     if values.ndim != 1 or not ((values >= 0) & (values < 2**53)).all():
-        raise InputError(f"fan_out is {fan_out!r}; give one number of guesses for each place, at least 0")
+        raise InputError(f"fan_out is {fan_out!r}; give one number of guesses for each position, at least 0")
     found = np.floor(values + 1e-12).astype(np.int64)
     order = np.argsort(-(values - found), kind="stable")
     found[order[: round(values.sum()) - found.sum()]] += 1

@@ -1,4 +1,4 @@
-"""The linear programme behind the sequence-level front: its tree, HiGHS, and recovery of exact solutions."""
+"""The linear programme of the sequence-level front: its tree, HiGHS, and recovery of exact solutions."""
 
 from __future__ import annotations
 

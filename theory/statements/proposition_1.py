@@ -14,7 +14,7 @@ from specsim.theory.statements.theorem_3 import masses_over_prefixes
 
 
 def support_condition(pair: Pair | PairTables, *, horizon: int | None = None) -> bool:
-    """Tell whether the target's support lies in the draft's, in every context the target reaches.
+    """Return whether the target's support is a subset of the draft's, in every context the target reaches.
 
     The condition under which items (2) and (3) of Proposition 1 hold as printed.
 

@@ -36,7 +36,7 @@ class SequenceFront:
     joint_total_variation
         Distance of the draft's law of the output to the target's; the last bias.
     gap
-        How far, at most, the front may lie below the corners' broken line; 0 means that it is exact.
+        Upper bound of the distance of the front below the corners' broken line; 0 means that it is exact.
     certificate
         Laws and dual solutions that prove all this; see
         `specsim.theory.certificates.checker.check_certificate`.
@@ -149,7 +149,7 @@ def sequence_front(
     exact
         Whether numbers are `fractions.Fraction`. Defaults to False, float64 (rounded from the exact ones).
     resolution
-        Corners that lie less than this below the chord of their neighbours are left out; the certified `gap`
+        Corners that lie less than this below the chord of their neighbours are omitted; the certified `gap`
         then is about as large. Defaults to 0, the exact front. Raise it for large trees, whose fronts have
         hundreds of corners.
     max_corners

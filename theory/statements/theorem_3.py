@@ -262,7 +262,7 @@ def shifted_batch_rejections(
 def shifted_batch_rejections(
     pair: Pair | PairTables, drafts: int, *, horizon: int | None = None, exact: bool = False
 ) -> float | Fraction:
-    """Return the index-shifted sum behind the paper's plotted batch curves: an erratum, not E[N_rej].
+    """Return the index-shifted sum of the paper's plotted batch curves: an erratum, not E[N_rej].
 
     ``sum_n [ mu_{n-1} TV_n - F_n (TV_n - B_{M,n}) ]``: the mass rejected *at* step n is paired with the rows
     of step n, where Theorem 3 pairs the mass rejected at step n - 1.

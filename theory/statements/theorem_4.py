@@ -244,7 +244,7 @@ def front_excess(target_row: Row, draft_row: Row, acceptance: Row, *, exact: boo
 def front_excess(
     target_row: Row, draft_row: Row, acceptance: Row, *, exact: bool = False
 ) -> float | Fraction:
-    """How far Pr(reject) + Loss* lies above the front: sum_x min((T - a D)_+, (1 - a) D).
+    """Distance of Pr(reject) + Loss* above the front: sum_x min((T - a D)_+, (1 - a) D).
 
     Theorem 5 of 2411.00841 says that Pr(reject) + Loss*(a) = TV(T, D) when min(1, T / D) <= a <= 1. For any
     other acceptance the left side is larger by this sum, which is therefore never negative and is 0 exactly

@@ -1,7 +1,7 @@
 """Step laws: what a rule does in one step, in closed form; one file per rule, found by its name.
 
 A file has some of these functions, all on float64 arrays and on object arrays of exact numbers alike. Number
-parameters of the rule come as keywords in the kind of numbers of the rows, table parameters as rows beside
+parameters of the rule come as keywords in the kind of numbers of the rows, table parameters as rows next to
 ``target``, choices as they are.
 
 ``law(structure, target, draft, tokens)``
@@ -72,7 +72,7 @@ class State:
     node: numbers ``(n, 1)`` of a node, rows ``(n, V)`` and its number of children to what each of these may
         be, and to the probability ``(n, V)`` of stopping at the node with each final token, given the path.
         What a child may be are the probability that the rule comes to it and finds it drawn as each token,
-        and its numbers, ``(n, P, V)`` with P pasts; children that it never comes to may be left out at the
+        and its numbers, ``(n, P, V)`` with P pasts; children that it never reaches may be omitted at the
         end. Nothing may depend on how much more is drafted.
     pasts: number of children and of tokens to the number of pasts of all children together.
     """

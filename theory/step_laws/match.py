@@ -26,6 +26,6 @@ def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
 
 
 def node_distinct(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
-    """Use that the draw is child k with the probability of that place."""
+    """Use that the draw is child k with the probability of that child."""
     drawn = places(draft, children)
     return target[..., None, :] * drawn, target * (one_of(target) - drawn.sum(axis=-2))

@@ -1,4 +1,4 @@
-"""The step law of the rule ``naive-draws``: every child has a draw from the target of its own."""
+"""The step law of the rule ``naive-draws``: every child has its own draw from the target."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -22,7 +22,7 @@ def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple
 
 
 def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
-    """Each child is as often at each place of the order, and its token does not depend on the place."""
+    """Each child is equally often at each rank of the order, and its token does not depend on it."""
     taken, final = recursive.node(target, draft, children)
     mean = taken.sum(axis=-2, keepdims=True) / children
     return np.repeat(mean, children, axis=-2), final

@@ -1,6 +1,6 @@
 """Functions of the time at which the target's draw is decided, for couplings of draft and target.
 
-Every child of a node has noise of its own: events in continuous time, of which the target takes the first
+Every child of a node has its own noise: events in continuous time, of which the target takes the first
 that concerns it in any noise. With K children this is at a time t with density ``K exp(-K t)``, at each child
 equally likely. What else happens until t are sums of exponentials ``exp(-rate t)``, whose mean is a rational
 number. Floats are means by quadrature, exact numbers are carried as sums.

@@ -81,7 +81,7 @@ def _all_within(drawn: Integers, chance: Array, size: int) -> Array:
 
 
 def _accepted(rank: Integers, cut: NDArray[np.bool_], drawn: Integers, chance: Array) -> Array:
-    """Return how often each token is accepted with these cuts behind ranks."""
+    """Return how often each token is accepted with these cuts after ranks."""
     size = len(rank)
     following = np.minimum.accumulate(np.where(cut, np.arange(size), size)[::-1])[::-1]
     ends = following[rank[drawn].min(axis=1)]

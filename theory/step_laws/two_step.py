@@ -22,7 +22,7 @@ def node_step(target: Array, draft: Array, tokens: NDArray[np.integer]) -> tuple
 
 
 def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
-    """Select child k as y when those before it rank below y, and those behind it at most as y."""
+    """Select child k as y when those before it rank below y, and those after it at most as y."""
     upto = upto_each(draft, by_quotient(target, draft))
     below = upto - draft
     weights = [below**k * upto ** (children - 1 - k) * draft for k in range(children)]

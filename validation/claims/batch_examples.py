@@ -120,11 +120,11 @@ def _bernoulli_order(witnesses: Witnesses, effort: Effort) -> Iterator[Compariso
     rejected = witnesses.enumerate_outcomes(pair, Batch(drafts=drafts)).expected_rejections()
     truth = abs(u - v) - rejected
     printed = abs(u - v) * (1 - u ** (drafts - 1))
-    yield equal("with 1 - u in place of u", witnesses.theory.batch_improvement_bernoulli(u, v, drafts), truth)
+    yield equal("with 1 - u instead of u", witnesses.theory.batch_improvement_bernoulli(u, v, drafts), truth)
     yield counterexample(
         "draft Ber(1/10), target Ber(1/2), three drafts",
         printed != truth and truth == abs(u - v) * (1 - (1 - u) ** (drafts - 1)),
-        f"for u < v the formula needs 1 - u in place of u: it prints {printed}, enumeration gives {truth}",
+        f"for u < v the formula needs 1 - u instead of u: it prints {printed}, enumeration gives {truth}",
         printed=printed,
         exact=truth,
     )
@@ -196,7 +196,7 @@ CLAIMS = (
         statement="For a draft Ber(u) and a target Ber(v) the improvement is |u - v| (1 - u^(M-1)).",
         source="2411.00841, section 3.3, second example, and Figure 3",
         verdict=Verdict.CONDITION,
-        condition="u >= v; for u < v with 1 - u in place of u",
+        condition="u >= v; for u < v with 1 - u instead of u",
         checks=(
             ExactCheck("enumeration", _bernoulli),
             ExactCheck("u < v", _bernoulli_order),

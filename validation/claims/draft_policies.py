@@ -104,7 +104,7 @@ def _oracle(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
 
 @mutant(formula("draft_policies"), cite="a policy that never looks at the path")
 def theory_policy_is_a_fixed_length(theory: Any, *arguments: Any, **options: Any) -> Any:
-    """The best policy is the best fixed draft length, and stops at random beside it."""
+    """The best policy is the best fixed draft length, and stops at random near it."""
     found = theory.draft_policies(*arguments, **options)
     turned = tuple((~stop if depth == 1 else stop) for depth, stop in enumerate(found.stops))
     return replace(found, best=float(found.fixed.min()) + 1e-6, stops=turned)

@@ -218,7 +218,7 @@ def theory_speed_up_without_draft_steps(
     return theory.block_efficiency(pair, algorithm, **options)
 
 
-@mutant(formula("draft_log_likelihood"), cite="an entropy of the draft in place of a cross-entropy")
+@mutant(formula("draft_log_likelihood"), cite="an entropy of the draft instead of a cross-entropy")
 def theory_likelihood_of_own_texts(theory: Any, pair: Any, **options: Any) -> Any:
     """The likelihood is that of the draft's own texts."""
     swapped = ModelPair.from_probabilities(

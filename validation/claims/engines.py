@@ -1,4 +1,4 @@
-"""The engines beside lockstep: theory checks what they take from theorems, and what they do run by run."""
+"""The engines other than lockstep, checked against theory: what they take from theorems, and run by run."""
 
 from collections.abc import Callable, Iterator
 

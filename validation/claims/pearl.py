@@ -155,7 +155,7 @@ def _best_length(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]:
         "a chain that rejects every 7th token, a call is 5 steps",
         longer > at_ratio + ROUNDING,
         f"5 drafted are {at_ratio:.4f} times as fast as plain decoding, 6 are {longer:.4f}: one round "
-        "in mode 1 for a cycle in place of two",
+        "in mode 1 for a cycle instead of two",
         printed=f"{at_ratio:.6f}",
         exact=f"{longer:.6f}",
     )
@@ -248,7 +248,7 @@ def theory_pearl_always_tested(theory: Any, pair: Any, draft_length: int, **opti
 
 @mutant(formula("pearl_rounds"), cite="a call for every token until a draft has passed")
 def theory_pearl_counts_tokens(theory: Any, pair: Any, draft_length: int, **options: Any) -> Any:
-    """Every rejection costs a round of its own beside those of the tokens."""
+    """Every rejection costs a round in addition to those of the tokens."""
     return theory.pearl_rounds(pair, 1, **options) + theory.pearl_rounds(pair, draft_length, **options)
 
 
@@ -264,7 +264,7 @@ def theory_pearl_devices_in_turn(
 
 @mutant(formula("constant_acceptance_pearl_tokens"), cite="estimates that forget the rounds in mode 0")
 def theory_pearl_never_begins_again(theory: Any, acceptance: Any, draft_length: int) -> Any:
-    """A rejection costs no round of its own."""
+    """A rejection costs no additional round."""
     return theory.constant_acceptance_tokens(acceptance, draft_length - 1)
 
 

@@ -272,13 +272,13 @@ def theory_polybasic_always_right_rows(theory: Any, *arguments: Any, **options: 
     return theory.enumerate_polybasic(*arguments, **{**options, "against_drafter": False})
 
 
-@mutant(formula("enumerate_polybasic"), cite="2510.26527: two rules that its summary does not tell apart")
+@mutant(formula("enumerate_polybasic"), cite="2510.26527: two rules that its summary does not distinguish")
 def theory_polybasic_whole_buffers(theory: Any, *arguments: Any, **options: Any) -> Any:
     """A block is always the whole buffer."""
     return theory.enumerate_polybasic(*arguments, **{**options, "exact_blocks": False})
 
 
-@mutant(formula("polybasic_rounds"), cite="2510.26527: two rules that its summary does not tell apart")
+@mutant(formula("polybasic_rounds"), cite="2510.26527: two rules that its summary does not distinguish")
 def theory_polybasic_exact_blocks(theory: Any, *arguments: Any, **options: Any) -> Any:
     """A block always has exactly its length."""
     return theory.polybasic_rounds(*arguments, **{**options, "exact_blocks": True})

@@ -100,7 +100,7 @@ def _worst_remainders(pair: ModelPair, drafts: int) -> list[Fraction]:
 
 
 def _inside_support(pair: ModelPair) -> bool:
-    """Whether the target's support lies in the draft's at every prefix that the target can emit."""
+    """Whether the target's support is a subset of the draft's at every prefix that the target can emit."""
     target, draft = rows(pair)
     contexts = {context for context, weight in enumerate(pair.initial) if weight}
     for step in range(pair.horizon):

@@ -212,7 +212,7 @@ def _rule_of_thumb(witnesses: Witnesses, effort: Effort) -> Iterator[Comparison]
             f"{name}, acceptance {acceptance:.4f} from the rate of 4 drafted",
             best == 3 and gain > 0.05,
             f"by the published times {best} drafted have {predicted[best]:.1f} tokens per second, {fit} have "
-            f"{predicted[fit]:.1f}: {100 * gain:.1f} % more. Making the cache takes 3.59 ms beside its steps",
+            f"{predicted[fit]:.1f}: {100 * gain:.1f} % more. Making the cache takes 3.59 ms and its steps",
             printed=fit,
             exact=best,
         )
@@ -232,16 +232,16 @@ def theory_fan_out_one_by_one(theory: Any, pair: Any, draft_length: int, budget:
     return tuple(found)
 
 
-@mutant(formula("geometric_fan_out"), cite="notes that print F_0 a^(k / (1 + r)) for all places")
+@mutant(formula("geometric_fan_out"), cite="notes that print F_0 a^(k / (1 + r)) for all positions")
 def theory_geometric_to_the_end(
     theory: Any, acceptance: float, draft_length: int, budget: float, exponent: float
 ) -> Any:
-    """The last place has no factor of its own."""
+    """The last position has no separate factor."""
     shares = acceptance ** (np.arange(draft_length + 1) / (1 + exponent))
     return budget * shares / shares.sum()
 
 
-@mutant(formula("enumerate_ssd"), cite="a changed draft that the verifier is not told of")
+@mutant(formula("enumerate_ssd"), cite="a changed draft that the verifier does not know")
 def theory_ssd_tests_the_old_row(theory: Any, *arguments: Any, **options: Any) -> Any:
     """Tests and residuals read the row by which guesses are ranked."""
     return theory.enumerate_ssd(*arguments, **{**options, "tested_by": options.get("ranked_by")})

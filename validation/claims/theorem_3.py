@@ -325,7 +325,7 @@ CLAIMS = (
         checks=(
             ExactCheck("many numbers of drafts", _monotone),
             mean_check(
-                "simulation tells neighbours apart",
+                "simulation distinguishes neighbours",
                 _more_drafts,
                 discrepancy=0.1,
                 expected=_mean_and_variance,

@@ -203,7 +203,7 @@ def _constant_acceptance(witnesses: Witnesses, effort: Effort) -> Iterator[Compa
         )
 
 
-@mutant(formula("expected_time"), cite="a time per token in place of one per round")
+@mutant(formula("expected_time"), cite="a time per token instead of one per round")
 def theory_rounds_cost_alike(theory: Any, pair: Any, algorithm: Any, clock: Any, **options: Any) -> Any:
     """Every round costs as much as the first one: rounds cut at the end cost less, long contexts more."""
     exact = options.get("exact", False)

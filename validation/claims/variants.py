@@ -66,7 +66,7 @@ def claim_name(rule: Rule) -> str:
 
 
 def build(rule: Rule, options: Options) -> Algorithm:
-    """Return the algorithm of these options: a descriptor with a class of its own where that says enough."""
+    """Return the algorithm of these options: a descriptor with its own class where that is enough."""
     kind = NAMED.get(rule.name)
     if kind is not None:
         needed = {field.name: field.default is MISSING for field in fields(kind)}  # type: ignore[arg-type]

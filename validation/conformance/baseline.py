@@ -19,7 +19,7 @@ _ORDER = ("passed", "unexpected pass", "undecided", "expected failure", "failed"
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A report beside that of the same subject in the baseline.
+    """A report and that of the same subject in the baseline.
 
     name: of the subject.
     worse, better, other: what changed, one line each; `other` are checks that only one of both ran.

@@ -210,7 +210,7 @@ class Caller:
     ) -> tuple[Integers | None, Integers, Integers]:
         """Draft and verify once; return drafted tokens, tokens and lengths.
 
-        Drafted tokens are -1 behind a row's own draft length, and None when they were no chain, or not told.
+        Drafted tokens are -1 after a row's own draft length, and None if they were no chain or not reported.
         """
         self._begin(models.batch)
         self._reach(rows=models.batch, drafts=models.draft_length, vocabulary=models.vocabulary)
@@ -234,7 +234,7 @@ class Caller:
         counts = (drafted >= 0).sum(axis=1)
         if ((drafted < 0) != (np.arange(models.draft_length) >= counts[:, None])).any():
             raise ContractError(
-                "drafted has a token behind a -1; -1 stands behind the last drafted token of a row"
+                "drafted has a token after a -1; return -1 only after the last drafted token of a row"
             )
         _in_range(np.maximum(drafted, 0), models.vocabulary, "drafted")
         tokens, lengths = self.checked_step(result[1:], drafted, models.vocabulary, counts, slice(None), True)
@@ -310,9 +310,9 @@ class Caller:
         seed: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[Integers, list[list[int]] | None]:
-        """Write texts; return tokens and, where the subject tells them, accepted lengths per round.
+        """Write texts; return tokens and, if the subject reports them, accepted lengths per round.
 
-        Tokens behind the end of a text are -1. With the option ``samples`` a prompt has that many rows.
+        Tokens after the end of a text are -1. With the option ``samples`` a prompt has that many rows.
         """
         given = dict(options or {})
         times = given.get("samples", 1)
@@ -460,7 +460,7 @@ def _in_range(tokens: Integers, vocabulary: int, what: str) -> None:
 
 
 def _checked_texts(tokens: Integers, vocabulary: int, eos: int | None, stop: Any) -> Integers:
-    """Return texts with -1 behind their ends, where nothing else may stand but the token `eos` again."""
+    """Return texts with -1 after their ends, where only the token `eos` may be repeated."""
     ends = ends_at(tokens, eos=eos, stop=stop)
     over = np.cumsum(ends, axis=1) - ends > 0
     again = np.zeros_like(over) if eos is None else tokens == eos
@@ -468,8 +468,8 @@ def _checked_texts(tokens: Integers, vocabulary: int, eos: int | None, stop: Any
     if wrong.any():
         row, column = (int(v) for v in np.argwhere(wrong)[0])
         raise ContractError(
-            f"row {row} has token {tokens[row, column]} behind the end of its text {tokens[row].tolist()};"
-            f" -1 stands there"
+            f"row {row} has token {tokens[row, column]} after the end of its text {tokens[row].tolist()};"
+            " return -1 there"
         )
     _in_range(np.where(over, 0, tokens), vocabulary, "tokens")
     return np.where(over, -1, tokens)

@@ -246,7 +246,7 @@ def _positions(probe: DecoderProbe, tolerance: float) -> dict[str, bool]:
 
 
 def _lengths(lab: Laboratory, probe: DecoderProbe, rule: Rule) -> dict[str, bool]:
-    """Return whether accepted lengths, where they are told, are those of a rule."""
+    """Return whether accepted lengths, where they are reported, are those of a rule."""
     if not probe.rounds.any():
         return {}
     rows = [

@@ -31,7 +31,7 @@ class Findings:
 
 
 def diagnose(lab: Laboratory, failed: Sequence[CheckResult], origin: str = "") -> Findings:
-    """Return what most likely is behind the checks that failed.
+    """Return the most likely cause of the failed checks.
 
     lab: with the experiments in which they did.
     failed: results with status FAILED or BROKEN.
@@ -233,18 +233,18 @@ def _pattern_of_steps(lab: Laboratory, bad: set[str], rule: str) -> tuple[str, s
     if "residual" in bad:
         if _depends_on_rejected(counts):
             return (
-                "acceptance is right, and the token in place of a rejected one depends on which was rejected",
+                "acceptance is right, and the replacement depends on which token was rejected",
                 "draw a fresh random number for the replacement (a uniform or noise is used twice), and take "
                 "the same residual whichever token was rejected",
             )
         return (
-            "acceptance is right, the token in place of a rejected one is not",
+            "acceptance is right, the replacement is not",
             "replace from normalised max(target - draft, 0) of the rejected token's own rows",
         )
     if "bonus" in bad:
         return (
             "all is right but the token after a whole accepted draft",
-            "draw it from target row K, unchanged, with a random number of its own",
+            "draw it from target row K, unchanged, with a separate random number",
         )
     return (
         "tests, replacements and bonus tokens are right one by one, and not together",

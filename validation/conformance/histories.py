@@ -91,7 +91,7 @@ def ended(tokens: Integers, *, eos: int | None = None, stop: Sequence[Sequence[i
 
 
 def ends_at(tokens: Integers, *, eos: int | None = None, stop: Sequence[Sequence[int]] = ()) -> Bools:
-    """Say of each place of texts ``(n, length)`` whether an end stands there."""
+    """Return for each position of texts ``(n, length)`` whether an end is there."""
     found = np.zeros(tokens.shape, dtype=bool) if eos is None else tokens == eos
     for sequence in stop:
         width = len(sequence)

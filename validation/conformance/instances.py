@@ -253,7 +253,7 @@ def chain_instance(
 def telling_rows(
     stream: Stream, shape: tuple[int, int], sharpness: float, fits: Callable[[Floats], Bools] | None = None
 ) -> tuple[Floats, Floats]:
-    """Draw pairs of rows until each tells bugs apart; see `tree_instance`."""
+    """Draw pairs of rows until each distinguishes bugs; see `tree_instance`."""
     vocabulary = shape[1]
     target = dyadic_rows(stream, shape, sharpness=sharpness)
     draft = dyadic_rows(stream, shape, sharpness=sharpness)
@@ -273,7 +273,7 @@ def telling_rows(
 
 
 def telling_zeros(stream: Stream, shape: tuple[int, int], forbidden: int = 1) -> tuple[Floats, Floats]:
-    """Draw pairs of rows in which the target forbids tokens that are often drafted, until each pair tells.
+    """Draw pairs of rows in which the target forbids tokens that are often drafted, until bugs differ.
 
     forbidden: tokens without mass in each target row.
     Returns: rows in which the draft has at least 0.2 on the target's zeros, the residual has two atoms (one

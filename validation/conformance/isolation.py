@@ -92,10 +92,10 @@ def in_own_process(
     call_seconds: float | None = None,
     memory_gib: float | None = None,
 ) -> list[ConformanceReport]:
-    """Run a request in a process of its own; when it breaks, the next subject gets a new one.
+    """Run a request in a separate process; when it breaks, the next subject gets a new one.
 
     call_seconds: how long a call of the subject may take.
-    memory_gib: memory that its process may take; where the system tells it (not on Windows).
+    memory_gib: memory that its process may take; where the system reports it (not on Windows).
     InputError: as in `requested_subjects`.
     """
     collector = _Collector(request, callback)
@@ -343,7 +343,7 @@ def _machine_bytes() -> float:
 
 
 def _resident_bytes(process: int) -> float:
-    """Return the memory that a process takes now; 0 where the system does not tell."""
+    """Return the memory that a process takes now; 0 where the system does not report it."""
     if sys.platform == "win32":
         return 0.0
     try:

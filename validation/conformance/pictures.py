@@ -1,4 +1,4 @@
-"""A picture of an observed law beside the one expected."""
+"""A picture of an observed law and the expected one."""
 
 import base64
 import io

@@ -76,8 +76,8 @@ class StepProbe:
     dtype: element type of rows. Defaults to None: the subject's first.
     draft_lengths: ragged batches: the draft length of each instance.
     table, texts: counts, shapes ``(instances, paths, K + 1, V)`` and ``(instances, V ** length)``.
-    whole_drafts: whether every row told a whole draft. From the first that did not on, `table` stays empty:
-        which drafts are whole may depend on them.
+    whole_drafts: whether every row reported a whole draft. From the first that did not on, `table` stays
+        empty: which drafts are whole may depend on them.
     shorter: counts of rows whose drafts were not whole, by their drafts' length n, shapes
         ``(V ** n, n + 1, V)``, on the first instance.
     """

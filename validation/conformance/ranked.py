@@ -231,7 +231,7 @@ PARTS = 4
 
 
 class Echoes:
-    """Places of tokens beside those of tokens some distance before them in the same text.
+    """Ranks of tokens and of tokens some distance before them in the same text.
 
     In a row every token has an interval as long as its probability, in the order of ids, and a random point
     of the emitted token's interval is uniform whatever was written before. Coins that are used again in a

@@ -49,7 +49,7 @@ CHANGES = {
     ),
     "silently-greedy": "at temperature > 0 draw from the target row instead of taking its argmax",
     # Bonus token.
-    "bonus-from-draft": "draw the bonus token from the target row behind the last drafted token",
+    "bonus-from-draft": "draw the bonus token from the target row after the last drafted token",
     "bonus-row-before": "draw the bonus token from target row K (the last), not from row K - 1",
     "bonus-residual": "after a whole accepted draft draw from the target row itself; nothing is subtracted",
     "bonus-unwritten": "write the bonus token before it is counted, and make the buffer K + 1 tokens long",
@@ -68,7 +68,7 @@ CHANGES = {
     "draft-row-after": "test drafted token i with draft row i; the rows are read one position too late",
     "first-row": "index the target rows by position; row 0 is read everywhere",
     "draft-rows-reversed": "append the draft rows in the order of drafting",
-    "recovery-row-after": "emit the draw from the row of the rejected token, not from the row behind it",
+    "recovery-row-after": "emit the draw from the row of the rejected token, not from the row after it",
     "zeroed-in-place": "test the token before its mass is taken out, and work on a copy of the row",
     "wrong-logits-slice": "the target row of a node is at the node's own slot; the slice starts one too late",
     "first-sibling-rows": "below a child read that child's target row, not its first sibling's",
@@ -81,7 +81,7 @@ CHANGES = {
     "reused-coin-blocks": (
         "draw a fresh uniform for the replacement; the one that failed the test is above the ratio"
     ),
-    "reused-last-coin": "draw a fresh uniform for the token behind the last test",
+    "reused-last-coin": "draw a new uniform for the token after the last test",
     "final-coin-reused": "draw a fresh uniform for the final token",
     "draft-coin": (
         "draw a fresh uniform for every test; drafts and tests must not share a stream or a counter"
@@ -125,7 +125,7 @@ CLASS_CHANGES = {
     "6": "test drafted token i with target row i and draft row i; the bonus token has row K",
     "7": "at temperature > 0 sample instead of taking the argmax",
     "8": "treat zeros, empty residuals and NaN explicitly",
-    "9": "draw the bonus token from the target row behind the last drafted token",
+    "9": "draw the bonus token from the target row after the last drafted token",
     "11": "verify children in the way in which they were drawn",
     "12": "map ids and probabilities of the draft with the same table",
     "13": "declare the lossy rule (--rule), or turn the option off",
@@ -203,7 +203,7 @@ BY_CHECK = {
     ),
     "ragged": (
         "short drafts of a batch are verified wrongly",
-        "ignore what stands behind a row's own draft length",
+        "ignore everything after a row's own draft length",
     ),
     "sizes": (
         "the law depends on the size of a call, of a draft or of the vocabulary",

@@ -86,7 +86,7 @@ def body_lines(report: ConformanceReport) -> list[str]:
 
 
 def check_rows(report: ConformanceReport) -> list[tuple[str, ...]]:
-    """Return the cells of every check that was not left out, under `HEADINGS`, by interest."""
+    """Return the cells of every check that was run, under `HEADINGS`, by interest."""
     return [
         (
             SIGNS[check.status],
@@ -104,7 +104,7 @@ def check_rows(report: ConformanceReport) -> list[tuple[str, ...]]:
 
 
 def folded(report: ConformanceReport) -> tuple[list[CheckResult], list[CheckResult]]:
-    """Return the failed checks that are told in full, and those that follow from the first of them."""
+    """Return the failed checks that are shown in full, and those that follow from the first of them."""
     explained = report.diagnosis.explains if report.diagnosis is not None else ()
     follow = [check for check in report.failed if check.name in explained]
     # The first is what the diagnosis begins with.
@@ -114,7 +114,7 @@ def folded(report: ConformanceReport) -> tuple[list[CheckResult], list[CheckResu
 
 
 def by_interest(checks: Sequence[CheckResult]) -> list[CheckResult]:
-    """Return failures first, then what is open, what passed, and what was left out; else in their order."""
+    """Return failures first, then undecided, passed and skipped checks; otherwise in their order."""
     return sorted(checks, key=lambda check: _INTEREST.get(check.status, 2))
 
 

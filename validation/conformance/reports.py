@@ -96,7 +96,7 @@ def linked(text: str) -> Any:
 def report_html(reports: Sequence[ConformanceReport], command: str = "") -> str:
     """Return the reports as the text of a page that needs nothing from anywhere.
 
-    command: what was typed; told with the versions that ran.
+    command: what was typed; shown with the versions that ran.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

@@ -283,7 +283,7 @@ def check_sampler(
     Raises
     ------
     InputError
-        A parameter is wrong, or the library behind the subject is missing.
+        A parameter is wrong, or the library of the subject is missing.
     ConformanceError
         See `raise_on_failure`.
 

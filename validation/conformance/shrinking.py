@@ -79,7 +79,7 @@ def shrunk(lab: Laboratory, failed: Sequence[CheckResult], origin: str) -> Scrip
     """Return a script that shows a failure at the smallest sizes at which it still shows, or None.
 
     lab: whose subject failed.
-    failed: the checks that it failed, those that tell most first.
+    failed: the checks that it failed, the most informative first.
     origin: what names the subject on the command line.
     """
     imports = scripts.import_lines(lab.subject, origin)

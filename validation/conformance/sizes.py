@@ -124,7 +124,7 @@ class SizesProbe:
 
 
 def places(rows: int) -> Integers:
-    """Return the level of every row's place in a call: its octave, and 0 for the last of several."""
+    """Return the level of every row's index in a call: its octave, and 0 for the last of several."""
     found = np.array([octave(row + 1) for row in range(rows)], dtype=np.int64) + 1
     if rows > 1:
         found[-1] = 0

@@ -70,9 +70,9 @@ class Subject:
         ``(batch, draft_length + 1, vocabulary)`` and ``(batch, draft_length, vocabulary)`` (or None), drafted
         tokens ``(batch, draft_length)``; returns tokens ``(batch, draft_length + 1)`` and lengths
         ``(batch,)``. ``"draft-and-verify"``: ``run(models, seed)`` draws its own drafts, see `Models`;
-        returns drafted tokens, tokens and lengths. Drafted tokens ``(batch, draft_length)`` are -1 behind the
-        drafts of a row that drafted fewer; None says that it does not tell them. In their place stand
-        ``parents`` and ``nodes``, each ``(batch, nodes)``, when it drafts trees of its own.
+        returns drafted tokens, tokens and lengths. Drafted tokens ``(batch, draft_length)`` are -1 after the
+        drafts of a row that drafted fewer; None says that it does not report them. Instead there are
+        ``parents`` and ``nodes``, each ``(batch, nodes)``, when it builds trees itself.
         ``"decoder"``: ``run(models, prompts, new_tokens, seed)``
         writes whole texts, see `DecoderModels`; returns tokens ``(batch, new_tokens)``, or these and, for
         every row, the list of accepted lengths. Behind the end of a text stands -1.

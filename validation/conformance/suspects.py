@@ -35,7 +35,7 @@ View = Callable[[NDArray[np.number]], NDArray[np.number]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Known:
-    """A known law beside what was seen.
+    """A known law and what was observed.
 
     rule: whose law it is.
     log_likelihood: of what was seen, up to a constant.

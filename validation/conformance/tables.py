@@ -108,7 +108,7 @@ class Views:
         return np.array([[by_length[i], by_length[i + 1 :].sum()] for i in range(self.draft_length)])
 
     def residual(self, table: NDArray[np.number]) -> NDArray[np.number]:
-        """Return strata (prefix with the rejected token), cells (token in its place)."""
+        """Return strata (prefix with the rejected token), cells (token that replaces it)."""
         rows = []
         for i in range(self.draft_length):
             part = table[:, i, :].reshape(self.vocabulary ** (i + 1), -1, self.vocabulary).sum(axis=1)
@@ -116,7 +116,7 @@ class Views:
         return np.concatenate(rows)
 
     def residual_by_context(self, table: NDArray[np.number]) -> NDArray[np.number]:
-        """Return strata (prefix before the rejected token), cells (token in its place)."""
+        """Return strata (prefix before the rejected token), cells (token that replaces it)."""
         rows = []
         for i in range(self.draft_length):
             rows.append(table[:, i, :].reshape(self.vocabulary**i, -1, self.vocabulary).sum(axis=1))

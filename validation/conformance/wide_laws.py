@@ -74,7 +74,7 @@ def alternatives(
 
 
 def telling_partitions(laws: Floats, drafts: Floats) -> list[Integers]:
-    """Group the tokens of each row in ways that tell.
+    """Group the tokens of each row in ways that show errors.
 
     By likelihood ratio, by rank, by the draft's rank and by id, in `GROUPS` groups of about equal mass each;
     the same in `FEW_GROUPS`; by likelihood ratio and by the draft's rank at once, each in `FEW_GROUPS`; last,

@@ -17,7 +17,7 @@ _NUMBERS = (fmpq, int)
 
 
 class TextError(InputError):
-    """What a text does wrong, or what cannot be followed; the place is added by `KernelText`."""
+    """What a text does wrong, or what cannot be followed; the location is added by `KernelText`."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}; {remedy}")
@@ -25,7 +25,7 @@ class TextError(InputError):
         self.remedy = remedy
 
     def at(self, place: str) -> TextError:
-        """Return the same error with its place in front."""
+        """Return the same error with its location in front."""
         return type(self)(f"{place}: {self.what}", self.remedy)
 
 

@@ -171,7 +171,7 @@ class _Edit(ast.NodeTransformer):
 
 
 def plain(function: Any) -> FunctionType | None:
-    """Return the Python function behind a compiled or decorated one; None if there is none."""
+    """Return the Python function of a compiled or decorated one; None if there is none."""
     for name in ("py_func", "_pyfunc", "__wrapped__"):
         if not isinstance(function, FunctionType) and hasattr(function, name):
             return plain(getattr(function, name))

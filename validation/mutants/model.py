@@ -26,7 +26,7 @@ class Mutant:
     apply
         Takes correct witnesses, returns the wrong ones; see `Witnesses.replace`.
     kills
-        Ids of claims that have to reject it, beside those that name it in ``Claim.mutants``.
+        Ids of claims that have to reject it, in addition to those that name it in ``Claim.mutants``.
 
     Examples
     --------

@@ -5,7 +5,7 @@ from specsim.validation.mutants.substitutions import substitute_rule
 
 #: The rule that is asked for, the one that runs, and what the mix-up amounts to.
 _MIXED_UP = (
-    ("batch-as-printed", "recursive", "Neither slip of the print is made.", "2411.00841, Algorithm 4"),
+    ("batch-as-printed", "recursive", "Neither error of the paper is made.", "2411.00841, Algorithm 4"),
     ("confidence-tree", "summed-coin", "All drafted tokens are kept.", "2406.16858"),
     ("gumbel", "ratio", "Drafting and testing share no noise.", "2408.07978"),
     ("greedy-drafts", "recursive", "The likeliest tokens are not fixed.", "2502.18779"),

@@ -236,7 +236,7 @@ MISTAKES: tuple[tuple[str, str, str, tuple[type[Algorithm], ...], tuple[str, ...
     (
         "chain-not-updated",
         "Every draft of a batch is tried against the target row itself.",
-        "2411.00841, Algorithm 4, line 19 left out",
+        "2411.00841, Algorithm 4 without line 19",
         (Batch,),
         ("specsim.laws-batch",),
     ),

@@ -62,7 +62,7 @@ def kill_matrix(
     """Run claims against mutants.
 
     A mutant meets the claims that name it and those that it names; each must be contradicted by an exact or a
-    statistical check (regression checks are left out: any change at all contradicts them).
+    statistical check (without regression checks, which any change contradicts).
 
     claims, mutants: what to cross.
     effort, seed, alpha, threads: as in `specsim.validation.validate`.

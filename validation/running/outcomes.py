@@ -53,7 +53,7 @@ class AssertionOutcome:
     detectable, wanted, unit
         The discrepancy caught with probability 0.999, the one demanded (None: none), and their unit.
     runs, seed
-        Of the simulation, as `specsim.simulate` takes them.
+        Number of runs and seed of the simulation, as in `specsim.simulate`.
     detail, command
         More to say; what repeats the simulation or the run.
     """

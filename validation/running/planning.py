@@ -119,7 +119,7 @@ def make_plan(
 
 
 def describe_error(error: BaseException) -> str:
-    """Return one line for an input error, and type, text and place for any other."""
+    """Return one line for an input error, and type, text and location for any other."""
     if isinstance(error, InputError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)

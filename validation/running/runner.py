@@ -76,8 +76,8 @@ def validate(
         Bound of the probability that correct code is reported as wrong anywhere in the run, in (0, 1). It is
         split evenly over all statistical assertions before anything is simulated.
     threads
-        Threads of a simulation. Defaults to None: one per core. Unless it is 1, exact checks run beside the
-        simulations.
+        Threads of a simulation. Defaults to None: one per core. Unless it is 1, exact checks run in parallel
+        with the simulations.
     resume_dir
         Folder of finished work: what is there is not done again, what gets finished is put there. A damaged
         simulation is computed again, with a `specsim.errors.StoreWarning`. Defaults to None: nothing is kept.

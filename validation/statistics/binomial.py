@@ -105,7 +105,7 @@ def decide_probability_by_binomial_tails(
     Returns
     -------
     Decision
-        Of the member with the smallest p-value; ``p_value`` includes the Bonferroni factor.
+        Values of the member with the smallest p-value; ``p_value`` includes the Bonferroni factor.
     """
     check_runs(runs)
     check_level("alpha", alpha)

@@ -23,8 +23,8 @@ class Decision:
     p_value
         An upper bound of the probability, under the null, of data at least this far away.
     observed, expected, standard_error
-        Of the worst member of the family tested: the one with the smallest p-value. Probabilities and means
-        per run. The standard error is the null's, except for `decide_mean_by_empirical_bernstein`.
+        Values of the worst member of the family tested: the one with the smallest p-value. Probabilities and
+        means per run. The standard error is the null's, except for `decide_mean_by_empirical_bernstein`.
     where
         Flat index of that member; of (row, cell) for laws.
     detail

@@ -35,7 +35,7 @@ class Setting:
     error
         Its standard error over independent parts of the log; NaN where there are none.
     requests
-        Rounds by accepted length, for each request; empty where requests are not told apart.
+        Rounds by accepted length, for each request; empty if the log does not distinguish requests.
     speed_up
         A measured speed-up over plain decoding; NaN where there is none.
     """

@@ -85,7 +85,7 @@ def _check_lengths(source: Source, totals: dict[int, int], mixed: bool) -> None:
             del totals[length]
         source.warnings.append(
             f"{cut} of {everything} rounds drafted fewer than {longest} tokens, as last rounds do; they are "
-            "left out"
+            "ignored"
         )
         return
     source.warnings.append(

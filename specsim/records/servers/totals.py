@@ -197,7 +197,7 @@ def _read_aiperf(source: Source) -> Iterator[Setting]:
         if not 1 < share <= 100 or length == 1:
             source.refuse(
                 "the summary does not say the draft length, and a rate of "
-                f"{share:g} percent does not tell it; give it (--draft-length)"
+                f"{share:g} percent does not contain the draft length; give it (--draft-length)"
             )
         exact = (length - 1) / (share / 100)
         drafted = round(exact)

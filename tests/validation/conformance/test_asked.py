@@ -184,7 +184,7 @@ TEXTS = np.array([[3, 0, 2, 1], [3, 3, 0, 1]])
 def test_texts__are_minus_1_behind_their_ends():
     (found, _), _ = called(lambda *_, seed, eos: np.where(TEXTS == 2, 0, [[3, 0, 0, 0], [3, 3, 0, 0]]), eos=0)
     assert found.tolist() == [[3, 0, -1, -1], [3, 3, 0, -1]]
-    with pytest.raises(ContractError, match=r"row 0 has token 2 behind the end of its text \[3, 0, 2, 1\]"):
+    with pytest.raises(ContractError, match=r"row 0 has token 2 after the end of its text \[3, 0, 2, 1\]"):
         called(lambda *_, seed, eos: TEXTS, eos=0)
     with pytest.raises(ContractError, match="tokens of row 0 hold -1"):
         called(lambda *_, seed: np.array([[3, 0, 2, -1], [3, 3, 0, 1]]))
@@ -209,7 +209,7 @@ STEP = np.array([[1, 2, 3]] * 2), np.array([3, 2])
     ("drafted", "words"),
     [
         ([[1, -1], [1, 2]], "row 0 has length 3; a length is between 1 and 2"),
-        ([[-1, 2], [1, 2]], "drafted has a token behind a -1"),
+        ([[-1, 2], [1, 2]], "drafted has a token after a -1"),
         ([[1, 3], [1, 2]], "emits token 2 where 3 was drafted"),
     ],
 )

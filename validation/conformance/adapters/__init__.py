@@ -38,7 +38,7 @@ def adapter_names() -> tuple[str, ...]:
 def adapter_subjects(name: str) -> tuple[Subject, ...]:
     """Return the subjects of an adapter.
 
-    InputError: the library behind it is missing.
+    InputError: its library is missing.
     """
     module = import_module(ADAPTERS[name][0])
     return tuple(module.subjects())

@@ -21,7 +21,7 @@ def decode(models: Any, prompts: Any, new_tokens: int, seed: int, *, temperature
     Parameters
     ----------
     models, prompts, new_tokens, seed
-        Of the protocol ``"decoder"``.
+        Parameters of the protocol ``"decoder"``.
     temperature
         Given to the function.
 

@@ -191,7 +191,7 @@ def _parts(look: Look) -> list[tuple[float, float]]:
 
 @dataclass(kw_only=True, eq=False)
 class Exact:
-    """A procedure without randomness of its own: it raises when something is wrong.
+    """A procedure without random numbers: it raises when something is wrong.
 
     run: does the work, returns how many cases were tried; raises `AssertionError` with the reason.
     """

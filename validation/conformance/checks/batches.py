@@ -221,7 +221,7 @@ class Pairs(Statistical):
         return min(1.0, self.evidence.power(self.planned, level))
 
     def looks_like(self, count: int = 3) -> tuple[str, ...]:
-        """Return how often the two outcomes were the same, beside what independence would give."""
+        """Return how often the two outcomes were the same, and how often they would be if independent."""
         way, counts = self._worst()
         size = max(int(counts.sum()), 1)
         chance = float(np.trace(self.evidence.expected(counts).reshape(counts.shape)))

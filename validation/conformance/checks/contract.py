@@ -171,7 +171,7 @@ def _determinism(lab: Laboratory) -> Exact:
 
 
 def _emitted(arrays: Any, number: int) -> Integers:
-    """Return an array with what stands behind the emitted tokens blanked."""
+    """Return an array with everything after the emitted tokens blanked."""
     array: Integers = np.asarray(arrays[number])
     if len(arrays) < 2 or array.ndim != 2 or number != len(arrays) - 2:
         return array

@@ -433,7 +433,7 @@ def _lengths(lab: Laboratory) -> Statistical:
 
 
 class _Lengths(Statistical):
-    """The check of accepted lengths, which only some decoders tell."""
+    """The check of accepted lengths, which only some decoders report."""
 
     def log_e(self) -> float:
         """Return the evidence, or an error if no lengths were reported."""

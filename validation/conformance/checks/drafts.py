@@ -89,7 +89,7 @@ def _draft_vocabulary(lab: Laboratory) -> Statistical:
     kind="rule",
     protocols=("draft-and-verify",),
     why_not=needs_rule,
-    catches="shorter drafts verified as if they were whole, a bonus token from the row of the last place",
+    catches="shorter drafts verified as if they were whole, a bonus token from the row of the last position",
 )
 def _chosen_lengths(lab: Laboratory) -> Statistical:
     probe, rule = main_probe(lab), lab.rule
@@ -151,7 +151,7 @@ class _Chosen(Statistical):
     """The check of drafts that are shorter in some rows, which only some samplers make."""
 
     def log_e(self) -> float:
-        """Return the evidence, or say that all drafts were whole, or none was told."""
+        """Return the evidence, or say that all drafts were whole, or that none was reported."""
         probe = self.probe
         assert isinstance(probe, StepProbe)
         if probe.whole_drafts:

@@ -26,7 +26,7 @@ def _why_not(subject: Subject) -> str:
     kind="contract",
     protocols=("step",),
     why_not=_why_not,
-    catches="a coin of 0 that accepts a token of mass zero, a coin near 1 that falls behind the last token",
+    catches="a coin of 0 that accepts a token of probability 0, a coin near 1 that selects no token",
 )
 def _forced_coins(lab: Laboratory) -> Exact:
     return Exact(run=lambda: _run(lab))

@@ -122,7 +122,7 @@ def _long_texts(lab: Laboratory) -> Statistical:
 
 
 def _full_cache(right: Floats, shares: Floats, instance: Instance, full: int) -> Floats:
-    """Return how often each token follows each context when all behind `full` tokens have the row there.
+    """Return how often each token follows each context if those after `full` tokens share a row.
 
     right: the same when nothing is wrong, ``(LONG, contexts, V)``.
     shares: how often each context stands at each position, ``(LONG, contexts)``.

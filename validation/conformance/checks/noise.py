@@ -24,7 +24,7 @@ def _why_not(subject: Subject) -> str:
     kind="contract",
     protocols=("step",),
     why_not=_why_not,
-    catches="hash / max = 1 and infinite Gumbel noise; an exponential of 0; a uniform behind the last token",
+    catches="hash / max = 1 and infinite Gumbel noise; an exponential of 0; a uniform that selects no token",
 )
 def _forced_noise(lab: Laboratory) -> Exact:
     return Exact(run=lambda: _run(lab))

@@ -98,7 +98,7 @@ def distinct_rows(option: str, build: Callable[[int], Instance]) -> Instance:
 
 
 def _clear_of(option: str, rows: Floats) -> bool:
-    """Return whether no token is at the edge of what an option keeps, and some are left out."""
+    """Return whether no token is at the edge of what an option keeps, and some are removed."""
     if option == "min_p":
         shares = rows / rows.max(axis=1, keepdims=True)
         return all(np.abs(shares - share).min() > 1e-3 for share in VALUES[option])

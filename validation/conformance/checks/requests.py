@@ -49,7 +49,7 @@ def _rows_call(
 ) -> Callable[[int, Integers, Integers], Integers]:
     """Return a function of (seed, seeds of the rows, chosen rows) on inputs fixed now.
 
-    It returns what each chosen row emitted, -1 behind its end. With `equal` all rows have the same input.
+    It returns what each chosen row emitted, -1 after its end. With `equal` all rows have the same input.
     """
     protocol, instance = lab.subject.protocol, lab.main_instance
     if protocol == "step":
@@ -98,7 +98,7 @@ def _blanked(tokens: Integers, lengths: Integers) -> Integers:
     kind="contract",
     protocols=_WRITERS,
     why_not=_takes("seeds"),
-    catches="seeds of other rows, streams shared by a batch, places that enter the seed",
+    catches="seeds of other rows, streams shared by a batch, a row's index used in its seed",
 )
 def _request_seeds(lab: Laboratory) -> Exact:
     def run() -> int:

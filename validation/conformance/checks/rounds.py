@@ -30,8 +30,8 @@ LAWS: dict[int, Laws] = {
 class RoundsProbe:
     """First and second tokens of rounds, by the accepted length of the round before.
 
-    counts: ranks of the tokens by draft length, each of shape ``(2, K + 1, ranks)``: place in the round, and
-        accepted length of the round before.
+    counts: ranks of the tokens by draft length, each of shape ``(2, K + 1, ranks)``: position in the round,
+        and accepted length of the round before.
     total: rounds that followed another one.
     """
 

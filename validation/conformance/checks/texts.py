@@ -53,7 +53,7 @@ def text_probe(lab: Laboratory, label: str, instance: Instance, **more: Any) -> 
     why_not=lambda subject: (
         "it declares no processing" if subject.process is None else lossless_only(subject)
     ),
-    catches="processing left out at drafted, replaced or bonus tokens; rejected tokens that count",
+    catches="processing that is missing at drafted, replaced or bonus tokens; rejected tokens that count",
     weight=8.0,
 )
 def _processing(lab: Laboratory) -> Statistical:
@@ -121,7 +121,7 @@ def _no_ends(subject: Subject) -> str:
     "texts end with the token eos, or with a stop sequence, wherever in a draft it falls",
     protocols=(*STEPS, "decoder"),
     why_not=lambda subject: _no_ends(subject) or lossless_only(subject),
-    catches="tokens behind an accepted end, ends that are lost, stop sequences across rounds",
+    catches="tokens after an accepted end, ends that are missed, stop sequences across rounds",
 )
 def _ends(lab: Laboratory) -> Statistical:
     probes: list[Any] = []

@@ -45,7 +45,7 @@ BATCH = 4096
 
 @lru_cache(maxsize=8)
 def tree_models(depth: int, vocabulary: int, seed: int) -> tuple[trees.PrefixRows, trees.PrefixRows]:
-    """Return target and draft rows that depend on the whole path, far enough apart to tell bugs."""
+    """Return target and draft rows that depend on the whole path, far enough apart to distinguish bugs."""
     stream = Stream(seed, f"conformance trees {depth} {vocabulary}")
     target, draft = [], []
     for n in range(depth + 1):

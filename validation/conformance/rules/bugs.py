@@ -80,7 +80,7 @@ def forbidden_from_target(target: Floats, draft: Floats) -> tuple[Floats, Floats
 
 
 def clamped_residual(floor: float) -> Rule:
-    """Return the ratio rule whose residual is clamped from below at `floor` in place of 0."""
+    """Return the ratio rule whose residual is clamped from below at `floor` instead of 0."""
 
     @position_bug(EDGES, "easily made: a clamp against division by zero")
     def residual_clamped(target: Floats, draft: Floats) -> tuple[Floats, Floats]:

@@ -114,7 +114,7 @@ def match_one_coin(target: Floats, draft: Floats, drafted: Integers) -> Floats:
 
 @law_bug(COINS, "sgl-project/sglang#7231")
 def reused_last_coin(target: Floats, draft: Floats, drafted: Integers) -> Floats:
-    """the uniform of the last test also draws the token behind it, replacement or bonus"""
+    """the uniform of the last test also draws the next token, replacement or bonus"""
     accepted = _acceptances(target, draft, drafted)
     recovery = _inverted(gap_residual(target[..., :-1, :], draft), accepted, np.ones_like(accepted))
     bonus = _inverted(target[..., -1, :], np.zeros(accepted.shape[:-1]), accepted[..., -1])

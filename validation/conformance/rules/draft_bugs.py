@@ -53,7 +53,7 @@ def drafts_argmax(rows: Floats) -> Floats:
     return likeliest(rows)
 
 
-@draft_bug("easily made: two places that know the temperature; compare mlx-node/mlx-node#11")
+@draft_bug("easily made: the temperature is applied at two points of the code; compare mlx-node/mlx-node#11")
 def drafts_temperature(rows: Floats) -> Floats:
     """drafts at temperature 0.7, ratio with the draft row at temperature 1"""
     return tempered_law(rows, 0.7)

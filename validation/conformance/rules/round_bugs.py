@@ -42,7 +42,7 @@ class RoundBug:
     greedy: bool = False
 
     def after(self, instance: Instance, start: int) -> Floats:
-        """Return the joint law of a first round and the token behind it.
+        """Return the joint law of a first round and the token after it.
 
         Returns: shape ``(K + 1, contexts, V)``: accepted length of the first round from context `start`, the
             context after it, and the first token of the second round.
@@ -177,7 +177,7 @@ _SOURCE = "vllm-project/vllm 0.30.0, V2 runner, rejection_sample_method='block'"
 ROUND_BUGS = (
     RoundBug(
         name="block-coins-kept",
-        title="block verification with one coin per place in the text: coins that failed are used again",
+        title="block verification with one coin per position in the text: coins that failed are used again",
         source=_SOURCE,
         tests=block_tests,
         last=True,

@@ -20,7 +20,7 @@ OVERWRITTEN = "1 overwritten rows"
 
 @row_bug("feifeibear/LLMSpeculativeSampling#29")
 def target_row_after(i: Integers) -> tuple[Integers, Integers]:
-    """test and residual of a token read the target row behind its own"""
+    """test and residual of a token read the target row after its own"""
     return i + 1, i
 
 
@@ -32,7 +32,7 @@ def target_row_before(i: Integers) -> tuple[Integers, Integers]:
 
 @row_bug("NVIDIA/TensorRT-LLM#12588")
 def draft_row_after(i: Integers) -> tuple[Integers, Integers]:
-    """test and residual of a token read the draft row behind its own"""
+    """test and residual of a token read the draft row after its own"""
     return i, i + 1
 
 
@@ -50,7 +50,7 @@ def draft_rows_reversed(i: Integers) -> tuple[Integers, Integers]:
 
 @law_bug(ROWS, "openvinotoolkit/openvino.genai#4190", needs_draft=False)
 def recovery_row_after(target: Floats, draft: Floats, drafted: Integers) -> Floats:
-    """match rule, but the emitted token is the draw from the target row behind the rejected token"""
+    """match rule, but the emitted token is the draw from the target row after the rejected token"""
     table = MATCH.law(target, None, drafted)
     stopped = table[..., :-1, :].sum(axis=-1, keepdims=True)
     table[..., :-1, :] = stopped * target[..., 1:, :]

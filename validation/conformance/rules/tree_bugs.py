@@ -1,4 +1,4 @@
-"""Rules for trees that are wrong at a node, each with the place where it was seen or what it is derived from.
+"""Rules for trees that are wrong at a node, each with where it was seen or what it is derived from.
 
 Sources marked "derived" name the rule that the slip turns into another one; no report of it is known.
 """
