@@ -17,7 +17,7 @@ from specsim.cli.output import show
 from specsim.errors import InputError
 from specsim.support.files import write_text
 
-_HELP = """Compare the speed of specsim's engines with hand-written C, NumPy and JAX (CPU time per emitted token).
+_HELP = """Compare the speed of specsim's engines with hand-written C, NumPy and JAX, in CPU time per token.
 
 All programs (contenders) take turns in one process on one core. Each is first compared with exact theory; a
 wrong one is not timed. This needs a checkout of the project (folder benchmarks/); C is timed if a compiler is

@@ -56,7 +56,8 @@ FILE is CSV with a header, JSON or JSON Lines; a record is one of
 
 The field names of vLLM (num_drafts, num_draft_tokens, num_accepted_tokens_per_pos) and SGLang
 (spec_verify_ct, spec_correct_drafts_histogram) are known too, also inside nested JSON objects. With 8 or more
-named requests, the intervals allow for dependence within a request; with fewer, rounds are treated as independent.
+named requests, the intervals allow for dependence within a request; with fewer, rounds are taken as
+independent.
 
 \b
 Examples:

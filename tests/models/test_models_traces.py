@@ -166,12 +166,12 @@ def test_commands__record_show_and_use(folder, tmp_path):
     assert result.exit_code == 0, result.output
     assert "Acceptance by position in the draft" in result.output
     shown = run("models", "trace", "show", tmp_path / "run.nc")
-    assert shown.output == result.output
-    document = json.loads(run("models", "trace", "show", tmp_path / "run.nc", "--json").output)
+    assert shown.stdout == result.stdout
+    document = json.loads(run("models", "trace", "show", tmp_path / "run.nc", "--json").stdout)
     trace = read_trace(tmp_path / "run.nc")
     assert document["theorem_1"]["value"] == theorem_1_of_trace(trace).value
     used = run("expect", f"trace:file={tmp_path / 'run.nc'}", "speculative", "--json")
-    assert abs(json.loads(used.output)["expected_rejections"] - theorem_1_of_trace(trace).value) < 1e-6
+    assert abs(json.loads(used.stdout)["expected_rejections"] - theorem_1_of_trace(trace).value) < 1e-6
     assert run("expect", tmp_path / "run.nc", "speculative").exit_code != 0
 
 
@@ -180,7 +180,7 @@ def test_commands__a_log_needs_no_torch(tmp_path):
     result = run("models", "trace", "log", tmp_path / "log.csv")
     assert result.exit_code == 0, result.output
     assert "tokens per target call: 3 (" in result.output
-    document = json.loads(run("models", "trace", "log", tmp_path / "log.csv", "--no-bonus", "--json").output)
+    document = json.loads(run("models", "trace", "log", tmp_path / "log.csv", "--no-bonus", "--json").stdout)
     assert document["accepted_length_count"] == [5, 0, 5, 0, 5]
     assert document["block_efficiency"] == pytest.approx(40 / 15)
     bad = run("models", "trace", "log", tmp_path / "none.csv")
