@@ -207,7 +207,7 @@ def spell(failures):
 
 
 def test_bad_input__ends_as_documented(tmp_path):
-    failures = attack(tmp_path, 1, 400)
+    failures = attack(tmp_path, 1, 120)
     assert not failures, spell(failures)
 
 

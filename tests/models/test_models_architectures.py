@@ -99,29 +99,43 @@ def largest_error(
     return worst
 
 
-@pytest.mark.parametrize(
-    "algorithm",
-    [
-        Autoregressive(),
-        Speculative(draft_length=3),
-        Speculative(draft_length=3, bonus=False),
-        Speculative(),
-        OverAcceptance(epsilon=0.2, draft_length=2, bonus=True),
-        Batch(drafts=3, draft_length=3, bonus=True),
-        Batch(drafts=2, draft_length=4, bonus=False),
-        BlockVerification(draft_length=3),
-        get_rule("traversal")(tree=(2, 2, 1)),
-        get_rule("summed-coin")(tree=tree((-1, 0, 0, 0, 1, 1, 2, 5)), drawn="greedy"),
-    ],
-    ids=lambda rule: rule.label,
-)
-@pytest.mark.parametrize("kind", ["GPTNeoX", "Llama"])
+ALGORITHMS = [
+    Autoregressive(),
+    Speculative(draft_length=3),
+    Speculative(draft_length=3, bonus=False),
+    Speculative(),
+    OverAcceptance(epsilon=0.2, draft_length=2, bonus=True),
+    Batch(drafts=3, draft_length=3, bonus=True),
+    Batch(drafts=2, draft_length=4, bonus=False),
+    BlockVerification(draft_length=3),
+    get_rule("traversal")(tree=(2, 2, 1)),
+    get_rule("summed-coin")(tree=tree((-1, 0, 0, 0, 1, 1, 2, 5)), drawn="greedy"),
+]
+
+
+def on_two_architectures() -> Any:
+    """The fast tests have a chain, paths and a tree on the one, and the others on the other."""
+    for number, algorithm in enumerate(ALGORITHMS):
+        for kind in ("GPTNeoX", "Llama"):
+            slow = (kind == "GPTNeoX") != (number in (1, 6, 8))
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param(kind, algorithm, id=f"{kind}-{algorithm.label}", marks=marks)
+
+
+@pytest.mark.parametrize(("kind", "algorithm"), list(on_two_architectures()))
 def test_rows__of_every_rule__are_those_of_an_uncached_forward(kind, algorithm):
     assert largest_error(pair(kind), algorithm, PROMPTS, NEW) < 1e-12
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("kind", ["GPT2", "OPT", "Qwen2", "GPTNeoX"])
+@pytest.mark.parametrize(
+    ("kind", "attention"),
+    [
+        *((kind, "sdpa") for kind in ("GPT2", "OPT", "Qwen2")),
+        ("GPTNeoX", "eager"),
+        pytest.param("GPTNeoX", "sdpa", marks=pytest.mark.slow),
+        *(pytest.param(kind, "eager", marks=pytest.mark.slow) for kind in ("GPT2", "OPT", "Qwen2")),
+    ],
+)
 def test_rows__of_other_architectures_and_attentions(kind, attention):
     models = pair(kind, attention=attention)
     # The eager attention of transformers takes its softmax in float32.

@@ -200,8 +200,8 @@ def test_bets_on_tokens__know_an_impossible_token():
     "algorithm",
     [
         Speculative(draft_length=3),
-        Speculative(draft_length=3, bonus=False),
-        Batch(drafts=2, draft_length=3, bonus=False),
+        pytest.param(Speculative(draft_length=3, bonus=False), marks=pytest.mark.slow),
+        pytest.param(Batch(drafts=2, draft_length=3, bonus=False), marks=pytest.mark.slow),
         get_rule("traversal")(tree=(2, 2)),
     ],
     ids=lambda rule: rule.label,
@@ -257,7 +257,9 @@ def test_measure__rules_that_read_no_draft_row(name):
     assert abs(difference.mean()) < 6.5 * difference.std() / len(difference) ** 0.5
 
 
-@pytest.mark.parametrize("residual", ["optimal", "target", "draft"])
+@pytest.mark.parametrize(
+    "residual", ["optimal", *(pytest.param(name, marks=pytest.mark.slow) for name in ("target", "draft"))]
+)
 def test_measure__a_lossy_rule_is_held_against_its_own_law(residual):
     algorithm = OverAcceptance(epsilon=0.05, residual=residual, draft_length=3, bonus=False)
     result = measure(tables(), [[0], [1]] * 50, algorithm=algorithm, new_tokens=8, seed=4, repeats=1)
@@ -311,11 +313,11 @@ def residual_the_wrong_way_round(target, draft, token):
     ("name", "wrong", "finder"),
     [
         ("passes", accepts_too_much, "rejection_p_value"),
-        ("passes", accepts_too_little, "rejection_p_value"),
-        ("passes", accepts_greedily, "rejection_p_value"),
+        pytest.param("passes", accepts_too_little, "rejection_p_value", marks=pytest.mark.slow),
+        pytest.param("passes", accepts_greedily, "rejection_p_value", marks=pytest.mark.slow),
         ("residual", target_for_residual, "token_p_value"),
-        ("residual", draft_for_residual, "token_p_value"),
-        ("residual", residual_the_wrong_way_round, "token_p_value"),
+        pytest.param("residual", draft_for_residual, "token_p_value", marks=pytest.mark.slow),
+        pytest.param("residual", residual_the_wrong_way_round, "token_p_value", marks=pytest.mark.slow),
     ],
 )
 def test_measure__finds_a_decoder_that_is_wrong(name, wrong, finder, monkeypatch):
@@ -395,7 +397,11 @@ def gpt():
 
 
 @pytest.mark.parametrize(
-    "sampling", [Sampling(), Sampling(temperature=0.7, top_k=6, top_p=0.9)], ids=["plain", "filtered"]
+    "sampling",
+    [
+        pytest.param(Sampling(), id="plain", marks=pytest.mark.slow),
+        pytest.param(Sampling(temperature=0.7, top_k=6, top_p=0.9), id="filtered"),
+    ],
 )
 def test_measure__transformers_in_float32(gpt, sampling):
     prompts = [[1, 2, 3], [4], [5, 6], [7, 8, 9, 10, 11]] * 6

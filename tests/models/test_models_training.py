@@ -268,31 +268,34 @@ def test_command__refuses_in_one_line(text, tmp_path, capsys):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("command", "arguments", "message"),
-    [
-        ("train", ("missing", "--out", "out"), "cannot read missing"),
-        ("decode", ("a", "b", "speculative", "--prompt", "x", "--temperature", "-1"), "temperature is -1"),
-        ("decode", ("a", "b", "batch-as-printed:drafts=2,slip=inside-loop"), "rules that can: block"),
-        ("decode", ("a", "b", "speculative"), "prompt is missing"),
-        ("decode", ("a", "b", "speculative", "--batch", "0"), "0 is out of range"),
-        ("measure", ("a", "b", "speculative", "--repeats", "0"), "0 is out of range"),
-        ("measure", ("a", "b", "speculative", "--prompt", "x", "--figure", "x.pdf"), "figure is x.pdf"),
-        ("table1", ("a", "b", "--prompt", "x", "--top-p", "2"), "top_p is 2"),
-    ],
-)
-def test_commands__refuse_options_before_torch_is_imported(command, arguments, message, monkeypatch, capsys):
+REFUSED = [
+    (["train", "missing", "--out", "out"], "cannot read missing"),
+    (["decode", "a", "b", "speculative", "--prompt", "x", "--temperature", "-1"], "temperature is -1"),
+    (["decode", "a", "b", "batch-as-printed:drafts=2,slip=inside-loop"], "rules that can: block"),
+    (["decode", "a", "b", "speculative"], "prompt is missing"),
+    (["decode", "a", "b", "speculative", "--batch", "0"], "0 is out of range"),
+    (["measure", "a", "b", "speculative", "--repeats", "0"], "0 is out of range"),
+    (["measure", "a", "b", "speculative", "--prompt", "x", "--figure", "x.pdf"], "figure is x.pdf"),
+    (["table1", "a", "b", "--prompt", "x", "--top-p", "2"], "top_p is 2"),
+]
+
+
+def test_commands__refuse_options_before_torch_is_imported():
     """In a process of its own: here torch is loaded already."""
     code = (
-        "import sys\nfrom specsim.cli import main\ntry:\n    main()\nfinally:\n"
-        "    assert 'torch' not in sys.modules"
+        "import json, sys\nfrom click.testing import CliRunner\nfrom specsim.cli import main\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    result = CliRunner().invoke(main, ['models', *arguments])\n"
+        "    print(json.dumps([result.exit_code, result.stderr, 'torch' in sys.modules]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "models", command, *arguments],
+        [sys.executable, "-c", code, json.dumps([arguments for arguments, _ in REFUSED])],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert "AssertionError" not in done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    for (arguments, message), (exit_code, said, torch_was_loaded) in zip(REFUSED, results, strict=True):
+        assert exit_code == 2, (arguments, said)
+        assert message in said, arguments
+        assert not torch_was_loaded, arguments

@@ -180,20 +180,21 @@ def algorithms():
 def on_two_pairs():
     """All on a Markov pair; on rows that change, without what differs in the way of drawing alone.
 
-    The fast tests have each kind of structure once on the Markov pair, and the first on rows that change.
+    The fast tests have every rule once: on a chain and rows that change, or on paths or a tree and the Markov
+    pair.
     """
     seen = set()
     for algorithm in algorithms():
-        usual = algorithm.drawing == algorithm.rule.drawings[0]
-        kind = (algorithm.rule.name, algorithm.structure(4).kind)
-        slow = [] if usual and kind not in seen else [pytest.mark.slow]
-        yield pytest.param("markov", algorithm, id=f"markov-{algorithm.label}", marks=slow)
-        if usual and algorithm.tree != (1, 2):
-            known = any(rule == algorithm.rule.name for rule, _ in seen)
-            slow = [pytest.mark.slow] if known else []
-            yield pytest.param("changing", algorithm, id=f"changing-{algorithm.label}", marks=slow)
-        if usual:
-            seen.add(kind)
+        rule, kind = algorithm.rule, algorithm.structure(4).kind
+        usual = algorithm.drawing == rule.drawings[0]
+        fast = usual and kind == rule.structures[-1] and rule.name not in seen
+        for pair in ("markov", "changing") if usual and algorithm.tree != (1, 2) else ("markov",):
+            here = fast and (pair == "changing") == (kind == "chain")
+            yield pytest.param(
+                pair, algorithm, id=f"{pair}-{algorithm.label}", marks=[] if here else [pytest.mark.slow]
+            )
+        if fast:
+            seen.add(rule.name)
 
 
 def structures_of(rule):
@@ -286,7 +287,13 @@ MUTANTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+#: Each has to be compiled; the fast tests have one on a chain, on paths and on a tree.
+FAST_MUTANTS = ("block", "greedy-block", "recursive")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in FAST_MUTANTS else [pytest.mark.slow]) for n in MUTANTS]
+)
 def test_mutants_of_kernels__are_seen(name, violations, request_of, monkeypatch):
     right = kernels.kernel_of(get_rule(name))
     old, new = MUTANTS[name]
