@@ -15,7 +15,7 @@ from specsim.validation.conformance.checks.decoder import (
     DecoderProbe,
     decoder_probe,
     moved,
-    rounds_law,
+    rounds_laws,
 )
 from specsim.validation.conformance.instances import Instance, number
 from specsim.validation.conformance.laboratory import Laboratory
@@ -218,10 +218,7 @@ def known_decoder_laws(lab: Laboratory) -> list[Known]:
     for rule in dict.fromkeys((*all_rules(), *((lab.rule,) if lab.rule else ()))):
         # Wrong rules may divide by zero, or not know what to do with some rows.
         with suppress(Exception), np.errstate(all="ignore"):
-            if rule.lossless:
-                law = right
-            else:
-                law = np.stack([rounds_law(rule, instance, int(start), LENGTH) for start in probe.starts])
+            law = right if rule.lossless else rounds_laws(rule, instance, probe.starts, LENGTH)
             if is_law(law):
                 laws[rule] = np.clip(law, 0.0, None)
     found = []

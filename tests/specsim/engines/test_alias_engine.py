@@ -115,8 +115,16 @@ def disagreements(pair, algorithm, violations, **options):
     return found
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda a: a.label)
-@pytest.mark.parametrize("name", NAMES)
+def on_all_pairs():
+    """The fast tests have every algorithm on one pair, and two algorithms on every pair."""
+    for name in NAMES:
+        for algorithm in ALGORITHMS:
+            fast_too = name == "markov" or algorithm in (Speculative(draft_length=2), Batch(drafts=2))
+            marks = [] if fast_too else [pytest.mark.slow]
+            yield pytest.param(name, algorithm, id=f"{name}-{algorithm.label}", marks=marks)
+
+
+@pytest.mark.parametrize(("name", "algorithm"), list(on_all_pairs()))
 def test_outcomes__have_the_exact_law(name, algorithm, pairs, violations):
     assert disagreements(pairs[name], algorithm, violations) == []
 

@@ -141,26 +141,33 @@ def check(pair, algorithm, horizon, naive, violations, seed=1):
     return all_violations(dataset, law, violations)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "algorithm",
-    [
-        Autoregressive(),
-        Speculative(),
-        Speculative(draft_length=1),
-        Speculative(draft_length=1, bonus=False),
-        Speculative(draft_length=2),
-        Batch(drafts=1),
-        Batch(drafts=2),
-        Batch(drafts=2, draft_length=1, bonus=True),
-        OverAcceptance(epsilon=0.125),
-        OverAcceptance(epsilon=Fraction(1, 16), residual="target", draft_length=1, bonus=False),
-        OverAcceptance(epsilon=0.0625, residual="draft"),
-        BlockVerification(),
-        BlockVerification(draft_length=2),
-    ],
-    ids=lambda algorithm: algorithm.label,
-)
+ALGORITHMS = [
+    Autoregressive(),
+    Speculative(),
+    Speculative(draft_length=1),
+    Speculative(draft_length=1, bonus=False),
+    Speculative(draft_length=2),
+    Batch(drafts=1),
+    Batch(drafts=2),
+    Batch(drafts=2, draft_length=1, bonus=True),
+    OverAcceptance(epsilon=0.125),
+    OverAcceptance(epsilon=Fraction(1, 16), residual="target", draft_length=1, bonus=False),
+    OverAcceptance(epsilon=0.0625, residual="draft"),
+    BlockVerification(),
+    BlockVerification(draft_length=2),
+]
+
+
+def on_all_pairs():
+    """The fast tests have every algorithm on one pair, and three algorithms on every pair."""
+    for name in NAMES:
+        for algorithm in ALGORITHMS:
+            fast = name == "markov" or algorithm in (Speculative(), Batch(drafts=2), BlockVerification())
+            marks = [] if fast else [pytest.mark.slow]
+            yield pytest.param(name, algorithm, id=f"{name}-{algorithm.label}", marks=marks)
+
+
+@pytest.mark.parametrize(("name", "algorithm"), list(on_all_pairs()))
 def test_outcomes__have_the_exact_law(name, algorithm, pairs, naive, violations):
     horizon = 2 if isinstance(algorithm, Batch) else pairs[name].horizon
     assert check(pairs[name], algorithm, horizon, naive, violations) == []

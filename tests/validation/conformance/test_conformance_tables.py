@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from specsim.validation.conformance import tables
-from specsim.validation.conformance.checks.decoder import moved, rounds_law
+from specsim.validation.conformance.checks.decoder import moved, rounds_laws
 from specsim.validation.conformance.instances import (
     chain_instance,
     digits,
@@ -227,12 +227,12 @@ def enumerate_rounds(rule, instance, context, length):
 
 
 @pytest.mark.parametrize("name", ["ratio", "block", "recovery-from-target", "drafts-argmax", "always-accept"])
-def test_rounds_law__is_what_enumeration_of_rounds_gives(name):
+def test_rounds_laws__are_what_enumeration_of_rounds_gives(name):
     instance = chain_instance(11, vocabulary=2, order=2, draft_length=2)
     known = {rule.name: rule for rule in all_rules()}
     rule = known.get(name) or get_rule(name)
-    for start in (0, 3):
-        law = rounds_law(rule, instance, start, 3)
+    starts = np.array([0, 3])
+    for start, law in zip(starts.tolist(), rounds_laws(rule, instance, starts, 3), strict=True):
         np.testing.assert_allclose(law, enumerate_rounds(rule, instance, start, 3), atol=1e-13)
         assert law.sum() == pytest.approx(1.0, abs=1e-12)
         exact = np.abs(law - moved(instance, start).target_law(3)).max() < 1e-12

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from specsim.validation.conformance.instances import Instance, digits, number
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import LARGEST_BATCH, spelled
 from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.tables import is_law, step_table, text_partitions
+from specsim.validation.conformance.tables import is_law, text_partitions
 
 #: Tokens whose joint law is counted.
 LENGTH = 3
@@ -199,35 +198,51 @@ def moved(instance: Instance, start: int) -> Instance:
     return replace(instance, start=start)
 
 
-def rounds_law(rule: Rule, instance: Instance, start: int, length: int) -> Floats:
-    """Return the law of the first `length` tokens of a decoder that repeats rounds of the rule.
+def rounds_laws(rule: Rule, instance: Instance, starts: Integers, length: int) -> Floats:
+    """Return the laws of the first `length` tokens of a decoder that repeats rounds of the rule.
 
-    Rounds are whole: the draft is not cut at the end of the text.
+    starts: contexts before the first token.
+    Returns: shape ``(starts, vocabulary ** length)``.
+
+    Rounds are whole: the draft is not cut at the end of the text. All contexts are computed side by side,
+    shorter texts first.
     """
-    vocabulary = instance.vocabulary
+    contexts, vocabulary = instance.target.shape
+    emitted = _emitted_laws(rule, instance)
+    # The context after each text that a round can emit.
+    ends = [instance.next_context]
+    for _ in emitted[1:]:
+        ends.append(instance.next_context[ends[-1]].reshape(contexts, -1))
+    laws = [np.ones((contexts, 1))]
+    for size in range(1, length + 1):
+        found = np.zeros((contexts, vocabulary**size))
+        for tokens, (law, end) in enumerate(zip(emitted, ends, strict=True), start=1):
+            if tokens >= size:
+                found += law.reshape(*found.shape, -1).sum(axis=2)
+            else:
+                found += (law[..., None] * laws[size - tokens][end]).reshape(found.shape)
+        laws.append(found)
+    return laws[length][starts]
 
-    @cache
-    def law(context: int, rest: int) -> Floats:
-        here = moved(instance, context)
-        table = step_table(rule, here)
-        paths = here.path_law(None if rule.draw is None else rule.draw(instance.draft))
-        joint = table * paths[:, None, None]
-        found = np.zeros(vocabulary**rest)
-        for j in range(instance.draft_length + 1):
-            emitted = number(here.paths[:, :j], vocabulary) * vocabulary if j else np.zeros(len(joint), int)
-            sums = np.zeros(vocabulary ** (j + 1))
-            np.add.at(sums, emitted[:, None] + np.arange(vocabulary), joint[:, j, :])
-            if j + 1 >= rest:
-                found += sums.reshape(vocabulary**rest, -1).sum(axis=1)
-                continue
-            left = rest - j - 1
-            texts = digits(np.arange(len(sums)), vocabulary, j + 1)
-            ends = here.contexts(texts)[:, -1]
-            block = np.stack([sums[k] * law(int(ends[k]), left) for k in range(len(sums))])
-            found += block.reshape(-1)
-        return found
 
-    return law(start, length)
+def _emitted_laws(rule: Rule, instance: Instance) -> list[Floats]:
+    """Return the law of what a round emits, by its number of tokens n: ``(contexts, vocabulary ** n)``."""
+    contexts, vocabulary = instance.target.shape
+    length, paths = instance.draft_length, instance.paths
+    places = np.empty((contexts, len(paths), length + 1), dtype=np.int64)
+    places[..., 0] = np.arange(contexts)[:, None]
+    for i in range(length):
+        places[..., i + 1] = instance.next_context[places[..., i], paths[:, i]]
+    flat = places.reshape(-1, length + 1)
+    drafted = np.tile(paths, (contexts, 1))
+    table = rule.law(instance.target[flat], instance.draft[flat[:, :-1]], drafted)
+    drawn = instance.draft if rule.draw is None else rule.draw(instance.draft)
+    joint = table * drawn[flat[:, :-1], drafted].prod(axis=1)[:, None, None]
+    # Paths are in the order of their tokens, so that those with one beginning are next to each other.
+    return [
+        joint[:, j].reshape(contexts, vocabulary**j, -1, vocabulary).sum(axis=2).reshape(contexts, -1)
+        for j in range(length + 1)
+    ]
 
 
 @check(
@@ -243,18 +258,16 @@ def _joint(lab: Laboratory) -> Statistical:
     instance = probe.instance
     rule = lab.rule
     if rule is not None and not rule.lossless:
-        laws = [rounds_law(rule, instance, int(start), LENGTH) for start in probe.starts]
+        null = rounds_laws(rule, instance, probe.starts, LENGTH)
     else:
-        laws = [moved(instance, int(start)).target_law(LENGTH) for start in probe.starts]
-    null = np.stack(laws)
+        null = np.stack([moved(instance, int(start)).target_law(LENGTH) for start in probe.starts])
     vocabulary = instance.vocabulary
     alternatives = {"the draft's law": np.stack([_draft_law(instance, int(start)) for start in probe.starts])}
     for shift in range(1, len(null)):
         alternatives[f"the law of another prompt ({shift})"] = np.roll(null, shift, axis=0)
     if rule is None or rule.lossless:
         alternatives |= _laws_of_rules(
-            lambda rule: np.stack([rounds_law(rule, instance, int(start), LENGTH) for start in probe.starts]),
-            lossless=False,
+            lambda rule: rounds_laws(rule, instance, probe.starts, LENGTH), lossless=False
         )
     look = make_look(
         lambda table: table,
