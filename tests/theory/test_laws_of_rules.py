@@ -90,7 +90,19 @@ def assert_same(found: Any, expected: Any, exact: bool, name: str) -> None:
         assert np.abs(found.astype(float) - expected.astype(float)).max() < 1e-11, name
 
 
-@pytest.mark.parametrize("algorithm", list(algorithms()), ids=lambda algorithm: algorithm.label)
+def fast_and_slow() -> Iterator[Any]:
+    """The fast tests have every rule on the smallest structure of its last kind, and three on all trees."""
+    seen = set()
+    for algorithm in algorithms():
+        rule, kind = algorithm.rule, algorithm.structure(3).kind
+        first = kind == rule.structures[-1] and rule.name not in seen
+        trees = kind == "tree" and rule.name in ("recursive", "traversal", "recursive-distinct")
+        marks = [] if first or trees else [pytest.mark.slow]
+        seen |= {rule.name} if first else set()
+        yield pytest.param(algorithm, id=algorithm.label, marks=marks)
+
+
+@pytest.mark.parametrize("algorithm", list(fast_and_slow()))
 def test_laws_equal_enumeration_and_all_descriptions_agree(algorithm: Algorithm) -> None:
     """Exactly where the rule is rational; rules without a program are compared with all drafts alone."""
     pair = make_pair(2, 3)

@@ -32,8 +32,15 @@ WITH_PROGRAM = [rule for rule in catalogue().values() if "program" not in rule.a
 LOSSLESS = [(rule, drawing) for rule in WITH_PROGRAM if rule.lossless for drawing in rule.drawings]
 
 
-def structures(rule: Rule) -> list[Structure]:
-    return [s for s in [*CHAINS, *PATHS, *TREES] if s.kind in rule.structures]
+#: One of each kind, for the fast tests; the others are in the slow ones.
+FAST = [CHAINS[1], PATHS[0], TREES[0]]
+
+#: For tests that go over all structures of a rule.
+SIZES = pytest.mark.parametrize("few", [True, pytest.param(False, marks=pytest.mark.slow)])
+
+
+def structures(rule: Rule, few: bool) -> list[Structure]:
+    return [s for s in (FAST if few else [*CHAINS, *PATHS, *TREES]) if s.kind in rule.structures]
 
 
 def choices(rule: Rule) -> list[dict[str, Any]]:
@@ -86,11 +93,12 @@ def _short_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(k_seq.program, "__defaults__", (3,))
 
 
+@SIZES
 @pytest.mark.parametrize("rule", WITH_PROGRAM, ids=lambda rule: rule.name)
-def test_program_is_the_step_law_on_every_draft(rule: Rule) -> None:
+def test_program_is_the_step_law_on_every_draft(rule: Rule, few: bool) -> None:
     generator = np.random.default_rng(list(rule.name.encode()))
     found = step_law_of(rule)
-    for structure in structures(rule):
+    for structure in structures(rule, few):
         nodes = len(structure.parents)
         widest = max(len(structure.children(node)) for node in range(nodes))
         for tokens_in_all in (2, 3) if nodes < 5 else (2,):
@@ -163,15 +171,16 @@ def whole_prefix_pair(generator: np.random.Generator, tokens: int, horizon: int)
     )
 
 
+@SIZES
 @pytest.mark.parametrize(("rule", "drawing"), LOSSLESS, ids=lambda value: getattr(value, "name", value))
-def test_lossless_rules_have_no_bias(rule: Rule, drawing: Drawing) -> None:
+def test_lossless_rules_have_no_bias(rule: Rule, drawing: Drawing, few: bool) -> None:
     generator = np.random.default_rng(list(rule.name.encode()))
-    for structure in structures(rule):
+    for structure in structures(rule, few):
         for _ in range(2):
             pair = whole_prefix_pair(generator, 2, structure.depth + 1)
             algorithm = rule(tree=structure, drawn=drawing)
             assert round_bias(pair, algorithm) == 0, structure
-    for structure in [chain(2), levels((2,)), levels((3,))]:
+    for structure in [levels((2,))] if few else [chain(2), levels((2,)), levels((3,))]:
         if structure.kind in rule.structures:
             pair = whole_prefix_pair(generator, 3, structure.depth + 1)
             assert round_bias(pair, rule(tree=structure, drawn=drawing)) == 0, structure

@@ -132,13 +132,22 @@ def test_variants__reach_every_structure_drawing_and_choice() -> None:
                     assert {algorithm.parameters[name] for algorithm in listed} == set(parameter.choices)
 
 
-# `make validate` checks the laws at quick effort, too.
-@pytest.mark.parametrize("laws", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_claims__are_established_in_their_small_instances(laws: bool) -> None:
+# `make validate` checks all claims at quick effort, too.
+@pytest.mark.parametrize(
+    ("laws", "smallest"),
+    [
+        (False, 1),
+        pytest.param(False, 5, marks=pytest.mark.slow),
+        pytest.param(True, 5, marks=pytest.mark.slow),
+    ],
+)
+def test_claims__are_established_in_their_small_instances(laws: bool, smallest: int) -> None:
     """The unmutated suite passes: otherwise the kills of mutants would mean nothing."""
     listed = [claim_id for claim_id in ROWS if claim_id != "yin2024.figures-2-5-batch-curves"]
     chosen = select_claims([claim_id for claim_id in listed if claim_id.startswith("specsim.laws-") == laws])
-    report = validate([cut_down(claim) for claim in chosen], effort=SMALL_EFFORT, threads=2)
+    report = validate(
+        [cut_down(claim, smallest=smallest) for claim in chosen], effort=SMALL_EFFORT, threads=2
+    )
     wrong = {item.claim.id: item.checks for item in report.claims if item.status is not Status.AGREES}
     assert not wrong
 

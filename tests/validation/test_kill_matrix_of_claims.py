@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,31 @@ BY_SIMULATION = {
 }
 
 
+#: Of the claims over all laws of a rule the fast tests have those of a chain, of paths and of trees.
+FAST_LAWS = (
+    "specsim.laws-block-verification",
+    "specsim.laws-greedy-block",
+    "specsim.laws-recursive-distinct",
+)
+
+#: Of the claims about simulation, those of the engines, a claim about a rule and one of a paper.
+FAST_SIMULATIONS = ("specsim.engine-", "specsim.laws-traversal", "yin2024.theorem-1-lossless")
+
+
+def _params() -> list[Any]:
+    return [
+        pytest.param(
+            claim,
+            id=claim.id,
+            marks=[pytest.mark.slow]
+            if claim.id.startswith("specsim.laws-") and claim.id not in FAST_LAWS
+            else [],
+        )
+        for claim in all_claims()
+        if claim.id not in BY_SIMULATION
+    ]
+
+
 def _rejected_exactly(claim: Claim, witnesses: Witnesses) -> bool:
     """Whether an exact comparison fails. A check that crashes has rejected nothing."""
     for check in claim.checks:
@@ -43,16 +69,20 @@ def _rejected_exactly(claim: Claim, witnesses: Witnesses) -> bool:
     return False
 
 
-@pytest.mark.parametrize(
-    "claim", [claim for claim in all_claims() if claim.id not in BY_SIMULATION], ids=lambda claim: claim.id
-)
+@pytest.mark.parametrize("claim", _params())
 def test_claim__is_rejected_exactly_by_one_of_its_mutants(claim: Claim) -> None:
     assert any(
         _rejected_exactly(claim, mutant.apply(as_built())) for mutant in reversed(get_mutants(claim.mutants))
     )
 
 
-@pytest.mark.parametrize(("claim_id", "mutant"), BY_SIMULATION.items())
+@pytest.mark.parametrize(
+    ("claim_id", "mutant"),
+    [
+        pytest.param(*entry, marks=[] if entry[0].startswith(FAST_SIMULATIONS) else [pytest.mark.slow])
+        for entry in BY_SIMULATION.items()
+    ],
+)
 def test_claim__is_rejected_in_simulation_by_a_mutant(claim_id: str, mutant: str) -> None:
     (claim,) = (claim for claim in all_claims() if claim.id == claim_id)
     assert mutant in claim.mutants

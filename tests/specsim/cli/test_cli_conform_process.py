@@ -63,7 +63,7 @@ BROKEN = {
     "grows": "GiB of memory",
 }
 #: Those that are tried every time.
-QUICK = ("leaves", "copies")
+QUICK = ("leaves",)
 _SLOW = [pytest.mark.slow]
 #: Checks, and limits that end what hangs or grows soon.
 LIMITS = ("--effort", "quick", "--check", "contract", "--check", "determinism", "--memory-limit", "0.9")
@@ -112,7 +112,7 @@ def test_next_sampler_of_a_file__gets_a_process_of_its_own(sampler):
     assert [item["verdict"] for item in json.loads(done.stdout)["subjects"]] == ["broken", "lossless"]
 
 
-@pytest.mark.parametrize("line", ["sys.exit(0)", "os._exit(0)"])
+@pytest.mark.parametrize("line", [pytest.param("sys.exit(0)", marks=_SLOW), "os._exit(0)"])
 def test_import_that_leaves__is_broken(line, tmp_path):
     path = tmp_path / "leaving.py"
     path.write_text(

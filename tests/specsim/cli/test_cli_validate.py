@@ -227,6 +227,7 @@ def test_resume__folder_that_cannot_be(tmp_path):
     assert "give a folder" in refused("--resume", str(tmp_path / "file"), "test.mean")
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     command = [
         sys.executable,

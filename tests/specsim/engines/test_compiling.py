@@ -44,7 +44,12 @@ def test_cache__is_used_by_the_next_process(tmp_path):
     first = run(tmp_path)
     assert first[0] == "0"
     assert run(tmp_path) == ["1", *first[1:]]
-    assert run(tmp_path, NUMBA_OPT="1")[0] == "0"
+
+
+@pytest.mark.slow
+def test_cache__is_not_used_with_other_settings_of_the_compiler(tmp_path):
+    for optimisation in ("3", "1"):
+        assert run(tmp_path, NUMBA_OPT=optimisation)[0] == "0"
     assert len(list(tmp_path.glob("specsim-kernels/*"))) == 2
 
 
@@ -116,6 +121,7 @@ def test_kernels__are_compiled_for_one_signature():
     assert len(rejections.advance_rejections.signatures) <= 1
 
 
+@pytest.mark.slow
 def test_compile_all__leaves_nothing_to_compile(tmp_path):
     script = "from specsim.engines.compiled import ahead; print(ahead.compile_all(lambda line: None))"
     run(tmp_path, f"from specsim.engines.compiled import ahead\nahead.jobs = lambda: [{JOB!r}]\n" + script)
@@ -167,7 +173,7 @@ def test_cache_root__can_be_chosen(monkeypatch):
 UNNEEDED = {"dask", "distributed", "h5netcdf", "h5py", "sympy", "matplotlib", "rich"}
 
 
-@pytest.mark.parametrize("engine", ["lockstep", "alias", "population"])
+@pytest.mark.parametrize("engine", [pytest.param("lockstep", marks=pytest.mark.slow), "alias", "population"])
 def test_simulate__loads_nothing_that_it_does_not_need(engine):
     unneeded = UNNEEDED | ({"numba"} if engine == "population" else set())
     code = (

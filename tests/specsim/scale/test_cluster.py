@@ -21,8 +21,8 @@ distributed = pytest.importorskip("distributed")
 ROOT = Path(specsim.__file__).resolve().parent.parent
 
 
-@contextlib.contextmanager
-def local_cluster(**options):
+@pytest.fixture(scope="module")
+def workers():
     with (
         warnings.catch_warnings(),
         distributed.LocalCluster(
@@ -31,15 +31,8 @@ def local_cluster(**options):
             processes=True,
             dashboard_address=":0",
             silence_logs="CRITICAL",
-            **options,
         ) as cluster,
     ):
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def workers():
-    with local_cluster() as cluster:
         yield cluster
 
 
@@ -90,24 +83,24 @@ def test_sweep__has_all_combinations_in_flight(client, pair):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_killed_worker__changes_nothing(identical, tmp_path):
+def test_killed_worker__changes_nothing(client, identical):
     """A worker is killed by signal 9 when a third of the chunks is done."""
     pair = paper_pair(50)
     runs, chunk = 200_000, 10_000
-    with local_cluster() as cluster, distributed.Client(cluster, set_as_default=False) as client:
-        before = client.run(os.getpid)
-        killed = []
+    before = client.run(os.getpid)
+    killed = []
 
-        def progress(done):
-            if done >= runs // 3 and not killed:
-                killed.append(next(iter(before.values())))
-                os.kill(killed[0], signal.SIGKILL)
+    def progress(done):
+        if done >= runs // 3 and not killed:
+            killed.append(next(iter(before.values())))
+            os.kill(killed[0], signal.SIGKILL)
 
-        result = simulate(
-            pair, Speculative(), runs=runs, seed=6, cluster=client, chunk_runs=chunk, progress=progress
-        )
-        assert killed
+    result = simulate(
+        pair, Speculative(), runs=runs, seed=6, cluster=client, chunk_runs=chunk, progress=progress
+    )
+    assert killed
     assert identical(result, simulate(pair, Speculative(), runs=runs, seed=6))
+    client.wait_for_workers(2, timeout=60)
 
 
 def test_worker_that_always_dies__is_named_in_one_line(workers, client, pair, monkeypatch):

@@ -40,13 +40,17 @@ def test_mutant__is_rejected_by_the_checks_that_are_for_it(mutant):
     )
 
 
-#: Decoders write many texts: the fast tests have a plain one and one with everything that can be asked for.
-FAST_DECODERS = ("decoder-ratio", "asked-decoder")
-
-#: Of the other right samplers every third is in the fast tests.
+#: The fast tests have a right sampler of each protocol, of each way to be called, and one that is lossy as
+#: declared.
 FAST_CONTROLS = {
-    *FAST_DECODERS,
-    *[control.name for control in all_controls() if control.subject.protocol != "decoder"][::3],
+    "decoder-ratio",
+    "draft-ratio",
+    "tree-k-seq",
+    "ratio-from-logits",
+    "one-hot-never",
+    "torch-ratio",
+    "asked-step",
+    "declared-over-acceptance",
 }
 
 
@@ -60,6 +64,10 @@ def test_control__passes_every_check(control):
     outcome = judge_control(control, effort="quick")
     failed = [f"{check.name}: {check.reason}" for check in outcome.checks if check.status.value == "failed"]
     assert outcome.lives, f"{control.name} is found {outcome.verdict.value}: {failed}"
+
+
+def test_fast_controls__exist():
+    assert {control.name for control in all_controls()} >= FAST_CONTROLS
 
 
 def test_every_mutant__names_the_checks_that_must_reject_it():

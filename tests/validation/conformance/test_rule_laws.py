@@ -1,6 +1,7 @@
 """The exact laws of rules, held against enumeration and against printed figures."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -63,13 +64,13 @@ class Tree:
             begun = (*drafted[:accepted], final)
             for rest in itertools.product(range(self.vocabulary), repeat=max(0, length - len(begun))):
                 text = begun + rest
-                follows = np.prod([self.target[text[:n]][text[n]] for n in range(len(begun), len(text))])
+                follows = math.prod(self.target[text[:n]][text[n]] for n in range(len(begun), len(text)))
                 law[text[:length]] += mass * follows
         return law
 
     def target_law(self, length):
         return {
-            text: np.prod([self.target[text[:n]][text[n]] for n in range(length)])
+            text: math.prod(self.target[text[:n]][text[n]] for n in range(length))
             for text in itertools.product(range(self.vocabulary), repeat=length)
         }
 

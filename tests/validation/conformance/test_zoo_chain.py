@@ -11,6 +11,7 @@ from specsim_tests_zoo import (
     K,
     V,
     agrees,
+    fast,
     of,
     sample,
     stated_rule,
@@ -40,7 +41,8 @@ def telling(name, tree):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in of(EVERY, "step", "draft-and-verify") if stated_rule(EVERY[name]) is not None]
+    "name",
+    fast([name for name in of(EVERY, "step", "draft-and-verify") if stated_rule(EVERY[name]) is not None], 4),
 )
 def test_samplers_have_their_exact_law(name, telling):
     item = EVERY[name]
@@ -53,7 +55,7 @@ def test_samplers_have_their_exact_law(name, telling):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in of(CONTROLS, "step", "draft-and-verify") if CONTROLS[name].lossless]
+    "name", fast([name for name in of(CONTROLS, "step", "draft-and-verify") if CONTROLS[name].lossless], 4)
 )
 def test_controls_write_the_targets_texts(name, tree):
     _, tokens, lengths = sample(CONTROLS[name].subject, tree, seed=2)
@@ -88,7 +90,7 @@ VISIBLE = [
 ]
 
 
-@pytest.mark.parametrize("name", VISIBLE)
+@pytest.mark.parametrize("name", fast(VISIBLE, 4))
 def test_samples_of_mutants_reject_the_claimed_rule(name, telling):
     mutant = MUTANTS[name]
     runs = 60_000 if name == "shared-gumbel" else RUNS
