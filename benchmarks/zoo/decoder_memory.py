@@ -185,6 +185,15 @@ MUTANTS = (
         None,
     ),
     _mutant(
+        "block-drafts-kept",
+        COINS,
+        "blocks whose drafts have the noise of their place: those that were rejected are drawn again",
+        "vllm-project/vllm 0.30.0, V2 runner: draft noise of (seed, position); 0.33.0 adds the step",
+        partial(decode, step=block_step, drafts_kept=True),
+        ("rounds",),
+        BLOCK,
+    ),
+    _mutant(
         "failed-coin-kept",
         COINS,
         "the coin that rejected a token tests the first drafted token of the next round",
@@ -206,6 +215,13 @@ CONTROLS = (
         "one coin per place in the text, with the ratio rule, which never asks a failed coin again",
         "vllm-project/vllm, token-wise rejection with coins of (seed, position)",
         partial(decode, coins_of="place"),
+        RATIO,
+    ),
+    _control(
+        "decoder-ratio-drafts-kept",
+        "drafts with the noise of their place, and the ratio rule, which never looked at those it drops",
+        "vllm-project/vllm 0.30.0, V2 runner: draft noise of (seed, position), token-wise rejection",
+        partial(decode, drafts_kept=True),
         RATIO,
     ),
     _control(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.zoo.asked import race
 from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.sampling import Floats, Integers, Step, draw, filtered, floats
 
@@ -118,6 +119,7 @@ def decode(
     mistakes: Mistakes | None = None,
     greedy: bool = False,
     coins_of: str = "",
+    drafts_kept: bool = False,
     temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -137,6 +139,8 @@ def decode(
     coins_of
         Coins of the tests that do not depend on the round: ``"place"``, one for every place in the text;
         ``"draft"``, the next ones behind those of the accepted drafts. Defaults to "": fresh ones.
+    drafts_kept
+        Whether drafts are drawn by races with the noise of their place in the text, the same in every round.
     temperature, top_k, top_p
         Applied to both sides.
     """
@@ -153,6 +157,9 @@ def decode(
     places = np.arange(drafts + 1)
     kept_coins = np.random.default_rng([seed, 7]).random((batch, (new_tokens + 2) * (drafts + 1)))
     used = np.zeros(batch, dtype=np.int64)
+    if drafts_kept:
+        size = (batch, new_tokens + 2 * drafts + 1, models.vocabulary)
+        kept_noise = np.random.default_rng([seed, 8]).random(size)
     if wrong.greedy_first:
         first = target_side.read(models.target, 0, np.zeros(1, dtype=np.int64))[:, 0].argmax(axis=1)
         for side in (text, target_side, draft_side):
@@ -172,6 +179,8 @@ def decode(
             row: Floats = draft_side.read(models.draft, i, np.array([i]))[:, 0]
             rows.append(filtered(row, temperature, top_k, top_p))
             drafted[:, i] = draw(rows[-1], rng.random((batch,)))
+            if drafts_kept:
+                drafted[:, i] = race(rows[-1], kept_noise[np.arange(batch), text.lengths - length + i])
             if greedy:
                 drafted[:, i] = rows[-1].argmax(axis=1)
                 rows[-1] = np.eye(rows[-1].shape[1])[drafted[:, i]]

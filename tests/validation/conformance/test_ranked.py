@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.zoo import get_mutants
+from benchmarks.zoo import get_controls, get_mutants
 from specsim.validation.conformance.calling import SEED_RANGE, Caller
-from specsim.validation.conformance.checks.rounds import LAWS, by_rank
+from specsim.validation.conformance.checks.rounds import LAWS, SAME_LAWS, by_rank
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.instances import (
     Instance,
@@ -178,6 +178,29 @@ def test_decoders_that_use_failed_coins_again_have_the_stated_law(bug, instance)
     # 6 standard errors and 6 counts in each of a few hundred cells: a false alarm in 10^6 tests.
     assert (np.abs(counts - len(first) * law) < 6 * spread + 6).all()
     assert law.sum() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["block-drafts-kept", "decoder-ratio-drafts-kept"])
+def test_decoders_that_draw_rejected_drafts_again_have_the_stated_law(name):
+    """The zoo's decoder shares no code with the law; under the ratio rule it is the target's."""
+    instance = by_rank(SAME_LAWS[3], 3)
+    block = name == "block-drafts-kept"
+    run = (get_mutants if block else get_controls)([name])[0].subject.run
+    law = next(bug for bug in ROUND_BUGS if bug.last == block).after_drafts(instance)
+    if not block:
+        np.testing.assert_allclose(law, np.repeat(instance.target, 4, axis=0), atol=1e-12)
+
+    class Models:
+        vocabulary, draft_length = 3, 3
+        target = staticmethod(lambda tokens: np.broadcast_to(instance.target[0], (*np.shape(tokens), 3)))
+        draft = staticmethod(lambda tokens: np.broadcast_to(instance.draft[0], (*np.shape(tokens), 3)))
+
+    tokens, accepted = run(Models, np.zeros((8_000, 1), dtype=np.int64), 5, 5)
+    first = np.array([row[0] for row in accepted])
+    counts = np.zeros(law.shape)
+    np.add.at(counts, (first, tokens[np.arange(len(first)), first + 1]), 1)
+    total = counts.sum(axis=1, keepdims=True)
+    assert (np.abs(counts - total * law) < 6 * np.sqrt(total * law * (1 - law)) + 6).all()
 
 
 def echo(rng, period=None, texts=30, length=40):

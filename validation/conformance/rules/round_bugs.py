@@ -1,8 +1,9 @@
-"""Laws of decoders whose rounds are not independent: coins that failed in one round are used in the next.
+"""Laws of decoders whose rounds are not independent: coins of one round are used again in the next.
 
 The law of a round given its drafted tokens is right; what is wrong shows in the tokens that follow a round of
 a known accepted length. A coin that failed against h is known to be above h; against h' it then succeeds with
-probability (h' - h) / (1 - h) at most.
+probability (h' - h) / (1 - h) at most. The tests of a block look at all drafted tokens, also those that are
+dropped; if their places draw them again, the next round has the drafts of a block that failed.
 """
 
 from __future__ import annotations
@@ -67,6 +68,26 @@ class RoundBug:
                 if known.any():
                     table[accepted, context] = known @ self._first(instance, context, bounds)
         return table
+
+    def after_drafts(self, instance: Instance) -> Floats:
+        """Return the law of the token behind a round when rejected places draw the same drafts again.
+
+        Coins of the tests are fresh. instance: of one context, where a coin draws one token in all rounds.
+
+        Returns: shape ``(K + 1, V)``, given the accepted length of the round.
+        """
+        paths, length = instance.paths, instance.draft_length
+        mass, thresholds, finals = self._round(instance)
+        stops = self._stops(thresholds, np.zeros((1, length)))[0]
+        first = stops[:, :1] * finals[:, 0]
+        first[np.arange(len(paths)), paths[:, 0]] += 1.0 - stops[:, 0]
+        table = np.empty((length + 1, instance.vocabulary))
+        for accepted in range(length + 1):
+            again = paths[:, accepted + 1 :]
+            following = (paths[None, :, : again.shape[1]] == again[:, None, :]).all(axis=2) * mass
+            following /= following.sum(axis=1, keepdims=True)
+            table[accepted] = (mass * stops[:, accepted]) @ following @ first
+        return table / table.sum(axis=1, keepdims=True)
 
     def text_law(self, instance: Instance, start: int) -> Floats:
         """Return the law of the first two tokens, shape ``(V * V,)``."""
@@ -174,15 +195,17 @@ def ratio_tests(target: Floats, draft: Floats, drafted: Integers) -> tuple[Float
 
 _SOURCE = "vllm-project/vllm 0.30.0, V2 runner, rejection_sample_method='block'"
 
+BLOCK_COINS_KEPT = RoundBug(
+    name="block-coins-kept",
+    title="block verification with one coin per position in the text: coins that failed are used again",
+    source=_SOURCE,
+    tests=block_tests,
+    last=True,
+    shift=1,
+)
+
 ROUND_BUGS = (
-    RoundBug(
-        name="block-coins-kept",
-        title="block verification with one coin per position in the text: coins that failed are used again",
-        source=_SOURCE,
-        tests=block_tests,
-        last=True,
-        shift=1,
-    ),
+    BLOCK_COINS_KEPT,
     RoundBug(
         name="greedy-block-coins-kept",
         title="the same with greedy drafts",
