@@ -46,11 +46,13 @@ struct BlockReduce {
   static_assert(THREADS == 1, "one thread");
   using TempStorage = Nothing;
   BlockReduce(TempStorage&) {}
+  T Sum(T value) { return value; }
   template <uint32_t N> T Sum(T (&values)[N]) {
     T sum = values[0];
     for (uint32_t i = 1; i < N; ++i) sum += values[i];
     return sum;
   }
+  template <class Op> T Reduce(T value, Op) { return value; }
   template <uint32_t N, class Op> T Reduce(T (&values)[N], Op op) {
     T found = values[0];
     for (uint32_t i = 1; i < N; ++i) found = op(found, values[i]);

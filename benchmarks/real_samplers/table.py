@@ -1,9 +1,10 @@
 """The table of real libraries: one data file, its rendering in the docs, and a command for each row.
 
-``python -m benchmarks.real_samplers.table`` lists the rows, ``... table ROW`` runs one again, and ``... table
---write`` puts the table into docs/conformance.md. The data are ``table.json``: a row names a library and its
-version, what was run (an adapter, some of its subjects, some checks; or a script of
-``examples/confirmations``), what pip calls it, the variable that names its unpacked wheel, what was found,
+``python -m benchmarks.real_samplers.table`` lists the rows, ``... table ROW [SECONDS]`` runs one again (with
+so much time for the checks of a sampler, where a machine is slow or shared), and ``... table --write`` puts
+the table into docs/conformance.md. The data are ``table.json``: a row names a library and its version, what
+was run (an adapter, some of its subjects, some checks; or a script of ``examples/confirmations``), what pip
+calls it, the variable that names its unpacked wheel, what was found,
 when, and when it was run again with which verdict.
 """
 
@@ -55,8 +56,11 @@ def command(row: dict[str, Any]) -> str:
     return f"{variable}python -m benchmarks.real_samplers.table {row['id']}"
 
 
-def repeat(row: dict[str, Any]) -> int:
-    """Run a row again: its script, or the checks of its adapter's subjects; return the exit code."""
+def repeat(row: dict[str, Any], seconds: float | None = None) -> int:
+    """Run a row again: its script, or the checks of its adapter's subjects; return the exit code.
+
+    seconds: for the checks of one sampler. Defaults to None: those of the effort.
+    """
     if "script" in row:
         script = _ROOT / "examples" / "confirmations" / f"{row['script']}.py"
         folder = os.environ.get(row["wheel"] or "")
@@ -74,7 +78,7 @@ def repeat(row: dict[str, Any]) -> int:
         if row["subjects"] and not any(part in subject.name for part in row["subjects"]):
             continue
         only = row["checks"] or None
-        report = check_sampler(subject, effort="quick", only=only, origin=row["adapter"])
+        report = check_sampler(subject, effort="quick", only=only, origin=row["adapter"], budget=seconds)
         print("\n".join(report_lines(report)), flush=True)
         codes.append(report.exit_code)
     if not codes:
@@ -97,7 +101,8 @@ def main(arguments: list[str]) -> int:
         return 0
     if arguments[0] not in known:
         unknown("row", arguments[0], list(known))
-    return repeat(known[arguments[0]])
+    seconds = float(arguments[1]) if len(arguments) > 1 else None
+    return repeat(known[arguments[0]], seconds)
 
 
 if __name__ == "__main__":

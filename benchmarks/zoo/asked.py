@@ -44,6 +44,18 @@ def processed(rows: Floats, counts: Floats, last: Integers) -> Floats:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+def grammar(tokens: Integers, rows: Floats) -> Floats:
+    """Say what a grammar does to rows: behind an odd number of tokens 0 the last token is forbidden."""
+    return masked(rows, (tokens == 0).sum(axis=1))
+
+
+def masked(rows: Floats, zeros: Integers) -> Floats:
+    """Forbid the last token where the text has an odd number of tokens 0."""
+    found = rows.copy()
+    found[np.asarray(zeros) % 2 == 1, -1] = 0.0
+    return found
+
+
 def counted(tokens: Integers, lengths: Integers, vocabulary: int) -> Floats:
     """Count the tokens of texts of these lengths: ``(B, n)`` to ``(B, V)``."""
     counts = np.zeros((len(tokens), vocabulary))
@@ -53,11 +65,15 @@ def counted(tokens: Integers, lengths: Integers, vocabulary: int) -> Floats:
     return counts
 
 
-def kept(rows: Floats, min_p: float | None = None, typical_p: float | None = None) -> Floats:
-    """Apply min-p, then typical-p."""
+def kept(
+    rows: Floats, min_p: float | None = None, typical_p: float | None = None, tops: Floats | None = None
+) -> Floats:
+    """Apply min-p, then typical-p; `tops` are the likeliest tokens of another row that min-p looks at."""
     found: Floats = rows
     if min_p is not None:
-        found = np.where(found < min_p * found.max(axis=-1, keepdims=True), 0.0, found)
+        top = found.max(axis=-1, keepdims=True)
+        least = min_p * top if tops is None else np.minimum(min_p * tops[..., None], top)
+        found = np.where(found < least, 0.0, found)
         found = found / found.sum(axis=-1, keepdims=True)
     if typical_p is not None:
         found = _typical(found, typical_p)

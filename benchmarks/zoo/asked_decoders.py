@@ -23,6 +23,7 @@ def decode(
     *,
     slip: str = "",
     processing: bool = False,
+    grammar: bool = False,
     temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -54,7 +55,13 @@ def decode(
     def law(rows: Floats, side: str, ahead: int) -> Floats:
         if processing and not (slip == "decoder-bias-not-verified" and side == "target" and ahead < drafts):
             counts = asked.counted(text, ends + ahead, models.vocabulary) + rejected
+            if slip == "prompt-not-counted":
+                counts = counts - asked.counted(text, np.full(batch, length), models.vocabulary)
             rows = asked.processed(rows, counts, text[at_row, ends + ahead - 1])
+        if grammar and side == "target":
+            last = ends if slip == "grammar-of-the-round" else ends + ahead
+            rows = asked.masked(rows, asked.counted(text, last, models.vocabulary)[:, 0])
+            rows /= rows.sum(axis=1, keepdims=True)
         if own is not None:
             rows = asked.tempered(rows, own)
         rows = filtered(rows, temperature, top_k, top_p)
@@ -66,6 +73,8 @@ def decode(
         if slip == "decoder-seeds-every-round":
             streams = _streams(seed, seeds, batch, samples, slip)
         uniforms = streams(2 * drafts + 1)
+        if slip == "streams-by-slot":
+            uniforms[~over] = uniforms[: (~over).sum()].copy()
         reads: list[Floats] = []
         for i in range(drafts):
             wide = floats(models.draft(text[:, : int(ends.max()) + i]))
@@ -142,15 +151,23 @@ _ROWS = frozenset({"temperatures", "seeds", "samples", "eos", "stop", "d2t"})
 
 
 def _subject(
-    name: str, options: frozenset[str] = frozenset(), *, processing: bool = False, slip: str = ""
+    name: str,
+    options: frozenset[str] = frozenset(),
+    *,
+    processing: bool = False,
+    grammar: bool = False,
+    slip: str = "",
 ) -> Subject:
+    """Return the decoder; a grammar is for the target alone, so that what it forbids is drafted."""
+    process = asked.grammar if grammar else asked.declared if processing else None
     return Subject(
         name=name,
         protocol="decoder",
-        run=partial(decode, slip=slip, processing=processing),
+        run=partial(decode, slip=slip, processing=processing, grammar=grammar),
         rule=RATIO,
         options=options,
-        process=asked.declared if processing else None,
+        process=process,
+        filters="target" if grammar else "both",
     )
 
 
@@ -162,13 +179,14 @@ def _slip(
     killed_by: str,
     *options: str,
     processing: bool = False,
+    grammar: bool = False,
 ) -> Mutant:
     return Mutant(
         name=slip,
         description=description,
         cite=cite,
         bug_class=bug_class,
-        subject=_subject(slip, frozenset(options), slip=slip, processing=processing),
+        subject=_subject(slip, frozenset(options), slip=slip, processing=processing, grammar=grammar),
         killed_by=(killed_by,),
     )
 
@@ -191,6 +209,22 @@ MUTANTS = (
         "vllm-project/vllm#33251",
         "processing",
         processing=True,
+    ),
+    _slip(
+        "prompt-not-counted",
+        _ASKED,
+        "the penalty on frequency counts what was written, and not the prompt",
+        "ml-explore/mlx-lm: penalties see the prompt's last token only",
+        "processing",
+        processing=True,
+    ),
+    _slip(
+        "grammar-of-the-round",
+        _ASKED,
+        "all rows of a round have the mask of its first token; a token that opens a constraint counts later",
+        "vllm-project/vllm#44297",
+        "processing",
+        grammar=True,
     ),
     _slip(
         "decoder-filters-of-the-draft",
@@ -232,6 +266,15 @@ MUTANTS = (
         "vllm-project/vllm#6034",
         "request-law",
         "seeds",
+    ),
+    _slip(
+        "streams-by-slot",
+        _SEEDS,
+        "rows that go on take the streams of the places that ended rows leave",
+        "easily made: states of a batch that are not moved with its rows; compare vllm-project/vllm#41044",
+        "request-seeds",
+        "seeds",
+        "eos",
     ),
     _slip(
         "first-sample-greedy",
@@ -287,5 +330,11 @@ CONTROLS = (
         description="a decoder whose rows have a bias, a penalty on frequency, and no token twice running",
         source="2211.17192, Algorithm 1",
         subject=_subject("processed-decoder", frozenset({"eos"}), processing=True),
+    ),
+    Control(
+        name="grammar-decoder",
+        description="a grammar on the target alone: what it forbids is drafted, and rejected by the ratio",
+        source="vllm-project/vllm, structured output with drafts that are not filtered",
+        subject=_subject("grammar-decoder", grammar=True),
     ),
 )

@@ -47,17 +47,23 @@ def step(
     if temperatures is not None:
         own = np.repeat(temperatures[:1], batch) if slip == "temperature-of-row-0" else temperatures
         rows, read = asked.tempered(rows, own), asked.tempered(read, own)
+    tops = None
+    if slip == "min-p-of-the-draft":
+        tops = np.concatenate([read.max(axis=-1), rows[:, -1:].max(axis=-1)], axis=1)
     read = asked.kept(read, min_p, typical_p)
     bonus = rows[:, -1:]
-    rows = asked.kept(rows, None if slip == "min-p-dropped" else min_p, typical_p)
+    rows = asked.kept(rows, None if slip == "min-p-dropped" else min_p, typical_p, tops)
     if slip == "typical-p-not-on-bonus":
         rows[:, -1:] = asked.kept(bonus, min_p)
     if seeds is None:
         uniforms = np.random.default_rng(seed).random((batch, length + 1))
     else:
         uniforms = asked.uniforms_of(_streams(seeds, slip), length + 1)
+    tested = rows
+    if slip == "greedy-rows-tested-as-sampled" and temperatures is not None:
+        tested = np.where((np.asarray(temperatures) == 0)[:, None, None], raw, rows)
     tests = uniforms[:, :-1] < quotient(
-        at(rows[:, :-1], np.maximum(drafted, 0)), at(read, np.maximum(drafted, 0))
+        at(tested[:, :-1], np.maximum(drafted, 0)), at(read, np.maximum(drafted, 0))
     )
     tests &= np.arange(length) < ends[:, None]
     count = np.cumprod(tests, axis=1).sum(axis=1)
@@ -201,6 +207,14 @@ MUTANTS = (
         "min_p",
     ),
     _slip(
+        "min-p-of-the-draft",
+        _ASKED,
+        "min-p compares the target's tokens with the likeliest token of the draft's row",
+        "easily made: one mask of filters for both sides; compare vllm-project/vllm#42802",
+        "min-p",
+        "min_p",
+    ),
+    _slip(
         "typical-p-not-on-bonus",
         _ASKED,
         "the bonus token is drawn without typical-p",
@@ -221,6 +235,14 @@ MUTANTS = (
         "10 batch, padding",
         "all rows of a batch have the temperature of the first",
         "vllm-project/vllm#35398",
+        "mixed-temperatures",
+        "temperatures",
+    ),
+    _slip(
+        "greedy-rows-tested-as-sampled",
+        "7 greedy at temperature > 0",
+        "drafts of greedy rows are tested by the target's row at temperature 1",
+        "easily made: tests read the rows before temperatures; compare vllm-project/vllm#35398",
         "mixed-temperatures",
         "temperatures",
     ),

@@ -18,6 +18,7 @@ from benchmarks.zoo.sampling import (
     draw,
     emit,
     emit_count,
+    filtered,
     finals,
     floats,
     gap,
@@ -138,6 +139,52 @@ def cascade(models: Any, seed: int) -> Result:
     return drafted, *ratio_step(models.target(drafted), np.stack(middle, axis=1), drafted, verify)
 
 
+def residual_by_tries(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Draw replacements from the target, until one passes a test with what the draft leaves of it."""
+    target, draft = floats(target), floats(draft)
+    if not (np.isfinite(target).all() and np.isfinite(draft).all()):
+        raise ValueError("rows are not finite")
+    generator = np.random.default_rng(seed)
+    accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))
+    found = np.full(drafted.shape, -1)
+    # Rows without a residual accept whatever is drafted.
+    found[np.maximum(target[:, :-1] - draft, 0.0).sum(axis=2) < 1e-6] = 0
+    while (found < 0).any():
+        token = draw(target[:, :-1], generator.random(drafted.shape))
+        left = 1.0 - np.minimum(1.0, quotient(at(draft, token), at(target[:, :-1], token)))
+        found = np.where((found < 0) & (generator.random(drafted.shape) < left), token, found)
+    bonus = draw(target[:, -1], generator.random(len(drafted)))
+    return emit(drafted, accepted, np.column_stack([found, bonus]))
+
+
+def stop_behind_repeat(models: Any, seed: int) -> tuple[Integers, Integers, Integers]:
+    """Stop a draft behind a token that it has drafted before: lengths may depend on tokens that are kept."""
+    generator = np.random.default_rng(seed)
+    drafted, rows = draft_tokens(models, lambda row: draw(row, generator.random(models.batch)))
+    places = np.arange(drafted.shape[1])
+    before = places[:, None] > places
+    again = ((drafted[:, :, None] == drafted[:, None, :]) & before).any(axis=2)
+    ends = np.where(again.any(axis=1), again.argmax(axis=1) + 1, len(places))
+    verify = int(generator.integers(2**31))
+    tokens, lengths = ratio_step(models.target(drafted), rows, drafted, verify, draft_lengths=ends)
+    return np.where(places < ends[:, None], drafted, -1), tokens, lengths
+
+
+def temperature_by_coin(models: Any, seed: int) -> Result:
+    """Draft at a temperature that a coin chose before, and verify with the rows that were drawn from."""
+    generator = np.random.default_rng(seed)
+    hot = generator.random((models.batch, 1)) < 0.5
+    read: list[Floats] = []
+
+    def choose(row: Floats) -> Integers:
+        read.append(np.where(hot, filtered(row, temperature=1.5), filtered(row, temperature=0.6)))
+        return draw(read[-1], generator.random(models.batch))
+
+    drafted, _ = draft_tokens(models, choose)
+    verify = int(generator.integers(2**31))
+    return drafted, *ratio_step(models.target(drafted), np.stack(read, axis=1), drafted, verify)
+
+
 def one_child_chosen(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:
     """Choose one child of a node by a coin and verify it alone."""
 
@@ -168,5 +215,8 @@ CONTROLS = (
     _control(hidden_tries, _OWN, "2310.15141, more drafts than are shown"),
     _control(cached_drafts, _OWN, "drafts from earlier texts"),
     _control(cascade, _OWN, "2308.04623, drafts in stages"),
+    _control(residual_by_tries, "step", "2211.17192: the residual is the target, thinned"),
+    _control(stop_behind_repeat, _OWN, "a stop that looks at drafted tokens and keeps them"),
+    _control(temperature_by_coin, _OWN, "drafters that are chosen before a token is drawn"),
     _control(one_child_chosen, "tree", "siblings that are ignored"),
 )

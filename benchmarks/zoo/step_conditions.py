@@ -30,6 +30,8 @@ from specsim.validation.conformance.subjects import Subject
 
 #: Rows of a piece of a call, numbers that an offset can tell apart, nodes of a mask, levels of a tree.
 PIECE, OFFSETS, NODES, LEVELS = 256, 2**16, 32, 4
+#: Mass of a residual that is taken for rounding.
+CLOSE = 0.1
 
 
 def forbidden_likeliest(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
@@ -52,6 +54,18 @@ def certain_drafts_kept(target: Any, draft: Any, drafted: Any, seed: int) -> Ste
     accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))
     rows = finals(gap(target[:, :-1], draft), target[:, -1])
     return emit(drafted, accepted | certain, draw(rows, generator.random(rows.shape[:2])))
+
+
+def close_rows_kept(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Accept a drafted token without a test where the residual has less than a tenth of the mass."""
+    target, draft = floats(target), floats(draft)
+    if not (np.isfinite(target).all() and np.isfinite(draft).all()):
+        raise ValueError("rows are not finite")
+    generator = np.random.default_rng(seed)
+    close = np.maximum(target[:, :-1] - draft, 0.0).sum(axis=-1) < CLOSE
+    accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))
+    rows = finals(gap(target[:, :-1], draft), target[:, -1])
+    return emit(drafted, accepted | close, draw(rows, generator.random(rows.shape[:2])))
 
 
 def drafts_of_five(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
@@ -210,6 +224,12 @@ MUTANTS = (
         "3 acceptance",
         "openvinotoolkit/openvino.genai#2331, for a draft that has a row",
         ("zero-mass",),
+    ),
+    _mutant(
+        close_rows_kept,
+        "8 edges",
+        "easily made: a guard against empty residuals with a large epsilon; compare youssofal/MTPLX#83",
+        ("equal-rows",),
     ),
     _mutant(drafts_of_five, "6 rows", "easily made: a kernel for one draft length", ("sizes",)),
     _mutant(odd_vocabularies, "12 vocabulary map", "easily made: vector loads", ("wide-vocabulary", "sizes")),

@@ -337,7 +337,7 @@ def wide_instance(seed: int, *, vocabulary: int, draft_length: int = 2) -> Insta
 
 
 def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> dict[str, Instance]:
-    """Return instances whose rows have zeros: scattered, one-hot on a side, disjoint supports, equal rows."""
+    """Return rows with zeros (scattered, one-hot on a side, disjoint), equal and nearly equal ones."""
     table = prefix_contexts(vocabulary, draft_length)
     count = len(table)
     stream = Stream(seed, f"conformance edges {vocabulary}")
@@ -359,6 +359,11 @@ def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> 
     left = _dyadic(np.where(low ^ flip, random(), 0.0))
     right = _dyadic(np.where(low ^ flip, 0.0, random()))
     same = random()
+    # A sixteenth of the mass apart, or half of the likeliest token's where it has less than twice that.
+    near, top = same.copy(), same.argmax(axis=1)
+    moved = np.minimum(16, same.max(axis=1) * 128 // 1) / 256
+    near[np.arange(count), top] -= moved
+    near[np.arange(count), (top + 1) % vocabulary] += moved
     tables = {
         "zeros in the target": telling_zeros(stream, (count, vocabulary), max(1, vocabulary // 3)),
         "zeros in the draft": (random(), scattered(random(), max(1, vocabulary // 3))),
@@ -367,6 +372,7 @@ def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> 
         "one-hot draft": (random(), one_hot()),
         "disjoint supports": (left, right),
         "equal rows": (same, same.copy()),
+        "nearly equal rows": (same, near),
     }
     return {
         name: Instance(

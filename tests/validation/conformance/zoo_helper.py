@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.zoo import all_controls, all_mutants, asked_decoders, asked_drafts, asked_steps
+from benchmarks.zoo import all_controls, all_mutants, asked_decoders, asked_drafts, asked_steps, grammar
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.instances import number
 from specsim.validation.conformance.tree_instances import PrefixRows
@@ -26,7 +26,7 @@ V, K = 4, 2
 CHAINS = ("step", "draft-and-verify", "decoder")
 #: Samplers of `benchmarks.zoo.asked*`, whose laws depend on what is asked for: test_asked.py has them.
 ASKED = {
-    item.name for module in (asked_steps, asked_decoders, asked_drafts)
+    item.name for module in (asked_steps, asked_decoders, asked_drafts, grammar)
     for item in (*module.MUTANTS, *module.CONTROLS)
 }  # fmt: skip
 

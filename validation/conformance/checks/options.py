@@ -88,13 +88,26 @@ def clear_instance(lab: Laboratory) -> Instance:
 def distinct_rows(option: str, build: Callable[[int], Instance]) -> Instance:
     """Return the first instance on which every reading of an option keeps the same tokens.
 
+    With min-p, the first row of the target also has a token that one side's likeliest token keeps, and the
+    other side's does not.
+
     build: makes an instance of a number.
     """
     for seed in range(1000):
         instance = build(seed)
-        if all(_clear(rows).all() and _clear_of(option, rows) for rows in (instance.target, instance.draft)):
+        sides = (instance.target, instance.draft)
+        if all(_clear(rows).all() and _clear_of(option, rows) for rows in sides) and _sides(option, instance):
             return instance
     raise InputError(f"no rows without ties for the option {option}; declare a larger max_vocabulary")
+
+
+def _sides(option: str, instance: Instance) -> bool:
+    """Return whether it shows at the start of a text whose likeliest token min-p looks at."""
+    if option != "min_p":
+        return True
+    target, draft = (rows[instance.start] for rows in (instance.target, instance.draft))
+    kept = [[target >= share * row.max() for row in (target, draft)] for share in VALUES[option]]
+    return any((own != other).any() for own, other in kept)
 
 
 def _clear_of(option: str, rows: Floats) -> bool:

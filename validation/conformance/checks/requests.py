@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specsim.support.arrays import Integers
+from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import SEED_RANGE, Caller, ContractError
 from specsim.validation.conformance.checks.base import (
     Exact,
@@ -22,12 +22,14 @@ from specsim.validation.conformance.checks.options import clear_instance, distin
 from specsim.validation.conformance.checks.step import STEPS, output_looks, step_probe
 from specsim.validation.conformance.checks.texts import text_instance, text_probe
 from specsim.validation.conformance.independence import IndependenceEvidence
+from specsim.validation.conformance.instances import Instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import Models, PairProbe
 from specsim.validation.conformance.subjects import Subject
 
-#: Temperatures that are mixed in a batch.
-TEMPERATURES = (0.0, 0.7, 1.0, 1.5)
+#: Temperatures that are mixed in a batch. The first draft of a greedy row is always accepted or always rejected:
+#: hence two of them.
+TEMPERATURES = (0.0, 0.0, 0.7, 1.0, 1.5)
 #: Texts per prompt.
 SAMPLES = 3
 #: Rows of a call of the exact check, and how often it is repeated.
@@ -173,6 +175,12 @@ def _request_independence(lab: Laboratory) -> Statistical:
     )
 
 
+def _apart(instance: Instance, shift: int) -> Floats:
+    """Return the draft rows, rolled so that their likeliest tokens at the start are so many ids apart."""
+    begin = instance.target[instance.start].argmax() - instance.draft[instance.start].argmax()
+    return np.roll(instance.draft, begin + shift, axis=1)
+
+
 @check(
     "mixed-temperatures",
     "rows of a batch with temperatures of their own, greedy ones among them",
@@ -192,6 +200,10 @@ def _mixed_temperatures(lab: Laboratory) -> Statistical:
         return Statistical(probe=text, looks=looks, planned=planned)
     instance = clear_instance(lab)
     instances = [replace(instance, name=f"temperature {value:g}") for value in TEMPERATURES]
+    for row, (words, shift) in enumerate((("accepted", 0), ("rejected", 1))):
+        instances[row] = replace(
+            instance, name=f"temperature 0, first draft {words}", draft=_apart(instance, shift)
+        )
     size = min(lab.subject.max_batch or 400, 400)
     probe = step_probe(lab, "mixed", instances, instance.draft_length + 1, batch=size, row_options=rows)
     for index, item in enumerate(instances):
