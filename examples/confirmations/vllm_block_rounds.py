@@ -6,9 +6,12 @@ tl.where(u <= h, i + 1, accepted_length)``). A round that ends before its last d
 of the places behind it, too, and they were above their thresholds; the next round drafts at these places
 and throws the same ones. Steps and rounds are right one by one, texts are not. 0.33 mixes the draft's number
 in the round into the seed (``spec_step_seed(seed, i)``), so that a place has another uniform each time.
+The noise of a sampled draft is keyed alike (``tl.randint(seed, pos)`` in ``sample/gumbel.py``; 0.33 mixes in
+the draft's number): where the rows are the same, a rejected place draws the same token again.
 
 First part, exact: the law of two tokens, drafts of two, rows that do not depend on the text, in rationals;
-with uniforms by position and with fresh ones, for drafts that are the likeliest tokens and for sampled ones.
+with uniforms by position and with fresh ones, for drafts that are the likeliest tokens and for sampled ones,
+and for sampled ones also with noise of drafts by position.
 Second part, with the folder of an unpacked vllm wheel on the command line (``pip download --no-deps
 vllm==0.30.0``): vLLM's own kernel writes such texts on a NumPy stand-in for Triton, and counts of the second
 token are compared with the target; run from a checkout, for the stand-in. Exits with 1 when the wheel
@@ -69,10 +72,15 @@ def drafts(greedy):
         yield drafted, math.prod(DRAFT[x] for x in drafted), [DRAFT] * LENGTH
 
 
-def first_of_next(greedy, above):
-    """Return the law of a round's first token when its first uniform is known to lie above a value."""
+def first_of_next(greedy, above, again=None):
+    """Return the law of a round's first token when its first uniform is known to lie above a value.
+
+    Its first draft is the token `again`, or drawn anew.
+    """
     law = [Fraction(0)] * 4
     for drafted, mass, rows in drafts(greedy):
+        if again is not None:
+            mass = mass / DRAFT[again] if drafted[0] == again else Fraction(0)
         (first, second), finals = block(drafted, rows)
         hit = max(first - above, Fraction(0)) / (1 - above)
         none = (1 - hit) * (1 - second)
@@ -83,15 +91,16 @@ def first_of_next(greedy, above):
     return law
 
 
-def two_tokens(greedy, *, fresh):
-    """Return the law of the first two tokens."""
+def two_tokens(greedy, *, fresh, drafts_again=False):
+    """Return the law of the first two tokens; sampled drafts of a place may be drawn again."""
     law = {pair: Fraction(0) for pair in itertools.product(TOKENS, repeat=2)}
     for drafted, mass, rows in drafts(greedy):
         (first, second), finals = block(drafted, rows)
         law[drafted] += mass * second
         only_first = mass * (1 - second) * first
         none = mass * (1 - second) * (1 - first)
-        after = first_of_next(greedy, Fraction(0) if fresh else second) if none else []
+        above, again = Fraction(0) if fresh else second, drafted[1] if drafts_again else None
+        after = first_of_next(greedy, above, again) if none else []
         for y in TOKENS:
             if only_first:
                 law[drafted[0], y] += only_first * finals[1][y]
@@ -142,6 +151,10 @@ for greedy in (True, False):
     reused, fresh = (two_tokens(greedy, fresh=fresh) for fresh in (False, True))
     second = [float(sum(reused[y, z] for y in TOKENS)) for z in TOKENS]
     print(f"{words}: TV {float(distance(reused)):.4f} by position, {distance(fresh)} with fresh uniforms")
+    if not greedy:
+        for fresh, what in ((True, "drafts alone"), (False, "drafts and uniforms")):
+            again = distance(two_tokens(greedy, fresh=fresh, drafts_again=True))
+            print(f"   {what} by position: {again} = {float(again):.4f}")
     print(f"   second token: {[round(mass, 4) for mass in second]}, target {[float(t) for t in TARGET]}")
     if len(sys.argv) > 1 and greedy:
         version, counts = wheel(sys.argv[1], greedy, int(sys.argv[2]) if len(sys.argv) > 2 else 3000)
