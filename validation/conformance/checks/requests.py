@@ -27,8 +27,8 @@ from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import Models, PairProbe
 from specsim.validation.conformance.subjects import Subject
 
-#: Temperatures that are mixed in a batch. The first draft of a greedy row is always accepted or always rejected:
-#: hence two of them.
+#: Temperatures that are mixed in a batch. The first draft of a greedy row is always accepted or
+#: always rejected; hence two of them.
 TEMPERATURES = (0.0, 0.0, 0.7, 1.0, 1.5)
 #: Texts per prompt.
 SAMPLES = 3
