@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 WIDTH = 110
 #: The narrowest and the widest lines that are printed, whatever the terminal says.
 _NARROWEST, _WIDEST = 40, 400
+#: Fewest characters of a column of text that is folded.
+_FEWEST = 12
 #: Most rows that a result prints of itself; `to_dataframe` has them all.
 MOST_ROWS = 20
 
@@ -78,8 +80,53 @@ def rendered(
     sheet = _Sheet("ascii" if ascii_only else "utf-8")
     console = Console(file=sheet, force_terminal=colour, width=width, highlight=False, soft_wrap=False)
     for renderable in renderables:
-        console.print(renderable)
+        for part in _fitting(renderable, width):
+            console.print(part)
     return sheet.getvalue()
+
+
+def _fitting(renderable: Any, width: int) -> list[Any]:
+    """Return a table as one or more that fit the width without cutting a number, and all else as it is.
+
+    Headings of numbers are folded first. Numbers that still do not fit follow in tables below, after the same
+    columns of text, which are folded.
+    """
+    from rich.table import Table
+
+    if not isinstance(renderable, Table):
+        return [renderable]
+    columns = renderable.columns
+    sizes = [_longest([column.header, *column.cells], str.splitlines) for column in columns]
+    if sum(sizes) + 3 * len(sizes) + 1 <= width:
+        return [renderable]
+    numbers = [i for i, column in enumerate(columns) if column.justify == "right"]
+    texts = [i for i in range(len(columns)) if i not in numbers]
+    for i in numbers:
+        sizes[i] = max(_longest([columns[i].header], str.split), _longest(columns[i].cells, str.splitlines))
+    room = width - 1 - sum(min(sizes[i], _FEWEST) + 3 for i in texts)
+    groups: list[list[int]] = [[]]
+    for i in numbers:
+        if groups[-1] and sum(sizes[j] + 3 for j in [*groups[-1], i]) > room:
+            groups.append([])
+        groups[-1].append(i)
+    parts = []
+    for group in groups:
+        made = Table(
+            title=None if parts else renderable.title, title_style=renderable.title_style, box=renderable.box
+        )
+        made.title_justify = renderable.title_justify
+        for i in sorted([*texts, *group]):
+            column, is_number = columns[i], i in group
+            header = "\n".join(textwrap.wrap(str(column.header), sizes[i])) if is_number else column.header
+            made.add_column(header, justify=column.justify, overflow="fold", no_wrap=is_number)
+        for row in zip(*(columns[i].cells for i in sorted([*texts, *group])), strict=True):
+            made.add_row(*row)
+        parts.append(made)
+    return parts
+
+
+def _longest(values: Iterable[Any], split: Callable[[str], list[str]]) -> int:
+    return max((len(part) for value in values for part in split(str(value))), default=1) or 1
 
 
 def aligned(lines: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
