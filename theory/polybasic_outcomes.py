@@ -98,7 +98,7 @@ def enumerate_polybasic(
     tables = [tables_of(pair) for pair in listed]
     given = [lengths] if isinstance(lengths, int) else list(lengths)
     if len(given) != len(tables):
-        raise InputError(f"lengths has {len(given)} numbers for {len(tables)} pairs; give one for each")
+        raise InputError(f"lengths has length {len(given)} for {len(tables)} pairs; give one number for each")
     wanted = [whole(f"lengths[{place}]", length, 1) for place, length in enumerate(given)]
     first = tables[0]
     end = first.check_horizon(horizon)

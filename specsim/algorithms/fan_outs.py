@@ -34,6 +34,7 @@ def fan_outs(fan_out: FanOut, draft_length: int, tokens: int, *, field: str = "f
         given = [whole(field, fan_out, 0, otherwise=other)] * places
     if len(given) != places:
         raise InputError(
-            f"{field} has {len(given)} numbers; give {places}, one after each of 0..{draft_length} accepted"
+            f"{field} has length {len(given)}; give {places} numbers, one after each of 0..{draft_length}"
+            " accepted"
         )
     return tuple(min(number, tokens - (place < draft_length)) for place, number in enumerate(given))

@@ -21,6 +21,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -114,6 +115,15 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Group) and PLAIN not in command.params:
             command.params.append(PLAIN)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest subcommand if there is none of this name."""
+        close = get_close_matches(args[0], self.subcommands, 1)
+        if close and args[0] not in self.subcommands:
+            ctx.fail(f"No such command '{args[0]}' (did you mean {close[0]}?)")
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Print the help where nothing is asked for."""

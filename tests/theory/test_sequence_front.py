@@ -308,7 +308,7 @@ def tampered():
     law, line = good.points[1].law, good.lines[1]
     prices = line.rejection_prices
     yield "identity", dataclasses.replace(good, pair="0" * 64), "about the pair"
-    yield "horizon", dataclasses.replace(good, horizon=2), "entries for 4 outputs"
+    yield "horizon", dataclasses.replace(good, horizon=2), "for 4 outputs"
     yield "gap hidden", dataclasses.replace(good, gap=-tiny), "gap is stated"
     yield "rejections lowered", with_point(1, rejections=good.points[1].rejections - tiny), "rejections are"
     yield "bias lowered", with_point(1, bias=good.points[1].bias - tiny), "bias is stated"
@@ -316,7 +316,7 @@ def tampered():
     yield "law negative", with_point(1, law=(-tiny, law[0] + law[1] + tiny, *law[2:])), "negative"
     yield "law moved", with_point(1, law=(law[0] + tiny, law[1] - tiny, *law[2:])), "point 1"
     yield "law not summing to 1", with_point(1, law=(law[0] + 2 * tiny, *law[1:])), "point 1"
-    yield "law cut", with_point(1, law=law[:-1]), "7 entries for 8"
+    yield "law cut", with_point(1, law=law[:-1]), "length 7 for 8"
     yield "intercept raised", with_line(1, intercept=line.intercept + tiny), "intercept is stated"
     yield "price", with_line(1, price=line.price + tiny), "gap is stated"
     yield "price negative", with_line(1, price=-tiny), "at least 0"

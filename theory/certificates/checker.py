@@ -238,7 +238,7 @@ def _check_front(pair: ModelPair | RationalPair, certificate: FrontCertificate) 
 def _check_point(tree: _Tree, point: FrontPoint, name: str) -> None:
     law = list(point.law)
     if len(law) != len(tree.target_law):
-        _fail(f"{name}: the law has {len(law)} entries for {len(tree.target_law)} outputs")
+        _fail(f"{name}: the law has length {len(law)} for {len(tree.target_law)} outputs")
     if not isinstance(point.bias, Fraction) or not isinstance(point.rejections, Fraction):
         _fail(f"{name}: bias and rejections must be Fraction objects")
     if any(not isinstance(v, Fraction) or v < 0 for v in law):

@@ -265,7 +265,8 @@ class _Chain:
         given = list(lengths) if isinstance(lengths, list | tuple | np.ndarray) else [lengths]
         if len(given) != len(neighbours):
             raise InputError(
-                f"lengths has {len(given)} numbers for {self.models} models; give one for each but the last"
+                f"lengths has length {len(given)} for {self.models} models; give one number for each but "
+                "the last"
             )
         self.lengths = [whole(f"lengths[{place}]", length, 1) for place, length in enumerate(given)]
         self.exact_blocks = exact_blocks

@@ -49,7 +49,7 @@ def batch_improvement_of_rows(target: Sequence[Number], draft: Sequence[Number],
         if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray) or not len(given):
             raise InputError(f"{name} is {given!r}; give a row of probabilities")
     if len(target) != len(draft):
-        raise InputError(f"target has {len(target)} entries and draft {len(draft)}; give rows of one length")
+        raise InputError(f"target has length {len(target)} and draft {len(draft)}; give rows of one length")
     rows = [_law(name, row) for name, row in (("target", target), ("draft", draft))]
     _check(drafts)
     row, other = rows

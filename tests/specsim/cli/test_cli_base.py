@@ -92,6 +92,8 @@ def test_version():
     ("arguments", "message"),
     [
         (["nonsense"], "No such command 'nonsense'; see 'specsim --help'"),
+        (["simulat"], "No such command 'simulat' (did you mean simulate?); see 'specsim --help'"),
+        (["models", "trane"], "No such command 'trane' (did you mean train?); see 'specsim models --help'"),
         (["--nonsense"], "No such option '--nonsense'"),
         (["expect"], "Missing argument 'PAIR'; see 'specsim expect --help'"),
         (["expect", PAIR], "Missing argument 'ALGORITHM'"),

@@ -87,7 +87,7 @@ def test_other_systems__are_timed():
     )
     for row in found:
         assert abs(row.time - row.exact_time) < 6 * row.time_error
-    with pytest.raises(InputError, match="fan_out has 2 numbers"):
+    with pytest.raises(InputError, match="fan_out has length 2"):
         time_systems(pair, "ssd:draft_length=3,fan_out=2-1", clock, runs=10)
     with pytest.raises(InputError, match="lengths is '3-x'; give whole numbers such as 4-2"):
         time_systems(pair, "polybasic:lengths=3-x,target_share=0.5,cost=0.25", clock, runs=10)

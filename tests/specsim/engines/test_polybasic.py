@@ -212,7 +212,7 @@ def test_time__by_printed_calls():
 
 def test_refusals():
     options = {"middle": [0.4], "runs": 1, "seed": 1}
-    with pytest.raises(InputError, match="lengths has 1 numbers for 3 models"):
+    with pytest.raises(InputError, match="lengths has length 1 for 3 models"):
         simulate_polybasic(CHAIN, 3, CLOCK, **options)
     with pytest.raises(InputError, match=r"lengths\[1\] is 0"):
         simulate_polybasic(CHAIN, (3, 0), CLOCK, **options)
@@ -230,7 +230,7 @@ def test_refusals():
         simulate_polybasic(CHAIN, (3, 2), Clock(draft=Fraction(1, 10**30 + 1)), **options)
     with pytest.raises(TooLargeError, match="shorter blocks"):
         simulate_polybasic(paper_pair(2000), 2000, CLOCK, runs=1, seed=1)
-    with pytest.raises(InputError, match="lengths has 1 numbers for 3 models"):
+    with pytest.raises(InputError, match="lengths has length 1 for 3 models"):
         theory.polybasic_rounds(CHAIN, 3)
     with pytest.raises(InputError, match=r"draft of pairs\[0\] is not the target of pairs\[1\]"):
         theory.polybasic_rounds(CHAIN[::-1], (3, 2))
@@ -244,7 +244,7 @@ def test_refusals():
         theory.enumerate_polybasic(model_chain(paper_pair(50), 0.7), (2, 2))
     with pytest.raises(InputError, match=r"pairs\[0\] is not the target of pairs\[1\]"):
         theory.enumerate_polybasic(CHAIN[::-1], (3, 2))
-    with pytest.raises(InputError, match="lengths has 1 numbers for 2 pairs"):
+    with pytest.raises(InputError, match="lengths has length 1 for 2 pairs"):
         theory.enumerate_polybasic(CHAIN, 3)
 
 

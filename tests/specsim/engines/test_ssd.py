@@ -258,7 +258,7 @@ def test_refusals():
     refused("seed is -1", seed=-1)
     refused("batch is 0", batch=0)
     refused("fan_out is -1", fan_out=-1)
-    refused("fan_out has 2 numbers; give 3", fan_out=(1, 2))
+    refused("fan_out has length 2; give 3", fan_out=(1, 2))
     refused("miss_fan_out is '3'", miss_fan_out="3")
     refused("fan_out\\[1\\] is 0.5", fan_out=(1, 0.5, 1))
     refused("backup is .* the target of", backup=OTHER)
