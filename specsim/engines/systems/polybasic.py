@@ -201,7 +201,8 @@ def check_lengths(lengths: int | Sequence[int], verifying: int) -> tuple[int, ..
     given = list(lengths) if isinstance(lengths, list | tuple | np.ndarray) else [lengths]
     if len(given) != verifying:
         raise InputError(
-            f"lengths has length {len(given)} for {verifying + 1} models; give one number for each but the last"
+            f"lengths has length {len(given)} for {verifying + 1} models; give one number for each but "
+            "the last"
         )
     return tuple(whole(f"lengths[{place}]", length, 1) for place, length in enumerate(given))
 
