@@ -109,7 +109,7 @@ def _fitting(renderable: Any, width: int) -> list[Any]:
         if groups[-1] and sum(sizes[j] + 3 for j in [*groups[-1], i]) > room:
             groups.append([])
         groups[-1].append(i)
-    parts = []
+    parts: list[Table] = []
     for group in groups:
         made = Table(
             title=None if parts else renderable.title, title_style=renderable.title_style, box=renderable.box
