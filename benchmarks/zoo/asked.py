@@ -49,10 +49,10 @@ def grammar(tokens: Integers, rows: Floats) -> Floats:
     return masked(rows, (tokens == 0).sum(axis=1))
 
 
-def masked(rows: Floats, zeros: Integers) -> Floats:
+def masked(rows: Floats, zeros: NDArray[Any]) -> Floats:
     """Forbid the last token where the text has an odd number of tokens 0."""
     found = rows.copy()
-    found[np.asarray(zeros) % 2 == 1, -1] = 0.0
+    found[zeros % 2 == 1, -1] = 0.0
     return found
 
 

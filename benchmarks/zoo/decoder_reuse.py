@@ -47,7 +47,7 @@ def decode(
             old = left[:, i] >= 0
             fresh = ~old if own_rows else np.ones(batch, dtype=bool)
             read[fresh, i] = row[fresh]
-            drafted[:, i] = np.where(old, left[:, i], draw(row, rng.random(batch)))
+            drafted[:, i] = np.where(old, left[:, i], draw(row, rng.random((batch,))))
             text.put(drafted[:, i], i)
         target = text.read(models.target, drafts, np.arange(drafts + 1))
         tokens, counts = step(target, read, drafted, int(rng.integers(2**31)))
