@@ -168,7 +168,7 @@ def _page_check(check: CheckResult, is_open: bool) -> dict[str, Any]:
     if not math.isnan(check.log10_e):
         facts.append(f"evidence {power_of_ten(check.log10_e)}")
     if not math.isnan(check.catches):
-        facts.append(f"catches TV {check.catches:.3f}")
+        facts.append(f"would find TV {check.catches:.3f}")
     if not math.isnan(check.certified):
         facts.append(f"certified TV {check.certified:.4f}")
     facts.append(f"{check.seconds:.1f} s")
