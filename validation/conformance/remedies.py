@@ -213,6 +213,11 @@ BY_CHECK = {
         "the law depends on the length of the draft",
         "look for buffers and masks of a fixed size",
     ),
+    "rounds": (
+        "a round depends on what the round before rejected: random numbers are used again",
+        "draw drafts and tests of every round with new random numbers; a key of seed and position is not "
+        "enough where verification reads tokens that it then drops, as in blocks",
+    ),
     "long-texts": ("texts go wrong after many tokens", "look for caches that are moved, cut or full"),
     "prompts": (
         "the prompt is not read as given",
