@@ -68,9 +68,7 @@ class RationalPair:
         steps, contexts, tokens = shape
         initial = _row("initial", self.initial)
         if len(initial) != contexts:
-            raise InputError(
-                f"initial has length {len(initial)}; give one per context: {contexts}"
-            )
+            raise InputError(f"initial has length {len(initial)}; give one per context: {contexts}")
         following = tuple(tuple(int(c) for c in row) for row in self.next_context)
         if len(following) != contexts or any(len(row) != tokens for row in following):
             raise InputError(f"next_context has the wrong shape; give ({contexts}, {tokens})")
