@@ -5,7 +5,6 @@ checked from the day its files exist.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,6 @@ from specsim.validation.claims_model import (
     Comparison,
     ExactCheck,
     RegressionCheck,
-    StatisticalCheck,
     Verdict,
     decided,
     equal,
@@ -234,28 +232,7 @@ def _small_cases(algorithms: Algorithms) -> Callable[[Effort], Iterator[tuple[Mo
     return cases
 
 
-def _eased(check: StatisticalCheck) -> StatisticalCheck:
-    """Let deep effort look at rules that are not in the paper four times as closely as standard, not eight.
-
-    Their literal engine is slower by an order of magnitude, and there are six times as many of them.
-    """
-    return StatisticalCheck(
-        check.name,
-        lambda witnesses, effort: check.plan(
-            witnesses, replace(effort, discrepancy_factor=max(effort.discrepancy_factor, 0.25))
-        ),
-    )
-
-
 def _checks(rule: Rule, algorithms: Algorithms) -> Iterator[Check]:
-    for check in _all_checks(rule, algorithms):
-        if isinstance(check, StatisticalCheck) and rule.name not in NAMED:
-            yield _eased(check)
-        else:
-            yield check
-
-
-def _all_checks(rule: Rule, algorithms: Algorithms) -> Iterator[Check]:
     joint = ("joint_law",) if "program" in rule.texts else ()
     if joint:
         yield _enumeration(rule, algorithms)

@@ -29,7 +29,7 @@ class Effort:
 
 QUICK = Effort(name="quick", discrepancy_factor=2.0, max_runs=4_000_000)
 STANDARD = Effort(name="standard", discrepancy_factor=1.0, max_runs=40_000_000)
-DEEP = Effort(name="deep", discrepancy_factor=0.125, max_runs=4_000_000_000)
+DEEP = Effort(name="deep", discrepancy_factor=0.5, max_runs=400_000_000)
 
 EFFORTS = {effort.name: effort for effort in (QUICK, STANDARD, DEEP)}
 
