@@ -142,9 +142,7 @@ def _overview(rules: list[Rule]) -> Table:
         )
         for rule in rules
     ]
-    made = table("Verification rules", ("rule", "lossless", "structures", "drawn", "what it does"), rows=rows)
-    made.columns[0].no_wrap = True
-    return made
+    return table("Verification rules", ("rule", "lossless", "structures", "drawn", "what it does"), rows=rows)
 
 
 def _missing() -> Table:

@@ -88,8 +88,9 @@ def rendered(
 def _fitting(renderable: Any, width: int) -> list[Any]:
     """Return a table as one or more that fit the width without cutting a number, and all else as it is.
 
-    Headings of numbers are folded first. Numbers that still do not fit follow in tables below, after the same
-    columns of text, which are folded.
+    Headings of numbers are folded as far as necessary. Numbers that still do not fit follow in tables below,
+    after the same columns of text. Text is folded; the first column only if it takes more than a third of the
+    width.
     """
     from rich.table import Table
 
@@ -101,28 +102,37 @@ def _fitting(renderable: Any, width: int) -> list[Any]:
         return [renderable]
     numbers = [i for i, column in enumerate(columns) if column.justify == "right"]
     texts = [i for i in range(len(columns)) if i not in numbers]
-    for i in numbers:
-        sizes[i] = max(_longest([columns[i].header], str.split), _longest(columns[i].cells, str.splitlines))
-    room = width - 1 - sum(min(sizes[i], _FEWEST) + 3 for i in texts)
+    whole = {i for i in texts[:1] if sizes[i] <= width // 3}
+    room = width - 1 - sum((sizes[i] if i in whole else min(sizes[i], _FEWEST)) + 3 for i in texts)
     groups: list[list[int]] = [[]]
     for i in numbers:
-        if groups[-1] and sum(sizes[j] + 3 for j in [*groups[-1], i]) > room:
+        if groups[-1] and sum(_heading(columns[j], 1)[1] + 3 for j in [*groups[-1], i]) > room:
             groups.append([])
         groups[-1].append(i)
     parts: list[Table] = []
     for group in groups:
+        widest = max((len(str(columns[i].header)) for i in group), default=1)
+        while widest > 1 and sum(_heading(columns[i], widest)[1] + 3 for i in group) > room:
+            widest -= 1
         made = Table(
             title=None if parts else renderable.title, title_style=renderable.title_style, box=renderable.box
         )
         made.title_justify = renderable.title_justify
         for i in sorted([*texts, *group]):
             column, is_number = columns[i], i in group
-            header = "\n".join(textwrap.wrap(str(column.header), sizes[i])) if is_number else column.header
-            made.add_column(header, justify=column.justify, overflow="fold", no_wrap=is_number)
+            header = _heading(column, widest)[0] if is_number else column.header
+            made.add_column(header, justify=column.justify, overflow="fold", no_wrap=is_number or i in whole)
         for row in zip(*(columns[i].cells for i in sorted([*texts, *group])), strict=True):
             made.add_row(*row)
         parts.append(made)
     return parts
+
+
+def _heading(column: Any, widest: int) -> tuple[str, int]:
+    """Return the heading in lines of at most `widest` characters (or one word), and the column's width."""
+    header = str(column.header)
+    lines = textwrap.wrap(header, max(widest, _longest([header], str.split)))
+    return "\n".join(lines), _longest([*lines, *column.cells], str.splitlines)
 
 
 def _longest(values: Iterable[Any], split: Callable[[str], list[str]]) -> int:

@@ -38,7 +38,8 @@ def refused(*arguments):
     result = run(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
-    lines = result.stderr.splitlines()
+    # What takes longer than two seconds says so, which depends on the machine.
+    lines = [line for line in result.stderr.splitlines() if "kernels are compiled" not in line]
     assert len(lines) == 1
     assert lines[0].startswith("specsim: error: ")
     return lines[0]
