@@ -178,6 +178,8 @@ def pair(pair: ModelPair | str, *, step: int = 0) -> Figure:
     >>> len(specsim.plot.pair("paper:6").axes)
     4
     """
+    from matplotlib.ticker import MaxNLocator
+
     pair = as_pair(pair)
     if isinstance(step, bool) or not isinstance(step, int | np.integer) or not 0 <= step < pair.steps:
         raise InputError(f"step is {step!r}; the pair has rows for steps 0 to {pair.steps - 1}")
@@ -195,6 +197,8 @@ def pair(pair: ModelPair | str, *, step: int = 0) -> Figure:
         figure.colorbar(image, ax=panels[:2], shrink=0.8, label="probability")
         panels[2].bar(np.arange(pair.contexts), distance, color=style.SIMULATED)
         panels[2].set(xlabel="context")
+        for axis in (*(axes.xaxis for axes in panels), *(axes.yaxis for axes in panels[:2])):
+            axis.set_major_locator(MaxNLocator(integer=True))
     else:
         panels[0].plot(np.arange(1, pair.contexts + 1), np.sort(distance)[::-1], color=style.SIMULATED)
         panels[0].set(xlabel="contexts, by distance")
