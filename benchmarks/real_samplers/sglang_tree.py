@@ -4,6 +4,7 @@ It looks at target rows only: siblings share one coin, which is compared with th
 so far. SGLang hands it rows of zeros for the draft. Needs unpacked wheels of sglang (0.5.23 was tried) and of
 flashinfer-python, whose sampling functions the kernel includes, and g++. The scan that adds up the final
 token's weights is the plain one (``deterministic=False``); the other one needs the threads of a warp.
+flashinfer-python 0.7.2.post1 was tried; the header of 0.7.4 does not compile with this kernel.
 """
 
 from __future__ import annotations

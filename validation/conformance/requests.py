@@ -81,8 +81,8 @@ def run_request(request: Request, send: Send) -> None:
     try:
         subjects = requested_subjects(request)
         for number, subject in enumerate(subjects):
-            if number >= request.first:
-                _run_subject(request, number, subject, send)
+            if number >= request.first and not _run_subject(request, number, subject, send):
+                return
     except InputError as error:
         send({"wrong": str(error)})
     except SubjectError as error:
@@ -91,7 +91,8 @@ def run_request(request: Request, send: Send) -> None:
         send({"finished": len(subjects)})
 
 
-def _run_subject(request: Request, number: int, subject: Subject, send: Send) -> None:
+def _run_subject(request: Request, number: int, subject: Subject, send: Send) -> bool:
+    """Run the checks of a subject; return False if Ctrl-C ended them, which ends the others, too."""
     session = Session(subject, **request.settings, origin=request.origin)
     done = {name: check_of(item) for name, item in request.done.get(subject.name, {}).items()}
     session.laboratory.on_call = lambda: send({"call": 1})
@@ -106,3 +107,4 @@ def _run_subject(request: Request, number: int, subject: Subject, send: Send) ->
         on_begin=lambda check: send({"begin": check.name}),
     )
     send({"report": report_document(report)})
+    return not report.interrupted

@@ -8,6 +8,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from specsim.cli.group import main
 
 SAMPLER = """
 import os, signal, sys, time
@@ -47,6 +50,7 @@ prints = doing(lambda: (print("printed"), os.write(1, b"written\\n")))
 shuts = doing(lambda: sys.stdout.close())
 raises = doing(lambda: np.seterr(all="raise"))
 several = [leaves, step]
+interrupted = [interrupts, leaves]
 """
 
 #: What is said about samplers that break.
@@ -128,3 +132,10 @@ def test_expected_failure__may_be_an_ended_process(sampler):
     checks = json.loads(done.stdout)["subjects"][0]["checks"]
     assert [check["status"] for check in checks if check["name"] == "contract"] == ["expected failure"]
     assert done.returncode == 3
+
+
+def test_interruption__ends_all_samplers_of_a_file(sampler):
+    command = ["conform", f"{sampler}:interrupted", "--in-process", "--effort", "quick", "--json"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 130
+    assert len(json.loads(done.stdout)["subjects"]) == 1
