@@ -11,6 +11,7 @@ import specsim
 from specsim.algorithms import Rule
 from specsim.algorithms.rule import REQUIRED, TEXTS
 from specsim.validation.claims_model import Claim, Verdict
+from specsim.validation.mutants import get_mutants
 from specsim.validation.registry import all_claims
 
 #: Namespaces of the reference, with what each is for.
@@ -164,7 +165,7 @@ def _claim_pages(claims: tuple[Claim, ...]) -> Iterator[tuple[str, str]]:
     yield "statements", "\n\n".join(parts) + "\n"
     for claim in claims:
         checks = "\n".join(f"* {check.name} ({check.kind})" for check in claim.checks)
-        mutants = "\n".join(f"* `{name}`" for name in claim.mutants)
+        mutants = "\n".join(f"* `{wrong.name}`: {wrong.description}" for wrong in get_mutants(claim.mutants))
         lines = [
             f"# {claim.title}",
             claim.statement,
@@ -176,9 +177,9 @@ def _claim_pages(claims: tuple[Claim, ...]) -> Iterator[tuple[str, str]]:
         if mutants:
             lines.append(
                 "## Deliberate mistakes that the checks must notice\n\n"
-                f"{mutants}\n\n`specsim validate {claim.id} --mutants` says what each of them is."
+                f"{mutants}\n\n`specsim validate {claim.id} --mutants` runs the checks on each of them."
             )
-        lines.append(f"## Again\n\n```\nspecsim validate {claim.id} --errata\n```")
+        lines.append(f"## Check it yourself\n\n```\nspecsim validate {claim.id} --errata\n```")
         yield f"statements/{claim.id}", "\n\n".join(lines) + "\n"
 
 
