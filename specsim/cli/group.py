@@ -121,7 +121,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest subcommand if there is none of this name."""
         close = get_close_matches(args[0], self.subcommands, 1)
-        if close and args[0] not in self.subcommands:
+        if close and args[0] not in self.subcommands and not ctx.resilient_parsing:
             ctx.fail(f"No such command '{args[0]}' (did you mean {close[0]}?)")
         return super().resolve_command(ctx, args)
 

@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -114,10 +115,10 @@ def _fitting(renderable: Any, width: int) -> list[Any]:
         widest = max((len(str(columns[i].header)) for i in group), default=1)
         while widest > 1 and sum(_heading(columns[i], widest)[1] + 3 for i in group) > room:
             widest -= 1
-        made = Table(
-            title=None if parts else renderable.title, title_style=renderable.title_style, box=renderable.box
-        )
-        made.title_justify = renderable.title_justify
+        made = copy(renderable)
+        made.columns, made.rows = [], []
+        if parts:
+            made.title = None
         for i in sorted([*texts, *group]):
             column, is_number = columns[i], i in group
             header = _heading(column, widest)[0] if is_number else column.header

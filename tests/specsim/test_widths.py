@@ -20,3 +20,9 @@ def test_tables__cut_no_number_and_no_heading(width, count):
     assert [cells.count(number) for number in NUMBERS] == [numbers.count(number) for number in NUMBERS]
     words = " ".join(cells).split()
     assert all(words.count(word) >= 1 for heading in headings for word in heading.split())
+
+
+def test_tables__without_headings_stay_without():
+    made = table("Title", ("name", "meaning"), (), [("draft_length", "drafted tokens " * 9)])
+    made.show_header = False
+    assert "meaning" not in rendered(made, width=40)

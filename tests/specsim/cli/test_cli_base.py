@@ -33,6 +33,10 @@ def run(*arguments):
     return CliRunner().invoke(main, list(arguments))
 
 
+def test_completion__of_a_misspelt_command_is_silent():
+    assert ShellComplete(main, {}, "specsim", "_SPECSIM_COMPLETE").get_completions(["simualte"], "pap") == []
+
+
 def refused(*arguments):
     """Run, and return the message of what must be one line on standard error and exit code 2."""
     result = run(*arguments)

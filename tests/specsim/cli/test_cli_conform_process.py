@@ -50,7 +50,7 @@ prints = doing(lambda: (print("printed"), os.write(1, b"written\\n")))
 shuts = doing(lambda: sys.stdout.close())
 raises = doing(lambda: np.seterr(all="raise"))
 several = [leaves, step]
-interrupted = [interrupts, leaves]
+interrupted = [interrupts, step]
 """
 
 #: What is said about samplers that break.

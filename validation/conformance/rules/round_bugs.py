@@ -70,7 +70,7 @@ class RoundBug:
         return table
 
     def after_drafts(self, instance: Instance) -> Floats:
-        """Return the law of the token behind a round when rejected places draw the same drafts again.
+        """Return the law of the token after a round if rejected positions draw the same drafts again.
 
         Coins of the tests are fresh. instance: of one context, where a coin draws one token in all rounds.
 
