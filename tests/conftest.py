@@ -21,7 +21,6 @@ FAST_CASES = {
     "test_conformance_redteam.py::test_seldom_wrong_sampler__is_explained": 2,
     "test_conformance_redteam.py::test_wrong_sampler__is_caught_by_the_check_that_is_for_it": 1,
     "test_conformance_redteam.py::test_right_sampler__is_not_accused": 2,
-    "test_kill_matrix_of_samplers.py::test_control__passes_every_check": 4,
     "test_kill_matrix_of_samplers.py::test_mutant__is_rejected_by_the_checks_that_are_for_it": 20,
     "test_scaled_simulation.py::test_result__depends_on_neither_chunks_nor_threads": 2,
     "test_cluster.py::test_result__equals_that_of_one_process": 1,
