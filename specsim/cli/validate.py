@@ -299,6 +299,7 @@ class _Display:
         self._left = {claim.id: len(claim.checks) for claim in claims}
         self._claims = self._positions = self._words = None
         self._told = time.monotonic()
+        self._of_positions = 1
         if bars is not None:
             self._claims = bars.add_task("claims", total=len(claims))
             self._positions = bars.add_task("simulation: planning", total=None)
@@ -309,26 +310,31 @@ class _Display:
         from specsim.validation.running import events
 
         match event:
+            case events.Planning():
+                self._update(self._positions, completed=event.done, total=event.total)
+                self._now_and_then(f"planning: {event.done} of {event.total} steps done")
             case events.Planned():
                 if event.simulations:
                     self._line(
                         f"planned: {event.simulations} simulations, and {event.assertions:,} comparisons of "
                         "them with theory"
                     )
-                self._update(self._positions, description="simulation", total=max(1, event.positions))
+                self._of_positions = max(1, event.positions)
+                self._update(self._positions, description="simulation", completed=0, total=self._of_positions)
             case events.Simulated():
                 self._update(self._positions, completed=event.positions)
                 self._update(self._words, description=f"simulating {event.label}")
+                share = event.positions / self._of_positions
+                self._now_and_then(f"simulations: {share:.0%} of their tokens done, now {event.label}")
             case events.Comparing():
-                self._update(
-                    self._words, description=f"{event.claim}: {event.check}, {event.comparisons} comparisons"
-                )
+                words = f"{event.claim}: {event.check}, {event.comparisons} comparisons"
+                self._update(self._words, description=words)
+                self._now_and_then(words)
             case events.CheckFinished():
                 self._left[event.claim] -= 1
                 done = sum(left <= 0 for left in self._left.values())
                 self._update(self._claims, completed=done)
-                if self._bars is None and time.monotonic() - self._told > _SILENCE:
-                    self._line(f"{done} of {len(self._left)} claims done")
+                self._now_and_then(f"{done} of {len(self._left)} claims done")
                 if event.status != "agrees":
                     self._line(f"{event.claim}: {event.check}: {event.status}")
             case events.Note():
@@ -343,6 +349,10 @@ class _Display:
     def _update(self, task: Any, **changes: Any) -> None:
         if self._bars is not None:
             self._bars.update(task, **changes)
+
+    def _now_and_then(self, words: str) -> None:
+        if self._bars is None and time.monotonic() - self._told > _SILENCE:
+            self._line(words)
 
     def _line(self, words: str) -> None:
         if self._bars is not None:

@@ -40,6 +40,13 @@ def test_plan__runs_follow_from_the_discrepancy(coins):
     assert runs(0.1, QUICK) == runs(0.1 * QUICK.discrepancy_factor)
 
 
+def test_plan__says_how_far_it_is(coins):
+    steps = []
+    claims = (coins.claim("a.a"), coins.claim("a.b"))
+    make_plan(claims, coins.witnesses(), STANDARD, 1e-6, 1, lambda done, total: steps.append((done, total)))
+    assert steps == [(done, 12) for done in range(12)]
+
+
 def test_plan__every_assertion_catches_what_it_must(coins):
     plan = make_plan((coins.claim(),), coins.witnesses(), STANDARD, 1e-6, 1)
     for place, assertions in plan.assertions.items():
@@ -138,7 +145,7 @@ def test_make_plan__can_be_stopped(coins):
 
     calls = []
 
-    def step():
+    def step(done, total):
         calls.append(1)
         if len(calls) == 2:
             raise Stopped

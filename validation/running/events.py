@@ -6,6 +6,14 @@ from specsim.validation.running.outcomes import Status
 
 
 @dataclass(frozen=True, kw_only=True)
+class Planning:
+    """The plan is being made; `done` of `total` steps are, two for each statistical check."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Planned:
     """The plan is made: every assertion and every simulation is known, nothing has been sampled."""
 
@@ -49,4 +57,4 @@ class Note:
     text: str
 
 
-Event = Planned | Simulated | Comparing | CheckFinished | Note
+Event = Planning | Planned | Simulated | Comparing | CheckFinished | Note

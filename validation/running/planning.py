@@ -60,14 +60,17 @@ def make_plan(
     effort: Effort,
     alpha: float,
     seed: int,
-    step: Callable[[], None] = lambda: None,
+    step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Plan:
     """Plan a run. Nothing is simulated.
 
     Every assertion gets an equal share of `alpha`. Its runs follow from the share and the discrepancy to be
     caught; a simulation gets the most that its assertions need, at most ``effort.max_runs``. `step` is called
-    before each check, and whatever it raises ends the planning.
+    twice for each check, before its assertions and before their runs are planned, with the number of such
+    steps done and of all; whatever it raises ends the planning.
     """
+    steps = 2 * sum(isinstance(check, StatisticalCheck) for claim in claims for check in claim.checks)
+    done = 0
     assertions: dict[Place, list[Assertion]] = {}
     errors: dict[Place, str] = {}
     witnesses = witnesses.with_memory()
@@ -76,7 +79,8 @@ def make_plan(
             if not isinstance(check, StatisticalCheck):
                 continue
             place = (index, number)
-            step()
+            step(done, steps)
+            done += 1
             try:
                 assertions[place] = list(check.plan(witnesses, effort))
             except Exception as error:
@@ -90,7 +94,8 @@ def make_plan(
     simulations: dict[str, PlannedSimulation] = {}
     required: dict[Place, list[int]] = {}
     for place in list(assertions):
-        step()
+        step(done, steps)
+        done += 1
         try:
             needs = [assertion.required_runs(alpha_each) for assertion in assertions[place]]
         except Exception as error:

@@ -14,7 +14,15 @@ from specsim.validation.claims_model import Claim, Comparison, ExactCheck, Regre
 from specsim.validation.registry import all_claims, check_unique
 from specsim.validation.running.effort import Effort, get_effort
 from specsim.validation.running.evaluation import evaluate
-from specsim.validation.running.events import CheckFinished, Comparing, Event, Note, Planned, Simulated
+from specsim.validation.running.events import (
+    CheckFinished,
+    Comparing,
+    Event,
+    Note,
+    Planned,
+    Planning,
+    Simulated,
+)
 from specsim.validation.running.exact_process import Answer, ExactProcess, run_check
 from specsim.validation.running.outcomes import (
     AssertionOutcome,
@@ -283,7 +291,11 @@ class _Run:
     # Statistical checks: plan all, then simulate one request after the other; then regressions.
 
     def _statistical_lane(self) -> None:
-        plan = make_plan(self.claims, self.witnesses, self.effort, self.alpha, self.seed, self._check_stop)
+        def planning(done: int, total: int) -> None:
+            self._check_stop()
+            self.events.put(Planning(done=done, total=total))
+
+        plan = make_plan(self.claims, self.witnesses, self.effort, self.alpha, self.seed, planning)
         self.plan = plan
         self.events.put(
             Planned(
