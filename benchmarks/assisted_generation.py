@@ -1,4 +1,4 @@
-"""CPU time per target call of `specsim.models.decode` beside transformers' own assisted generation.
+"""CPU time per target call of `specsim.models.decode` and transformers' own assisted generation.
 
     python -m benchmarks.assisted_generation                       a random pair
     python -m benchmarks.assisted_generation TARGET DRAFT          two checkpoints, by folder or hub id

@@ -62,7 +62,7 @@ class Calibration:
         return found
 
     def svg(self) -> str:
-        """Return the picture: share of e-values at least so large, beside Markov's bound."""
+        """Return the picture: share of e-values at least as large, with Markov's bound."""
         import io
 
         import matplotlib

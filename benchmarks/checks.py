@@ -15,7 +15,7 @@ ALPHA = 1e-9
 
 
 def laws(pair: ModelPair, algorithm: Algorithm | None = None) -> dict[str, np.ndarray]:
-    """Return the exact probabilities behind each count of an `Answer`, of Algorithm 1 unless told."""
+    """Return the exact probabilities after each count of an `Answer`, of Algorithm 1 unless stated."""
     from specsim import theory
 
     algorithm = algorithm or Speculative()

@@ -1,4 +1,4 @@
-"""CPU time of the laws of this checkout beside those of an older one, on the same pairs.
+"""CPU time of the laws of this checkout and of an older one, on the same pairs.
 
 Run ``python -m benchmarks.laws`` from the repository's root for times alone, or
 ``python -m benchmarks.laws --against FOLDER`` with another checkout; each case then runs in turn in both, in

@@ -31,7 +31,7 @@ WARM: list[tuple[str, list[str], float | None]] = [
         ["-c", _WITHOUT_DASK + _SIMULATE.format(engine="lockstep")],
         1.4,
     ),
-    ("command simulate, with theory beside it", ["-m", "specsim", *_COMMAND], None),
+    ("command simulate, compared with theory", ["-m", "specsim", *_COMMAND], None),
 ]
 #: Compiles all kernels that are not in the cache, one after another.
 _ALL_KERNELS = "from specsim.engines.compiled.ahead import compile_all; compile_all(processes=1)"

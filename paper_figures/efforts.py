@@ -7,18 +7,18 @@ from specsim.support.checks import named, whole
 
 @dataclass(frozen=True, kw_only=True)
 class FigureEffort:
-    """The sizes of the simulations behind the figures.
+    """The sizes of the simulations that the figures show.
 
     Attributes
     ----------
     name
         ``"quick"``, ``"standard"`` or ``"deep"``.
     main_runs
-        Runs behind each final mean of Figures 2a, 2b, 5a, 5b.
+        Runs for each final mean of Figures 2a, 2b, 5a, 5b.
     point_runs
-        Runs behind each point of Figures 2c and 5c.
+        Runs for each point of Figures 2c and 5c.
     cell_runs
-        Single-step runs behind each point of Figures 3 and 4.
+        Single-step runs for each point of Figures 3 and 4.
     curve_runs
         Runs along the running means, at least 100; 20,000 in the paper.
 

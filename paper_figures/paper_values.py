@@ -15,7 +15,7 @@ class PaperValue:
     """One number of the paper.
 
     value: as printed or read.
-    precision: half width: the number behind it lies within ``value - precision .. value + precision``.
+    precision: half width: the exact number lies within ``value - precision .. value + precision``.
     provenance: ``"printed"`` or ``"read off the figure"``.
     where: place in the paper.
     """
@@ -104,7 +104,7 @@ FIGURE_4C_REJECTION = {
     0.45: _read(0.0, 0.003, "Figure 4c"),
 }
 
-#: Prompts behind every win rate; a prompt is won with more than 250 of 500 comparisons.
+#: Prompts for every win rate; a prompt is won with more than 250 of 500 comparisons.
 PROMPTS = 200
 #: Win rate in percent of Decoding-OPT over Decoding-UNO, by judge and epsilon.
 TABLE_1: dict[tuple[str, float | None], PaperValue] = {

@@ -21,7 +21,7 @@ def plotted_rows(dataset: xarray.Dataset, lines: dict[int, PaperValue], runs: in
     dataset: with `shifted`, `expected`, `standard_deviation` and `total` by `drafts`; `total` is negative
         where nothing was simulated.
     lines: the paper's lines, by number of drafts.
-    runs: number of runs behind each total.
+    runs: number of runs of each total.
     """
     rows = []
     for number, paper in lines.items():
@@ -60,11 +60,11 @@ def plotted_rows(dataset: xarray.Dataset, lines: dict[int, PaperValue], runs: in
 def end_rows(dataset: xarray.Dataset, ends: dict[int, PaperValue], runs: int = 20_000) -> list[Row]:
     """Return by how many standard errors the paper's own simulated curves miss the exact means.
 
-    So far away, the simulation behind the figure was not of the corrected Algorithm 4 either; why is unknown.
+    So far away, the simulation of the figure was not of the corrected Algorithm 4 either; why is unknown.
 
     dataset: with `expected` and `standard_deviation` by `drafts`.
     ends: ends of the paper's curves, by number of drafts.
-    runs: runs behind the paper's curves.
+    runs: runs of the paper's curves.
     """
     rows = []
     for number, paper in ends.items():

@@ -317,7 +317,7 @@ def plan(plan: Plan) -> Figure:
         raise InputError("plan is not a result of specsim.plan; give one")
     labels = [row.label for row in choices[0].rows]
     figure, axes = style.canvas(6.2, 1.1 + 0.2 * len(labels) * max(1.0, 0.5 * len(choices)))
-    # Batch sizes beside one another in each candidate's row.
+    # Batch sizes next to one another in each candidate's row.
     offsets = np.linspace(-0.2, 0.2, len(choices)) if len(choices) > 1 else np.zeros(1)
     for index, (choice, offset) in enumerate(zip(choices, offsets, strict=True)):
         colour = style.SERIES[(index + 1) % len(style.SERIES)]

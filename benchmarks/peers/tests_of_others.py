@@ -103,7 +103,7 @@ def smell_tester(subject: Subject, seed: int) -> PeerOutcome:
     to every probability; fails at p < 1e-7, and stops there. The statistic is the largest -log10 p.
 
     The original drives whole generators through mock networks, and so are decoders driven here, but a batch
-    at a time; their texts are cut where the original's networks end them (the rows behind are uniform). With
+    at a time; their texts are cut where the original's networks end them (the rows after are uniform). With
     a subject that verifies, single tokens are the first token of a verification with draft length 1, and
     texts are written by rounds of verification that draft all missing tokens. Random pairs with a single
     token are left out: nothing is random in them.

@@ -184,7 +184,7 @@ def load(
     given: Mapping[str, Any] | None = None,
     stubbed: Iterable[str] = (),
 ) -> types.ModuleType:
-    """Import one module of the library, and as little else of it as told.
+    """Import one module of the library, and as little else of it as possible.
 
     ``sys.modules`` is put back afterwards, so that two versions can be loaded one after the other and an
     installed library is not disturbed.

@@ -1,4 +1,4 @@
-"""What requests ask for beside tokens, as samplers carry it out: processing, filters, noise, reports.
+"""What requests ask for besides tokens, as samplers carry it out: processing, filters, noise, reports.
 
 Written apart from the oracle's own texts of the same things.
 """
@@ -45,7 +45,7 @@ def processed(rows: Floats, counts: Floats, last: Integers) -> Floats:
 
 
 def grammar(tokens: Integers, rows: Floats) -> Floats:
-    """Say what a grammar does to rows: behind an odd number of tokens 0 the last token is forbidden."""
+    """Say what a grammar does to rows: after an odd number of tokens 0 the last token is forbidden."""
     return masked(rows, (tokens == 0).sum(axis=1))
 
 

@@ -123,7 +123,7 @@ def decode(
 def _end(
     text: Integers, begin: int, written: int, size: int, eos: int | None, stop: Sequence[Sequence[int]]
 ) -> int | None:
-    """Return how many of `size` tokens behind `written` the text has, with its end; None for no end."""
+    """Return how many of `size` tokens after `written` the text has, with its end; None for no end."""
     for count in range(1, size + 1) if stop or eos is not None else ():
         words = text[begin : written + count].tolist()
         if words[-1] == eos or any(words[-len(last) :] == list(last) for last in stop):
@@ -270,7 +270,7 @@ MUTANTS = (
     _slip(
         "streams-by-slot",
         _SEEDS,
-        "rows that go on take the streams of the places that ended rows leave",
+        "rows that go on take the random streams of the batch slots that ended rows leave",
         "easily made: states of a batch that are not moved with its rows; compare vllm-project/vllm#41044",
         "request-seeds",
         "seeds",
@@ -279,7 +279,7 @@ MUTANTS = (
     _slip(
         "first-sample-greedy",
         _ASKED,
-        "of several samples the first is greedy in its replacements and bonus tokens",
+        "the first of several samples is greedy in its replacements and bonus tokens",
         "easily made: the sample that is shown first",
         "samples",
         "samples",

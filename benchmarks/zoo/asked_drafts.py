@@ -41,7 +41,7 @@ def chosen(models: Any, seed: int, *, slip: str = "") -> Any:
 
 
 def own_tree(models: Any, seed: int, *, slip: str = "", told: bool = True) -> Any:
-    """Draft two tokens, go on behind the likelier one where it is likely; match draws from the target."""
+    """Draft two tokens, go on after the likelier one where it is likely; match draws from the target."""
     generator = np.random.default_rng(seed)
     batch, depth = models.batch, models.draft_length
     first = floats(models.draft(np.zeros((batch, 0), dtype=np.int64)))

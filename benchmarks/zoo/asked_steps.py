@@ -193,7 +193,7 @@ MUTANTS = (
     _slip(
         "bonus-unmasked-after-padding",
         _ASKED,
-        "the row of the bonus token behind a padded draft is not processed",
+        "the row of the bonus token after a padded draft is not processed",
         "vllm-project/vllm#44292",
         "ragged:process",
         "draft_lengths",
@@ -225,7 +225,7 @@ MUTANTS = (
     _slip(
         "eos-in-draft-passed",
         _ASKED,
-        "tokens behind an accepted end of text are emitted",
+        "tokens after an accepted end of text are emitted",
         "huggingface/transformers#47912",
         "ends",
         "eos",
@@ -281,7 +281,7 @@ MUTANTS = (
     _slip(
         "inverse-behind-the-end",
         _NOISE,
-        "a uniform just below 1 falls behind the last token that has mass",
+        "a uniform just below 1 falls after the last token that has mass",
         "sgl-project/sglang#22643",
         "forced-noise",
         "noise",
@@ -289,7 +289,7 @@ MUTANTS = (
     _slip(
         "ids-of-the-draft",
         "12 vocabulary map",
-        "ids of a narrower draft are taken for the target's",
+        "ids of the smaller draft vocabulary are used as the target's",
         "NVIDIA-NeMo/Automodel#2447",
         "draft-vocabulary",
         "d2t",

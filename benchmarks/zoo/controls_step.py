@@ -233,7 +233,7 @@ CONTROLS = (
     ),
     _control(
         "block",
-        "tokens behind a failed test are kept when a later test succeeds",
+        "tokens after a failed test are kept when a later test succeeds",
         "2403.10444, Algorithm 2; vllm-project/vllm-ascend#11985",
         block_step,
         rule=BLOCK,

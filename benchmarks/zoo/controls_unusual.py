@@ -52,7 +52,7 @@ def coin_recycled(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 
 
 def rule_by_coin(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Throw a coin for every row, which rule verifies it: the ratio, or the one-hot rule."""
+    """Choose by a coin for every row whether the ratio or the one-hot rule verifies it."""
     one, two, three = np.random.SeedSequence(seed).generate_state(3)
     chosen = np.random.default_rng(one).random(len(drafted)) < 0.5
     first = ratio_step(target, draft, drafted, int(two))
@@ -117,7 +117,7 @@ def hidden_tries(models: Any, seed: int) -> Result:
 
 
 def cached_drafts(models: Any, seed: int) -> Result:
-    """Draft from a table of earlier texts that knows the token before alone; verify by the one-hot rule."""
+    """Draft from a table of earlier texts, by the previous token alone; verify by the one-hot rule."""
     drafted = (np.arange(models.draft_length) + seed % 5) % models.vocabulary
     drafted = np.repeat(drafted[None], models.batch, axis=0)
     return drafted, *one_hot_step(models.target(drafted), None, drafted, seed)
@@ -158,7 +158,7 @@ def residual_by_tries(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 
 
 def stop_behind_repeat(models: Any, seed: int) -> tuple[Integers, Integers, Integers]:
-    """Stop a draft behind a token that it has drafted before: lengths may depend on tokens that are kept."""
+    """Stop a draft after a token that it has drafted before: lengths may depend on tokens that are kept."""
     generator = np.random.default_rng(seed)
     drafted, rows = draft_tokens(models, lambda row: draw(row, generator.random(models.batch)))
     places = np.arange(drafted.shape[1])

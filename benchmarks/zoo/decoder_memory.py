@@ -29,7 +29,7 @@ def chunk_lost(models: Any, prompts: Any, new_tokens: int, seed: int) -> Written
 
 
 def long_drafts_unverified(models: Any, prompts: Any, new_tokens: int, seed: int) -> Written:
-    """Verify eight drafted tokens; those behind them are accepted."""
+    """Verify eight drafted tokens; those after them are accepted."""
 
     def step(target: Any, draft: Any, drafted: Any, seed: int) -> Any:
         target = np.array(target)
@@ -137,7 +137,7 @@ MUTANTS = (
     _mutant(
         "rows-not-moved",
         BATCH,
-        "when texts end and others take their places, draft rows stay behind",
+        "when texts end and others take their places, draft rows remain",
         "vllm-project/vllm#41044 (review)",
         _forgets(rows_not_moved=True),
         ("whole-prefix",),
@@ -145,7 +145,7 @@ MUTANTS = (
     _mutant(
         "prompt-chunk-lost",
         PROMPTS,
-        "of a prompt of more than a hundred tokens the last chunk alone is seen",
+        "of a prompt of more than a hundred tokens only the last chunk is seen",
         "easily made: chunked prefill that starts a cache anew; compare paiml/aprender#2014",
         chunk_lost,
         ("sizes",),
@@ -153,7 +153,7 @@ MUTANTS = (
     _mutant(
         "decoder-drafts-behind-eight",
         "3 acceptance",
-        "behind eight drafted tokens the others are accepted",
+        "after eight drafted tokens the others are accepted",
         "easily made: a mask for a fixed number of drafts; compare vllm-project/vllm-ascend#9221",
         long_drafts_unverified,
         ("sizes",),

@@ -177,7 +177,7 @@ MUTANTS = (
     _mutant(
         "window-of-eight",
         CACHES,
-        "the target sees the last eight tokens alone",
+        "the target sees only the last eight tokens",
         "easily made: a sliding window where there is none; compare ml-explore/mlx-lm#1914",
         window,
         ("whole-prefix",),
@@ -203,8 +203,8 @@ MUTANTS = (
 CONTROLS = (
     Control(
         name="draft-coins-by-place",
-        description="drafts are drawn by one coin per place; those behind a rejection were never looked at",
-        source="2211.17192, Algorithm 1: what is behind the first rejection is dropped unread",
+        description="drafts use one coin per position of the text; those after a rejection were not tested",
+        source="2211.17192, Algorithm 1: what is after the first rejection is dropped unread",
         subject=Subject(
             name="draft-coins-by-place",
             protocol="decoder",

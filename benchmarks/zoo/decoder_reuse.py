@@ -1,4 +1,4 @@
-"""Decoders that draft again what was behind a rejected token, which is drafted already."""
+"""Decoders that draft again what was after a rejected token, which is drafted already."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def decode(
     step: Callable[..., Step] = ratio_step,
     own_rows: bool = True,
 ) -> Written:
-    """Draft the tokens behind a rejected one again in the next round, and only then fresh ones.
+    """Draft the tokens after a rejected one again in the next round, and only then fresh ones.
 
     own_rows: whether they are verified with the rows that they were drawn from, or with those of the text as
         it now is.
@@ -78,7 +78,7 @@ MUTANTS = (
     ),
     Mutant(
         name="old-drafts-in-blocks",
-        description="drafts behind a rejected token are drafted again, which the block before has looked at",
+        description="drafts after a rejected token are drafted again, which the block before has looked at",
         cite="easily made: what the ratio rule allows, with another rule",
         bug_class=COINS,
         subject=_subject("old-drafts-in-blocks", BLOCK, step=block_step),
@@ -89,8 +89,8 @@ MUTANTS = (
 CONTROLS = (
     Control(
         name="old-drafts-own-rows",
-        description="drafts behind a rejected token are drafted again, with the rows they were drawn from",
-        source="2211.17192, Algorithm 1: what is behind the first rejection is dropped unread",
+        description="drafts after a rejected token are drafted again, with the rows they were drawn from",
+        source="2211.17192, Algorithm 1: what is after the first rejection is dropped unread",
         subject=_subject("old-drafts-own-rows", RATIO),
     ),
 )

@@ -41,7 +41,7 @@ class Mistakes:
     same_seed
         Every round begins with the same seed.
     target_room
-        Tokens that the target's cache has room for: behind them it reads the row of its last place.
+        Tokens that the target's cache has room for: after them it reads the row of its last place.
     state_keeps_rejected
         The target's state has gone through the rejected tokens of a round before it sees their replacement.
     stale_page
@@ -83,7 +83,7 @@ class Cache:
         self.rows = np.arange(batch)
 
     def put(self, tokens: Integers, offset: int) -> None:
-        """Write one token per row behind its end, without moving the end."""
+        """Write one token per row after its end, without moving the end."""
         self.tokens[self.rows, self.lengths + offset] = tokens
 
     def append(self, tokens: Integers, counts: Integers) -> None:
@@ -96,7 +96,7 @@ class Cache:
     def read(
         self, model: Callable[[Integers], Any], ahead: int, places: Integers, lost: Integers | None = None
     ) -> Floats:
-        """Call a model with `ahead` tokens behind the longest row; return the rows after these places.
+        """Call a model with `ahead` tokens after the longest row; return the rows after these places.
 
         The first ``lost[b]`` tokens of row b are read as 0.
         """
@@ -138,7 +138,7 @@ def decode(
         Whether drafts are the likeliest tokens, of probability 1.
     coins_of
         Coins of the tests that do not depend on the round: ``"place"``, one for every place in the text;
-        ``"draft"``, the next ones behind those of the accepted drafts. Defaults to "": fresh ones.
+        ``"draft"``, the next ones after those of the accepted drafts. Defaults to "": fresh ones.
     drafts_kept
         Whether drafts are drawn by races with the noise of their place in the text, the same in every round.
     temperature, top_k, top_p

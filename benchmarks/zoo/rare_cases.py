@@ -42,7 +42,7 @@ def _step(target: Floats, draft: Floats, bonus: Floats, drafted: Integers, seed:
 
 
 def long_draft_bonus(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Keep the rows of three drafted tokens and one more; what is behind them is the draft's."""
+    """Keep the rows of three drafted tokens and one more; what is after them is the draft's."""
     target, draft = floats(target), floats(draft)
     return _step(target, draft, target[:, -1] if drafted.shape[1] <= DRAFTS else draft[:, -1], drafted, seed)
 
@@ -99,7 +99,7 @@ MUTANTS = (
     _mutant(
         "long-draft-bonus",
         "9 bonus",
-        "behind drafts of more than three tokens the bonus token is drawn from the draft",
+        "after drafts of more than three tokens the bonus token is drawn from the draft",
         "easily made: room for a fixed number of drafts; compare vllm-project/vllm-ascend#9221",
         long_draft_bonus,
         "draft-lengths",
@@ -132,7 +132,7 @@ MUTANTS = (
     _mutant(
         "seed-halved",
         "4 randomness",
-        "two neighbouring seeds are one",
+        "each pair of neighbouring seeds gives the same numbers",
         "PrincetonUniversity/PsyNeuLink#3358, seeds rounded in a shorter type",
         seed_halved,
         "seed-independence",

@@ -29,7 +29,7 @@ def at(rows: Floats, tokens: Integers) -> Floats:
 def draw(rows: Floats, coins: Floats) -> Integers:
     """Invert the distribution function of each row (any total) at its coin.
 
-    Tokens of no mass are never drawn: a coin that rounding puts behind the last step gets the last token that
+    Tokens of no mass are never drawn: a coin that rounding puts after the last step gets the last token that
     has mass.
     """
     steps = np.cumsum(rows, axis=-1)
@@ -58,7 +58,7 @@ def without(rows: Floats, tokens: Integers) -> Floats:
 
 
 def finals(replacements: Floats, bonus: Floats) -> Floats:
-    """Put the row of the bonus token ``(B, V)`` behind the rows of the replacements ``(B, K, V)``."""
+    """Put the row of the bonus token ``(B, V)`` after the rows of the replacements ``(B, K, V)``."""
     return np.concatenate([replacements, bonus[:, None, :]], axis=1)
 
 

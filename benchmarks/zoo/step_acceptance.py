@@ -69,7 +69,7 @@ def first_unverified(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 
 
 def counts_all(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Count the tests that succeed, also those behind a failed one."""
+    """Count the tests that succeed, also those after a failed one."""
     target, draft = floats(target), floats(draft)
     generator = np.random.default_rng(seed)
     accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))

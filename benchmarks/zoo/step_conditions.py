@@ -69,7 +69,7 @@ def close_rows_kept(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 
 
 def drafts_of_five(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Have a kernel for drafts of five tokens that reads the first draft row twice."""
+    """Use a kernel for drafts of five tokens that reads the first draft row twice."""
     draft = floats(draft)
     if drafted.shape[1] == 5:
         draft[:, 1] = draft[:, 0]
@@ -87,7 +87,7 @@ def odd_vocabularies(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 
 
 def pieces_seeded_on(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Cut large calls into pieces of 256 rows, with the seeds behind the call's."""
+    """Cut large calls into pieces of 256 rows, with the seeds after the call's."""
     return _pieces(target, draft, drafted, lambda number: seed + number)
 
 
@@ -117,7 +117,7 @@ def seeds_by_fours(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 
 
 def offsets_of_16_bits(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Tell 2^16 numbers of the target's rows apart; rows that begin behind them are read from the start."""
+    """Count the target's rows with 16 bits; later rows are read as the first ones."""
     target = floats(target)
     rows = np.arange(len(target))
     begins = rows * target[0].size
@@ -185,14 +185,14 @@ def _matched(visit: Visit) -> tuple[Integers, Integers]:
 
 
 def tree_masks_of_32(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:
-    """Keep the ancestors of a node in 32 bits: nodes behind them have the rows of the first ones."""
+    """Keep the ancestors of a node in 32 bits: later nodes have the rows of the first ones."""
     target = floats(target)
     nodes = np.arange(target.shape[1])
     return walk(parents, target[:, nodes % NODES], draft, tokens, seed, _matched)
 
 
 def tree_deep_leaves(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:
-    """Have room for four levels: leaves below them have their parent's target row."""
+    """Have room for four levels: deeper leaves have their parent's target row."""
     target = floats(target)
     for node, depth in enumerate(depths(parents)):
         if depth > LEVELS:

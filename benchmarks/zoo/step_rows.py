@@ -70,7 +70,7 @@ def draft_rows_reversed(target: Any, draft: Any, drafted: Any, seed: int) -> Ste
 
 
 def recovery_row_after(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Drop the draw that told of a mismatch and emit the one behind it."""
+    """Drop the draw that told of a mismatch and emit the one after it."""
     target = floats(target)
     samples = draw(target, np.random.default_rng(seed).random(target.shape[:2]))
     last = np.concatenate([samples[:, 1:], samples[:, -1:]], axis=1)
@@ -178,7 +178,7 @@ def ragged_bonus_at_end(target: Any, draft: Any, drafted: Any, seed: int, draft_
 def ragged_draft_rows_packed(
     target: Any, draft: Any, drafted: Any, seed: int, draft_lengths: Any = None
 ) -> Step:
-    """Store draft rows one behind the other without padding, and read them as if they were padded."""
+    """Store draft rows one after the other without padding, and read them as if they were padded."""
     target, draft = floats(target), floats(draft)
     batch, length = drafted.shape
     ends = np.full(batch, length) if draft_lengths is None else np.asarray(draft_lengths)
@@ -281,7 +281,7 @@ MUTANTS = (
     ),
     _batch_mutant(
         "ragged-bonus-at-end",
-        "a shorter draft takes its bonus token from the row behind the longest draft",
+        "a shorter draft takes its bonus token from the row after the longest draft",
         "eBay/spec_dec; 2510.22876, ragged batches",
         ragged_bonus_at_end,
         ("ragged",),

@@ -29,7 +29,7 @@ def seed_of_16_bits(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 
 
 def seed_of_32_bits(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Keep 32 bits of a seed without a word."""
+    """Keep 32 bits of a seed without an error message."""
     return ratio_step(target, draft, drafted, seed & 0xFFFFFFFF)
 
 
@@ -61,7 +61,7 @@ def first_row_unseeded(target: Any, draft: Any, drafted: Any, seed: int) -> Step
 
 
 def last_coin_of_seed_alone(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Draw the tokens behind the tests with 24 bits of the seed."""
+    """Draw the tokens after the tests with 24 bits of the seed."""
     coins = np.random.default_rng(seed).random((len(drafted), drafted.shape[1] + 1))
     coins[:, -1] = np.random.default_rng([3, seed & 0xFFFFFF]).random(len(drafted))
     return ratio_step(target, draft, drafted, seed, coins=coins)

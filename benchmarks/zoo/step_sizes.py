@@ -1,4 +1,4 @@
-"""Steps that are right for most sizes: wrong behind a length, a number of rows, an id, or for far rows."""
+"""Steps that are right for most sizes: wrong after a length, a number of rows, an id, or for far rows."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DRAFTS, ROWS, GRAPH, BLOCK, PERIOD = 8, 1024, 16, 200, 500
 
 
 def drafts_behind_eight(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Verify eight drafted tokens; the masks of those behind them are never cleared: they are accepted."""
+    """Verify eight drafted tokens; the masks of those after them are never cleared: they are accepted."""
     target, draft = floats(target), floats(draft)
     target[:, DRAFTS:-1] = draft[:, DRAFTS:]
     return ratio_step(target, draft, drafted, seed)
 
 
 def bonus_behind_twelve(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Draw the bonus token behind more than twelve drafted ones from the row before its own."""
+    """Draw the bonus token after more than twelve drafted ones from the row before its own."""
     target = floats(target)
     if drafted.shape[1] > 12:
         target[:, -1] = target[:, -2]
@@ -34,7 +34,7 @@ def bonus_behind_twelve(target: Any, draft: Any, drafted: Any, seed: int) -> Ste
 
 
 def rows_behind_1024(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
-    """Have room for 1,024 target rows; requests behind them read the rows of the first ones."""
+    """Have room for 1,024 target rows; later requests read the rows of the first ones."""
     target = floats(target)
     return ratio_step(target[np.arange(len(target)) % ROWS], draft, drafted, seed)
 
@@ -88,7 +88,7 @@ def coins_begin_again(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 def temperature_of_two(
     target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
 ) -> Step:
-    """Apply the temperature to the first three target rows; rows behind them keep their own."""
+    """Apply the temperature to the first three target rows; rows after them keep their own."""
     changed = ratio_rows(floats(target), temperature)
     changed[:, 3:] = floats(target)[:, 3:]
     return ratio_step(changed, ratio_rows(floats(draft), temperature), drafted, seed)

@@ -34,7 +34,7 @@ equal, right = [], []
 for draft in range(len(drafts)):  # the rule stops somewhere
     equal.append([float(d == draft) for d, _, _ in variables])
     right.append(1.0)
-for text in texts:  # the text has the target's law; behind what was written it goes on from the target
+for text in texts:  # the text has the target's law; after what was written it goes on from the target
     line = []
     for d, node, y in variables:
         written = (*node, y)

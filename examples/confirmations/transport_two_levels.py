@@ -44,7 +44,7 @@ def transport(order):
 
 
 def accepted(taken):
-    """Return the expected accepted length: the first token, and a second one behind token 2."""
+    """Return the expected accepted length: the first token, and a second one after token 2."""
     return sum(taken) + taken[2]
 
 

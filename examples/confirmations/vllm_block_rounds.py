@@ -3,7 +3,7 @@
 ``rejection_sample`` with ``use_block_verification`` compares every drafted token with a uniform keyed by
 the request's seed and the token's position alone (``u = tl_rand32(seed, pos)``, then ``accepted_length =
 tl.where(u <= h, i + 1, accepted_length)``). A round that ends before its last draft has thrown the uniforms
-of the places behind it, too, and they were above their thresholds; the next round drafts at these places
+of the places after it, too, and they were above their thresholds; the next round drafts at these places
 and throws the same ones. Steps and rounds are right one by one, texts are not. 0.33 mixes the draft's number
 in the round into the seed (``spec_step_seed(seed, i)``), so that a place has another uniform each time.
 The noise of a sampled draft is keyed alike (``tl.randint(seed, pos)`` in ``sample/gumbel.py``; 0.33 mixes in
@@ -139,7 +139,7 @@ def wheel(folder, greedy, runs):
     write = Decoder(found, block=True, draft_rows=not greedy, greedy_drafts=greedy)
     counts, batch = np.zeros(4, int), 500
     for seed in range(runs // batch):
-        # The first token is the prompt's own draw; rounds begin behind it.
+        # The first token is the prompt's own draw; rounds begin after it.
         texts = write(Rows(), np.zeros((batch, 1), int), 3, seed)
         counts += np.bincount(texts[:, 2], minlength=4)
     return found.version, counts

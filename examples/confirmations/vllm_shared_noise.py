@@ -25,7 +25,7 @@ RUNS, BATCH, POSITION = 8192, 1024, 7
 DRAFT = torch.tensor([0.48, 0.01, 0.51])
 TARGET = torch.tensor([0.72, 0.27, 0.01])
 BONUS = torch.full((3,), 1 / 3)
-LANES = 16  # A block of 1024 or 8192 lanes over 3 tokens: the lanes behind the vocabulary are masked out.
+LANES = 16  # A block of 1024 or 8192 lanes over 3 tokens: the lanes after the vocabulary are masked out.
 PROGRAM = [0, 0, 0]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from specsim.algorithms.rule import Rule
 from specsim.errors import InputError
 
-# A drive letter may stand before the file, and options behind the rule.
+# A drive letter may stand before the file, and options after the rule.
 _SPELLING = re.compile(r"(?P<file>.+?\.py):(?P<rule>[^:]*)(?::(?P<options>.*))?", re.DOTALL)
 _read: dict[tuple[Path, str], dict[str, Rule]] = {}
 

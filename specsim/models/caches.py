@@ -1,9 +1,9 @@
 """Key-value caches of sequences that advance by different lengths, and the models that write them.
 
 Every sequence of a batch has its own length in one block of memory that is taken once. New keys are written
-behind a sequence's own end, whatever the others' ends are, so rolling back is setting lengths: what lies
-behind the end is hidden by the mask and written over. The nodes of a tree of drafts share the prefix: they
-are written behind it side by side, each seeing itself and the nodes above it only, and the path that was kept
+after a sequence's own end, whatever the others' ends are, so rolling back is setting lengths: what lies
+after the end is hidden by the mask and written over. The nodes of a tree of drafts share the prefix: they
+are written after it side by side, each seeing itself and the nodes above it only, and the path that was kept
 is moved together.
 """
 
@@ -159,7 +159,7 @@ class CachedModel:
         self._adds_mask = getattr(model.config, "_attn_implementation", "eager") != "sdpa"
 
     def roll_back(self, lengths: torch.Tensor, longest: int, equal: bool) -> None:
-        """Forget what lies behind the given lengths.
+        """Forget what lies after the given lengths.
 
         lengths: shape ``(batch,)``.
         longest: the largest of them, known on the host.

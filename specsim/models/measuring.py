@@ -269,7 +269,7 @@ def _values(
         return np.array([[getattr(run, name) for run in row] for row in runs])
 
     rejected, bonus, tested = flags("rejected"), flags("bonus"), flags("tested")
-    # The position of a bonus token lies behind the last depth and is never asked for.
+    # The position of a bonus token lies after the last depth and is never asked for.
     kinds = np.array([*reader.kinds, 0])
     kind = kinds[np.array([[run.depth for run in row] for row in runs])]
     numbers = _stacked([written.numbers for written in own]).at(kind)

@@ -132,7 +132,7 @@ def place_numbers(
 
 
 def masses(algorithm: Algorithm, target: Floats, draft: Floats, children: int) -> tuple[Floats, Floats]:
-    """Return the masses with which a node with so many children emits each token, accepted and not.
+    """Return the masses with which a node with that number of children emits each token, accepted and not.
 
     algorithm: one that goes from node to node.
     target, draft: rows, shape ``(..., tokens)``.

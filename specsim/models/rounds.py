@@ -61,7 +61,7 @@ class Rounds:
         device = self.device = torch.device(models.device)
         lengths = [len(prompt) for prompt in prompts]
         longest = max(lengths)
-        # Behind the last token there is room for a whole round, of which nothing may be written.
+        # After the last token there is room for a whole round, of which nothing may be written.
         ids = np.zeros((len(prompts), longest + new_tokens + self.most + 1), dtype=np.int64)
         for row, prompt in enumerate(prompts):
             ids[row, : len(prompt)] = prompt

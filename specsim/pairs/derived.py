@@ -151,7 +151,7 @@ def cache_favouring_draft(pair: ModelPair, *, size: int, factor: float) -> Model
     if not sums.all():
         step, context = np.argwhere(sums[..., 0] == 0)[0].tolist()
         raise InputError(
-            f"draft[{step}, {context}] has no probability beside its {size} likeliest tokens; give a factor "
+            f"draft[{step}, {context}] has no probability outside its {size} likeliest tokens; give a factor "
             "above 0"
         )
     return _with_draft(pair, rows / sums, f"cache-favouring:size={size},factor={factor!r},of={pair.name}")

@@ -20,7 +20,7 @@ from specsim.records.servers.log import ServerLog, Setting
 from specsim.support.arrays import Floats
 from specsim.support.intervals import FEWEST_CLUSTERS
 
-#: Random draws behind each interval.
+#: Random draws for each interval.
 DRAWS = 2000
 #: Most requests that are weighted one by one; more are added up in groups.
 _MOST_REQUESTS = 1000

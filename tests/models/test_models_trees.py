@@ -258,7 +258,7 @@ MUTANTS = {
             ),
         ),
     ),
-    "walk: a sequence goes on behind its end": (
+    "walk: a sequence goes on after its end": (
         "recursive", levels((2, 2)),
         lambda patch: patch.setattr(
             recursive, "walk",

@@ -1,4 +1,4 @@
-"""Nothing half-written is ever left behind."""
+"""Nothing half-written ever remains."""
 
 import errno
 import os

@@ -234,7 +234,7 @@ def test_rejection_radius__needs_a_law():
 
 
 def test_worst_pair__finds_what_can_be_found():
-    # Longer drafts save calls, but a position that is free behind a short draft may be rejected.
+    # Longer drafts save calls, but a position that is free after a short draft may be rejected.
     short, long = parse_algorithm("ratio:draft_length=1"), parse_algorithm("ratio:draft_length=2")
 
     def excess(pair):

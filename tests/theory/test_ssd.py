@@ -91,7 +91,7 @@ def test_refusals():
         theory.best_fan_out(paper_pair(5), 2, 3)
     with pytest.raises(InputError, match="factor is nan"):
         cache_favouring_draft(PAIR, size=1, factor=float("nan"))
-    with pytest.raises(InputError, match="beside its 4 likeliest tokens"):
+    with pytest.raises(InputError, match="outside its 4 likeliest tokens"):
         cache_favouring_draft(PAIR, size=4, factor=0)
     with pytest.raises(InputError, match="stationary"):
         theory.ssd_rounds(paper_pair(5), 2, 1)

@@ -25,7 +25,7 @@ def program(structure: Structure, target: Rows, draft: Rows, tokens: Tokens) -> 
     below, mass = ZERO, ONE
     for depth in range(structure.depth):
         ranks = _ranks(target[node], draft[node])
-        # Mass of the paths below this beginning with y behind it.
+        # Mass of the paths below this beginning with y after it.
         starts = [
             below + mass * sum((d for d, rank in zip(draft[node], ranks, strict=True) if rank < one), ZERO)
             for one in ranks

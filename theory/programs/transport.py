@@ -1,9 +1,10 @@
-"""The rule ``transport``: at a node the plan of most acceptance (2310.15141, Section 4), made one of many.
+"""The rule ``transport``: at a node, the plan that accepts most (2310.15141, Section 4).
 
-A plan says what is accepted of each token: of the tokens by target / draft as much as can be beside those
-before them. How: the vocabulary is cut into pieces. The first piece that has a child is taken, and in it the
-child that was drawn first; what lies behind the last piece is rejected. To accept as much as the plan says, a
-law of ever finer pieces is drawn from: coarse ones as often as they may be.
+A plan says with what probability each token is accepted. Tokens are served in the order of target / draft,
+and each gets as much as is possible together with those before it. The plan is carried out by cutting the
+vocabulary into pieces: the first piece that contains a child is taken, and in it the child that was drawn
+first; tokens after the last piece are rejected. The pieces are drawn at random, coarse ones as often as the
+plan allows.
 """
 
 from collections.abc import Callable

@@ -92,13 +92,13 @@ def places(draft: Array, children: int) -> Array:
 
 def _places(rows: NDArray[np.float64], children: int) -> NDArray[np.float64]:
     """Return the laws by integrals over the time of each token."""
-    # Until a time at which some K tokens beside any one have come, but for a chance of exp(-45).
+    # Until a time at which some K tokens other than any given one have come, but for a chance of exp(-45).
     enough = np.sort(rows, axis=-1)[:, -children - 1 :]
     times, weights = time_points(1.0, 45 / enough[enough > 0].min())
     rates = rows.T[..., None] * times
     waits, come = np.exp(-rates), -np.expm1(-rates)
     found = np.empty((len(rows), children, rows.shape[1]))
-    # Probability that 0, 1, ... have come of the tokens before y, for every y, and of those behind it.
+    # Probability that 0, 1, ... have come of the tokens before y, for every y, and of those after it.
     before = np.zeros((len(waits) + 1, children, *waits.shape[1:]))
     before[0, 0] = 1
     for y in range(len(waits)):
@@ -113,7 +113,7 @@ def _places(rows: NDArray[np.float64], children: int) -> NDArray[np.float64]:
         behind *= waits[y]
         behind[1:] += coming
     found *= rows[:, None]
-    # Behind the last token with weight, the others are equally likely.
+    # After the last token with weight, the others are equally likely.
     exhausted = np.arange(children)[:, None] >= (rows > 0).sum(axis=-1)[:, None, None]
     others = np.where(rows > 0, 0.0, 1.0)
     equal = others / np.maximum(others.sum(axis=-1, keepdims=True), 1)

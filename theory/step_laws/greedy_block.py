@@ -59,7 +59,7 @@ def law(structure: Structure, target: Array, draft: Array, tokens: Integers) -> 
 
 
 def state(structure: Structure) -> State:
-    """Carry what the law of the selected path needs beside the weight of the block.
+    """Carry what the law of the selected path needs besides the weight of the block.
 
     That is the mass of the paths that rank below its beginning, and the mass of its beginning.
     """

@@ -57,7 +57,7 @@ def node(target: Array, draft: Array, children: int) -> tuple[Array, Array]:
         missed.append(_times(missed[-1], not_other))
     taken = []
     for k in range(children):
-        # The deciding child is this one, one of those behind it, or one of the k before it.
+        # The deciding child is this one, one of those after it, or one of the k before it.
         terms = [(one, _times(missed[k], own)), (one * (children - 1 - k), _times(missed[k], other))]
         if k:
             terms.append((one * k, _times(_times(missed[k - 1], not_own), other)))

@@ -99,7 +99,7 @@ def first_match(
     any_other = [mean(power * elsewhere) for power in powers]
     taken = []
     for k in range(children):
-        # The deciding child is this one, one of those behind it, or one of the k before it, which is not y:
+        # The deciding child is this one, one of those after it, or one of the k before it, which is not y:
         # matched x elsewhere is matched - matched x (1 - elsewhere).
         chance = decided[k] + (children - 1 - k) * any_other[k]
         if k:

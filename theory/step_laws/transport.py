@@ -1,9 +1,9 @@
-"""The step law of the rule ``transport``: at a node the plan of most acceptance.
+"""The step law of the rule ``transport``: at a node, the plan that accepts most.
 
-Plans of most acceptance are many. This one serves tokens in the order of target / draft, the largest first:
-each gets as much as it can beside those before it, which leaves the least to be drawn instead (a polymatroid;
-any order has the same total). A coin says how finely the order is cut into pieces; the first piece with a
-child is taken, in it the child that was drawn first, and what lies behind the last cut is rejected.
+Several plans accept most. This one serves tokens in the order of target / draft, the largest first: each
+gets as much as is possible together with those before it (a polymatroid: any order has the same total). A
+coin says how finely the order is cut into pieces. The first piece that contains a child is taken, and in it
+the child that was drawn first; tokens after the last cut are rejected.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from specsim.support.arrays import Array
 from specsim.theory.arithmetic.numbers import at_token, divided, normalise, one_of, ones, positive, zeros
 
 Integers = NDArray[np.integer]
-#: Of one row: the rank of each token, by rank the coin from which on there is a cut behind, and what is left.
+#: Of one row: the rank of each token, by rank the coin from which on there is a cut after, and what is left.
 Plan = tuple[Integers, Array, Array]
 
 
@@ -66,7 +66,7 @@ def plan(target: Array, draft: Array, children: int) -> Plan:
     while blocks:
         low, high, coin, wanted = blocks.pop()
         inside = slice(low + 1, high)
-        # Behind the last cut nothing is accepted.
+        # After the last cut nothing is accepted.
         now = some[low] + zeros(mass[inside].shape, target)
         if high is not None and mass[high] > mass[low]:
             now = now + (some[high] - some[low]) / (mass[high] - mass[low]) * (mass[inside] - mass[low])

@@ -28,7 +28,7 @@ def state(structure: Structure) -> State:
 
     Of the target row, at first ``U = w T``, a child takes ``min(r D, U)``, where r is the probability that
     the children before it fail: ``1 - w`` and the sum of U. What happens below a child does not matter for
-    those behind it.
+    those after it.
     """
     return State(start=lambda ones: (ones,), node=_node, pasts=lambda children, tokens: children)
 

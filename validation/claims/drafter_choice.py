@@ -234,7 +234,7 @@ CLAIMS = (
         statement=(
             "Tokens per second are tokens per round over K draft steps and a target call. The printed rows "
             "(3.70 and 3.81 tokens, 6.69 and 13.13 ms, 32.59 and 23.10 tokens per second) follow from one "
-            "whole K, 8, and one target call of about 60 ms; neither is printed beside them."
+            "whole K, 8, and one target call of about 60 ms; neither is printed with them."
         ),
         source="2402.01528, as secondary sources report its table",
         verdict=Verdict.HOLDS,

@@ -204,7 +204,7 @@ def _large_cases(
         for number, pair in enumerate((*paper_pairs(), *large_pairs(size))):
             if number % step or pair.tokens > most_tokens or pair.contexts * pair.horizon > most_states:
                 continue
-            # The literal engine draws whole drafts, also what lies behind the first rejection.
+            # The literal engine draws whole drafts, also what lies after the first rejection.
             chosen = [
                 algorithm
                 for algorithm in algorithms(pair, LARGE)

@@ -318,7 +318,7 @@ CLAIMS = (
         id="specsim.ssd-replication",
         title="Published rates by draft length follow from published times",
         statement=(
-            "With the published call of 11.45 ms, 2.54 ms for each step of the cache and 3.59 ms beside, "
+            "With the published call of 11.45 ms, 2.54 ms for each step of the cache and 3.59 ms besides, "
             "every outcome guessed, and one acceptance for each data set, fitted to the rate of 4 drafted "
             "tokens, the rates of 5, 6 and 7 are within 4 %. The default of 7 is the slowest of the four."
         ),

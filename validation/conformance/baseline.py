@@ -13,7 +13,7 @@ from specsim.support.files import read_file
 from specsim.validation.conformance.results import CheckStatus, ConformanceReport
 
 _REMEDY = "give a file that specsim conform --json-file has written"
-#: Statuses from good to bad; a change to a worse one is told, skipped checks are told apart.
+#: Statuses from good to bad; a change to a worse one is reported, skipped checks separately.
 _ORDER = ("passed", "unexpected pass", "undecided", "expected failure", "failed", "broken")
 
 

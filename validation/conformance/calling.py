@@ -17,8 +17,8 @@ from specsim.support.arrays import Array, Floats, Integers
 from specsim.validation.conformance.histories import ends_at
 from specsim.validation.conformance.subjects import Subject
 
-#: What a subject may report of itself, in a dictionary behind what it returns: natural logarithms of the
-#: target's probabilities of the emitted tokens, shaped as the tokens, with nothing meant behind a row's end;
+#: What a subject may report of itself, in a dictionary after what it returns: natural logarithms of the
+#: target's probabilities of the emitted tokens, shaped as the tokens, with nothing meant after a row's end;
 #: and how many tokens of each row were drafted and accepted, ``(batch,)``.
 REPORTED = ("logprobs", "drafted", "accepted")
 

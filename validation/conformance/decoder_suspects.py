@@ -28,7 +28,7 @@ from specsim.validation.conformance.tables import is_law
 #: (instance, target's context, drafted tokens ``(paths, K)``, accepted, final tokens) -> next contexts.
 Moves = Callable[[Instance, int, Integers, int, Integers], Integers]
 
-#: Largest difference of a probability that a bug must make to be told from a right decoder.
+#: Largest difference of a probability that a bug must make to be distinguished from a right decoder.
 NOTICEABLE = 1e-4
 
 

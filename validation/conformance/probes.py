@@ -170,7 +170,7 @@ class StepProbe:
             lengths_given = self.draft_lengths[which]
             behind = np.arange(self.draft_length) >= lengths_given[:, None]
             given = np.where(behind, -1, drafted)
-            # What stands behind a short draft means nothing, but is a law, as in a padded batch.
+            # What stands after a short draft means nothing, but is a law, as in a padded batch.
             draft[behind] = 1.0 / self.vocabulary
             target[:, 1:][behind] = 1.0 / self.vocabulary
             options["draft_lengths"] = lengths_given
@@ -329,7 +329,7 @@ class PairProbe:
         row = np.arange(size)
         later = self._turn // len(self.batches) % 2
         for way, distance in enumerate(DISTANCES):
-            # A row is in one pair of a way at most: with the row behind it, or with the one before.
+            # A row is in one pair of a way at most: with the row after it, or with the one before.
             first = row[(row // distance % 2 == later) & (row + distance < size)]
             if len(first):
                 self._add(way, found[first], found[first + distance])

@@ -20,7 +20,7 @@ from specsim.validation.conformance.checks.base import Look
 from specsim.validation.conformance.evidence import Evidence
 from specsim.validation.conformance.instances import Instance
 
-#: Tokens told apart by rank; the last of them stands for all tokens of its rank and below.
+#: Tokens distinguished by rank; the last of them stands for all tokens of its rank and below.
 RANKS = 4
 
 #: Kinds of rows. Under the ratio rule drafts are always accepted in the first; in the others a rejected token
@@ -96,7 +96,7 @@ def ranked_instance(
     kinds = np.where(coins[0] < equal, 0, np.where(coins[1] < forbidden, 2, 1))
     if laws is not None:
         kinds = np.zeros(contexts, dtype=np.int64)
-    # Tokens behind the ranks share the mass of the last one.
+    # Tokens after the ranks share the mass of the last one.
     sharing = np.where(np.arange(ranks) == ranks - 1, vocabulary - ranks + 1, 1)
     rows = [np.take_along_axis((law / sharing)[kinds], rank_of, axis=1) for law in (target, draft)]
     factor = 1 + stream.below(contexts - 1, vocabulary)
@@ -226,7 +226,7 @@ class RankCounts:
         )
 
 
-#: Parts of the unit interval in which the place of a token is told.
+#: Parts of the unit interval in which the place of a token is counted.
 PARTS = 4
 
 

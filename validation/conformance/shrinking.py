@@ -317,7 +317,7 @@ class _Search:
                     expected = float(table[0, 1:].sum())
                     mine = drafted[:, 0] == token
                     counts = np.array([(lengths[mine] == 1).sum(), (lengths[mine] > 1).sum()])
-                    # The first token's acceptance must not depend on what is drafted behind it.
+                    # The first token's acceptance must not depend on what is drafted after it.
                     if case.length > 1 or not mine.any():
                         continue
                     self.tried += 1

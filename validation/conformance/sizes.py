@@ -174,7 +174,7 @@ class StepSizes(SizesProbe):
             chosen += ["rows", "tokens"]
         super().__init__(caller, rng, per_level, RankCounts(levels, self.ranks), chosen)
         if not self.options:
-            # No vocabulary is smaller than the ranks that are told apart.
+            # No vocabulary is smaller than the ranks that are distinguished.
             self._filled["tokens"][: octave(self.ranks)] = np.iinfo(np.int64).max // 2
         self._most = most_rows
 

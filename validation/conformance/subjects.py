@@ -75,7 +75,7 @@ class Subject:
         ``parents`` and ``nodes``, each ``(batch, nodes)``, when it builds trees itself.
         ``"decoder"``: ``run(models, prompts, new_tokens, seed)``
         writes whole texts, see `DecoderModels`; returns tokens ``(batch, new_tokens)``, or these and, for
-        every row, the list of accepted lengths. Behind the end of a text stands -1.
+        every row, the list of accepted lengths. After the end of a text stands -1.
         ``"tree"``: ``run(parents, target, draft, tokens, seed)``
         verifies a tree of drafts; returns tokens ``(batch, depth + 1)`` and lengths.
         What is returned may have one element more, a dictionary of what the sampler reports of itself, see
@@ -269,7 +269,7 @@ def _import(source: str) -> Any:
         assert specification.loader is not None
         module = importlib.util.module_from_spec(specification)
         sys.modules[name] = module
-        # Files beside it can be imported, but never in place of an installed library.
+        # Files next to it can be imported, but never in place of an installed library.
         folder = os.path.dirname(os.path.abspath(source))
         if folder not in sys.path:
             sys.path.append(folder)

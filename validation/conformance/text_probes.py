@@ -57,7 +57,7 @@ class TextProbe:
         self.options, self.row_options = dict(options or {}), dict(row_options or {})
         self.models = DecoderModels(caller, instance, self.options.get("d2t"))
         self.eos, self.stop = self.options.get("eos"), self.options.get("stop", ())
-        #: Stands behind the end of a text.
+        #: Stands after the end of a text.
         self.filler = 0 if self.eos is None else int(self.eos)
         self.texts = np.zeros((len(prompts), instance.vocabulary**LENGTH), dtype=np.int64)
         self.places = np.zeros((len(ORDERS), new_tokens, BINS + 1), dtype=np.int64)
@@ -71,7 +71,7 @@ class TextProbe:
         whole = np.concatenate([np.repeat(self.prompts[[prompt]], len(texts), axis=0), texts], axis=1)
         raw = self.instance.target[self.instance.contexts(whole)[:, -1]]
         over = ended(texts, eos=self.eos, stop=self.stop)
-        # Processing need not know what to do behind the end of a text.
+        # Processing need not know what to do after the end of a text.
         found = np.empty(raw.shape)
         found[~over] = law_rows(self.caller.subject, whole[~over], raw[~over], filters)
         return absorbed(found, over, self.filler) if over.any() else found

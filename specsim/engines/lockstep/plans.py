@@ -44,7 +44,7 @@ class Plan:
     root: builder of (thresholds of candidates 2.., residual weights) of a root, or None when a root is like
         any other position.
     table_steps: 1 when one step's tables serve all, else the horizon.
-    subtractions: length of the recursion behind `root`.
+    subtractions: length of the recursion after `root`.
     """
 
     draft_length: int

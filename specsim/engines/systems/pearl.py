@@ -1,6 +1,6 @@
 """PEARL, 2408.11850: two devices work side by side, one drafts while the other verifies.
 
-A round is one target call beside at most K draft steps; it ends when both devices are done. In mode 0
+A round is one target call in parallel with up to K draft steps; it ends when both devices are done. In mode 0
 (pre-verify) every emitted token is verified, and the call gives the row that tests the first token of the
 draft being made. In mode 1 (post-verify) the call looks at the K - 1 tokens that the last round drafted and
 did not test, and tests them and the first token of the draft being made. If all pass, what is left of the
@@ -86,7 +86,7 @@ def simulate_pearl(
     pair
         What drafts and verifies.
     draft_length
-        K, draft steps beside a target call.
+        K, draft steps in parallel with a target call.
     clock
         What steps, calls and the end of a round cost.
     runs, seed

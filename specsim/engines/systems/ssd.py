@@ -341,7 +341,7 @@ def decode_runs(
                     if coin_of(other) * draft[drawn, token] >= target[row, token]:
                         _, other = words_at(key, np.uint64(place + 1), _NODE, 1)
                         final = draw_sums(excess[drawn], coin_of(other))
-                        # The token that was verified is no guess: those behind it move up.
+                        # The token that was verified is no guess: those after it move up.
                         rank = ranks[row, final] - (ranks[row, token] < ranks[row, final])
                         rejections[place] += 1
                         break

@@ -195,7 +195,7 @@ class State:
         blocks = -(-size // BLOCK) if rounds else 0
         self.runs = Runs(
             context=np.zeros(size, np.uint32),
-            # With room behind it, because kernels read whole registers.
+            # With room after it, because kernels read whole registers.
             accepted=np.zeros(size + ROOM, np.uint32)[:size],
             rejections=np.zeros(size, np.uint32),
             calls=np.zeros(size if rounds else 0, np.uint32),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Words that are made at once, so that a few runs keep a graphics processor busy too.
 WORDS_AT_ONCE = {"cpu": 2**14, "cuda": 2**22}
-#: 64-bit numbers per run beside the state: what one position computes.
+#: 64-bit numbers per run besides the state: what one position computes.
 TEMPORARIES = 160
 #: Retries of a dropped word, by level; from level 1 on tests are continued by a second word.
 RETRIES = (0, 1, 4, 16, 64, 255)
@@ -70,7 +70,7 @@ class Positions:
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of what is kept of the pair beside the tables of its steps."""
+        """Bytes of what is kept of the pair besides the tables of its steps."""
         return 8 * self.pair.contexts * (1 if self.pair.is_markov else 1 + self.pair.tokens)
 
     def state_bytes(self) -> int:

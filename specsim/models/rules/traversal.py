@@ -1,7 +1,7 @@
 """The rule ``traversal`` (2505.12398): leaves first; a path is accepted by its weight, or its leaf deleted.
 
 The order in which nodes come up is that of the tree alone, so that a batch goes through it together; what
-happens to a sequence that has accepted a path, or at nodes behind its end, changes nothing.
+happens to a sequence that has accepted a path, or at nodes after its end, changes nothing.
 """
 
 from __future__ import annotations

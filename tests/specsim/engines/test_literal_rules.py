@@ -77,7 +77,7 @@ def round_law(pair, algorithm, position, context, horizon):
     ]
 
     def rows(table):
-        # One step may serve all; behind the horizon no row is read.
+        # One step may serve all; after the horizon no row is read.
         return np.array([[table[min(step, len(table) - 1), c] for step, c in nodes] for nodes in places])
 
     words = np.array([[0, *words[1:]] for words, _, _ in drafts])

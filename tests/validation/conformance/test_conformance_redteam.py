@@ -75,7 +75,7 @@ def options_in_another_order(target, draft, drafted, seed, temperature=None, top
 
 
 def log_space_float32(target, draft, drafted, seed):
-    """Logarithms in float32, exponential coins, Gumbel noise, narrow integers, garbage behind the end."""
+    """Logarithms in float32, exponential coins, Gumbel noise, narrow integers, garbage after the end."""
     if not (np.isfinite(target).all() and np.isfinite(draft).all()):
         raise ValueError("rows must be finite")
     target, draft = target.astype(np.float32), draft.astype(np.float32)
@@ -118,7 +118,7 @@ def one_row_of_lists(target, draft, drafted, seed):
 
 
 def early_stop(target, draft, drafted, seed):
-    """Stop behind token 0, and accept at most two."""
+    """Stop after token 0, and accept at most two."""
     tokens, lengths = verify(target, draft, drafted, seed)
     ends = (tokens == 0) & (np.arange(tokens.shape[1]) < lengths[:, None] - 1)
     lengths = np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, lengths)

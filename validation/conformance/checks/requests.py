@@ -176,7 +176,7 @@ def _request_independence(lab: Laboratory) -> Statistical:
 
 
 def _apart(instance: Instance, shift: int) -> Floats:
-    """Return the draft rows, rolled so that their likeliest tokens at the start are so many ids apart."""
+    """Return the draft rows, rolled until the likeliest tokens at the start are `shift` ids apart."""
     begin = instance.target[instance.start].argmax() - instance.draft[instance.start].argmax()
     return np.roll(instance.draft, begin + shift, axis=1)
 

@@ -13,7 +13,7 @@ def prepare(target, draft, structure, slip):
 def verify(step, nodes):
     """2411.00841, Algorithm 4 with its slips: line 28 subtracts the draft once more than line 19 did.
 
-    Inside the loop, lines 25-29 end the round at the first failure. Behind the root, the walk goes along the
+    Inside the loop, lines 25-29 end the round at the first failure. After the root, the walk goes along the
     accepted path by the ratio rule.
     """
     row, mass, weights, node = step.row[0], 1.0, step.room[0], 0

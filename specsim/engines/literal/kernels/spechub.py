@@ -16,7 +16,7 @@ def propose(step, node):
 
 
 def verify(step, nodes):
-    """2411.05289: test the token beside the likeliest one, the hub, by the law of its pair, then the hub.
+    """2411.05289: test the token that is paired with the hub (the likeliest token), then the hub itself.
 
     ``rest`` is what the tests of (y, hub), and then of (hub, y), leave of the target; `unused` are the masses
     of the pairs that they reject. A node with one child is tested alone.

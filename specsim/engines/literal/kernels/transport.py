@@ -9,7 +9,7 @@ def prepare(target, draft, structure):
     """Return for each number of children m a block: m, then three numbers for each token.
 
     Tokens are ranked by T / D. The numbers are the rank of a token; by rank, the coin from which on the plan
-    cuts behind it; what the plan leaves of the target.
+    cuts after it; what the plan leaves of the target.
     """
     order = np.argsort(np.where(draft > 0, -target / np.where(draft > 0, draft, 1), 1), axis=1, kind="stable")
     rank, none = np.argsort(order, axis=1), draft[:, :1] * 0
@@ -45,7 +45,7 @@ def cuts(mass, some, owed):
             [np.take_along_axis(table, np.minimum(ends, size - 1), axis=1) for ends in (low, high)]
             for table in (some, mass)
         )
-        # Behind the last cut nothing is accepted.
+        # After the last cut nothing is accepted.
         wide = (high < size) & (m_high > m_low)
         slope = (f_high - f_low) / np.where(wide, m_high - m_low, 1)
         rate = f_low + np.where(wide, slope * (mass - m_low), 0)
@@ -60,7 +60,7 @@ def cuts(mass, some, owed):
 def verify(step, nodes):
     """2310.15141, Section 4: draw how finely the plan cuts; take the first child of the first piece.
 
-    The piece ends at the first cut behind the lowest rank of the children. Without one all are rejected.
+    The piece ends at the first cut after the lowest rank of the children. Without one all are rejected.
     """
     node, weights = 0, step.room[0]
     while len(children(step, node, nodes)) > 0:
