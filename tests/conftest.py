@@ -49,6 +49,13 @@ FAST_CASES = {
     "test_models_architectures.py::test_rows__of_every_rule__are_those_of_an_uncached_forward": 4,
     "test_models_waiting.py::test_round__asks_for_no_value_on_the_host_but_one_transfer": 4,
     "test_models_loading.py::test_damaged_checkpoint__is_one_line_and_code_2": 4,
+    "test_zoo_chain.py::test_samplers_have_their_exact_law": 16,
+    "test_zoo_chain.py::test_controls_write_the_targets_texts": 10,
+    "test_zoo_chain.py::test_samples_of_mutants_reject_the_claimed_rule": 10,
+    "test_zoo_decoders.py::test_decoders_write_texts_of_their_law": 10,
+    "test_zoo_trees.py::test_samplers_have_their_exact_law": 10,
+    "test_zoo_trees.py::test_samplers_keep_the_contract": 8,
+    "test_zoo_trees.py::test_trees_do_not_see_each_other": 8,
     "test_rule_laws.py::test_wrong_and_lossy_rules_deviate_on_rows_that_depend_on_the_context": 20,
 }
 

@@ -11,7 +11,6 @@ from specsim_tests_zoo import (
     OPTIONS,
     agrees,
     continuation_law,
-    fast,
     of,
 )
 
@@ -107,7 +106,7 @@ HIDDEN = {
 }
 
 
-@pytest.mark.parametrize("name", fast(of(EVERY, "decoder"), 4))
+@pytest.mark.parametrize("name", of(EVERY, "decoder"))
 def test_decoders_write_texts_of_their_law(name, chain):
     item = EVERY[name]
     found, _, prompts = decoded(item.subject, chain)

@@ -40,18 +40,6 @@ CONTROLS = _plain(all_controls())
 EVERY = {**MUTANTS, **CONTROLS}
 
 
-def fast(names, every):
-    """Return the names for a parametrised test; all but every so many are left to the slow tests."""
-    return [
-        pytest.param(
-            name,
-            id=name if isinstance(name, str) else "-".join(name),
-            marks=[] if n % every == 0 else [pytest.mark.slow],
-        )
-        for n, name in enumerate(names)
-    ]
-
-
 def of(items, *protocols):
     return [name for name, item in items.items() if item.subject.protocol in protocols]
 
