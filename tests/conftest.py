@@ -10,6 +10,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 #: How many cases of a parametrised test run in `make test`, spread over all of them; the others are slow.
 FAST_CASES = {
     "test_figures.py::test_comparison__holds_and_is_complete": 7,
+    "test_figures.py::test_image__is_of_good_size": 7,
     "test_figures.py::test_plot__is_labelled_readable_free_of_collisions_and_leaves_the_data": 7,
     "test_figures.py::test_shifted_sums__are_the_lines_of_the_paper": 1,
     "test_figures.py::test_exact_means__are_those_of_the_corrected_algorithm": 1,
@@ -24,7 +25,6 @@ FAST_CASES = {
     "test_kill_matrix_of_samplers.py::test_mutant__is_rejected_by_the_checks_that_are_for_it": 20,
     "test_scaled_simulation.py::test_result__depends_on_neither_chunks_nor_threads": 2,
     "test_cluster.py::test_result__equals_that_of_one_process": 1,
-    "test_cluster.py::test_lost_scheduler__is_said": 1,
     "test_kill.py::test_kill_9__same_bits_and_no_chunk_twice": 1,
     "test_literal_rules.py::test_mutants_of_kernels__are_seen": 1,
     "test_literal_rules.py::test_rules__have_the_exact_law_of_outcomes": 10,

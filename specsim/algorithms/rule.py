@@ -64,7 +64,7 @@ SYNONYMS = dict.fromkeys(
 
 
 #: Largest number that a parameter may be: every smaller one is a float, too.
-LARGEST = 10**300
+LARGEST = int(1e300)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,6 +132,15 @@ def test_label__of_a_rule_of_the_catalogue_comes_back(algorithm):
     assert again == algorithm or type(again) is not type(algorithm)
 
 
+@pytest.mark.parametrize("largest", [1e300, Fraction(1e300), int(1e300)])
+def test_label__of_the_largest_number_comes_back(largest):
+    # The float nearest to 10^300 is above it.
+    algorithm = OverAcceptance(epsilon=largest)
+    assert parse_algorithm(algorithm.label) == algorithm
+    with pytest.raises(InputError, match="epsilon is"):
+        OverAcceptance(epsilon=largest * 2)
+
+
 @settings(deadline=None, max_examples=200)
 @given(named)
 def test_label__comes_back(algorithm):

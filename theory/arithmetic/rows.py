@@ -78,7 +78,7 @@ def _value(field: str, item: Any, exact: bool, most: float = 1) -> Number:
         item = item.item()
     if isinstance(item, bool) or not isinstance(item, int | float | Fraction):
         raise InputError(f"{field} is {item!r}; give a number (int, float or Fraction)")
-    if isinstance(item, int | Fraction) and Fraction(item) > 10**300:
+    if isinstance(item, int | Fraction) and Fraction(item) > int(1e300):
         raise InputError(f"{field} is above 1e300; give a smaller number")
     if not math.isfinite(item):
         raise InputError(f"{field} is {item}; give a finite number")

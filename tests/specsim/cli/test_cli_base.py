@@ -420,7 +420,9 @@ def test_process__ctrl_c(tmp_path):
         killer.cancel()
     assert process.returncode == 130
     assert output == ""
-    assert errors.strip() == "specsim: interrupted"
+    # A slow machine says before what it is doing.
+    assert errors.strip().splitlines()[-1] == "specsim: interrupted"
+    assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
 
 

@@ -257,6 +257,7 @@ def test_without_dask__the_extra_is_named(pair):
     assert "dask.distributed is not installed; pip install 'specsim-decoding[cluster]'" in last
 
 
+@pytest.mark.slow
 def test_lost_scheduler__is_said(pair, tmp_path):
     """The process of the scheduler and its workers is killed while chunks are computed."""
     code = (
