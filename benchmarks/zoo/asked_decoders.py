@@ -64,7 +64,11 @@ def decode(
             rows /= rows.sum(axis=1, keepdims=True)
         if own is not None:
             rows = asked.tempered(rows, own)
-        rows = filtered(rows, temperature, top_k, top_p)
+        if temperature is not None and slip == "decoder-temperature-at-least-half":
+            rows = filtered(rows, max(temperature, 0.5))
+        else:
+            rows = filtered(rows, temperature)
+        rows = filtered(rows, top_k=top_k, top_p=top_p)
         if slip == "decoder-filters-of-the-draft" and side == "target":
             return rows
         return asked.kept(rows, min_p, typical_p)
@@ -234,6 +238,14 @@ MUTANTS = (
         "min-p",
         "min_p",
         "typical_p",
+    ),
+    _slip(
+        "decoder-temperature-at-least-half",
+        _ASKED,
+        "temperatures below 0.5 are raised to it",
+        "easily made: a guard against division by small numbers",
+        "option-values",
+        "temperature",
     ),
     _slip(
         "decoder-eos-in-draft-passed",

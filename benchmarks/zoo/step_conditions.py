@@ -177,6 +177,13 @@ def filters_of_target(models: Any, seed: int, top_k: int | None = None, top_p: f
     return drafted, *ratio_step(target, rows, drafted, seed + 2**40)
 
 
+def filters_of_target_step(
+    target: Any, draft: Any, drafted: Any, seed: int, top_k: int | None = None, top_p: float | None = None
+) -> Step:
+    """Take the ratio with the whole draft row, from which drafts come, and filter the target alone."""
+    return ratio_step(filtered(floats(target), top_k=top_k, top_p=top_p), floats(draft), drafted, seed)
+
+
 def _matched(visit: Visit) -> tuple[Integers, Integers]:
     """Draw from the target, and descend into the child that is it."""
     drawn = draw(visit.target, visit.node_coin)
@@ -272,6 +279,12 @@ CONTROLS = (
         filters_of_target,
         "vllm-project/vllm#56724",
         protocol="draft-and-verify",
+        filters="target",
+        options=frozenset({"top_k", "top_p"}),
+    ),
+    _control(
+        filters_of_target_step,
+        "vllm-project/vllm#56724",
         filters="target",
         options=frozenset({"top_k", "top_p"}),
     ),

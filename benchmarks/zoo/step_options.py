@@ -90,14 +90,46 @@ def top_k_one_more(target: Any, draft: Any, drafted: Any, seed: int, top_k: int 
     return _step(filtered(floats(target), top_k=more), filtered(floats(draft), top_k=more), drafted, seed)
 
 
-def _mutant(name: str, option: str, description: str, cite: str, run: Any) -> Mutant:
+def low_temperature_greedy(
+    target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
+) -> Step:
+    """Take the target's likeliest token at temperatures below 0.3."""
+    rows = filtered(floats(target), temperature)
+    if temperature is not None and temperature < 0.3:
+        rows = np.eye(rows.shape[-1])[rows.argmax(axis=-1)]
+    return _step(rows, filtered(floats(draft), temperature), drafted, seed)
+
+
+def temperature_at_least_half(
+    target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
+) -> Step:
+    """Raise temperatures below 0.5 of the target."""
+    raised = None if temperature is None else max(temperature, 0.5)
+    return _step(filtered(floats(target), raised), filtered(floats(draft), temperature), drafted, seed)
+
+
+def top_k_of_one_off(target: Any, draft: Any, drafted: Any, seed: int, top_k: int | None = None) -> Step:
+    """Take a top-k of 1 for off, on both sides."""
+    kept = None if top_k == 1 else top_k
+    return _step(filtered(floats(target), top_k=kept), filtered(floats(draft), top_k=kept), drafted, seed)
+
+
+def high_top_p_off(target: Any, draft: Any, drafted: Any, seed: int, top_p: float | None = None) -> Step:
+    """Take a top-p of 0.9 and above for off, on both sides."""
+    mass = None if top_p is None or top_p >= 0.9 else top_p
+    return _step(filtered(floats(target), top_p=mass), filtered(floats(draft), top_p=mass), drafted, seed)
+
+
+def _mutant(
+    name: str, option: str, description: str, cite: str, run: Any, killed_by: str | None = None
+) -> Mutant:
     return Mutant(
         name=name,
         description=description,
         cite=cite,
         bug_class=PARAMETERS,
         subject=Subject(name=name, protocol="step", run=run, rule=RATIO, options=frozenset({option})),
-        killed_by=(option.replace("_", "-"),),
+        killed_by=(killed_by or option.replace("_", "-"),),
     )
 
 
@@ -157,5 +189,37 @@ MUTANTS = (
         "top-k keeps one token too many",
         "easily made: a threshold that is one off",
         top_k_one_more,
+    ),
+    _mutant(
+        "low-temperature-greedy",
+        "temperature",
+        "at temperatures below 0.3 the target's likeliest token is taken",
+        "easily made: a threshold for greedy sampling",
+        low_temperature_greedy,
+        "option-values",
+    ),
+    _mutant(
+        "temperature-at-least-half",
+        "temperature",
+        "temperatures of the target below 0.5 are raised to it",
+        "easily made: a guard against division by small numbers",
+        temperature_at_least_half,
+        "option-values",
+    ),
+    _mutant(
+        "top-k-of-one-off",
+        "top_k",
+        "a top-k of 1 is taken for off",
+        "easily made: a comparison with > 1",
+        top_k_of_one_off,
+        "option-values",
+    ),
+    _mutant(
+        "high-top-p-off",
+        "top_p",
+        "a top-p of 0.9 and above is taken for off",
+        "easily made: a shortcut for values near 1",
+        high_top_p_off,
+        "option-values",
     ),
 )

@@ -187,8 +187,14 @@ class RankCounts:
         """
         bent = bent_laws(*laws) | dict(more or {})
         return [
-            self._look(name, laws[0], self._wrong_levels(name, laws[0], bent), tolerance, prefix)
-            for name in self.levels
+            self.look(
+                name,
+                np.tile(laws[0], (len(words), 1)),
+                self._wrong_levels(name, laws[0], bent),
+                tolerance,
+                prefix,
+            )
+            for name, words in self.levels.items()
         ]
 
     def _wrong_levels(self, name: str, target: Floats, bent: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -206,11 +212,19 @@ class RankCounts:
                 alternatives[f"{what}, {first} only"] = table
         return alternatives
 
-    def _look(
-        self, name: str, target: Floats, alternatives: Mapping[str, Floats], tolerance: float, prefix: str
+    def look(
+        self,
+        name: str,
+        null: Floats,
+        alternatives: Mapping[str, Floats],
+        tolerance: float,
+        prefix: str = "",
     ) -> Look:
+        """Return the look for one way to split.
+
+        null, alternatives: laws of the ranks under the target, ``(levels * kinds, ranks)``.
+        """
         words, kinds = self.levels[name], len(KINDS)
-        null = np.tile(target, (len(words), 1))
 
         def name_cell(stratum: int, cell: int) -> str:
             kind = KINDS[stratum % kinds]

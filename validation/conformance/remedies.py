@@ -161,6 +161,10 @@ BY_CHECK = {
         "rows of one call share random numbers",
         "draw random numbers of shape (batch, ...), one for each row",
     ),
+    "option-values": (
+        "an option is right for common values only: others are clamped, rounded, or taken for off",
+        "use each value as it was given, on both sides, from nearly greedy to switched off",
+    ),
     "temperature": (
         "the temperature is not applied as asked",
         "apply it once, to target and draft rows alike",

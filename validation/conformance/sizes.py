@@ -6,7 +6,7 @@ observations, and its other sizes are random. Levels are octaves, 2 to 3, 4 to 7
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import Look
 from specsim.validation.conformance.checks.decoder import decode_ranked
-from specsim.validation.conformance.filters import filtered
+from specsim.validation.conformance.filters import filtered, of_draft
 from specsim.validation.conformance.instances import Instance, inverse
 from specsim.validation.conformance.probes import Models
 from specsim.validation.conformance.ranked import (
@@ -26,6 +26,7 @@ from specsim.validation.conformance.ranked import (
     Laws,
     RankCounts,
     Ranked,
+    bent_laws,
     laws_by_rank,
     ranked_instance,
 )
@@ -85,13 +86,17 @@ class SizesProbe:
         self, caller: Caller, rng: np.random.Generator, per_level: int, counts: RankCounts, levels: list[str]
     ) -> None:
         self.caller = caller
-        self.counts = counts
         self.total = 0
         self._per_level = per_level
         self._rng = rng
-        self._filled = {name: np.zeros(len(counts.levels[name]), dtype=np.int64) for name in levels}
-        self.planned = per_level * sum(len(filled) for filled in self._filled.values())
         self._most = caller.subject.max_batch or MOST_ROWS
+        self._count(counts, levels)
+
+    def _count(self, counts: RankCounts, levels: list[str]) -> None:
+        """Begin to count; each level of these sizes is to be reached."""
+        self.counts = counts
+        self._filled = {name: np.zeros(len(counts.levels[name]), dtype=np.int64) for name in levels}
+        self.planned = self._per_level * sum(len(filled) for filled in self._filled.values())
 
     def sample(self, count: int) -> None:
         """Observe about `count` more rows."""
@@ -181,11 +186,17 @@ class StepSizes(SizesProbe):
     def laws(self) -> tuple[Floats, Floats]:
         """Return the laws of the ranks under target and draft."""
         target, draft = laws_by_rank(self.ranks)
-        return filtered(target, self.options), filtered(draft, self.options)
+        return filtered(target, self.options), filtered(draft, self._draft_options())
+
+    def _draft_options(self) -> dict[str, Any]:
+        return of_draft(self.options, self.caller.subject.filters)
+
+    def _few_drafts(self) -> int:
+        return int(self._rng.integers(1, min(5, self.most_drafts) + 1))
 
     def _call(self, name: str, level: int) -> None:
         rng = self._rng
-        drafts = level + 1 if name == "drafts" else int(rng.integers(1, min(5, self.most_drafts) + 1))
+        drafts = level + 1 if name == "drafts" else self._few_drafts()
         rows = in_octave(rng, level, self._most) if name == "rows" else self._few_rows()
         if name == "tokens":
             vocabulary = max(in_octave(rng, level, self.most_tokens), self.ranks)
@@ -193,6 +204,23 @@ class StepSizes(SizesProbe):
             vocabulary = int(rng.integers(self.ranks, min(self.most_tokens, 2 * self.ranks - 1) + 1))
         if self.options:
             vocabulary = self.ranks
+        kinds, found, row, position = self._observed(drafts, rows, vocabulary)
+        bonus = position == drafts
+        self.counts.add(kinds[~bonus], found[~bonus], drafts=drafts - 1)
+        self.counts.add(kinds[bonus], found[bonus], bonus=drafts - 1)
+        self.counts.add(kinds, found, position=position)
+        if not self.options:
+            levels = {"rows": octave(rows), "tokens": octave(vocabulary)}
+            self.counts.add(kinds, found, place=places(rows)[row], **levels)
+            self._done(rows, drafts=drafts - 1, **levels)
+        else:
+            self._done(rows, drafts=drafts - 1)
+
+    def _observed(
+        self, drafts: int, rows: int, vocabulary: int
+    ) -> tuple[Integers, Integers, Integers, Integers]:
+        """Make one call; return kind, rank, row and position of every emitted token."""
+        rng = self._rng
         ranked = ranked_instance(
             self.seed,
             vocabulary=vocabulary,
@@ -205,17 +233,7 @@ class StepSizes(SizesProbe):
         kept = np.arange(drafts + 1) < lengths[:, None]
         contexts = contexts_from(ranked.instance, starts, np.where(kept, tokens, 0))[:, :-1]
         row, position = np.nonzero(kept)
-        kinds, found = ranked.kinds[contexts[kept]], ranked.ranks[contexts[kept], tokens[kept]]
-        bonus = position == drafts
-        self.counts.add(kinds[~bonus], found[~bonus], drafts=drafts - 1)
-        self.counts.add(kinds[bonus], found[bonus], bonus=drafts - 1)
-        self.counts.add(kinds, found, position=position)
-        if not self.options:
-            levels = {"rows": octave(rows), "tokens": octave(vocabulary)}
-            self.counts.add(kinds, found, place=places(rows)[row], **levels)
-            self._done(rows, drafts=drafts - 1, **levels)
-        else:
-            self._done(rows, drafts=drafts - 1)
+        return ranked.kinds[contexts[kept]], ranked.ranks[contexts[kept], tokens[kept]], row, position
 
     def _emitted(self, ranked: Ranked, starts: Integers) -> tuple[Integers, Integers]:
         """Call the subject with texts that begin in these contexts, one per row."""
@@ -229,7 +247,9 @@ class StepSizes(SizesProbe):
             return tokens, lengths
         rowless = subject.draft == "never"
         # Drafts that come without rows are the target's likeliest, so that long ones are accepted.
-        law = (ranked.ranks == 0).astype(float) if rowless else filtered(instance.draft, self.options)
+        law = (
+            (ranked.ranks == 0).astype(float) if rowless else filtered(instance.draft, self._draft_options())
+        )
         drafted = np.empty((len(starts), instance.draft_length), dtype=np.int64)
         context = starts
         for i in range(instance.draft_length):
@@ -238,6 +258,69 @@ class StepSizes(SizesProbe):
         contexts = contexts_from(instance, starts, drafted)
         draft = None if rowless else instance.draft[contexts[:, :-1]]
         return self.caller.step(instance.target[contexts], draft, drafted, options=self.options)
+
+
+class StepSettings(StepSizes):
+    """Steps, and rounds that draft themselves, under several settings of the options, with short drafts.
+
+    settings: what is given to the subject, by turns.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        rng: np.random.Generator,
+        per_level: int,
+        *,
+        seed: int,
+        settings: Sequence[Mapping[str, Any]],
+    ) -> None:
+        super().__init__(caller, rng, per_level, seed=seed, options=settings[0])
+        self.settings = settings
+        self._count(RankCounts({"setting": spelled(settings)}, self.ranks), ["setting"])
+
+    def looks(self, tolerance: float) -> list[Look]:
+        """Return what is looked at."""
+        return [settings_look(self.counts, self.settings, self.caller.subject.filters, tolerance)]
+
+    def _call(self, name: str, level: int) -> None:
+        self.options = dict(self.settings[level])
+        rows = self._few_rows()
+        kinds, found, _, _ = self._observed(self._few_drafts(), rows, self.ranks)
+        self.counts.add(kinds, found, setting=level)
+        self._done(rows, setting=level)
+
+
+def spelled(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a name for each setting of the options."""
+    return [", ".join(f"{name} {value:g}" for name, value in setting.items()) for setting in settings]
+
+
+def settings_look(
+    counts: RankCounts, settings: Sequence[Mapping[str, Any]], sides: str, tolerance: float
+) -> Look:
+    """Return the look at ranks by setting: a wrong sampler ignores one, or takes it for another one.
+
+    sides: what the options apply to, as in `Subject.filters`.
+    """
+    plain, drawn = laws_by_rank(counts.ranks)
+    laws = [filtered(plain, setting) for setting in settings]
+    words, kinds = counts.levels["setting"], len(plain)
+    alternatives: dict[str, Floats] = {}
+    for level, setting in enumerate(settings):
+        wrong = bent_laws(laws[level], filtered(drawn, of_draft(setting, sides)))
+        wrong["the option ignored"] = plain
+        # Of the same option: a value that is clamped, rounded or fixed.
+        wrong |= {
+            f"as if it were {words[other]}": law
+            for other, law in enumerate(laws)
+            if other != level and settings[other].keys() == setting.keys()
+        }
+        for what, law in wrong.items():
+            table = np.concatenate(laws)
+            table[level * kinds : (level + 1) * kinds] = law
+            alternatives[f"{words[level]}: {what}"] = table
+    return counts.look("setting", np.concatenate(laws), alternatives, tolerance)
 
 
 def contexts_from(instance: Instance, starts: Integers, tokens: Integers) -> Integers:
@@ -393,3 +476,41 @@ class DecoderSizes(SizesProbe):
             self._done(rows, prompt=octave(prompt))
         # High octaves have many places, so that few texts fill them.
         self._filled["text"][: octave(written) + 1] += rows * np.maximum(np.bincount(place) // 4, 1)
+
+
+class DecoderSettings(SizesProbe):
+    """Texts of a decoder under several settings of the options.
+
+    settings: what is given to the subject, by turns.
+    drafts: the draft length.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        rng: np.random.Generator,
+        per_level: int,
+        *,
+        seed: int,
+        settings: Sequence[Mapping[str, Any]],
+        drafts: int,
+    ) -> None:
+        self.seed, self.settings, self.drafts = seed, settings, drafts
+        counts = RankCounts({"setting": spelled(settings)}, min(RANKS, caller.subject.max_vocabulary or 7))
+        super().__init__(caller, rng, per_level, counts, ["setting"])
+
+    def looks(self, tolerance: float) -> list[Look]:
+        """Return what is looked at."""
+        return [settings_look(self.counts, self.settings, self.caller.subject.filters, tolerance)]
+
+    def _call(self, name: str, level: int) -> None:
+        rng, vocabulary, drafts = self._rng, self.counts.ranks, self.drafts
+        ranked = ranked_instance(
+            self.seed, vocabulary=vocabulary, draft_length=drafts, equal=equal_share(drafts)
+        )
+        rows, prompt, written = self._few_rows(), int(rng.integers(1, 9)), 2 * drafts + 6
+        prompts = rng.integers(0, vocabulary, size=(rows, prompt))
+        tokens, _ = decode_ranked(self.caller, ranked.instance, prompts, written, self.settings[level])
+        contexts = ranked.instance.contexts(np.concatenate([prompts, tokens], axis=1))[:, prompt:-1]
+        self.counts.add(ranked.kinds[contexts], ranked.ranks[contexts, tokens], setting=level)
+        self._done(rows, setting=level)

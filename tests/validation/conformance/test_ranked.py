@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks.zoo import get_controls, get_mutants
 from specsim.validation.conformance.calling import SEED_RANGE, Caller
+from specsim.validation.conformance.checks.options import MORE_VALUES
 from specsim.validation.conformance.checks.rounds import LAWS, SAME_LAWS, by_rank
-from specsim.validation.conformance.filters import filtered
+from specsim.validation.conformance.filters import filtered, untypical
 from specsim.validation.conformance.instances import (
     Instance,
     chain_instance,
@@ -21,7 +22,7 @@ from specsim.validation.conformance.ranked import KINDS, Echoes, bent_laws, laws
 from specsim.validation.conformance.results import CheckStatus
 from specsim.validation.conformance.rules.round_bugs import ROUND_BUGS
 from specsim.validation.conformance.running import Session, check_sampler
-from specsim.validation.conformance.sizes import APART, octave, random_tree
+from specsim.validation.conformance.sizes import APART, StepSizes, octave, random_tree
 from specsim.validation.conformance.subjects import as_subject
 from specsim.validation.conformance.tables import is_law
 
@@ -52,6 +53,34 @@ def test_laws_that_a_wrong_sampler_may_have_are_laws_under_every_option():
             rows = [filtered(law, options) for law in laws_by_rank(ranks)]
             for law in bent_laws(*rows).values():
                 assert is_law(law)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("side", [0, 1], ids=["target", "draft"])
+def test_no_further_value_of_an_option_is_at_the_edge_of_what_it_keeps(ranks, side):
+    rows = laws_by_rank(ranks)[side]
+    for option, values in MORE_VALUES.items():
+        for value in values:
+            if option in ("top_p", "min_p", "typical_p") and 0 < value < 1:
+                kept = [filtered(rows, {option: value * by}) > 0 for by in (0.996, 1.004)]
+                assert (kept[0] == kept[1]).all(), (option, value)
+    assert (np.diff(np.sort(untypical(rows), axis=1), axis=1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("sides", ["both", "target"])
+def test_drafts_of_a_step_have_the_options_that_apply_to_drafts(sides):
+    """With filters on the target alone, drafts from filtered rows would make a right sampler biased."""
+    seen = set()
+
+    def step(target, draft, drafted, seed, top_k=None):
+        ranks = (-draft).argsort(axis=2).argsort(axis=2)
+        seen.update(np.take_along_axis(ranks, drafted[:, :, None], axis=2).ravel().tolist())
+        return np.concatenate([drafted, drafted[:, -1:]], axis=1), np.ones(len(drafted), dtype=np.int64)
+
+    caller = Caller(subject=as_subject(step, filters=sides), seed=1)
+    probe = StepSizes(caller, np.random.default_rng(1), 40, seed=3, options={"top_k": 2})
+    probe.sample(200)
+    assert seen == (set(range(2)) if sides == "both" else set(range(4)))
 
 
 def test_a_ranked_context_never_forgets_a_token():

@@ -1,6 +1,6 @@
 """Checks of whole decoders: the law of their texts, every next token given its context, prompts, rounds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -104,11 +104,15 @@ class DecoderModels:
 
 
 def decode_ranked(
-    caller: Caller, instance: Instance, prompts: Integers, new_tokens: int
+    caller: Caller,
+    instance: Instance,
+    prompts: Integers,
+    new_tokens: int,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[Integers, list[list[int]] | None]:
     """Write texts on rows that depend on the whole prefix, which some adapters cannot hold."""
     try:
-        return caller.decode(DecoderModels(caller, instance), prompts, new_tokens)
+        return caller.decode(DecoderModels(caller, instance), prompts, new_tokens, options=options)
     except InputError as error:
         raise NotApplicable(f"the sampler cannot use rows that depend on the whole text: {error}") from error
 

@@ -32,9 +32,9 @@ from specsim.validation.conformance.filters import filtered, untypical
 from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import StepProbe
-from specsim.validation.conformance.ranked import Laws, laws_by_rank
+from specsim.validation.conformance.ranked import RANKS, Laws, laws_by_rank
 from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.sizes import StepSizes
+from specsim.validation.conformance.sizes import DecoderSettings, SizesProbe, StepSettings, StepSizes
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import completed_law
 
@@ -338,6 +338,56 @@ def _tied_look(probe: StepSizes, law: Floats, words: str, tolerance: float) -> L
     )
 
 
+#: Values that are tried in turn, on rows by rank: near the ends of what is allowed, and between. None is at
+#: the edge of what another reading of the option would keep.
+MORE_VALUES: dict[str, tuple[float, ...]] = {
+    "temperature": (0.2, 0.4, 1.0, 2.0),
+    "top_k": (1, 3),
+    "top_p": (0.1, 0.55, 0.93, 1.0),
+    "min_p": (0.0, 0.1, 0.45, 0.65),
+    "typical_p": (0.2, 0.9),
+}
+
+
+def more_settings(subject: Subject) -> list[dict[str, Any]]:
+    """Return the further values of each option that the subject takes."""
+    ranks = min(RANKS, subject.max_vocabulary or RANKS)
+    return [
+        {option: value}
+        for option, values in MORE_VALUES.items()
+        for value in values
+        if option in subject.options and (option != "top_k" or value < ranks)
+    ]
+
+
+@check(
+    "option-values",
+    "other values of each option, from nearly greedy to switched off",
+    protocols=(*STEPS, "decoder"),
+    rows_by_text=False,
+    why_not=lambda subject: needs_option(subject, *MORE_VALUES) or lossless_only(subject),
+    catches="values that are clamped, rounded, fixed, or taken for off",
+)
+def _more_values(lab: Laboratory) -> Statistical:
+    settings = more_settings(lab.subject)
+    caller, rng, seed = lab.caller("option values"), lab.rng("option values"), lab.instance_seed
+    probe: SizesProbe
+    if lab.subject.protocol == "decoder":
+        probe = DecoderSettings(
+            caller, rng, lab.per_level, seed=seed, settings=settings, drafts=lab.draft_length
+        )
+    else:
+        # Neighbouring values differ little, and short drafts cost little.
+        probe = StepSettings(caller, rng, 4 * lab.per_level, seed=seed, settings=settings)
+    looks = probe.looks(lab.tolerance)
+    return Statistical(
+        probe=probe,
+        looks=looks,
+        planned=probe.planned,
+        picture=lambda: law_picture("ranks of emitted tokens, one setting", looks[0]),
+    )
+
+
 CHECKS = (
     _check("temperature", "temperature", "temperatures 0.7 and 1.5 on both sides"),
     _check("top_k", "top-k", "the two likeliest tokens of both sides"),
@@ -345,4 +395,5 @@ CHECKS = (
     _check("top_p", "top-p", "the likeliest tokens of both sides up to mass 0.8"),
     _check("min_p", "min-p", "the tokens of both sides that are at least 0.3 of the likeliest one"),
     _check("typical_p", "typical-p", "the tokens of typical surprise of both sides up to mass 0.6"),
+    _more_values,
 )
