@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -211,7 +212,7 @@ def _document(killed: list[Any], living: list[Any]) -> dict[str, Any]:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar on standard error, on a terminal."""
+    """Show a progress bar on standard error; where that is no terminal, print a line every ten seconds."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -224,10 +225,15 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
+    told = time.monotonic()
     with bar:
         task = bar.add_task("", total=None)
 
         def update(name: str, done: int, total: int) -> None:
+            nonlocal told
             bar.update(task, description=name, completed=done, total=total)
+            if bar.disable and time.monotonic() - told > 10:
+                told = time.monotonic()
+                click.echo(f"specsim: {done} of {total} samplers judged, now {name}", err=True)
 
         yield update
