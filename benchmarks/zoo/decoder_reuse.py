@@ -63,7 +63,7 @@ def decode(
     return text.tokens[:, length : length + new_tokens], rounds
 
 
-def _subject(name: str, rule: Rule, **options: Any) -> Subject:
+def _subject(name: str, rule: Rule | None, **options: Any) -> Subject:
     return Subject(name=name, protocol="decoder", run=partial(decode, **options), rule=rule)
 
 
@@ -91,6 +91,7 @@ CONTROLS = (
         name="old-drafts-own-rows",
         description="drafts after a rejected token are drafted again, with the rows they were drawn from",
         source="2211.17192, Algorithm 1: what is after the first rejection is dropped unread",
-        subject=_subject("old-drafts-own-rows", RATIO),
+        # No rule: the accepted lengths are those of drafts from rows of another text.
+        subject=_subject("old-drafts-own-rows", None),
     ),
 )
