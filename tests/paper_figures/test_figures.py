@@ -52,6 +52,7 @@ def test_exact_means__are_those_of_the_corrected_algorithm(drawing, name):
         assert found == pytest.approx(value, abs=5.1e-4)
 
 
+@pytest.mark.slow
 def test_limits__for_infinitely_many_drafts(drawing):
     assert float(drawing("figure-2c").dataset["limit"]) == pytest.approx(12.0994, abs=5.1e-5)
     assert float(drawing("figure-5c").dataset["limit"]) == pytest.approx(24.9515, abs=5.1e-5)

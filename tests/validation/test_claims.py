@@ -132,11 +132,11 @@ def test_variants__reach_every_structure_drawing_and_choice() -> None:
                     assert {algorithm.parameters[name] for algorithm in listed} == set(parameter.choices)
 
 
-# `make validate` checks all claims at quick effort, too.
+# Slow, because `make validate` checks all claims at quick effort.
 @pytest.mark.parametrize(
     ("laws", "smallest"),
     [
-        (False, 1),
+        pytest.param(False, 1, marks=pytest.mark.slow),
         pytest.param(False, 5, marks=pytest.mark.slow),
         pytest.param(True, 5, marks=pytest.mark.slow),
     ],

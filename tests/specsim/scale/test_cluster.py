@@ -103,6 +103,7 @@ def test_killed_worker__changes_nothing(client, identical):
     client.wait_for_workers(2, timeout=60)
 
 
+@pytest.mark.slow
 def test_worker_that_always_dies__is_named_in_one_line(workers, client, pair, monkeypatch):
     monkeypatch.setattr(cluster_module, "compute_chunk", die)
     with (

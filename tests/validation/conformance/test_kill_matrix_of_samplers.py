@@ -40,14 +40,12 @@ def test_mutant__is_rejected_by_the_checks_that_are_for_it(mutant):
     )
 
 
-#: The fast tests have a right sampler of each protocol, of each way to be called, and one that is lossy as
+#: The fast tests have a right sampler of each protocol, one in torch, and one that is lossy as
 #: declared.
 FAST_CONTROLS = {
     "decoder-ratio",
     "draft-ratio",
     "tree-k-seq",
-    "ratio-from-logits",
-    "one-hot-never",
     "torch-ratio",
     "asked-step",
     "declared-over-acceptance",
