@@ -287,3 +287,13 @@ def test_example__passes_what_it_shows():
     only = ["joint-law", "ends", "request-seeds", "reported"]
     report = check_sampler(made, effort="quick", eps=0.2, only=only)
     assert [check.status for check in report.checks] == [CheckStatus.PASSED] * 4
+
+
+def test_pairs_of_requests__have_the_same_prompt_in_every_call():
+    """Calls of several sizes with a prompt each made the rows of a right decoder look dependent."""
+    (control,) = (item for item in asked_decoders.CONTROLS if item.name == "asked-decoder")
+    report = check_sampler(control.subject, effort="standard", only=["request-independence"])
+    assert report.verdict is Verdict.LOSSLESS, report.sentence
+    (check,) = (check for check in report.checks if check.name == "request-independence")
+    assert check.status is CheckStatus.PASSED
+    assert check.log10_e < 0

@@ -81,7 +81,8 @@ def _rows_call(
     models = DecoderModels(caller, instance)
     prompts = rng.integers(0, instance.vocabulary, size=(size, 3))
     if equal:
-        prompts[:] = prompts[0]
+        # The same in every call: pairs of calls with several prompts would be dependent by their prompt.
+        prompts[:] = lab.rng("one prompt").integers(0, instance.vocabulary, size=3)
 
     def of_text(seed: int, seeds: Integers, rows: Integers) -> Integers:
         length = instance.draft_length + 3
