@@ -63,7 +63,7 @@ SYNONYMS = dict.fromkeys(
 )
 
 
-#: Largest number that a parameter may be: every smaller one is a float, too.
+#: Largest number that a parameter may be: the float 1e300, which is above 10^300.
 LARGEST = int(1e300)
 
 

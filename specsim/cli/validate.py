@@ -299,7 +299,7 @@ class _Display:
         self._left = {claim.id: len(claim.checks) for claim in claims}
         self._claims = self._positions = self._words = None
         self._told = time.monotonic()
-        self._of_positions = 1
+        self._all_positions = 1
         if bars is not None:
             self._claims = bars.add_task("claims", total=len(claims))
             self._positions = bars.add_task("simulation: planning", total=None)
@@ -319,12 +319,14 @@ class _Display:
                         f"planned: {event.simulations} simulations, and {event.assertions:,} comparisons of "
                         "them with theory"
                     )
-                self._of_positions = max(1, event.positions)
-                self._update(self._positions, description="simulation", completed=0, total=self._of_positions)
+                self._all_positions = max(1, event.positions)
+                self._update(
+                    self._positions, description="simulation", completed=0, total=self._all_positions
+                )
             case events.Simulated():
                 self._update(self._positions, completed=event.positions)
                 self._update(self._words, description=f"simulating {event.label}")
-                share = event.positions / self._of_positions
+                share = event.positions / self._all_positions
                 self._now_and_then(f"simulations: {share:.0%} of their tokens done, now {event.label}")
             case events.Comparing():
                 words = f"{event.claim}: {event.check}, {event.comparisons} comparisons"

@@ -21,6 +21,7 @@ from specsim.validation.conformance.checks.base import (
     needs_option,
     together,
 )
+from specsim.validation.conformance.checks.sizes import sized
 from specsim.validation.conformance.checks.step import (
     STEPS,
     output_looks,
@@ -31,10 +32,11 @@ from specsim.validation.conformance.evidence import Evidence, mixture
 from specsim.validation.conformance.filters import filtered, untypical
 from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.option_settings import DecoderSettings, StepSettings
 from specsim.validation.conformance.probes import StepProbe
 from specsim.validation.conformance.ranked import RANKS, Laws, laws_by_rank
 from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.sizes import DecoderSettings, SizesProbe, StepSettings, StepSizes
+from specsim.validation.conformance.sizes import SizesProbe, StepSizes
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import completed_law
 
@@ -379,13 +381,7 @@ def _more_values(lab: Laboratory) -> Statistical:
     else:
         # Neighbouring values differ little, and short drafts cost little.
         probe = StepSettings(caller, rng, 4 * lab.per_level, seed=seed, settings=settings)
-    looks = probe.looks(lab.tolerance)
-    return Statistical(
-        probe=probe,
-        looks=looks,
-        planned=probe.planned,
-        picture=lambda: law_picture("ranks of emitted tokens, one setting", looks[0]),
-    )
+    return sized(lab, probe)
 
 
 CHECKS = (

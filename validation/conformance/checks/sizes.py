@@ -7,13 +7,13 @@ from specsim.validation.conformance.sizes import DecoderSizes, SizesProbe, StepS
 
 
 def sized(lab: Laboratory, probe: SizesProbe) -> Statistical:
-    """Return the procedure of an experiment at many sizes."""
+    """Return the procedure of an experiment at many sizes, or under many settings."""
     looks = probe.looks(lab.tolerance)
     return Statistical(
         probe=probe,
         looks=looks,
         planned=probe.planned,
-        picture=lambda: law_picture("ranks of emitted tokens, one size", looks[0]),
+        picture=lambda: law_picture("ranks of emitted tokens, one level", looks[0]),
     )
 
 
