@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Control, get_controls
+from benchmarks.zoo.model import Control, code_digest, get_controls
 from specsim.errors import InputError
 from specsim.validation.conformance.laboratory import Effort
 from specsim.validation.conformance.results import CheckStatus
@@ -128,7 +128,12 @@ def calibrate(
     if not listed or not seeds or len(set(seeds)) != len(seeds):
         raise InputError("controls and seeds must not be empty, and seeds must be distinct")
     values, names, alarms = [], [], []
-    settings = {"effort": effort.name, "alpha": alpha, "only": sorted(only) if only else None}
+    settings = {
+        "effort": effort.name,
+        "alpha": alpha,
+        "only": sorted(only) if only else None,
+        "source": code_digest(),
+    }
     kept = _kept(keep, settings) if keep else {}
     total = len(listed) * len(seeds)
     for number, control in enumerate(listed):

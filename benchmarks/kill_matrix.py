@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, Mutant, code_digest
 from specsim.validation.conformance.documents import check_document, check_of
 from specsim.validation.conformance.laboratory import EFFORTS, Effort, get_effort
 from specsim.validation.conformance.results import CheckResult, CheckStatus, Verdict
@@ -173,13 +173,14 @@ def kill_matrix(
     progress
         Called with a name, how many are done, and how many there are.
     keep
-        File of finished outcomes of the same settings, which are not judged again. Defaults to None: none.
+        File of finished outcomes of the same settings and the same code, which are not judged again. Defaults
+        to None: none.
     mutants, controls, effort, alpha, seed, every_check, budget
         As in `judge_mutant` and `judge_control`.
     """
     wrong, right = list(mutants), list(controls)
     total = len(wrong) + len(right)
-    settings = {"effort": _effort(effort).name, "alpha": alpha, "seed": seed, "every_check": every_check}
+    settings = _settings(_effort(effort).name, alpha, seed, every_check)
     kept = _kept(keep, settings) if keep else {}
     killed, living = [], []
     for number, mutant in enumerate(wrong):
@@ -205,6 +206,45 @@ def kill_matrix(
         if keep:
             _add(keep, settings, control.name, living[-1])
     return killed, living
+
+
+def kept_matrices(
+    keep: Path | None,
+    mutants: Iterable[Mutant],
+    controls: Iterable[Control],
+    *,
+    alpha: float = DEFAULT_ALPHA,
+    seed: int = DEFAULT_SEED,
+    every_check: bool = False,
+) -> dict[str, tuple[list[MutantOutcome], list[ControlOutcome]]]:
+    """Return the finished outcomes in a file, by effort; efforts of which there are none are left out.
+
+    Parameters
+    ----------
+    keep, mutants, controls, alpha, seed, every_check
+        As in `kill_matrix`.
+    """
+    wrong, right = list(mutants), list(controls)
+    found: dict[str, tuple[list[MutantOutcome], list[ControlOutcome]]] = {}
+    if keep is None:
+        return found
+    for effort in MATRIX_EFFORTS:
+        kept = _kept(keep, _settings(effort, alpha, seed, every_check))
+        killed = [MutantOutcome(mutant=item, **kept[item.name]) for item in wrong if item.name in kept]
+        living = [ControlOutcome(control=item, **kept[item.name]) for item in right if item.name in kept]
+        if killed or living:
+            found[effort] = (killed, living)
+    return found
+
+
+def _settings(effort: str, alpha: float, seed: int, every_check: bool) -> dict[str, Any]:
+    return {
+        "effort": effort,
+        "alpha": alpha,
+        "seed": seed,
+        "every_check": every_check,
+        "source": code_digest(),
+    }
 
 
 def _add(file: Path, settings: dict[str, Any], name: str, outcome: MutantOutcome | ControlOutcome) -> None:

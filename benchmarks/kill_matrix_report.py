@@ -21,7 +21,8 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
     Returns 0 when every mutant is rejected and every control passes, 3 when the only failure is that time ran
     out, 1 otherwise.
     """
-    from benchmarks.kill_matrix import kill_matrix
+    from benchmarks.kill_matrix import kept_matrices, kill_matrix
+    from benchmarks.kill_matrix_page import page as page_of
 
     mutants, controls = chosen(names)
     with (
@@ -41,7 +42,10 @@ def run_mutants(names: str | None, options: dict[str, Any]) -> int:
             keep=_kept_in(options["resume_dir"]),
         )
         if page is not None:
-            page.write_text(_markdown(killed, living, options), encoding="utf-8")
+            settings = {key: options[key] for key in ("alpha", "seed", "every_check")}
+            kept = kept_matrices(_kept_in(options["resume_dir"]), mutants, controls, **settings)
+            matrices = kept or {options["effort"]: (killed, living)}
+            page.write_text(page_of(matrices, **settings), encoding="utf-8")
         give_json(_document(killed, living), data, shown=options["as_json"])
     if not options["as_json"]:
         _show(killed, living)
@@ -96,6 +100,8 @@ def _available(controls: tuple[Any, ...]) -> tuple[Any, ...]:
 def _show(killed: list[Any], living: list[Any]) -> None:
     from rich.table import Table
 
+    from benchmarks.kill_matrix_page import kill_text
+
     table = Table(
         title="Wrong samplers (mutants), and the checks (observations) that rejected them",
         title_justify="left",
@@ -103,7 +109,7 @@ def _show(killed: list[Any], living: list[Any]) -> None:
     for column in ("", "mutant", "class", "rejected by", "seen in"):
         table.add_column(column, overflow="fold")
     for item in killed:
-        kills = ", ".join(_kill(check) for check in item.killers) or "nothing"
+        kills = ", ".join(kill_text(check) for check in item.killers) or "nothing"
         if item.missed:
             kills += f" (missed by {', '.join(item.missed)})"
         sign = "✓" if item.killed else "✗"
@@ -124,51 +130,6 @@ def _show(killed: list[Any], living: list[Any]) -> None:
     dead = sum(item.killed for item in killed)
     alive = sum(item.lives for item in living)
     click.echo(f"{dead} of {len(killed)} mutants rejected, {alive} of {len(living)} controls passed.")
-
-
-def _kill(check: Any) -> str:
-    return f"{check.name} ({check.samples:,})" if check.samples else check.name
-
-
-def _markdown(killed: list[Any], living: list[Any], options: dict[str, Any]) -> str:
-    dead, alive = sum(item.killed for item in killed), sum(item.lives for item in living)
-    flags = f"--effort {options['effort']}{' --every-check' if options['every_check'] else ''}"
-    lines = [
-        "# Wrong samplers that are rejected, right ones that pass",
-        "",
-        f"Written by `specsim conform --mutants {flags} --markdown`, seed {options['seed']}, false alarms at"
-        f" most {options['alpha']:g} per sampler.",
-        f"{dead} of {len(killed)} wrong samplers are rejected, {alive} of {len(living)} right ones pass.",
-        "In brackets: number of observations after which the check rejected; exact checks need none.",
-        "CPU s: CPU seconds of the checks that must reject it, or of all checks of a correct one.",
-        "",
-        "| wrong sampler | what is wrong | class | rejected by | CPU s | seen in |",
-        "|---|---|---|---|---|---|",
-    ]
-    for item in killed:
-        mutant = item.mutant
-        kills = ", ".join(_kill(check) for check in item.killers) or "**nothing**"
-        seconds = f"{item.seconds:.1f}"
-        cells = (mutant.name, mutant.description, mutant.bug_class, kills, seconds, mutant.cite)
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
-    lines += [
-        "",
-        "| right sampler | what is unusual | protocol | verdict | certified TV | CPU s |",
-        "|---|---|---|---|---|---|",
-    ]
-    for item in living:
-        control = item.control
-        bound = "" if item.certified != item.certified else f"{item.certified:.3f}"
-        cells = (
-            control.name,
-            control.description,
-            control.subject.protocol,
-            item.verdict.value,
-            bound,
-            f"{item.seconds:.1f}",
-        )
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def _document(killed: list[Any], living: list[Any]) -> dict[str, Any]:

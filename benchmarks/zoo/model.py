@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+from specsim.support.hashes import source_digest
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.named import choose, collect
+from specsim.validation.running.store import source_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,12 @@ class Control:
     source: str
     subject: Subject
     lossless: bool = True
+
+
+@cache
+def code_digest() -> str:
+    """Return a hash of the code on which results of these samplers depend."""
+    return f"{source_hash()[:20]} {source_digest(Path(__file__).parent)[:20]}"
 
 
 @cache

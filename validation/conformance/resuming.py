@@ -13,6 +13,7 @@ from specsim.support.files import replacing
 from specsim.validation.conformance.documents import check_document
 from specsim.validation.conformance.requests import Request
 from specsim.validation.conformance.results import CheckResult, CheckStatus
+from specsim.validation.running.store import source_hash
 
 _FINISHED = (
     CheckStatus.PASSED,
@@ -25,7 +26,7 @@ _FINISHED = (
 class FinishedChecks:
     """The finished checks of one request, in a folder.
 
-    They are used again by the same request alone: target, fields, settings and version of specsim, and the
+    They are used again by the same request alone: target, fields, settings, source code of specsim, and the
     text of the sampler's file. What that file imports is not looked at. Checks that were undecided, or in
     which the sampler broke, are run again.
 
@@ -34,10 +35,8 @@ class FinishedChecks:
     """
 
     def __init__(self, folder: str | os.PathLike[str], request: Request) -> None:
-        from specsim import __version__
-
         self._identity: dict[str, Any] = {
-            "specsim": __version__,
+            "specsim": source_hash(),
             "target": request.target,
             "text": _digest_of_file(request.target),
             "fields": {
