@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,28 @@ def seed_of_32_bits(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
 def seed_in_float32(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     """Pass a seed through a 32-bit float."""
     return ratio_step(target, draft, drafted, int(np.float32(seed)))
+
+
+def seed_modulo_a_prime(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Reduce a seed modulo 10,007."""
+    return ratio_step(target, draft, drafted, seed % 10_007)
+
+
+def pool_of_generators(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Choose one of 5,000 generators by a hash of the seed."""
+    return ratio_step(target, draft, drafted, zlib.crc32(str(seed).encode()) % 5000)
+
+
+def request_seeds_of_16_bits(target: Any, draft: Any, drafted: Any, seed: int, *, seeds: Any = None) -> Step:
+    """Keep 16 bits of the seed of each row."""
+    words = [seed] * len(drafted) if seeds is None else [int(item) & 0xFFFF for item in seeds]
+    return ratio_step(
+        target,
+        draft,
+        drafted,
+        seed,
+        coins=_by_row(drafted, lambda row: [row if seeds is None else 0, words[row]]),
+    )
 
 
 def seed_plus_row(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
@@ -78,15 +101,17 @@ def row_and_seed_hashed(target: Any, draft: Any, drafted: Any, seed: int) -> Ste
     return ratio_step(target, draft, drafted, seed, coins=_by_row(drafted, lambda row: [seed, row]))
 
 
-def _mutant(run: Callable[..., Step], cite: str) -> Mutant:
+def _mutant(
+    run: Callable[..., Step], cite: str, killed_by: str = "seed-independence", **fields: Any
+) -> Mutant:
     name = run.__name__.replace("_", "-")
     return Mutant(
         name=name,
         description=(run.__doc__ or "").rstrip("."),
         cite=cite,
         bug_class="4 randomness",
-        subject=Subject(name=name, protocol="step", run=run, rule=RATIO),
-        killed_by=("seed-independence",),
+        subject=Subject(name=name, protocol="step", run=run, rule=RATIO, **fields),
+        killed_by=(killed_by,),
     )
 
 
@@ -98,6 +123,16 @@ MUTANTS = (
     _mutant(seed_minus_row, "vllm-project/vllm#9441, downwards"),
     _mutant(seed_xor_row, "vllm-project/vllm#9441, by bits"),
     _mutant(first_row_unseeded, "NVIDIA/TensorRT-LLM#19487"),
+    _mutant(seed_modulo_a_prime, "easily made: seeds in a table of fixed size", "seed-collisions"),
+    _mutant(
+        pool_of_generators, "easily made: generators that are made once and used again", "seed-collisions"
+    ),
+    _mutant(
+        request_seeds_of_16_bits,
+        "easily made: a 64-bit seed in a narrow field",
+        "seed-collisions",
+        options=frozenset({"seeds"}),
+    ),
     _mutant(last_coin_of_seed_alone, "easily made: two generators, one of them seeded by a part"),
 )
 

@@ -157,6 +157,10 @@ BY_CHECK = {
             "not of seed + row"
         ),
     ),
+    "seed-collisions": (
+        "seeds are reduced to few values",
+        "make the generator from all bits of the seed; no modulus, no short hash, no pool of generators",
+    ),
     "batch-independence": (
         "rows of one call share random numbers",
         "draw random numbers of shape (batch, ...), one for each row",

@@ -46,13 +46,17 @@ def _takes(option: str, *, rows: bool = True) -> Callable[[Subject], str]:
     return why_not
 
 
-def _rows_call(
+def rows_call(
     lab: Laboratory, caller: Caller, rng: np.random.Generator, size: int, *, equal: bool = False
-) -> Callable[[int, Integers, Integers], Integers]:
-    """Return a function of (seed, seeds of the rows, chosen rows) on inputs fixed now.
+) -> Callable[[int, Integers | None, Integers], Integers]:
+    """Return a function of (seed, seeds of the rows if they have any, chosen rows) on inputs fixed now.
 
     It returns what each chosen row emitted, -1 after its end. With `equal` all rows have the same input.
     """
+
+    def options(seeds: Integers | None) -> dict[str, Any] | None:
+        return None if seeds is None else {"seeds": seeds}
+
     protocol, instance = lab.subject.protocol, lab.main_instance
     if protocol == "step":
         drafted = lab.lawful(instance).draw_drafted(rng, size)
@@ -60,20 +64,20 @@ def _rows_call(
             drafted = np.repeat(telling_path(lab)[None, :], size, axis=0)
         target, draft = instance.rows(drafted)
 
-        def of_step(seed: int, seeds: Integers, rows: Integers) -> Integers:
+        def of_step(seed: int, seeds: Integers | None, rows: Integers) -> Integers:
             given = None if lab.subject.draft == "never" else draft[rows]
             tokens, lengths = caller.step(
-                target[rows], given, drafted[rows], seed=seed, options={"seeds": seeds}
+                target[rows], given, drafted[rows], seed=seed, options=options(seeds)
             )
-            return _blanked(tokens, lengths)
+            return blanked(tokens, lengths)
 
         return of_step
     if protocol == "draft-and-verify":
 
-        def of_draft(seed: int, seeds: Integers, rows: Integers) -> Integers:
+        def of_draft(seed: int, seeds: Integers | None, rows: Integers) -> Integers:
             models = Models(caller, [instance], np.zeros(len(rows), dtype=np.int64))
-            _, tokens, lengths = caller.draft_and_verify(models, seed=seed, options={"seeds": seeds})
-            return _blanked(tokens, lengths)
+            _, tokens, lengths = caller.draft_and_verify(models, seed=seed, options=options(seeds))
+            return blanked(tokens, lengths)
 
         return of_draft
     from specsim.validation.conformance.checks.decoder import DecoderModels
@@ -84,14 +88,15 @@ def _rows_call(
         # The same in every call: pairs of calls with several prompts would be dependent by their prompt.
         prompts[:] = lab.rng("one prompt").integers(0, instance.vocabulary, size=3)
 
-    def of_text(seed: int, seeds: Integers, rows: Integers) -> Integers:
+    def of_text(seed: int, seeds: Integers | None, rows: Integers) -> Integers:
         length = instance.draft_length + 3
-        return caller.decode(models, prompts[rows], length, seed=seed, options={"seeds": seeds})[0]
+        return caller.decode(models, prompts[rows], length, seed=seed, options=options(seeds))[0]
 
     return of_text
 
 
-def _blanked(tokens: Integers, lengths: Integers) -> Integers:
+def blanked(tokens: Integers, lengths: Integers) -> Integers:
+    """Return tokens with -1 after the emitted ones of each row."""
     return np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, -1)
 
 
@@ -109,7 +114,7 @@ def _request_seeds(lab: Laboratory) -> Exact:
         size = min(lab.subject.max_batch or ROWS, ROWS)
         everything = np.arange(size)
         for _ in range(REPETITIONS):
-            call = _rows_call(lab, caller, rng, size)
+            call = rows_call(lab, caller, rng, size)
             seeds = caller.row_seeds(size)
             first, second = (int(seed) for seed in rng.integers(SEED_RANGE, size=2))
             found = call(first, seeds, everything)
@@ -164,7 +169,7 @@ def _request_independence(lab: Laboratory) -> Statistical:
     vocabulary = lab.vocabulary
 
     def outcomes(size: int) -> Callable[[int], Integers]:
-        call = _rows_call(lab, caller, rng, size, equal=True)
+        call = rows_call(lab, caller, rng, size, equal=True)
         return lambda seed: call(seed, caller.row_seeds(size), np.arange(size))[:, 0]
 
     return Pairs(
