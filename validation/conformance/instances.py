@@ -351,7 +351,10 @@ def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> 
         return _dyadic(kept)
 
     def one_hot() -> Floats:
-        return np.eye(vocabulary)[stream.below(vocabulary, count)]
+        """Return rows of which the first allows one token alone, those after it do not, and some others do."""
+        chosen = stream.below(2, count) == 0
+        chosen[0], chosen[table[0]] = True, False
+        return np.where(chosen[:, None], np.eye(vocabulary)[stream.below(vocabulary, count)], random())
 
     half = vocabulary // 2
     flip = stream.below(2, count)[:, None] == 1

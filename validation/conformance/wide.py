@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from specsim.support.arrays import Floats
+from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import Look, Statistical
 from specsim.validation.conformance.evidence import Evidence
@@ -16,6 +16,8 @@ from specsim.validation.conformance.wide_laws import GROUPS, alternatives, telli
 
 #: Bytes of rows of one call, at most.
 CALL_BYTES = 2**26
+#: Tokens of a block of a kernel, or a multiple. Half of the calls have a whole number of blocks.
+BLOCK = 128
 
 
 class WideProbe:
@@ -25,8 +27,10 @@ class WideProbe:
     the sampler emitted them. That they were emitted says nothing about which they are: a lossless sampler may
     stop before a token, and leave it to the target, by what comes before it alone.
 
-    counts: shape ``(1 + 2 * contexts, vocabulary)``: first tokens; second tokens of long drafts by their
-        context; second tokens of drafts of one token by their context.
+    Half of the calls have a vocabulary of whole blocks: ids of mass zero are put between the others.
+
+    counts: shape ``(2 + 2 * contexts, vocabulary)``: first tokens; second tokens of long drafts by their
+        context; second tokens of drafts of one token by their context; tokens of mass zero, as token 0.
     total: texts so far.
     """
 
@@ -34,9 +38,16 @@ class WideProbe:
         self.instance = instance
         self.caller = caller
         self.total = 0
-        self._short = dataclasses.replace(instance, draft_length=1)
         self._rng = lab.rng("wide")
-        self.counts = np.zeros((1 + 2 * len(instance.target), instance.vocabulary), dtype=np.int64)
+        self.counts = np.zeros((2 + 2 * len(instance.target), instance.vocabulary), dtype=np.int64)
+        most = lab.subject.max_vocabulary or np.inf
+        whole = -(-instance.vocabulary // BLOCK) * BLOCK
+        sizes = dict.fromkeys((instance.vocabulary, whole if whole <= most else instance.vocabulary))
+        self._kinds = [
+            (dataclasses.replace(padded, draft_length=length), places)
+            for padded, places in (_padded(instance, size) for size in sizes)
+            for length in (instance.draft_length, 1)
+        ]
 
     def sample(self, count: int) -> None:
         """Observe about `count` more texts."""
@@ -45,11 +56,12 @@ class WideProbe:
         largest = max(1, CALL_BYTES // bytes_per_row)
         while self.total < wanted and not self.caller.out_of_time():
             size = min(largest, wanted - self.total)
-            for instance, part in ((self.instance, size - size // 2), (self._short, size // 2)):
+            parts = np.diff(np.arange(len(self._kinds) + 1) * size // len(self._kinds))
+            for (instance, places), part in zip(self._kinds, parts[::-1], strict=True):
                 if part:
-                    self._round(instance, part)
+                    self._round(instance, places, int(part))
 
-    def _round(self, instance: Instance, size: int) -> None:
+    def _round(self, instance: Instance, places: Integers, size: int) -> None:
         subject = self.caller.subject
         if subject.protocol == "step":
             drafted = instance.draw_drafted(self._rng, size)
@@ -60,12 +72,36 @@ class WideProbe:
             size = min(size, subject.max_batch or size)
             models = Models(self.caller, [instance], np.zeros(size, dtype=np.int64))
             _, tokens, lengths = self.caller.draft_and_verify(models)
+        emitted = np.arange(tokens.shape[1]) < lengths[:, None]
+        number = np.full(instance.vocabulary, -1)
+        number[places] = np.arange(len(places))
+        tokens = np.where(emitted, number[np.where(emitted, tokens, 0)], 0)[:, :2]
+        possible = (tokens >= 0).all(axis=1)
+        self.counts[-1, 0] += (~possible).sum()
+        tokens, lengths = tokens[possible], lengths[possible]
         np.add.at(self.counts[0], tokens[:, 0], 1)
-        first, second = tokens[lengths > 1, :2].T
-        contexts = instance.next_context[instance.start, first]
+        first, second = tokens[lengths > 1].T
+        contexts = self.instance.next_context[instance.start, first]
         begin = 1 + (len(instance.target) if instance.draft_length == 1 else 0)
         np.add.at(self.counts, (begin + contexts, second), 1)
         self.total += size
+
+
+def _padded(instance: Instance, vocabulary: int) -> tuple[Instance, Integers]:
+    """Return the instance with ids of mass zero among the middle ones, and the new ids of its tokens."""
+    size = instance.vocabulary
+    end = size // 4
+    middle = np.linspace(end, vocabulary - end - 1, size - 2 * end).astype(np.int64)
+    places = np.concatenate([np.arange(end), middle, np.arange(vocabulary - end, vocabulary)])
+    target, draft = (np.zeros((len(rows), vocabulary)) for rows in (instance.target, instance.draft))
+    target[:, places], draft[:, places] = instance.target, instance.draft
+    table = np.zeros((len(target), vocabulary), dtype=np.int64)
+    table[:, places] = instance.next_context
+    name = f"{vocabulary} tokens"
+    return Instance(
+        name=name, target=target, draft=draft, next_context=table,
+        start=instance.start, draft_length=instance.draft_length,
+    ), places  # fmt: skip
 
 
 def make_wide(lab: Laboratory) -> Statistical:
@@ -74,21 +110,26 @@ def make_wide(lab: Laboratory) -> Statistical:
     instance = wide_instance(lab.instance_seed, vocabulary=vocabulary, draft_length=min(2, lab.draft_length))
     probe = WideProbe(lab, instance, lab.caller("wide"))
     contexts = len(instance.target)
-    # Every stratum has the law of a context.
-    of_stratum = np.concatenate([[instance.start], np.arange(contexts), np.arange(contexts)])
-    bonus = np.arange(len(of_stratum)) > contexts
+    # Every stratum has the law of a context; in the last one nothing may be counted.
+    of_stratum = np.concatenate(
+        [[instance.start], np.arange(contexts), np.arange(contexts), [instance.start]]
+    )
+    reachable = np.arange(len(of_stratum)) < len(of_stratum) - 1
+    bonus = (np.arange(len(of_stratum)) > contexts) & reachable
     own = lab.subject.protocol == "draft-and-verify"
     evidence = Evidence(
         instance.target[of_stratum],
         alternatives=alternatives(instance.target, instance.draft, lambda rows: rows[of_stratum], bonus, own),
         partitions=[table[of_stratum] for table in telling_partitions(instance.target, instance.draft)],
-        pools=[np.arange(len(bonus)), np.flatnonzero(~bonus), np.flatnonzero(bonus)],
+        pools=[np.flatnonzero(pool & reachable) for pool in (reachable, ~bonus, bonus)],
         tolerance=max(lab.tolerance, 1e-6),
     )
 
     def name_cell(stratum: int, cell: int) -> str:
         if stratum == 0:
             return f"first token {cell}"
+        if not reachable[stratum]:
+            return "a token of probability zero"
         words = "bonus token" if bonus[stratum] else "second token"
         return f"{words} {cell} in context {of_stratum[stratum]}"
 
@@ -96,7 +137,7 @@ def make_wide(lab: Laboratory) -> Statistical:
         evidence=evidence,
         observe=lambda: probe.counts,
         shares=_shares(instance, never=lab.subject.draft == "never"),
-        reachable=np.ones(len(of_stratum), dtype=bool),
+        reachable=reachable,
         name_cell=name_cell,
     )
     return Statistical(
@@ -115,7 +156,7 @@ def _shares(instance: Instance, *, never: bool) -> Floats:
         instance.next_context[instance.start], weights=accepted, minlength=len(instance.target)
     )
     halves = (0.0, 1.0) if instance.draft_length == 1 else (0.5, 0.5)
-    return np.concatenate([[1.0], halves[0] * second, halves[1] * second])
+    return np.concatenate([[1.0], halves[0] * second, halves[1] * second, [0.0]])
 
 
 def _picture(probe: WideProbe, instance: Instance) -> Picture:
