@@ -78,10 +78,10 @@ class Subject:
         writes whole texts, see `DecoderModels`; returns tokens ``(batch, new_tokens)``, or these and, for
         every row, the list of accepted lengths. After the end of a text stands -1.
         ``"tree"``: ``run(parents, target, draft, tokens, seed)``
-        verifies a tree of drafts. All trees of a call have the same parents ``(nodes,)``; node 0 is the root, of
-        parent -1 and token -1, and parents come before their children. Rows are ``(batch, nodes, vocabulary)``,
-        those after each node, of which its children are drawn; tokens ``(batch, nodes)``. Returns tokens
-        ``(batch, depth + 1)`` and lengths: accepted tokens of a path and one token more.
+        verifies a tree of drafts. All trees of a call have the same parents ``(nodes,)``; node 0 is the root,
+        of parent -1 and token -1, and parents come before their children. Rows have shape ``(batch, nodes,
+        vocabulary)``: those after each node, of which its children are drawn. Tokens are ``(batch, nodes)``.
+        Returns tokens ``(batch, depth + 1)`` and lengths: accepted tokens of a path and one token more.
         What is returned may have one element more, a dictionary of what the sampler reports of itself, see
         `specsim.validation.conformance.calling.REPORTED`.
     run

@@ -165,11 +165,10 @@ class TreeSizes(SizesProbe):
 
     def _call_apart(self, level: int) -> None:
         """Call with many children at the root, each of which begins a chain: chains are columns of nodes."""
-        rng = self._rng
         columns = self._columns(self.apart[level])
         assert columns is not None
         children, depth, levels_apart = columns
-        depth = int(rng.integers(levels_apart + 1, min(depth, levels_apart + 3) + 1))
+        depth = min(depth, levels_apart + 2)
         rows = self._few_rows()
         widths = [children] + [1] * (depth - 1)
         ranked = self._far_rows(children)
@@ -228,7 +227,9 @@ class TreeEchoes:
         for table, found, size in ((self.ranks, ranks, number), (self.parts, parts, PARTS)):
             both = kept[:, levels_apart:].copy()
             # After a leaf nothing is tested; and what is drawn at the root is not in a column of nodes.
-            both[:, -1 if table is self.ranks else 0] = False
+            both[:, -1] = False
+            if table is self.parts:
+                both[:, 0] = False
             before, after = found[:, :-levels_apart][both], found[:, levels_apart:][both]
             np.add.at(table, (level * size + before, after), 1)
         for distance in range(1, kept.shape[1]):

@@ -118,7 +118,7 @@ def test_parts_of_rows_are_even():
     ],
 )
 def test_a_wrong_tree_is_evidence_and_the_cell_says_why(name, cell):
-    found = probe(get_mutants([name])[0].subject, per_level=200)
+    found = probe(get_mutants([name])[0].subject, per_level=120)
     found.sample(found.planned)
     looks = found.looks(0.0)
     evidence = [look.evidence.log_e(look.counts()) for look in looks]
@@ -130,5 +130,5 @@ def test_a_wrong_tree_is_evidence_and_the_cell_says_why(name, cell):
 @pytest.mark.parametrize("name", ["tree-coins-of-token-and-level", "tree-future-chooses-sibling"])
 def test_a_right_tree_that_looks_like_it_is_none(name):
     found = probe(get_controls([name])[0].subject)
-    found.sample(found.planned)
+    found.sample(found.planned // 2)
     assert max(look.evidence.log_e(look.counts()) for look in found.looks(0.0)) < 5
