@@ -51,17 +51,6 @@ def coins_of_32_nodes(parents: Any, target: Any, draft: Any, tokens: Any, seed: 
     return walk(parents, target, draft, tokens, seed, _in_order, coins=_pool(tokens, seed, 32))
 
 
-def draws_of_eight_nodes(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:
-    """Draw the target tokens of nodes whose numbers are equal modulo 8 by one uniform."""
-
-    def test(visit: Visit) -> tuple[Integers, Integers]:
-        drawn = draw(visit.target, visit.node_coin)
-        same = visit.tokens == drawn[:, None]
-        return np.where(same.any(axis=1), same.argmax(axis=1), -1), drawn
-
-    return walk(parents, target, draft, tokens, seed, test, node_coins=_pool(tokens, seed, 8))
-
-
 def parents_draft_row(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:
     """Read the parent's draft row below a later sibling, two levels down or more."""
     rows, level = floats(draft).copy(), depths(parents)
@@ -170,7 +159,6 @@ MUTANTS = tuple(
         (residual_of_four, lossless.RECURSIVE, "2 recovery law", _ROOM),
         (coins_of_eight_nodes, lossless.RECURSIVE, "4 randomness", _AGAIN),
         (coins_of_32_nodes, lossless.RECURSIVE, "4 randomness", _AGAIN),
-        (draws_of_eight_nodes, lossless.MATCH, "4 randomness", _AGAIN),
         (parents_draft_row, lossless.RECURSIVE, "11 tree", "easily made: an index of the level above"),
         (first_coin_draws, lossless.RECURSIVE, "4 randomness", "easily made: a coin kept in a variable"),
         (six_levels_tested, lossless.RECURSIVE, "11 tree", _ROOM),
