@@ -45,6 +45,8 @@ class Visit:
         Draft rows in the slots of the children, ``(b, K, V)``.
     node
         Its number.
+    first_coin
+        The coin of the root's first child, ``(b,)``.
     """
 
     target: Floats
@@ -58,6 +60,7 @@ class Visit:
     root_draft: Floats
     child_draft: Floats
     node: int
+    first_coin: Floats
 
 
 #: What is done at a node: the child to descend into for every tree, -1 for none, and the token to stop with.
@@ -78,7 +81,16 @@ def depths(parents: Any) -> list[int]:
 
 
 def walk(
-    parents: Any, target: Any, draft: Any, tokens: Any, seed: int, test: NodeTest, *, bonus: Any = None
+    parents: Any,
+    target: Any,
+    draft: Any,
+    tokens: Any,
+    seed: int,
+    test: NodeTest,
+    *,
+    bonus: Any = None,
+    coins: Any = None,
+    node_coins: Any = None,
 ) -> Step:
     """Go down every tree from its root: test the children, descend or stop; at a leaf draw the bonus token.
 
@@ -88,6 +100,9 @@ def walk(
     ----------
     bonus
         Rows ``(B, N, V)`` for the bonus token. Defaults to None: those of the target.
+    coins, node_coins
+        Uniforms of the nodes, ``(B, N)``: of their tests, and of what is drawn at them. Default to None: all
+        independent.
     """
     target = floats(target)
     draft = target if draft is None else floats(draft)
@@ -95,7 +110,9 @@ def walk(
     bonus = target if bonus is None else floats(bonus)
     batch, nodes = tokens.shape
     level = depths(parents)
-    coins, node_coins, orders, finals = np.random.default_rng(seed).random((4, batch, nodes))
+    of_tests, of_nodes, orders, finals = np.random.default_rng(seed).random((4, batch, nodes))
+    coins = of_tests if coins is None else coins
+    node_coins = of_nodes if node_coins is None else node_coins
     emitted = np.full((batch, max(level) + 1), -1, dtype=np.int64)
     lengths = np.zeros(batch, dtype=np.int64)
     place = np.zeros(batch, dtype=np.int64)
@@ -115,6 +132,7 @@ def walk(
                 draft[here, 0],
                 draft[np.ix_(here, np.array(below))],
                 node,
+                coins[here, 1],
             )
             choice, last = test(visit)
         else:

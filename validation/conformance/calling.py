@@ -288,6 +288,7 @@ class Caller:
         self._begin(len(tokens))
         for part in self._parts(len(tokens)):
             self._reach(rows=len(tokens[part]), depth=depth, nodes=len(parents) - 1)
+            self._reach(children=int(np.bincount(parents[1:]).max()))
             self._reach(vocabulary=target.shape[-1])
             result = self.call(
                 parents.copy(),

@@ -244,6 +244,17 @@ class RankCounts:
 PARTS = 4
 
 
+def parts_of_rows(rows: Floats, tokens: Integers, coins: Floats) -> Integers:
+    """Return the part of the row in which a random point of every token's interval lies.
+
+    rows: ``(B, n, V)``; tokens, coins: ``(B, n)``.
+    """
+    ends = np.cumsum(rows, axis=2)
+    mass = np.take_along_axis(rows, tokens[..., None], axis=2)[..., 0]
+    end = np.take_along_axis(ends, tokens[..., None], axis=2)[..., 0]
+    return np.clip(((end - coins * mass) / ends[..., -1] * PARTS).astype(np.int64), 0, PARTS - 1)
+
+
 class Echoes:
     """Ranks of tokens and of tokens some distance before them in the same text.
 
@@ -261,10 +272,7 @@ class Echoes:
 
     def add(self, rows: Floats, tokens: Integers, coins: Floats) -> None:
         """Count texts: rows ``(B, n, V)``, tokens and coins ``(B, n)``."""
-        ends = np.cumsum(rows, axis=2)
-        mass = np.take_along_axis(rows, tokens[..., None], axis=2)[..., 0]
-        end = np.take_along_axis(ends, tokens[..., None], axis=2)[..., 0]
-        parts = np.clip(((end - coins * mass) / ends[..., -1] * PARTS).astype(np.int64), 0, PARTS - 1)
+        parts = parts_of_rows(rows, tokens, coins)
         for number, distance in enumerate(self.distances):
             if distance < tokens.shape[1]:
                 before, after = parts[:, :-distance], parts[:, distance:]

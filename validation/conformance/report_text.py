@@ -170,6 +170,7 @@ SIZES = {
     "text": "tokens written",
     "depth": "levels of a tree",
     "nodes": "drafted tokens in a tree",
+    "children": "children of one node",
 }
 
 

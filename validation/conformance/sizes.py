@@ -1,4 +1,4 @@
-"""Experiments at many sizes: drafts, batches, vocabularies, trees, prompts and texts, on ranked rows.
+"""Experiments at many sizes: drafts, batches, vocabularies, prompts and texts, on ranked rows.
 
 Sizes are drawn so that every level of every size is reached: each call is for the level that has fewest
 observations, and its other sizes are random. Levels are octaves, 2 to 3, 4 to 7 and so on, or single numbers.
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from specsim.algorithms import Structure, tree
 from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import Look
@@ -29,7 +28,6 @@ from specsim.validation.conformance.ranked import (
     laws_by_rank,
     ranked_instance,
 )
-from specsim.validation.conformance.tree_instances import next_child_law
 
 #: Most drafted tokens, rows of a call, and tokens of a vocabulary that are tried.
 MOST_DRAFTS, MOST_ROWS, MOST_TOKENS = 16, 4095, 2047
@@ -37,8 +35,6 @@ MOST_DRAFTS, MOST_ROWS, MOST_TOKENS = 16, 4095, 2047
 FEW_ROWS, MORE_ROWS = (4, 64), (40, 200)
 #: Contexts in which the texts of a call begin.
 STARTS = 8
-#: Most children of a node, levels and drafted tokens of a tree.
-MOST_CHILDREN, MOST_DEPTH, MOST_NODES = 4, 8, 63
 #: Distances in a text of tokens whose places are compared: coins may be used again so far behind.
 APART = (
     *(*range(1, 21), 24, 25, 30, 32, 40, 48, 50, 60, 64, 80, 96, 100, 120, 125, 128, 150, 160, 192, 200),
@@ -266,87 +262,6 @@ def contexts_from(instance: Instance, starts: Integers, tokens: Integers) -> Int
     for i in range(tokens.shape[1]):
         found[:, i + 1] = instance.next_context[found[:, i], tokens[:, i]]
     return found
-
-
-class TreeSizes(SizesProbe):
-    """Trees of many shapes: drafted tokens, levels, rows of a call."""
-
-    def __init__(self, caller: Caller, rng: np.random.Generator, per_level: int, *, seed: int) -> None:
-        subject = caller.subject
-        self.seed = seed
-        self.most_tokens = min(subject.max_vocabulary or 7, 7)
-        self.ranks = min(RANKS, self.most_tokens)
-        most_rows = min(subject.max_batch or MOST_ROWS, MOST_ROWS)
-        levels = {
-            "nodes": octaves(MOST_NODES, "drafted tokens"),
-            "rows": octaves(most_rows, "rows in a call"),
-            "place": place_levels(most_rows),
-            "position": [f"position {place + 1}" for place in range(MOST_DEPTH + 1)],
-        }
-        super().__init__(caller, rng, per_level, RankCounts(levels, self.ranks), ["nodes", "rows"])
-        self._most = most_rows
-
-    def _call(self, name: str, level: int) -> None:
-        rng = self._rng
-        nodes = in_octave(rng, level, MOST_NODES) if name == "nodes" else int(rng.integers(2, 9))
-        rows = in_octave(rng, level, self._most) if name == "rows" else self._few_rows()
-        vocabulary = int(rng.integers(self.ranks, self.most_tokens + 1))
-        shape = random_tree(rng, nodes, min(MOST_CHILDREN, vocabulary))
-        ranked = ranked_instance(self.seed, vocabulary=vocabulary, draft_length=1, equal=0.4)
-        starts = rng.integers(0, len(ranked.kinds), size=rows)
-        tokens, contexts = _drawn_tree(ranked, shape, starts, rng, self.caller.subject.drawing)
-        parents = np.array(shape.parents, dtype=np.int64)
-        target, draft = ranked.instance.target[contexts], ranked.instance.draft[contexts]
-        emitted, lengths = self.caller.tree(parents, target, draft, tokens)
-        kept = np.arange(emitted.shape[1]) < lengths[:, None]
-        before = contexts_from(ranked.instance, starts, np.where(kept, emitted, 0))[:, :-1]
-        row, position = np.nonzero(kept)
-        kinds, found = ranked.kinds[before[kept]], ranked.ranks[before[kept], emitted[kept]]
-        levels = {"nodes": octave(nodes), "rows": octave(rows)}
-        self.counts.add(kinds, found, position=position, place=places(rows)[row], **levels)
-        self._done(rows, **levels)
-
-
-def random_tree(rng: np.random.Generator, nodes: int, most_children: int) -> Structure:
-    """Return a random tree of a number of drafted tokens, in breadth-first order."""
-    children: list[list[int]] = [[]]
-    depth = [0]
-    while len(depth) <= nodes:
-        # Deep nodes are taken as often as shallow ones: trees with long paths and with many siblings.
-        level = int(rng.integers(0, min(max(depth) + 1, MOST_DEPTH)))
-        open_nodes = [n for n in range(len(depth)) if depth[n] == level and len(children[n]) < most_children]
-        if not open_nodes:
-            open_nodes = [
-                n for n in range(len(depth)) if depth[n] < MOST_DEPTH and len(children[n]) < most_children
-            ]
-        parent = int(rng.choice(open_nodes))
-        children[parent].append(len(depth))
-        children.append([])
-        depth.append(depth[parent] + 1)
-    parents, queue = [-1], [(0, 0)]
-    while queue:
-        node, number = queue.pop(0)
-        for child in children[node]:
-            queue.append((child, len(parents)))
-            parents.append(number)
-    return tree(tuple(parents))
-
-
-def _drawn_tree(
-    ranked: Ranked, shape: Structure, starts: Integers, rng: np.random.Generator, drawing: str
-) -> tuple[Integers, Integers]:
-    """Draw the tokens of trees; return them and the context of every node, both ``(rows, nodes)``."""
-    instance, rows = ranked.instance, len(starts)
-    tokens = np.full((rows, len(shape.parents)), -1, dtype=np.int64)
-    contexts = np.repeat(starts[:, None], tokens.shape[1], axis=1)
-    for node in range(len(shape.parents)):
-        children = shape.children(node)
-        row = instance.draft[contexts[:, node]]
-        for j, child in enumerate(children):
-            law = next_child_law(row, tokens[:, list(children[:j])], len(children), drawing)
-            tokens[:, child] = inverse(law, rng.random(rows))
-            contexts[:, child] = instance.next_context[contexts[:, node], tokens[:, child]]
-    return tokens, contexts
 
 
 class DecoderSizes(SizesProbe):

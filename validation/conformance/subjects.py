@@ -72,12 +72,16 @@ class Subject:
         ``(batch,)``. ``"draft-and-verify"``: ``run(models, seed)`` draws its own drafts, see `Models`;
         returns drafted tokens, tokens and lengths. Drafted tokens ``(batch, draft_length)`` are -1 after the
         drafts of a row that drafted fewer; None says that it does not report them. Instead there are
-        ``parents`` and ``nodes``, each ``(batch, nodes)``, when it builds trees itself.
+        ``parents`` and ``nodes``, each ``(batch, nodes)`` with the root first, when it builds trees itself;
+        tokens have shape ``(batch, draft_length + 1)`` even if the tree has fewer levels.
         ``"decoder"``: ``run(models, prompts, new_tokens, seed)``
         writes whole texts, see `DecoderModels`; returns tokens ``(batch, new_tokens)``, or these and, for
         every row, the list of accepted lengths. After the end of a text stands -1.
         ``"tree"``: ``run(parents, target, draft, tokens, seed)``
-        verifies a tree of drafts; returns tokens ``(batch, depth + 1)`` and lengths.
+        verifies a tree of drafts. All trees of a call have the same parents ``(nodes,)``; node 0 is the root,
+        of parent -1 and token -1, and parents come before their children. Rows have shape ``(batch, nodes,
+        vocabulary)``: those after each node, of which its children are drawn. Tokens are ``(batch, nodes)``.
+        Returns tokens ``(batch, depth + 1)`` and lengths: accepted tokens of a path and one token more.
         What is returned may have one element more, a dictionary of what the sampler reports of itself, see
         `specsim.validation.conformance.calling.REPORTED`.
     run

@@ -23,7 +23,7 @@ DRAWINGS: dict[str, Drawing] = {"with": "independent", "without": "distinct", "g
 #: Shapes by name: children per level, and one tree whose leaves have depths 1, 2 and 3.
 SHAPES: dict[str, Structure] = {
     name: levels([int(width) for width in name.split(",")])
-    for name in ("1", "1,1", "1,1,1", "2", "3", "2,1", "1,2", "2,2", "3,1")
+    for name in ("1", "1,1", "1,1,1", "2", "3", "2,1", "1,2", "2,2", "3,1", "2,2,1")
 }
 SHAPES["unbalanced"] = tree((-1, 0, 0, 1, 1, 3))
 

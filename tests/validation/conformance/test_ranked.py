@@ -22,7 +22,7 @@ from specsim.validation.conformance.ranked import KINDS, Echoes, bent_laws, laws
 from specsim.validation.conformance.results import CheckStatus
 from specsim.validation.conformance.rules.round_bugs import ROUND_BUGS
 from specsim.validation.conformance.running import Session, check_sampler
-from specsim.validation.conformance.sizes import APART, StepSizes, octave, random_tree
+from specsim.validation.conformance.sizes import APART, StepSizes, octave
 from specsim.validation.conformance.subjects import as_subject
 from specsim.validation.conformance.tables import is_law
 
@@ -128,14 +128,6 @@ def test_seeds_of_calls_are_far_apart():
     seeds = np.sort([caller.next_seed() for _ in range(5000)])
     assert np.diff(seeds).min() > SEED_RANGE / 5000 / 4
     assert 0 <= seeds[0] < seeds[-1] < SEED_RANGE
-
-
-@pytest.mark.parametrize("nodes", [1, 2, 9, 63])
-def test_random_trees_have_the_nodes_asked_for(nodes):
-    shape = random_tree(np.random.default_rng(nodes), nodes, 4)
-    assert len(shape.parents) == nodes + 1
-    assert max(len(shape.children(node)) for node in range(nodes + 1)) <= 4
-    assert shape.depth <= 8
 
 
 def test_every_size_is_reached_by_little_work(samplers):

@@ -3,7 +3,8 @@
 from specsim.validation.conformance.checks.base import Statistical, check, law_picture, lossless_only
 from specsim.validation.conformance.checks.step import STEPS
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.sizes import DecoderSizes, SizesProbe, StepSizes, TreeSizes
+from specsim.validation.conformance.sizes import DecoderSizes, SizesProbe, StepSizes
+from specsim.validation.conformance.tree_sizes import TreeSizes
 
 
 def sized(lab: Laboratory, probe: SizesProbe) -> Statistical:

@@ -31,7 +31,7 @@ from specsim.validation.conformance.tables import is_law, text_partitions
 #: Tokens of the vocabulary; all trees of the shapes below can be enumerated with them.
 VOCABULARY = 4
 #: Shapes whose output law is tested.
-SHAPES = ("2,2", "3,1", "unbalanced")
+SHAPES = ("2,2", "3,1", "unbalanced", "2,2,1")
 #: The shape whose output is certified and on which rules are distinguished.
 MAIN_SHAPE = "2,1"
 #: A shape with many siblings, on which rules differ most.
