@@ -37,8 +37,9 @@ Examples:
 Exit codes: 0 lossless, or lossy as declared; 1 biased, not independent, or not the
 declared rule; 2 usage or bad input; 3 undecided within the budget; 4 the sampler broke
 (an exception, a violated contract, a process that ended or hung), or emits tokens from
-rows with NaN; 130 interrupted. With --baseline: 0 when nothing got worse, else 1, 3 or 4
-by what did.
+rows with NaN; 70 an error in specsim, which says nothing about the sampler; 130
+interrupted, 143 by SIGTERM. With --baseline: 0 when nothing got worse, else 1, 3 or 4 by
+what did.
 """
 
 

@@ -32,6 +32,7 @@ from specsim.cli.plain import PLAIN
 from specsim.errors import InputError
 from specsim.support.checkout import load_benchmarks
 from specsim.support.distributions import foreign_distribution
+from specsim.support.faults import FaultElsewhere
 from specsim.support.files import files_written
 from specsim.support.interrupts import INTERRUPTED
 from specsim.support.standard_streams import ClosedOutput
@@ -219,10 +220,13 @@ def _exit(run: Callable[[], Any], debug: bool) -> NoReturn:
 
 def _fault(error: Exception) -> str:
     """Describe a fault of our own: what, where, and what to do."""
+    report = "please report it with the output of 'specsim --debug ...'"
+    if isinstance(error, FaultElsewhere):
+        return f"{error}; {report}"
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(last.filename)}:{last.lineno}"
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return f"{what[:300]} ({where}); please report it with the output of 'specsim --debug ...'"
+    return f"{what[:300]} ({where}); {report}"
 
 
 def _complain(message: str, code: int, *, kind: str = "error: ") -> int:

@@ -51,6 +51,8 @@ def read_baseline(path: Path) -> dict[str, dict[str, Any]]:
         found = {item["name"]: item for item in document["subjects"]}
         for item in found.values():
             _statuses(item)
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"baseline {path} is not a report ({type(error).__name__}: {error}); {_REMEDY}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from specsim.errors import InputError
 from specsim.support.arrays import Array, Floats, Integers
 from specsim.validation.conformance.histories import ends_at
 from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.surroundings import described, numpy_errors
 
 #: What a subject may report of itself, in a dictionary after what it returns: natural logarithms of the
 #: target's probabilities of the emitted tokens, shaped as the tokens, with nothing meant after a row's end;
@@ -65,6 +67,7 @@ class Caller:
     calls, rows, seconds: how many calls were made, of how many rows together, and the time spent in them.
     reported: what the subject reported of itself, of the rows asked last.
     reached: least and most of every size that a call had.
+    errors: NumPy's error settings in its calls, unless it has its own; those at hand when this is made.
     on_call: called before every call.
     on_copy: called when a call returns in a copy of the process, which ends then.
     """
@@ -77,6 +80,7 @@ class Caller:
     deadline: float | None = None
     reported: dict[str, Array] = field(default_factory=dict)
     reached: dict[str, tuple[int, int]] = field(default_factory=dict)
+    errors: Mapping[str, Any] = field(default_factory=numpy_errors, repr=False)
     _seeds: int = field(default=0, repr=False)
     on_call: Callable[[], object] = bool
     on_copy: Callable[[], object] = bool
@@ -103,11 +107,12 @@ class Caller:
 
     def give(self, rows: Floats, dtype: str | None = None) -> Any:
         """Turn probabilities into what the subject takes: logits, a narrower type, a tensor."""
-        with np.errstate(divide="ignore"):
-            values = np.log(rows) if self.subject.inputs == "logits" else rows
         kind = dtype or self.subject.dtypes[0]
-        if self.subject.framework == "numpy":
-            return np.ascontiguousarray(values.astype(kind))
+        # Also within a call, in which the subject's own settings hold.
+        with np.errstate(all="ignore"):
+            values = np.log(rows) if self.subject.inputs == "logits" else rows
+            if self.subject.framework == "numpy":
+                return np.ascontiguousarray(values.astype(kind))
         torch = self._import_torch()
         tensor = torch.from_numpy(np.ascontiguousarray(values)).to(getattr(torch, kind))
         return tensor.to(self.subject.device)
@@ -120,11 +125,16 @@ class Caller:
 
     def take(self, value: Any, what: str) -> Array:
         """Turn what the subject returned into an array."""
-        if hasattr(value, "detach"):
-            value = value.detach().cpu()
-            # NumPy has no bfloat16; float32 holds its values exactly.
-            value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
-        array = np.asarray(value)
+        try:
+            if hasattr(value, "detach"):
+                value = value.detach().cpu()
+                # NumPy has no bfloat16; float32 holds its values exactly.
+                value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+            array = np.asarray(value)
+        except Exception as error:
+            raise ContractError(
+                f"{what} is no array ({described(error)}); return an integer array"
+            ) from error
         if array.dtype == object:
             raise ContractError(f"{what} is ragged or holds objects; return an integer array")
         return array
@@ -133,6 +143,7 @@ class Caller:
         """Call the subject once; whatever it raises becomes `SubjectError` with its last line.
 
         Its settings of NumPy's errors end with the call. A copy of the process that it forked ends, too.
+        ContractError: it is no plain function, but one that has to be awaited or iterated.
         """
         chosen = self.next_seed() if seed is None else seed
         self.calls += 1
@@ -140,8 +151,9 @@ class Caller:
         process = os.getpid()
         self.on_call()
         try:
-            with np.errstate():
-                return self.subject.run(*arguments, seed=chosen, **options)
+            own = self.subject.numpy_errors
+            with np.errstate(**(self.errors if own is None else own)):
+                result = self.subject.run(*arguments, seed=chosen, **options)
         except InputError:
             raise
         except BaseException as error:
@@ -150,12 +162,13 @@ class Caller:
                 raise
             frames = traceback.extract_tb(error.__traceback__)
             where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
-            raise SubjectError(f"{type(error).__name__}: {error}{where}") from error
+            raise SubjectError(f"{described(error)}{where}") from error
         finally:
             if os.getpid() != process:
                 self.on_copy()
                 os._exit(0)
             self.seconds += time.perf_counter() - begin
+        return _plain(result)
 
     def _import_torch(self) -> Any:
         if self._torch is None:
@@ -359,6 +372,8 @@ class Caller:
             if name not in REPORTED:
                 raise ContractError(f"reports {name!r}; report some of {', '.join(REPORTED)}")
             array = self.take(value, name)
+            if not np.issubdtype(array.dtype, np.number):
+                raise ContractError(f"{name} has type {array.dtype}; report numbers")
             wanted = shape if name == "logprobs" else shape[:1]
             if array.shape != wanted:
                 raise ContractError(f"{name} has shape {array.shape}; report {wanted}")
@@ -430,6 +445,19 @@ class Caller:
         return array.astype(np.int64)
 
 
+def _plain(result: Any) -> Any:
+    """Return a result that is there, not one that is yet to be awaited or iterated."""
+    if inspect.iscoroutine(result):
+        # Python warns of coroutines that nobody has awaited or closed.
+        result.close()
+        raise ContractError("returned a coroutine; make it a plain function, without async")
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise ContractError(
+            "returned a generator; make it a plain function, which returns and does not yield"
+        )
+    return result
+
+
 def tree_depths(parents: Integers) -> Integers:
     """Return the depth of every node; the root has depth 0."""
     depths = np.zeros(len(parents), dtype=np.int64)
@@ -477,7 +505,12 @@ def _checked_texts(tokens: Integers, vocabulary: int, eos: int | None, stop: Any
 
 
 def _checked_rounds(rounds: Any, draft_length: int, written: Integers) -> list[list[int]]:
-    listed = [[int(value) for value in row] for row in rounds]
+    try:
+        listed = [[int(value) for value in row] for row in rounds]
+    except Exception as error:
+        raise ContractError(
+            f"accepted lengths are no lists of integers ({described(error)}); return a list for each row"
+        ) from error
     if len(listed) != len(written):
         raise ContractError(
             f"accepted lengths are given for {len(listed)} rows; the batch has {len(written)}"

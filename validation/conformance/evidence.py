@@ -85,10 +85,12 @@ class Evidence:
         self._log_ratios: dict[str, Floats] = {}
         self._stacked: Floats | None = None
         self._laws: dict[str, Floats] = {}
+        self._equal: set[str] = set()
         for name, law in alternatives.items() if isinstance(alternatives, Mapping) else alternatives:
             self._add_alternative(name, np.atleast_2d(np.asarray(law, dtype=np.float64)))
-        #: Names of the alternatives that differ from the null.
+        #: Names of the alternatives that differ from the null, and of those that do not.
         self.alternatives = frozenset(self._log_ratios)
+        self.equal = frozenset(self._equal)
         self.partitions = [self._partition(groups) for groups in partitions]
         self.pools = [np.asarray(pool, dtype=np.int64) for pool in pools]
 
@@ -98,6 +100,7 @@ class Evidence:
         if not np.isfinite(law).all():
             raise InputError(f"alternative {name} has an entry that is not finite; give laws")
         if np.abs(law - self.null).max() <= 1e-9:
+            self._equal.add(name)
             return
         if law.shape[1] <= MOST_CELLS:
             self._laws[name] = law
@@ -155,13 +158,7 @@ class Evidence:
 
         Where the alternative is not known, the null has to agree.
         """
-        law = self._laws.get(name, self.null)
-        if name in self._log_ratios and name not in self._laws:
-            ratios = self._log_ratios[name]
-            law = np.where(
-                np.isfinite(ratios), self.null * np.exp(np.where(np.isfinite(ratios), ratios, 0.0)), 0.0
-            )
-        clipped = np.clip(law, 0.0, None)
+        clipped = np.clip(self.law(name), 0.0, None)
         sums = clipped.sum(axis=1, keepdims=True)
         if (sums <= 0).any():
             return False
@@ -173,6 +170,25 @@ class Evidence:
             tolerance=self.tolerance,
         )
         return other.log_e(counts) <= log_most
+
+    def law(self, name: str) -> Floats:
+        """Return the law of an alternative; where it is not known, the null's."""
+        if name in self._laws or name not in self._log_ratios:
+            return self._laws.get(name, self.null)
+        ratios = self._log_ratios[name]
+        finite = np.isfinite(ratios)
+        return np.asarray(np.where(finite, self.null * np.exp(np.where(finite, ratios, 0.0)), 0.0))
+
+    def log_likelihood(self, counts: Integers, name: str, spread: float = 0.0) -> float:
+        """Return the log likelihood of counts under an alternative, or the null, up to a constant.
+
+        spread: share of every stratum that equal chances of all cells have.
+        """
+        law = (1 - spread) * self.law(name) + spread / self.null.shape[1]
+        seen = counts > 0
+        if (law[seen] <= 0).any():
+            return -math.inf
+        return float((counts[seen] * np.log(law[seen])).sum())
 
     def _views(self, table: Integers) -> list[tuple[str, float]]:
         views: list[tuple[str, float]] = []

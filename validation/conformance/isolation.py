@@ -12,17 +12,20 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout, suppress
 from typing import IO, Any
 
 from specsim.errors import InputError
+from specsim.support.faults import FaultElsewhere
 from specsim.validation.conformance.checks import all_checks
 from specsim.validation.conformance.documents import check_of, report_of, subject_of
 from specsim.validation.conformance.laboratory import get_effort
 from specsim.validation.conformance.requests import Request, run_request
 from specsim.validation.conformance.results import CheckResult, CheckStatus, ConformanceReport, Diagnosis
 from specsim.validation.conformance.running import DEFAULT_ALPHA, DEFAULT_DELTA, DEFAULT_SEED, expected_result
+from specsim.validation.conformance.surroundings import described
 
 #: Seconds that a call may take, unless another limit is given; importing may take that many times as long.
 CALL_SECONDS, IMPORT_FACTOR = 60.0, 5
@@ -30,14 +33,22 @@ CALL_SECONDS, IMPORT_FACTOR = 60.0, 5
 MEMORY_SHARE = 0.8
 #: Seconds between two looks at the process, and at least between two signs of life.
 LOOK, SIGN = 0.1, 0.5
+#: Bytes by which a process that gives no answer has to grow to be told.
+GROWTH = 2.0**29
 #: Seconds in which what a process sent before it ended is read.
 GRACE = 5.0
 
 # The path is the parent's, so that the same modules are found; nothing of the working folder comes first.
 _START = (
-    "import json, sys; request = json.load(sys.stdin); sys.path[:] = request.pop('path'); "
+    "import json, sys; text = sys.stdin.read(); text.endswith('}') or sys.exit(0); "  # the parent has gone
+    "request = json.loads(text); sys.path[:] = request.pop('path'); "
     "from specsim.validation.conformance.isolation import serve; serve(request)"
 )
+
+#: Messages after which nothing comes.
+LAST = frozenset(("finished", "wrong", "broken", "short", "fault"))
+#: Exit code of a process that could not send its results.
+NO_CHANNEL = 74
 
 #: Takes the name of a subject and a result as soon as it is there.
 Callback = Callable[[str, CheckResult], object]
@@ -46,7 +57,8 @@ Callback = Callable[[str, CheckResult], object]
 def serve(request: dict[str, Any]) -> None:
     """Run a request in this process, which was started for it, and send messages where standard output led.
 
-    What the subject prints goes to standard error; it reads nothing; Ctrl-C is the parent's.
+    What the subject prints goes to standard error; it reads nothing; Ctrl-C is the parent's. What is raised
+    outside the subject's own code is a fault of ours and is sent as such.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     key = request.pop("key")
@@ -68,11 +80,20 @@ def serve(request: dict[str, Any]) -> None:
         if "call" in message and now < last + SIGN:
             return
         last = now
-        channel.write(json.dumps({"key": key, **message}, default=_plain) + "\n")
-        channel.flush()
+        line = json.dumps({"key": key, **message}, default=_plain) + "\n"
+        try:
+            channel.write(line)
+            channel.flush()
+        except (OSError, ValueError):
+            # The parent has ended, or the subject has closed the pipe: nobody hears what is said here.
+            os._exit(NO_CHANNEL)
 
-    run_request(Request(**request), send)
-    channel.flush()
+    try:
+        run_request(Request(**request), send)
+    except MemoryError as error:
+        send({"short": str(error)})
+    except BaseException as error:
+        send({"fault": _fault(error), "trace": traceback.format_exc()})
     # Threads of the subject, and what it does when Python ends, are not waited for.
     os._exit(0)
 
@@ -139,6 +160,8 @@ class _Worker:
         self._lines: queue.Queue[bytes] = queue.Queue()
         self._reader = threading.Thread(target=_read, args=(self._process.stdout, self._lines), daemon=True)
         self._reader.start()
+        # Bytes that it held soon after it was last heard of.
+        self._held: float | None = None
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Yield messages up to the last one.
@@ -162,11 +185,11 @@ class _Worker:
             message = self._message(line)
             if "copied" in message:
                 raise _Ended("a copy of its process (fork) returned from the call; end a copy with os._exit")
-            heard = time.monotonic()
+            heard, self._held = time.monotonic(), None
             if "subject" in message:
                 allowed = self._seconds
             yield message
-            if "finished" in message or "wrong" in message or "broken" in message:
+            if message.keys() & LAST:
                 return
 
     def _message(self, line: bytes) -> dict[str, Any]:
@@ -177,10 +200,20 @@ class _Worker:
         raise _Ended("it wrote where its results are sent; leave file descriptors alone that it did not open")
 
     def _watch(self, heard: float, allowed: float) -> None:
+        used = _resident_bytes(self._process.pid)
+        if self._held is None:
+            self._held = used
         if time.monotonic() > heard + allowed:
             what = "calls" if allowed == self._seconds else "importing it"
-            raise _Ended(f"it gave no answer for {allowed:g} s; {what} may take longer with --time-limit")
-        used = _resident_bytes(self._process.pid)
+            longer = f"{what} may take longer with --time-limit"
+            grown = used - self._held
+            if grown < GROWTH and not (self._bytes and used > self._bytes / 2):
+                raise _Ended(f"it gave no answer for {allowed:g} s; {longer}")
+            raise _Ended(
+                f"it gave no answer for {allowed:g} s, and its memory grew by {grown / 2**30:.1f} GiB to "
+                f"{used / 2**30:.1f} GiB; look for a loop or a recursion without end, or for tables that are "
+                f"too large; {longer}"
+            )
         if self._bytes and used > self._bytes:
             raise _Ended(
                 f"its process took {used / 2**30:.1f} GiB of memory; {self._bytes / 2**30:.1f} are allowed, "
@@ -191,6 +224,8 @@ class _Worker:
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
+            return "it closed the pipe of its results; leave file descriptors alone that it did not open"
+        if code == NO_CHANNEL:
             return "it closed the pipe of its results; leave file descriptors alone that it did not open"
         if code < 0:
             name = signal.Signals(-code).name
@@ -236,6 +271,8 @@ class _Collector:
         """Take a message.
 
         InputError: it says that the input is wrong.
+        FaultElsewhere: it says that specsim is.
+        MemoryError: it says that memory was short, outside the subject's calls.
         """
         if "subject" in message:
             self._subject, self.number, self._planned = (
@@ -259,6 +296,12 @@ class _Collector:
         elif "wrong" in message:
             self.ended = True
             raise InputError(message["wrong"])
+        elif "short" in message:
+            self.ended = True
+            raise MemoryError(message["short"])
+        elif "fault" in message:
+            self.ended = True
+            raise FaultElsewhere(message["fault"], message["trace"])
         elif "broken" in message:
             self.broken(message["broken"])
 
@@ -329,6 +372,13 @@ def _read(pipe: IO[bytes], lines: queue.Queue[bytes]) -> None:
     for line in pipe:
         lines.put(line)
     lines.put(b"")
+
+
+def _fault(error: BaseException) -> str:
+    """Say what was raised, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return described(error)[:300] + where
 
 
 def _plain(value: Any) -> Any:

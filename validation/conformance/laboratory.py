@@ -21,6 +21,7 @@ from specsim.validation.conformance.instances import Instance, chain_instance, t
 from specsim.validation.conformance.rules import Rule, all_rules
 from specsim.validation.conformance.rules.lossless import ONE_HOT
 from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.surroundings import numpy_errors
 from specsim.validation.conformance.tables import completed_law, is_law, path_law, step_table
 
 #: Relative error that rows of a type may have, rounding and normalisation together.
@@ -102,6 +103,7 @@ class Laboratory:
         self.seed = seed
         self.least_samples = least_samples
         self.callers: list[Caller] = []
+        self._errors = numpy_errors()
         #: Called before every call of the subject.
         self.on_call: Callable[[], object] = bool
         #: Called in a copy of the process that the subject made and did not end.
@@ -115,7 +117,7 @@ class Laboratory:
     def caller(self, label: str) -> Caller:
         """Return a caller whose seeds are its own."""
         seed = derived_seed(self.seed, label) % SEED_RANGE
-        caller = Caller(subject=self.subject, seed=seed, on_call=lambda: self.on_call())
+        caller = Caller(subject=self.subject, seed=seed, errors=self._errors, on_call=lambda: self.on_call())
         caller.on_copy = lambda: self.on_copy()
         self.callers.append(caller)
         return caller
@@ -129,6 +131,10 @@ class Laboratory:
         if label not in self._kept:
             self._kept[label] = build()
         return self._kept[label]
+
+    def kept(self, label: str) -> Any:
+        """Return what is kept under this label, or None."""
+        return self._kept.get(label)
 
     @property
     def tolerance(self) -> float:

@@ -237,6 +237,7 @@ class RankCounts:
             shares=np.full(len(null), 1 / len(null)),
             reachable=np.ones(len(null), dtype=bool),
             name_cell=name_cell,
+            levels=words,
         )
 
 

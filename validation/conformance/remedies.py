@@ -137,7 +137,10 @@ _SIDES = ", to both sides; or declare --filters target when drafts come from the
 BY_CHECK = {
     "determinism": (
         "the output is no function of inputs and seed",
-        "draw everything from one generator made of the seed in the call; no global generator, no clock",
+        (
+            "draw everything from one generator made of the seed in the call; no global generator, no clock, "
+            "and nothing that is kept between calls"
+        ),
     ),
     "untouched-inputs": (
         "the call writes to its inputs",

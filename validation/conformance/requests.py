@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from specsim.validation.conformance.documents import (
 )
 from specsim.validation.conformance.running import Session, run_session
 from specsim.validation.conformance.subjects import Subject, load_subjects
+from specsim.validation.conformance.surroundings import described, imported
 
 #: Takes a message, a document of JSON's types.
 Send = Callable[[dict[str, Any]], object]
@@ -64,9 +66,15 @@ def requested_subjects(request: Request) -> tuple[Subject, ...]:
                 raise InputError(
                     f"target {target} is built in and declares its own {', '.join(fields)}; leave these out"
                 )
-            return adapter_subjects(target)
+            with imported():
+                return adapter_subjects(target)
     except SystemExit as error:
-        raise SubjectError(f"SystemExit: {error}; return from its import instead") from error
+        raise SubjectError(f"{described(error)}; return from its import instead") from error
+    except KeyboardInterrupt as error:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            raise
+        # Ctrl-C is ignored: the interrupt is its own.
+        raise SubjectError("KeyboardInterrupt; import it without interrupts") from error
     names = ", ".join(adapter_names())
     raise InputError(f"target is {target!r}; write module:callable or file.py:callable, or one of {names}")
 

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from specsim.errors import InputError
 from specsim.support.checks import unknown, whole
 from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError, widest
@@ -16,6 +18,7 @@ from specsim.validation.conformance.diagnosis import Findings, diagnose
 from specsim.validation.conformance.laboratory import Effort, Laboratory, get_effort
 from specsim.validation.conformance.results import CheckResult, CheckStatus, ConformanceReport
 from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.surroundings import OURS
 
 #: Probability that a right sampler fails any check of a run.
 DEFAULT_ALPHA = 1e-6
@@ -107,7 +110,8 @@ class Session:
         """Return (check, observations planned, distance caught with probability 0.999), sampling nothing."""
         rows = []
         for check in self.checks:
-            procedure = self._procedure(check)
+            with np.errstate(**OURS):
+                procedure = self._procedure(check)
             if isinstance(procedure, Statistical):
                 rows.append((check, procedure.planned, procedure.catches(self.log_threshold)))
             else:
@@ -131,7 +135,7 @@ class Session:
         allowed = min(rest, max(2 * rest * check.weight / max(self._open, check.weight), 1.0))
         calls_before, rows_before = self._used()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), np.errstate(**OURS):
                 warnings.simplefilter("ignore")
                 result = self._run(check, begin + allowed)
         except (ContractError, SubjectError) as error:
@@ -360,7 +364,9 @@ def run_session(
     except KeyboardInterrupt:
         interrupted = True
     bad = tuple(result for result in results if result.status in _BAD)
-    found = Findings() if interrupted else diagnose(session.laboratory, bad, session.origin)
+    with warnings.catch_warnings(), np.errstate(**OURS):
+        warnings.simplefilter("ignore")
+        found = Findings() if interrupted else diagnose(session.laboratory, bad, session.origin)
     results += [_result(check, CheckStatus.SKIPPED, reason=reason) for check, reason in session.skipped]
     return ConformanceReport(
         subject=session.subject,

@@ -9,13 +9,14 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from specsim.errors import InputError
 from specsim.support.checks import whole
 from specsim.validation.conformance.rules.base import Rule
+from specsim.validation.conformance.surroundings import described, imported
 
 #: The protocols, with the parameters that the callable takes besides the options.
 PROTOCOLS = {
@@ -117,6 +118,9 @@ class Subject:
         is for both.
     notes
         What a reader of the report should know.
+    numpy_errors
+        NumPy's error settings in its calls, as keyword arguments of `numpy.errstate`. Defaults to None: those
+        of whoever tests it. `load_subjects` sets it to what the import asked for.
 
     Examples
     --------
@@ -142,6 +146,7 @@ class Subject:
     drawing: str = "with"
     filters: str = "both"
     notes: str = ""
+    numpy_errors: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -231,17 +236,34 @@ def load_subjects(text: str, **fields: Any) -> tuple[Subject, ...]:
     """Import what ``module:name`` or ``path/to/file.py:name`` names.
 
     The name may stand for a callable, a `Subject`, a sequence of subjects, or a function named ``subjects``
-    that returns one.
+    that returns one. What the import changes for the whole process is undone, see `imported`.
 
     Raises
     ------
     InputError
-        There is no such module, file or name, or it is not a subject.
+        There is no such module, file or name, or it is not a subject, or its own code raises an exception.
     """
     source, _, attribute = text.rpartition(":")
     if not source or not attribute:
         raise InputError(f"target is {text!r}; write it as module:callable or file.py:callable")
-    module = _import(source)
+    with imported() as errors:
+        module = _import(source)
+        try:
+            found = _named(text, module, source, attribute, fields)
+        except (InputError, SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise InputError(
+                f"target {text} cannot be read: {described(error)}; run it on its own"
+            ) from error
+    if errors:
+        found = tuple(s if s.numpy_errors is not None else s.replace(numpy_errors=errors) for s in found)
+    return found
+
+
+def _named(
+    text: str, module: Any, source: str, attribute: str, fields: Mapping[str, Any]
+) -> tuple[Subject, ...]:
     thing: Any = module
     for part in attribute.split("."):
         if not hasattr(thing, part):
@@ -250,6 +272,8 @@ def load_subjects(text: str, **fields: Any) -> tuple[Subject, ...]:
             ]
             near = difflib.get_close_matches(part, public, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(public[:10]) or 'no callable'}"
+            if not near and not public and hasattr(module, "__path__"):
+                hint = f"it is a package: {_as_module(f'{source}.module')}"
             raise InputError(f"target is {text!r}; {source} has no {attribute!r}; {hint}")
         thing = getattr(thing, part)
     if attribute.rsplit(".", 1)[-1] == "subjects" and callable(thing):
@@ -263,6 +287,10 @@ def load_subjects(text: str, **fields: Any) -> tuple[Subject, ...]:
 
 
 def _import(source: str) -> Any:
+    if os.path.isdir(source) and (
+        os.path.basename(source) != source or importlib.util.find_spec(source) is None
+    ):
+        raise InputError(f"target {source} is a folder; {_as_module('package.module')}, or file.py:name")
     if source.endswith(".py"):
         if not os.path.isfile(source):
             raise InputError(f"target file {source} is missing; check the path")
@@ -279,23 +307,42 @@ def _import(source: str) -> Any:
             sys.path.append(folder)
         try:
             specification.loader.exec_module(module)
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             sys.modules.pop(name, None)
             raise InputError(
-                f"target file {source} cannot be imported: {type(error).__name__}: {error}; run it on its own"
+                f"target file {source} cannot be imported: {described(error)}; {_remedy(source, error)}"
             ) from error
         return module
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
         return importlib.import_module(source)
-    except InputError:
+    except (InputError, SystemExit, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise InputError(
-            f"target module {source} cannot be imported: {type(error).__name__}: {error};"
+            f"target module {source} cannot be imported: {described(error)};"
             f" give a module that 'python -c \"import {source}\"' can import"
         ) from error
+
+
+def _remedy(source: str, error: BaseException) -> str:
+    """Return what to do about a file that cannot be imported."""
+    if not (isinstance(error, ImportError) and "no known parent package" in described(error)):
+        return "run it on its own"
+    # Its imports begin with a dot: the package begins at the topmost folder with an __init__.py, if any.
+    folder, words = os.path.dirname(os.path.abspath(source)), [os.path.basename(source)[: -len(".py")]]
+    while True:
+        folder, name = os.path.split(folder)
+        words.insert(0, name)
+        if not os.path.isfile(os.path.join(folder, "__init__.py")):
+            return f"it belongs to a package: {_as_module('.'.join(words))} in the folder {folder}"
+
+
+def _as_module(module: str) -> str:
+    return f"run python -m specsim conform {module}:name"
 
 
 def _parameters(thing: Callable[..., Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specsim.support.arrays import Floats, Integers
+from specsim.validation.conformance.checks.base import FITS
 from specsim.validation.conformance.checks.step import STEPS, main_probe, owns_drafts
 from specsim.validation.conformance.evidence import Evidence
 from specsim.validation.conformance.laboratory import Laboratory
@@ -20,8 +21,6 @@ from specsim.validation.conformance.results import Suspect
 from specsim.validation.conformance.rules.base import Rule, ratio_law
 from specsim.validation.conformance.tables import Views, normalised, path_law
 
-#: A law is said to fit while the evidence against it is below this.
-FITS = 1e3
 #: A law whose log likelihood is this far below the best is none.
 HOPELESS = 100.0
 #: Suspects that are listed.

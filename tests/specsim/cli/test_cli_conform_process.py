@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from specsim.cli.group import main
+from specsim.validation.conformance import isolation
+from specsim.validation.conformance.requests import Request
 
 SAMPLER = """
 import os, signal, sys, time
@@ -45,6 +47,7 @@ copies = doing(os.fork)
 interrupts = doing(lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
 closes = doing(lambda: os.closerange(0, 256))
 writes = doing(lambda: [os.write(n, b"x\\n") for n in range(3, 9)])
+hoards = doing(lambda: (time.sleep(0.5), held.append(np.ones(2**24)), time.sleep(600)))
 grows = doing(lambda: held.append(np.ones(2**25)))
 prints = doing(lambda: (print("printed"), os.write(1, b"written\\n")))
 shuts = doing(lambda: sys.stdout.close())
@@ -62,7 +65,7 @@ BROKEN = {
     "reads": "most likely: EOFError",
     "copies": "most likely: a copy of its process",
     "interrupts": "most likely: KeyboardInterrupt",
-    "closes": "most likely: its process ended with exit code",
+    "closes": "most likely: it closed the pipe of its results",
     "writes": "most likely: it wrote where its results are sent",
     "grows": "GiB of memory",
 }
@@ -132,6 +135,52 @@ def test_expected_failure__may_be_an_ended_process(sampler):
     checks = json.loads(done.stdout)["subjects"][0]["checks"]
     assert [check["status"] for check in checks if check["name"] == "contract"] == ["expected failure"]
     assert done.returncode == 3
+
+
+FAULT = """
+import specsim.validation.conformance.evidence as ours
+
+def raising(*arguments):
+    raise TypeError("not expected")
+
+ours.Evidence.components = raising
+"""
+
+
+@pytest.mark.parametrize("place", [(), ("--debug",)])
+def test_fault_of_specsim__is_no_verdict(place, tmp_path):
+    path = tmp_path / "faulty.py"
+    path.write_text(SAMPLER + FAULT, encoding="utf-8")
+    command = [sys.executable, "-m", "specsim", *place, "conform", f"{path}:step", "--check", "joint-law"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (70, "")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("specsim: internal error: TypeError: not expected (faulty.py:")
+    assert "please report it" in last
+    assert ("in raising" in done.stderr) == bool(place)
+
+
+def test_process_whose_parent_is_gone__ends_without_a_word(sampler):
+    request = {"target": f"{sampler}:step", "settings": {}, "path": sys.path, "key": "k"}
+    command = [sys.executable, "-P", "-c", isolation._START]
+    for text, code in (("", 0), (json.dumps(request), isolation.NO_CHANNEL)):
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        process.stdout.close()
+        process.stdin.write(text)
+        process.stdin.close()
+        assert (process.wait(timeout=60), process.stderr.read()) == (code, "")
+        process.stderr.close()
+
+
+def test_memory_that_grows_until_the_limit_of_time__is_told(sampler, monkeypatch):
+    monkeypatch.setattr(isolation, "GROWTH", 2.0**24)
+    request = Request(target=f"{sampler}:hoards", settings={"only": ["contract"], "effort": "quick"})
+    report = isolation.in_own_process(request, lambda *_: None, call_seconds=2.0)[0]
+    assert report.diagnosis is not None
+    assert "no answer for 2 s, and its memory grew by" in report.diagnosis.cause
+    assert "--time-limit" in report.diagnosis.change
 
 
 def test_interruption__ends_all_samplers_of_a_file(sampler):

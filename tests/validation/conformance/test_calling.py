@@ -56,6 +56,27 @@ def test_bad_result__is_named(result, message):
         call(result)
 
 
+async def _later(*arguments, seed):
+    return GOOD_TOKENS, GOOD_LENGTHS
+
+
+def _one_by_one(*arguments, seed):
+    yield GOOD_TOKENS, GOOD_LENGTHS
+
+
+@pytest.mark.parametrize(("run", "what"), [(_later, "coroutine"), (_one_by_one, "generator")])
+def test_result_that_is_yet_to_come__is_named_without_a_warning(run, what, recwarn):
+    caller = Caller(subject=Subject(name="odd", protocol="step", run=run), seed=1)
+    with pytest.raises(ContractError, match=f"returned a {what}; make it a plain function"):
+        caller.step(TARGET, DRAFT, DRAFTED)
+    assert not recwarn.list
+
+
+def test_ragged_lists__are_no_fault_of_ours():
+    with pytest.raises(ContractError, match=r"tokens is no array \(ValueError"):
+        call(([[1, 2], [3]], GOOD_LENGTHS))
+
+
 def test_batches__are_cut_to_what_the_subject_takes():
     sizes = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import subprocess
@@ -64,6 +65,31 @@ def one_coin_match(target, draft, drafted, seed):
     batch, width, _ = target.shape
     draws = inverse(target, np.repeat(np.random.default_rng(seed).random((batch, 1)), width, axis=1))
     return draws, np.cumprod(draws[:, :-1] == drafted, axis=1).sum(axis=1) + 1
+
+def first_row(target, draft, drafted, seed):
+    few = 8 if len(draft) > 16 else 0
+    return ratio(target, np.concatenate([draft[len(draft) - few :], draft[few:]]), drafted, seed)
+
+kept = {}
+
+def stale(target, draft, drafted, seed):
+    before, kept[draft.shape] = kept.get(draft.shape, draft), draft.copy()
+    return ratio(target, before, drafted, seed)
+
+def thirteen(target, draft, drafted, seed):
+    return ratio(target, draft, drafted, seed, read=np.sqrt if drafted.shape[1] == 13 else None)
+
+def bonus_before(models, prompts, new_tokens, seed):
+    rng, text, wanted = np.random.default_rng(seed), np.asarray(prompts), new_tokens
+    while wanted > 0:
+        begin = text.shape[1]
+        text = np.column_stack([text, np.zeros((len(text), 4), dtype=int)])
+        for i in range(4):
+            # Drafts are the target's own: all are accepted, and the token after them is drawn too early.
+            row = np.asarray(models.target(text[:, : begin + i - (i == 3)]))[:, -1]
+            text[:, begin + i] = inverse(row, rng.random(len(row)))
+        wanted -= 4
+    return text[:, np.shape(prompts)[1] : np.shape(prompts)[1] + new_tokens]
 
 def same_seed(target, draft, drafted, seed):
     return ratio(target, draft, drafted, 7)
@@ -151,6 +177,41 @@ def test_wrong_sampler__is_explained_and_shown_without_specsim(name, module, sam
         check=False,
     )
     assert shown.returncode == 1, shown.stdout + shown.stderr
+
+
+#: Sampler: (rule, checks, words of the diagnosis); no known bug, whatever one impossible cell allows.
+UNKNOWN = {
+    "first_row": (
+        "ratio",
+        ("joint-law", "acceptance", "equal-rows", "batch-rows"),
+        "uses another row's data",
+    ),
+    "stale": (
+        "ratio",
+        ("determinism", "joint-law", "acceptance"),
+        "it depends on earlier calls or on hidden",
+    ),
+    "thirteen": (None, ("joint-law", "sizes"), "of the vocabulary: only drafts of 13"),
+    "bonus_before": (None, ("joint-law", "transitions"), "the first tokens of a text are right, later ones"),
+}
+
+
+@pytest.mark.parametrize("name", list(UNKNOWN))
+def test_unknown_fault__is_not_taken_for_a_known_bug(name, module, samplers):
+    rule, checks, cause = UNKNOWN[name]
+    effort = dataclasses.replace(samplers.light, least_side=2000)
+    report = check_sampler(getattr(module[1], name), rule=rule, effort=effort, only=checks)
+    assert report.failed, report.sentence
+    assert report.diagnosis is not None
+    assert not report.diagnosis.known
+    assert cause in report.diagnosis.cause
+
+
+def test_known_bug_of_long_drafts_alone__is_told_with_its_place():
+    subject = get_mutants(["long-draft-bonus"])[0].subject.replace(rule=None)
+    report = check_sampler(subject, effort="quick", only=["draft-lengths"], seed=2)
+    assert report.diagnosis is not None
+    assert report.diagnosis.cause.endswith("only drafts of 6 (as with bonus-from-draft)")
 
 
 @pytest.mark.parametrize(

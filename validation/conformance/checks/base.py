@@ -18,6 +18,11 @@ from specsim.validation.conformance.results import Deviation, Picture
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.tables import normalised
 
+#: Evidence up to which a law is said to fit, and up to which one of two laws is not much likelier.
+FITS = 1e3
+#: Shares of anything in every stratum that other explanations have to beat.
+SPREADS = (0.001, 0.01, 0.1)
+
 if TYPE_CHECKING:
     from specsim.validation.conformance.laboratory import Laboratory
 
@@ -44,6 +49,8 @@ class Look:
     name_cell: spells (stratum, cell) for reports.
     kind: ``"output"`` or ``"rule"``: whether it is evidence about the law of the emitted tokens, or about the
         declared rule.
+    levels: what the strata are split by, in words; every level has the same number of strata. Empty for none.
+    place: the part of the experiment that is looked at, in words. Empty for all of it.
     """
 
     evidence: Evidence
@@ -52,6 +59,8 @@ class Look:
     reachable: Bools
     name_cell: Callable[[int, int], str]
     kind: str = "output"
+    levels: tuple[str, ...] = ()
+    place: str = ""
 
     def counts(self) -> Integers:
         """Return the counts so far."""
@@ -63,6 +72,32 @@ class Look:
         if (counts[~self.reachable] > 0).any():
             return [Component(name="an event that cannot happen", weight=1.0, log_ratio=math.inf)]
         return self.evidence.components(counts)
+
+    def wrong_level(self) -> str:
+        """Return the one level at which all evidence is; empty if there is none.
+
+        The others must be unlike it: what they saw is unlikely under the law that was observed there.
+        """
+        counts, null = self.counts(), self.evidence.null
+        by_level = np.split(counts, len(self.levels))
+        laws = np.split(null, len(self.levels))
+        wrong = [
+            number
+            for number, (seen, law) in enumerate(zip(by_level, laws, strict=True))
+            if Evidence(law, tolerance=self.evidence.tolerance).log_e(seen) > math.log(FITS)
+        ]
+        if len(wrong) != 1:
+            return ""
+        inside = by_level[wrong[0]]
+        outside = np.sum(by_level, axis=0) - inside
+        observed = (inside + 0.5) / (inside + 0.5).sum(axis=1, keepdims=True)
+        right = outside > 0
+        unlike = float((outside[right] * np.log(laws[0][right] / observed[right])).sum())
+        # What a law loses that was only observed.
+        sizes = outside.sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
+        if unlike - 0.5 * (counts.shape[1] - 1) * float(sizes.sum()) < math.log(FITS):
+            return ""
+        return f"only {self.levels[wrong[0]]}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -111,9 +146,10 @@ class Statistical:
         )
 
     def looks_like(self, count: int = 3) -> tuple[str, ...]:
-        """Return the alternatives that the counts agree with, the likeliest first."""
+        """Return the alternatives that the counts agree with where they are wrong, the likeliest first."""
+        looks = self._wrong()
         found: dict[str, tuple[int, float]] = {}
-        for look in self.looks:
+        for look in looks:
             counts = look.counts()
             for name in look.evidence.alternatives:
                 impossible, value = look.evidence.gain(counts, name)
@@ -122,16 +158,51 @@ class Statistical:
         ranked = sorted((name for name in found if found[name] > (0, 0.0)), key=lambda name: found[name])[
             ::-1
         ]
-        agreeing = (
-            name
-            for name in ranked
-            if all(
-                look.evidence.agrees(look.counts(), name)
-                for look in self.looks
-                if name in look.evidence.alternatives
-            )
-        )
+        agreeing = (name for name in ranked if _agree(_knowing(looks, name), name))
         return tuple(itertools.islice(agreeing, count))
+
+    def explained_by(self, name: str, *, where_wrong: bool = False) -> bool | None:
+        """Return whether an alternative explains what was seen; None where its law is not known.
+
+        It leaves no evidence, and nothing else that is known is much likelier: no other alternative, and not
+        the null with a little of anything in every stratum. A cell that the null forbids makes every law that
+        allows it likelier than the null, however badly it fits otherwise.
+
+        where_wrong: ask about the looks that reject the null, and not about the others.
+        """
+        looks = _knowing(self._wrong() if where_wrong else self.looks, name)
+        if not _agree(looks, name):
+            return False
+        if not any(name in look.evidence.alternatives for look in looks):
+            return None
+        tables = [(look.evidence, look.counts()) for look in looks]
+        own = sum(evidence.log_likelihood(counts, name) for evidence, counts in tables)
+        others = set().union(*(evidence.alternatives for evidence, _ in tables)) - {name}
+        best = max(
+            [
+                *(sum(e.log_likelihood(counts, other) for e, counts in tables) for other in others),
+                *(sum(e.log_likelihood(counts, "", spread) for e, counts in tables) for spread in SPREADS),
+            ]
+        )
+        return own >= best - math.log(FITS)
+
+    def where_wrong(self) -> str:
+        """Return where all evidence is, if it is in one place: a level, or a part of the experiment.
+
+        Of several ways to split by levels, the first that names so few.
+        """
+        by_level = (look.wrong_level() for look in self.looks if look.levels)
+        level = next(filter(None, by_level), "")
+        if level:
+            return level
+        places = {look.place for look in self._wrong()}
+        others = {look.place for look in self.looks} - places
+        return f"only {places.pop()}" if others and len(places) == 1 and "" not in places else ""
+
+    def _wrong(self) -> list[Look]:
+        """Return the looks that reject the null on their own; all, if none does."""
+        wrong = [look for look in self.looks if mixture(_parts(look)) > math.log(FITS)]
+        return wrong or list(self.looks)
 
     def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
         """Return the cells that differ most, by the likelihood ratio of the cell alone."""
@@ -142,6 +213,15 @@ class Statistical:
         found.sort(key=lambda item: -item.gain)
         unique = {item.where: item for item in reversed(found)}
         return tuple(sorted(unique.values(), key=lambda item: -item.gain))[:count]
+
+
+def _knowing(looks: Sequence[Look], name: str) -> list[Look]:
+    """Return the looks in which the law of a name is known, the null's included."""
+    return [look for look in looks if name in look.evidence.alternatives | look.evidence.equal]
+
+
+def _agree(looks: Sequence[Look], name: str) -> bool:
+    return all(look.evidence.agrees(look.counts(), name, math.log(FITS)) for look in looks)
 
 
 def worst_cells(
@@ -298,6 +378,7 @@ def make_look(
     partitions: Sequence[Integers] = (),
     tolerance: float = 0.0,
     kind: str = "output",
+    place: str = "",
 ) -> Look:
     """Build a look from tables: the same view of the null's, of every alternative's, and of the counts.
 
@@ -308,7 +389,7 @@ def make_look(
     directions: laws, ``(strata, cells)`` or ``(cells,)``, towards which the null is bent by each of
         `weights`.
     partitions, tolerance: as in `Evidence`.
-    kind: as in `Look`.
+    kind, place: as in `Look`.
     """
     sums = np.asarray(view(null), dtype=np.float64)
     laws, reachable = normalised(sums)
@@ -328,4 +409,5 @@ def make_look(
         reachable=reachable,
         name_cell=name_cell,
         kind=kind,
+        place=place,
     )

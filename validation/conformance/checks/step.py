@@ -84,6 +84,7 @@ def step_looks(
             directions=_directions(kind, probe.vocabulary),
             tolerance=lab.tolerance if tolerance is None else tolerance,
             kind="rule",
+            place=prefix.removesuffix(": "),
         )
         for kind in kinds
     ]
@@ -177,6 +178,7 @@ def output_looks(
             directions=directions,
             partitions=text_partitions(vocabulary, length),
             tolerance=lab.tolerance if tolerance is None else tolerance,
+            place=prefix.removesuffix(": "),
         )
     ]
 
