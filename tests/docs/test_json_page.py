@@ -18,7 +18,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 PAIR = "random:contexts=2,horizon=3,seed=1"
 ALGORITHM = "speculative:draft_length=2"
 #: Objects whose keys are names of other things.
-OPEN = {"too_large", "theory_silent", "provenance.versions", "subjects[].reached", "subjects[].script"}
+OPEN = {"too_large", "theory_silent", "provenance.versions", "subjects[].script"}
+OPEN |= {"subjects[].reached", "subjects[].checks[].reached"}
 #: Commands that print all fields that they have.
 COMMANDS = {
     "expect": ("expect", PAIR, ALGORITHM, "--exact"),
