@@ -38,7 +38,7 @@ MOST_DRAFTS, MOST_ROWS, MOST_TOKENS = 16, 4095, 2047
 FEW_ROWS, MORE_ROWS = (4, 64), (40, 200)
 #: Most tokens that are repeated in a prompt.
 LONGEST_PERIOD = 6
-#: Least rows of a call for the longest texts of a decoder.
+#: Least rows of a call for the longest texts of a decoder, for 48 rows of every level.
 TEXTS = 64
 #: Contexts in which the texts of a call begin.
 STARTS = 8
@@ -417,7 +417,7 @@ class DecoderSizes(SizesProbe):
         rows = in_octave(rng, level, self._most) if name == "rows" else self._few_rows()
         if name == "text":
             # Long texts are what coins that are used again much later are found by.
-            rows = min(max(rows, TEXTS), self._most)
+            rows = min(max(rows, TEXTS * self._per_level // 48), self._most)
         drafts = level + 1 if name == "drafts" else self.drafts
         # All octaves of places in a text are filled by texts of the longest kind.
         written = self.longest if name == "text" else 6 if name == "rows" else 2 * drafts + 6
