@@ -39,6 +39,8 @@ VALUES: dict[str, tuple[float, float]] = {
 TEMPERATURES = (0.0, 0.2, 0.7, 1.0, 1.5, 2.0)
 #: Cells of equal probability.
 BINS = 8
+#: How the tokens of a row are ordered before they are laid into cells.
+ORDERS = ("the drafts' likeliest first", "those first that the options make less likely")
 #: Least distance from what another reading would keep.
 CLEAR = 1e-3
 #: Share of the calls that have an option which is not the one that they are made for.
@@ -94,8 +96,8 @@ class StepCombinations:
     """Steps, and rounds that draft themselves.
 
     pairs: of parts; each call is made for the pair that has fewest rows.
-    counts: shape ``(2 * pairs, BINS + 1)``: by pair, and whether the token was a bonus token; in the last
-        cell the tokens of no probability.
+    counts: shape ``(orders, 2 * pairs, BINS + 1)``: by order, by pair, and whether the token was a bonus
+        token; in the last cell the tokens of no probability.
     total: rows so far.
     """
 
@@ -104,16 +106,19 @@ class StepCombinations:
         self.pairs = pairs_of(parts_of(caller.subject))
         self._parts = sorted({part for pair in self.pairs for part in pair})
         self._filled = np.zeros(len(self.pairs), dtype=np.int64)
-        self.counts = np.zeros((2 * len(self.pairs), BINS + 1), dtype=np.int64)
+        self.counts = np.zeros((len(ORDERS), 2 * len(self.pairs), BINS + 1), dtype=np.int64)
         self.total = 0
 
     def sample(self, count: int) -> None:
         """Observe about `count` more rows."""
         wanted = self.total + count
         while self.total < wanted and not self.caller.out_of_time():
-            chosen = self._chosen(self.pairs[int(self._filled.argmin())])
+            turn = int(self._filled.argmin())
+            chosen = self._chosen(self.pairs[turn])
             rows = self._round(chosen)
-            self._filled += [rows if set(pair) <= chosen else 0 for pair in self.pairs]
+            # A pair for which there are no rows has had its turn, too.
+            held = [number == turn or set(pair) <= chosen for number, pair in enumerate(self.pairs)]
+            self._filled += np.where(held, rows, 0)
             self.total += rows
 
     def _chosen(self, pair: tuple[str, str]) -> set[str]:
@@ -138,7 +143,9 @@ class StepCombinations:
         size = min(size, limit)
         tokens = min(subject.max_vocabulary or RANKS, RANKS)
         if "wide" in chosen:
-            tokens = int(rng.integers(WIDE, min(subject.max_vocabulary or MOST_TOKENS, MOST_TOKENS) + 1))
+            # With a map, the rows of all contexts differ.
+            widest = WIDE + 100 if "d2t" in chosen else MOST_TOKENS
+            tokens = int(rng.integers(WIDE, min(subject.max_vocabulary or widest, widest) + 1))
         instance, options = self._setting(chosen, tokens, drafts, size)
         call = Call(
             subject, instance, options, rng.integers(0, 61, size=STARTS)[rng.integers(0, STARTS, size)]
@@ -154,7 +161,7 @@ class StepCombinations:
                 counts = drafts if drafted is None else (drafted >= 0).sum(axis=1)
                 bonus = lengths - 1 == counts
         except NoMassError:
-            return 0
+            return size
         self._count(call, chosen, emitted, lengths, bonus)
         return size
 
@@ -180,7 +187,7 @@ class StepCombinations:
         if "seeds" in chosen:
             options["seeds"] = self.caller.row_seeds(size)
         if "eos" in chosen:
-            options["eos"] = int(rng.choice([0, tokens - 1, rng.integers(tokens)]))
+            options["eos"] = int(rng.choice([0, tokens - 1, int(rng.integers(tokens))]))
         if "coins" in chosen:
             options["coins"] = rng.random((size, drafts + 1))
         if "noise" in chosen:
@@ -209,7 +216,7 @@ class StepCombinations:
         size, drafts = len(call.starts), instance.draft_length
         drafted = np.empty((size, drafts), dtype=np.int64)
         for place in range(drafts):
-            drawn, law = call.laws(drafted[:, :place])
+            drawn, law, _ = call.laws(drafted[:, :place])
             if rowless:
                 # Mostly the target's likeliest token, so that long drafts are accepted.
                 drawn = 0.3 * drawn + 0.7 * np.eye(law.shape[1])[law.argmax(axis=1)]
@@ -233,21 +240,29 @@ class StepCombinations:
         over = np.zeros(len(emitted), dtype=bool)
         for place in range(int(lengths.max())):
             here = place < lengths
-            drawn, law = call.laws(np.where(here[:, None], emitted[:, :place], 0))
+            drawn, law, raw = call.laws(np.where(here[:, None], emitted[:, :place], 0))
             token = np.where(here, emitted[:, place], 0)
             mass = law[np.arange(len(law)), token]
             # Where one token alone is possible there is nothing to learn but that it is the one.
             counted = here & ((law.max(axis=1) < 1 - 1e-12) | (mass <= 0) | over)
-            cells = np.where(over, BINS, _cells(law, drawn, token, self._rng))
             last = bonus & (place == lengths - 1)
-            for half in (0, 1):
-                found = np.bincount(cells[counted & (last == half)], minlength=BINS + 1)
-                self.counts[[2 * level + half for level in levels]] += found
+            with np.errstate(divide="ignore", invalid="ignore"):
+                keys = (law / drawn, law / raw)
+            for order, key in enumerate(keys):
+                # Where both are alike, the likelier ones first.
+                found = _cells(law, token, np.nan_to_num(key, nan=-1.0) - 1e-6 * law, self._rng)
+                cells = np.where(over, BINS, found)
+                for half in (0, 1):
+                    table = np.bincount(cells[counted & (last == half)], minlength=BINS + 1)
+                    self.counts[order, [2 * level + half for level in levels]] += table
             over |= here & (token == call.options.get("eos", -1))
 
-    def look(self, tolerance: float) -> Look:
-        """Return the look: places of tokens by pair of options."""
-        return places_look(self.counts, self._words(), tolerance)
+    def looks(self, tolerance: float) -> list[Look]:
+        """Return what is looked at: places of tokens by pair of options, for each order."""
+        return [
+            places_look(self.counts[order], self._words(), words, tolerance)
+            for order, words in enumerate(ORDERS)
+        ]
 
     def _words(self) -> list[str]:
         found = []
@@ -278,8 +293,11 @@ class Call:
         kinds, which = np.unique(self.starts, return_inverse=True)
         return [replace(self.instance, start=int(start)) for start in kinds], which
 
-    def laws(self, before: Integers) -> tuple[Floats, Floats]:
-        """Return the laws that the next draft and the next token have after texts ``(rows, n)``."""
+    def laws(self, before: Integers) -> tuple[Floats, Floats, Floats]:
+        """Return the laws of the next draft and the next token after texts, and the target's own row.
+
+        before: shape ``(rows, n)``.
+        """
         context = self.contexts(before)[:, -1]
         draft, target = self.instance.draft[context], self.instance.target[context]
         drawn, law = np.empty(draft.shape), np.empty(target.shape)
@@ -289,7 +307,7 @@ class Call:
             own = of_draft(filters, self.subject.filters)
             read = draft[rows]
             drawn[rows] = law_rows(self.subject, before[rows], read, own) if both else filtered(read, own)
-        return drawn, law
+        return drawn, law, target
 
     def _filters(self) -> Iterator[tuple[Bools, dict[str, Any]]]:
         filters = {name: self.options[name] for name in FILTERS if name in self.options}
@@ -317,7 +335,7 @@ def _narrowed(ranked: Ranked, rng: np.random.Generator) -> tuple[Instance, Integ
 
 def _value(name: str, rng: np.random.Generator) -> float:
     low, high = VALUES[name]
-    return int(rng.integers(low, high + 1)) if name == "top_k" else float(rng.uniform(low, high))
+    return int(rng.integers(int(low), int(high) + 1)) if name == "top_k" else float(rng.uniform(low, high))
 
 
 def _clear(rows: Floats, filters: Mapping[str, Any]) -> bool:
@@ -354,11 +372,8 @@ def _clear(rows: Floats, filters: Mapping[str, Any]) -> bool:
     return True
 
 
-def _cells(law: Floats, drawn: Floats, token: Integers, rng: np.random.Generator) -> Integers:
-    """Return the cell of each token, those first that are drafted too often; `BINS` for no probability."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Where both sides agree, the likelier ones first.
-        key = np.nan_to_num(law / drawn, nan=-1.0) - 1e-6 * law
+def _cells(law: Floats, token: Integers, key: Floats, rng: np.random.Generator) -> Integers:
+    """Return the cell of each token in the order of a key; `BINS` for a token of no probability."""
     order = np.argsort(key, axis=1, kind="stable")
     masses = np.take_along_axis(law, order, axis=1)
     rank = (order == token[:, None]).argmax(axis=1)
@@ -369,8 +384,12 @@ def _cells(law: Floats, drawn: Floats, token: Integers, rng: np.random.Generator
     return np.where(law[at, token] > 0, cell, BINS)
 
 
-def places_look(counts: Integers, words: list[str], tolerance: float) -> Look:
-    """Return the look at places, shape ``(strata, BINS + 1)``, where one stratum may be wrong."""
+def places_look(counts: Integers, words: list[str], order: str, tolerance: float) -> Look:
+    """Return the look at places, shape ``(strata, BINS + 1)``, where one stratum may be wrong.
+
+    words: names of the strata.
+    order: of the tokens, in words.
+    """
     null = np.zeros((len(words), BINS + 1))
     null[:, :BINS] = 1 / BINS
     slope = np.zeros(BINS + 1)
@@ -378,10 +397,10 @@ def places_look(counts: Integers, words: list[str], tolerance: float) -> Look:
     alternatives = {}
     for stratum, what in enumerate(words):
         for sign, side in ((-1, "less"), (1, "more")):
-            for weight in (0.1, 0.4, 0.9):
+            for weight in (0.04, 0.15, 0.5, 0.9):
                 table = null.copy()
                 table[stratum] *= 1 + weight * sign * slope
-                alternatives[f"{what}, likely ones for the target {side} often, {weight:g}"] = table
+                alternatives[f"{what}, the last ones {side} often ({weight:g})"] = table
     return Look(
         # A token is counted for every pair that its call has.
         evidence=Evidence(null, alternatives=alternatives, disjoint=False, tolerance=tolerance),
@@ -391,6 +410,6 @@ def places_look(counts: Integers, words: list[str], tolerance: float) -> Look:
         name_cell=lambda stratum, cell: (
             f"{words[stratum]} that has no probability"
             if cell == BINS
-            else f"{words[stratum]} in eighth {cell + 1} of its row, the drafts' likeliest first"
+            else f"{words[stratum]} in eighth {cell + 1} of its row, {order}"
         ),
     )

@@ -351,7 +351,7 @@ def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> 
         return _dyadic(kept)
 
     def one_hot() -> Floats:
-        """Return rows of which the first allows one token alone, those after it do not, and some others do."""
+        """Return rows of which the first allows one token alone, those after it more, others either."""
         chosen = stream.below(2, count) == 0
         chosen[0], chosen[table[0]] = True, False
         return np.where(chosen[:, None], np.eye(vocabulary)[stream.below(vocabulary, count)], random())

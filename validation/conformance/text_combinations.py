@@ -113,16 +113,9 @@ class TextCombinations:
             for pair in self.pairs
             for place in (f"one of the first {EARLY} tokens", "a later token")
         ]
-        return [self._look(order, words, tolerance) for order in range(len(ORDERS))]
-
-    def _look(self, order: int, words: list[str], tolerance: float) -> Look:
-        look = places_look(self.counts[order], words, tolerance)
-        look.name_cell = lambda stratum, cell: (
-            f"{words[stratum]} that has no probability"
-            if cell == BINS
-            else f"{words[stratum]} in eighth {cell + 1} of its row, {ORDERS[order]}"
-        )
-        return look
+        return [
+            places_look(self.counts[number], words, order, tolerance) for number, order in enumerate(ORDERS)
+        ]
 
     def _chosen(self, pair: tuple[str, str]) -> set[str]:
         """Return what a call has: a pair, and some more."""
@@ -223,8 +216,10 @@ class TextCombinations:
         levels = np.array(
             [number for number, pair in enumerate(self.pairs) if set(pair) <= chosen], dtype=int
         )
-        for order, against in enumerate((drawn, np.ones_like(law), raw)):
-            cells = _cells(law, against, token, self._rng)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            keys = (np.nan_to_num(law / drawn, nan=-1.0), law, np.nan_to_num(law / raw, nan=-1.0))
+        for order, key in enumerate(keys):
+            cells = _cells(law, token, key, self._rng)
             for late in (0, 1):
                 found = np.bincount(cells[counted & ((place >= EARLY) == late)], minlength=BINS + 1)
                 self.counts[order, 2 * levels + late] += found

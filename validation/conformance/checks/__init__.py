@@ -9,7 +9,7 @@ __all__ = ["Check", "all_checks"]
 
 _MODULES = (
     "contract", "forced", "step", "decoder", "tree", "options", "texts", "edges", "batches", "requests",
-    "seeds", "drafts", "noise", "reported", "lengths", "sizes", "rounds",
+    "seeds", "drafts", "noise", "reported", "lengths", "sizes", "rounds", "combinations",
 )  # fmt: skip
 
 
