@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +14,9 @@ from benchmarks.zoo.model import Control, Mutant
 from benchmarks.zoo.sampling import Floats, Integers, at, draw, filtered, floats, gap, quotient
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
+
+#: Tokens, prompt and all, from which on a penalty is lost; uniforms of a row that are used again and again.
+PENALISED, POOL = 24, 70
 
 
 def decode(
@@ -44,6 +48,8 @@ def decode(
     text[:, :length] = begun
     ends = np.full(batch, length)
     over = np.zeros(batch, dtype=bool)
+    if slip == "eos-in-the-prompt" and eos is not None:
+        over = (begun == eos).any(axis=1)
     logs, rounds = np.zeros(text.shape), [[] for _ in range(batch)]  # type: ignore[var-annotated]
     streams = _streams(seed, seeds, batch, samples, slip)
     own = None if temperatures is None else np.repeat(temperatures, samples)
@@ -57,13 +63,17 @@ def decode(
             counts = asked.counted(text, ends + ahead, models.vocabulary) + rejected
             if slip == "prompt-not-counted":
                 counts = counts - asked.counted(text, np.full(batch, length), models.vocabulary)
-            rows = asked.processed(rows, counts, text[at_row, ends + ahead - 1])
+            penalised = asked.processed(rows, counts, text[at_row, ends + ahead - 1])
+            lost = (ends + ahead >= PENALISED) & (slip == "penalty-of-short-texts")
+            rows = np.where(lost[:, None], rows, penalised)
         if grammar and side == "target":
             last = ends if slip == "grammar-of-the-round" else ends + ahead
             rows = asked.masked(rows, asked.counted(text, last, models.vocabulary)[:, 0])
             rows /= rows.sum(axis=1, keepdims=True)
         if own is not None:
             rows = asked.tempered(rows, own)
+        if slip == "bonus-nucleus-first" and ahead == drafts and temperature is not None:
+            return filtered(filtered(rows, top_p=top_p), temperature)
         if temperature is not None and slip == "decoder-temperature-at-least-half":
             rows = filtered(rows, max(temperature, 0.5))
         else:
@@ -139,6 +149,9 @@ def _streams(seed: int, seeds: Any, batch: int, samples: int, slip: str) -> Call
     """Return what draws a number of uniforms for every row."""
     if seeds is None:
         generator = np.random.default_rng(seed)
+        if slip == "uniforms-of-a-pool":
+            pool, used = generator.random((batch, POOL)), itertools.count()
+            return lambda size: pool[:, [next(used) % POOL for _ in range(size)]]
         if slip == "samples-are-copies":
             return lambda size: np.repeat(generator.random((batch // samples, size)), samples, axis=0)
         return lambda size: generator.random((batch, size))
@@ -229,6 +242,38 @@ MUTANTS = (
         "vllm-project/vllm#44297",
         "processing",
         grammar=True,
+    ),
+    _slip(
+        "penalty-of-short-texts",
+        _ASKED,
+        f"bias, penalty and mask are lost once the text has {PENALISED} tokens",
+        "easily made: counts in a buffer of a fixed size",
+        "combinations",
+        processing=True,
+    ),
+    _slip(
+        "bonus-nucleus-first",
+        _ASKED,
+        "with a temperature, top-p is applied to bonus tokens before it",
+        "easily made: another path of the code for the bonus token",
+        "combinations",
+        "temperature",
+        "top_p",
+    ),
+    _slip(
+        "eos-in-the-prompt",
+        _ASKED,
+        "a prompt that contains the end of text gets an empty text",
+        "easily made: ends that are searched in the whole text",
+        "ends",
+        "eos",
+    ),
+    _slip(
+        "uniforms-of-a-pool",
+        _SEEDS,
+        f"each row has {POOL} uniforms, which are used again from the first when they are used up",
+        "easily made: random numbers that are drawn before the text, as many as were enough in a test",
+        "sizes",
     ),
     _slip(
         "decoder-filters-of-the-draft",

@@ -243,6 +243,8 @@ class RankCounts:
 
 #: Parts of the unit interval in which the place of a token is counted.
 PARTS = 4
+#: Shares by which a token that repeats the prompt may be too likely.
+MORE = (0.1, 0.4, 0.9)
 
 
 def parts_of_rows(rows: Floats, tokens: Integers, coins: Floats) -> Integers:
@@ -263,13 +265,19 @@ class Echoes:
     of the emitted token's interval is uniform whatever was written before. Coins that are used again in a
     later place of a text leave every token's law right and make its place depend on the earlier one.
 
+    How far apart the two are may vary with the accepted lengths between them. So a token is also compared
+    with a band of distances: the quarters of the row are ordered by how many tokens of the band were in each,
+    and the token falls into each place of this order equally often.
+
     distances: in tokens.
-    counts: shape ``(distances * PARTS, PARTS)``: the part of the earlier token, and that of the later.
+    bands: the least and the most of several distances.
+    counts: shape ``(distances * PARTS + bands, PARTS)``: the part of the earlier token, and that of the
+        later; then for every band the place of the token's part in the order.
     """
 
-    def __init__(self, distances: Sequence[int]) -> None:
-        self.distances = tuple(distances)
-        self.counts = np.zeros((len(self.distances) * PARTS, PARTS), dtype=np.int64)
+    def __init__(self, distances: Sequence[int], bands: Sequence[tuple[int, int]] = ()) -> None:
+        self.distances, self.bands = tuple(distances), tuple(bands)
+        self.counts = np.zeros((len(self.distances) * PARTS + len(self.bands), PARTS), dtype=np.int64)
 
     def add(self, rows: Floats, tokens: Integers, coins: Floats) -> None:
         """Count texts: rows ``(B, n, V)``, tokens and coins ``(B, n)``."""
@@ -278,6 +286,21 @@ class Echoes:
             if distance < tokens.shape[1]:
                 before, after = parts[:, :-distance], parts[:, distance:]
                 np.add.at(self.counts, (number * PARTS + before, after), 1)
+        self._add_bands(parts)
+
+    def _add_bands(self, parts: Integers) -> None:
+        length = parts.shape[1]
+        if not any(least < length for least, _ in self.bands):
+            return
+        seen = np.zeros((len(parts), length + 1, PARTS), dtype=np.int64)
+        np.cumsum(parts[..., None] == np.arange(PARTS), axis=1, out=seen[:, 1:])
+        for number, (least, most) in enumerate(self.bands, start=len(self.distances) * PARTS):
+            at = np.arange(least, length)
+            if len(at):
+                known = seen[:, at - least + 1] - seen[:, np.maximum(at - most, 0)]
+                order = np.argsort(-known, axis=2, kind="stable")
+                place = (order == parts[:, at, None]).argmax(axis=2)
+                self.counts[number] += np.bincount(place.ravel(), minlength=PARTS)
 
     def look(self, tolerance: float) -> Look:
         """Return the look at all distances."""
@@ -289,8 +312,17 @@ class Echoes:
                 own = slice(number * PARTS, (number + 1) * PARTS)
                 table[own] = (1 - weight) * null[own] + weight * np.eye(PARTS)
                 alternatives[f"{weight:g} of the coins those of {distance} tokens before"] = table
+        for number, (least, most) in enumerate(self.bands, start=len(self.distances) * PARTS):
+            for weight in (0.05, 0.15, 0.4):
+                table = null.copy()
+                table[number] *= 1 + weight * np.linspace(1, -1, PARTS)
+                alternatives[f"coins of {least} to {most} tokens before again, {weight:g}"] = table
 
         def name_cell(stratum: int, cell: int) -> str:
+            if stratum >= len(self.distances) * PARTS:
+                least, most = self.bands[stratum - len(self.distances) * PARTS]
+                place = ("most", "second most", "third most", "fewest")[cell]
+                return f"a token in the quarter of its row that had {place} tokens {least} to {most} before"
             distance = self.distances[stratum // PARTS]
             return (
                 f"tokens {distance} apart, the first in quarter {stratum % PARTS + 1} of its row:"
@@ -304,4 +336,64 @@ class Echoes:
             shares=np.full(len(null), 1 / len(null)),
             reachable=np.ones(len(null), dtype=bool),
             name_cell=name_cell,
+        )
+
+
+class Copies:
+    """Whether texts after a prompt that repeats itself repeat it more or less often than they should.
+
+    Drafts that are looked up in the text have no relation to the ranks of tokens: accepted too often, they
+    leave the law of the ranks nearly as it is.
+
+    counts: of other tokens and of those that repeat the prompt, by kind of row and rank of the token that
+        would, shape ``(kinds * (ranks - 1), 2)``. The last rank is left out, which many tokens share.
+    """
+
+    def __init__(self, ranks: int) -> None:
+        self.ranks = ranks
+        self.counts = np.zeros((len(KINDS) * (ranks - 1), 2), dtype=np.int64)
+
+    def add(
+        self, kinds: Integers, ranks: Integers, tokens: Integers, prompts: Integers, periods: Integers
+    ) -> None:
+        """Count the texts ``(B, n)`` as far as they repeat their prompts, and the token after.
+
+        kinds, ranks: of the rows, ``(B, n)``, and of all tokens in them, ``(B, n, V)``.
+        periods: of the prompts, ``(B,)``; 0 for those that do not repeat anything.
+        """
+        chosen = periods > 0
+        kinds, ranks, tokens = kinds[chosen], ranks[chosen], tokens[chosen]
+        prompts, periods = prompts[chosen], periods[chosen, None]
+        places = prompts.shape[1] - periods + np.arange(tokens.shape[1]) % periods
+        again = np.take_along_axis(prompts, places, axis=1)
+        other = tokens != again
+        rank = np.take_along_axis(ranks, again[..., None], axis=2)[..., 0]
+        counted = (np.cumsum(other, axis=1) - other == 0) & (rank < self.ranks - 1)
+        stratum = kinds * (self.ranks - 1) + rank
+        np.add.at(self.counts, (stratum[counted], 1 - other[counted]), 1)
+
+    def look(self, target: Floats, tolerance: float) -> Look:
+        """Return the look.
+
+        target: the laws of the ranks, ``(kinds, ranks)``.
+        """
+        share = target[:, :-1].ravel()
+        more = {f"{weight:g} more of what is left": share + weight * share * (1 - share) for weight in MORE}
+        less = {f"{weight:g} less of it": share * (1 - weight) for weight in MORE}
+        return Look(
+            evidence=Evidence(
+                np.stack([1 - share, share], axis=1),
+                alternatives={
+                    f"a token that repeats the prompt has {words}": np.stack([1 - law, law], axis=1)
+                    for words, law in (more | less).items()
+                },
+                tolerance=tolerance,
+            ),
+            observe=lambda: self.counts,
+            shares=np.full(len(share), 1 / len(share)),
+            reachable=np.ones(len(share), dtype=bool),
+            name_cell=lambda stratum, cell: (
+                f"rows {KINDS[stratum // (self.ranks - 1)]}, rank {stratum % (self.ranks - 1) + 1} repeats"
+                f" the prompt: {('another token', 'this token')[cell]}"
+            ),
         )

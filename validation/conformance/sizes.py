@@ -21,6 +21,7 @@ from specsim.validation.conformance.instances import Instance, inverse
 from specsim.validation.conformance.probes import Models
 from specsim.validation.conformance.ranked import (
     RANKS,
+    Copies,
     Echoes,
     Laws,
     RankCounts,
@@ -33,6 +34,10 @@ from specsim.validation.conformance.ranked import (
 MOST_DRAFTS, MOST_ROWS, MOST_TOKENS = 16, 4095, 2047
 #: Rows of a call in which another size is what counts, and in which lengths of drafts are all that counts.
 FEW_ROWS, MORE_ROWS = (4, 64), (40, 200)
+#: Most tokens that are repeated in a prompt.
+LONGEST_PERIOD = 6
+#: Least rows of a call for the longest texts of a decoder, for 48 rows of every level.
+TEXTS = 64
 #: Contexts in which the texts of a call begin.
 STARTS = 8
 #: Distances in a text of tokens whose places are compared: coins may be used again so far behind.
@@ -40,6 +45,8 @@ APART = (
     *(*range(1, 21), 24, 25, 30, 32, 40, 48, 50, 60, 64, 80, 96, 100, 120, 125, 128, 150, 160, 192, 200),
     *(250, 255, 256),
 )
+#: Bands of such distances: what stands between depends on the accepted lengths.
+BANDS = ((17, 24), (25, 32), (33, 48), (49, 64), (65, 96), (97, 128), (129, 192), (193, 256))
 #: Most tokens of a prompt, and tokens written in a call for the longest texts.
 MOST_PROMPT, LONGEST = 1023, 300
 
@@ -264,6 +271,19 @@ def contexts_from(instance: Instance, starts: Integers, tokens: Integers) -> Int
     return found
 
 
+def repeating(rng: np.random.Generator, prompts: Integers) -> tuple[Integers, Integers]:
+    """Let half of the prompts ``(B, n)`` repeat their last few tokens, for drafts that are looked up in them.
+
+    Returns: the prompts, and after how many tokens each repeats itself, 0 if it does not.
+    """
+    rows, length = prompts.shape
+    drawn = rng.integers(1, LONGEST_PERIOD + 1, size=rows)
+    periods: Integers = np.where((rng.random(rows) < 0.5) & (drawn < length), drawn, 0)
+    # Counted from the end, so that each ends with a whole period.
+    place = length - 1 - (length - 1 - np.arange(length)) % np.where(periods > 0, periods, length)[:, None]
+    return np.take_along_axis(prompts, place, axis=1), periods
+
+
 class DecoderSizes(SizesProbe):
     """Texts of a decoder: lengths of prompts, texts and drafts, rows of a call.
 
@@ -286,7 +306,11 @@ class DecoderSizes(SizesProbe):
             "text": octaves(self.longest, "tokens written"),
         }
         chosen = ["prompt", "text"]
-        self.echoes = Echoes([distance for distance in APART if distance < self.longest])
+        self.echoes = Echoes(
+            [distance for distance in APART if distance < self.longest],
+            [band for band in BANDS if band[0] < self.longest],
+        )
+        self.copies = Copies(self.ranks)
         if long:
             levels["rows"] = octaves(most_rows, "rows in a call")
             levels["place"] = place_levels(most_rows)
@@ -297,13 +321,18 @@ class DecoderSizes(SizesProbe):
 
     def looks(self, tolerance: float) -> list[Look]:
         """Return what is looked at."""
-        return [*super().looks(tolerance), self.echoes.look(tolerance)]
+        copies = self.copies.look(self.laws()[0], tolerance)
+        return [*super().looks(tolerance), self.echoes.look(tolerance), copies]
 
     def _call(self, name: str, level: int) -> None:
         rng = self._rng
         most_prompt = MOST_PROMPT if self.long else 31
-        prompt = in_octave(rng, level, most_prompt) if name == "prompt" else int(rng.integers(1, 9))
+        few = rng.integers(1, 9) if rng.random() < 0.5 else rng.integers(9, 32)
+        prompt = in_octave(rng, level, most_prompt) if name == "prompt" else int(few)
         rows = in_octave(rng, level, self._most) if name == "rows" else self._few_rows()
+        if name == "text":
+            # Long texts are what coins that are used again much later are found by.
+            rows = min(max(rows, TEXTS * self._per_level // 48), self._most)
         drafts = level + 1 if name == "drafts" else self.drafts
         # All octaves of places in a text are filled by texts of the longest kind.
         written = self.longest if name == "text" else 6 if name == "rows" else 2 * drafts + 6
@@ -312,13 +341,14 @@ class DecoderSizes(SizesProbe):
             self.seed, vocabulary=vocabulary, draft_length=drafts, equal=equal_share(drafts)
         )
         instance = ranked.instance
-        prompts = rng.integers(0, vocabulary, size=(rows, prompt))
+        prompts, periods = repeating(rng, rng.integers(0, vocabulary, size=(rows, prompt)))
         tokens, _ = decode_ranked(self.caller, instance, prompts, written)
         contexts = instance.contexts(np.concatenate([prompts, tokens], axis=1))[:, prompt:-1]
         kinds, found = ranked.kinds[contexts], ranked.ranks[contexts, tokens]
         place = np.array([octave(n + 1) for n in range(written)])
         self.counts.add(kinds, found, prompt=octave(prompt), text=np.broadcast_to(place, kinds.shape))
         self.echoes.add(instance.target[contexts], tokens, rng.random(tokens.shape))
+        self.copies.add(kinds, ranked.ranks[contexts], tokens, prompts, periods)
         if self.long:
             row = np.broadcast_to(places(rows)[:, None], kinds.shape)
             self.counts.add(kinds, found, place=row, rows=octave(rows), drafts=drafts - 1)

@@ -18,11 +18,18 @@ from specsim.validation.conformance.instances import (
     tree_instance,
     wide_instance,
 )
-from specsim.validation.conformance.ranked import KINDS, Echoes, bent_laws, laws_by_rank, ranked_instance
+from specsim.validation.conformance.ranked import (
+    KINDS,
+    Copies,
+    Echoes,
+    bent_laws,
+    laws_by_rank,
+    ranked_instance,
+)
 from specsim.validation.conformance.results import CheckStatus
 from specsim.validation.conformance.rules.round_bugs import ROUND_BUGS
 from specsim.validation.conformance.running import Session, check_sampler
-from specsim.validation.conformance.sizes import APART, StepSizes, octave
+from specsim.validation.conformance.sizes import APART, StepSizes, octave, repeating
 from specsim.validation.conformance.subjects import as_subject
 from specsim.validation.conformance.tables import is_law
 
@@ -224,14 +231,15 @@ def test_decoders_that_draw_rejected_drafts_again_have_the_stated_law(name):
     assert (np.abs(counts - total * law) < 6 * np.sqrt(total * law * (1 - law)) + 6).all()
 
 
-def echo(rng, period=None, texts=30, length=40):
-    """Return the evidence that tokens depend on earlier ones; coins may come again after a period."""
-    echoes = Echoes([distance for distance in APART if distance < length])
+def echo(rng, period=None, texts=30, length=40, spread=0):
+    """Return the evidence that tokens depend on earlier ones; coins may come again after a period or more."""
+    echoes = Echoes([distance for distance in APART if distance < length], [(9, 16), (17, 24)])
     rows = rng.dirichlet(np.ones(5), size=(texts, length))
     coins = rng.random((texts, length))
     if period is not None:
         for place in range(period, length):
-            coins[:, place] = coins[:, place - period]
+            before = np.maximum(place - period - rng.integers(0, spread + 1, size=texts), 0)
+            coins[:, place] = coins[np.arange(texts), before]
     tokens = np.minimum((rows.cumsum(axis=2) <= coins[..., None]).sum(axis=2), 4)
     echoes.add(rows, tokens, rng.random(tokens.shape))
     return echoes.look(0.0)
@@ -253,3 +261,56 @@ def test_echoes__of_coins_that_come_again_are_evidence():
     assert look.evidence.log_e(look.counts()) > 20
     best = max(look.components(), key=lambda part: part.log_ratio)
     assert best.name == "0.4 of the coins those of 16 tokens before"
+
+
+def test_echoes__of_coins_that_come_again_at_varying_distances_are_evidence():
+    look = echo(np.random.default_rng(7), period=17, texts=400, spread=7)
+    assert look.evidence.log_e(look.counts()) > 20
+    near, band = look.counts()[-2:] / look.counts()[-2:].sum(axis=1, keepdims=True)
+    assert np.abs(near - 0.25).max() < 0.02
+    assert band[0] > 0.3
+    assert look.name_cell(len(look.counts()) - 1, 0) == (
+        "a token in the quarter of its row that had most tokens 17 to 24 before"
+    )
+
+
+def test_prompts_that_repeat_end_with_a_whole_period():
+    rng = np.random.default_rng(8)
+    drawn = rng.integers(0, 50, size=(400, 20))
+    prompts, periods = repeating(rng, drawn)
+    assert set(periods) == set(range(7))
+    for row, prompt, period in zip(drawn, prompts, periods, strict=True):
+        if period:
+            np.testing.assert_array_equal(prompt[-period:], row[-period:])
+            np.testing.assert_array_equal(prompt[:-period], prompt[period:])
+        else:
+            np.testing.assert_array_equal(prompt, row)
+    assert (repeating(rng, drawn[:, :1])[1] == 0).all()
+
+
+def copies(rng, more=0.0):
+    """Return the look at texts after repeating prompts; `more` of them repeat the prompt once more."""
+    ranked = ranked_instance(3, vocabulary=4, draft_length=2, equal=0.4)
+    instance, found = ranked.instance, Copies(4)
+    prompts, periods = repeating(rng, rng.integers(0, 4, size=(300, 9)))
+    text = prompts
+    for _ in range(5):
+        rows = instance.target[instance.contexts(text)[:, -1]]
+        token = (rows.cumsum(axis=1) <= rng.random((300, 1))).sum(axis=1)
+        again = text[np.arange(300), text.shape[1] - np.maximum(periods, 1)]
+        token = np.where(rng.random(300) < more, again, token)
+        text = np.concatenate([text, token[:, None]], axis=1)
+    contexts = instance.contexts(text)[:, 9:-1]
+    found.add(ranked.kinds[contexts], ranked.ranks[contexts], text[:, 9:], prompts, periods)
+    return found.look(laws_by_rank(4)[0], 0.0)
+
+
+def test_copies__of_the_prompt_are_as_frequent_as_the_rows_say():
+    rng = np.random.default_rng(9)
+    values = [
+        np.exp(min(look.evidence.log_e(look.counts()), 3.0)) for look in (copies(rng) for _ in range(60))
+    ]
+    assert np.mean(values) < 1
+    look = copies(rng, more=0.4)
+    assert look.evidence.log_e(look.counts()) > 10
+    assert sum(copies(rng).counts().sum() for _ in range(3)) > 3 * 150 * 0.8

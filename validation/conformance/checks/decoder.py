@@ -112,7 +112,8 @@ def decode_ranked(
 ) -> tuple[Integers, list[list[int]] | None]:
     """Write texts on rows that depend on the whole prefix, which some adapters cannot hold."""
     try:
-        return caller.decode(DecoderModels(caller, instance), prompts, new_tokens, options=options)
+        models = DecoderModels(caller, instance, (options or {}).get("d2t"))
+        return caller.decode(models, prompts, new_tokens, options=options)
     except InputError as error:
         raise NotApplicable(f"the sampler cannot use rows that depend on the whole text: {error}") from error
 

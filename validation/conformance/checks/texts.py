@@ -22,12 +22,15 @@ from specsim.validation.conformance.evidence import samples_for_bound
 from specsim.validation.conformance.instances import Instance, chain_instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.text_combinations import TextCombinations, text_pairs
 from specsim.validation.conformance.text_probes import TextProbe
 
 #: Drafted tokens per round, so that several rounds are seen in a short text.
 DRAFT_LENGTH = 2
 #: Tokens of a text.
 NEW_TOKENS = 8
+#: Texts for each pair of options, and in all, at least.
+TEXTS, ALL_TEXTS = 60, 600
 
 
 def text_instance(lab: Laboratory, seed: int = 0) -> Instance:
@@ -142,6 +145,9 @@ def _ends(lab: Laboratory) -> Statistical:
                 words = f"{next(iter(chosen))} {next(iter(chosen.values()))}"
                 # A sequence that begins in the prompt is none: no prompt ends with a token that begins one.
                 ends = np.concatenate([prompts, _other_tokens(lab, first, second, len(prompts))], axis=1)
+                if "eos" in chosen:
+                    # In a prompt it ends nothing: in the middle of the first, at the end of the second.
+                    ends[0, 2] = ends[1, -1] = first
                 text = text_probe(lab, f"ends {words}", instance, options=chosen, prompts=ends)
                 more = {"no end": lambda n, text=text: _plain(text, n)}
                 looks += text.looks(tolerance=lab.tolerance, more=more, prefix=f"{words}: ")
@@ -159,8 +165,31 @@ def _other_tokens(lab: Laboratory, first: int, second: int, count: int) -> Integ
     return np.resize(np.array(others or [second], dtype=np.int64), (count, 1))
 
 
+@check(
+    "combinations",
+    "two options at a time and more, processing, long drafts, many rows, long texts",
+    protocols=("decoder",),
+    why_not=lambda subject: (
+        lossless_only(subject) if text_pairs(subject) else "the sampler has no option to combine"
+    ),
+    catches="options that are right alone and wrong together, or wrong at some sizes",
+    weight=2.0,
+)
+def _combinations(lab: Laboratory) -> Statistical:
+    probe = TextCombinations(lab.caller("combinations"), lab.rng("combinations"), seed=lab.instance_seed)
+    looks = probe.looks(lab.tolerance)
+    return Statistical(
+        probe=probe,
+        looks=looks,
+        # A call is for one pair, and has others by chance.
+        planned=max(ALL_TEXTS, max(TEXTS, lab.per_level // 2) * len(probe.pairs) // 2),
+        picture=lambda: law_picture("place of tokens in their row, one pair of options", looks[0]),
+    )
+
+
 CHECKS = (
     _processing,
     *(_filter_check(option) for option in VALUES),
     _ends,
+    _combinations,
 )
