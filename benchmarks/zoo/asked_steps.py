@@ -58,7 +58,13 @@ def step(
     if seeds is None:
         uniforms = np.random.default_rng(seed).random((batch, length + 1))
     else:
-        uniforms = asked.uniforms_of(_streams(seeds, slip), length + 1)
+        own = _ranked(seeds, temperatures) if slip == "seeds-by-rank" else seeds
+        uniforms = asked.uniforms_of(_streams(own, slip), length + 1)
+        if slip == "seed-and-position":
+            columns = [
+                asked.uniforms_of(_streams(np.asarray(own) + place, slip), 1) for place in range(length + 1)
+            ]
+            uniforms = np.concatenate(columns, axis=1)
     tested = rows
     if slip == "greedy-rows-tested-as-sampled" and temperatures is not None:
         tested = np.where((np.asarray(temperatures) == 0)[:, None, None], raw, rows)
@@ -115,7 +121,17 @@ def _streams(seeds: Any, slip: str) -> list[np.random.Generator]:
         numbers = numbers >> 3
     if slip == "seeds-small":
         numbers = numbers % 3
-    return asked.generators(numbers)
+    streams = asked.generators(numbers)
+    if slip == "one-stream-per-seed":
+        kept = dict(zip(numbers.tolist(), streams, strict=True))
+        return [kept[number] for number in numbers.tolist()]
+    return streams
+
+
+def _ranked(seeds: Any, temperatures: Any) -> Integers:
+    """Read the seeds of rows that are not greedy by their number among these rows."""
+    sampled = np.ones(len(seeds), dtype=bool) if temperatures is None else np.asarray(temperatures) > 0
+    return np.asarray(np.asarray(seeds)[np.maximum(np.cumsum(sampled) - 1, 0)])
 
 
 def _ended(tokens: Integers, lengths: Integers, eos: int) -> Integers:
@@ -252,6 +268,31 @@ MUTANTS = (
         "the row's number is added to its seed",
         "vllm-project/vllm#9441",
         "request-seeds",
+        "seeds",
+    ),
+    _slip(
+        "seeds-by-rank",
+        _SEEDS,
+        "beside greedy rows, the seed of a row is read at its number among the sampled rows",
+        "easily made: rows that are sampled are gathered, and their seeds are not",
+        "request-seeds",
+        "seeds",
+        "temperatures",
+    ),
+    _slip(
+        "one-stream-per-seed",
+        _SEEDS,
+        "rows with the same seed go on with one stream",
+        "easily made: generators in a dictionary by seed",
+        "request-seeds",
+        "seeds",
+    ),
+    _slip(
+        "seed-and-position",
+        _SEEDS,
+        "the position is added to the row's seed",
+        "vllm-project/vllm#9441, by positions",
+        "request-independence",
         "seeds",
     ),
     _slip(

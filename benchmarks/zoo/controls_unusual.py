@@ -60,6 +60,28 @@ def rule_by_coin(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return np.where(chosen[:, None], first[0], second[0]), np.where(chosen, first[1], second[1])
 
 
+def rule_by_row(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Verify even rows by the ratio and odd rows by the one-hot rule."""
+    one, two = np.random.SeedSequence(seed).generate_state(2)
+    even = np.arange(len(drafted)) % 2 == 0
+    first = ratio_step(target, draft, drafted, int(one))
+    second = one_hot_step(target, None, drafted, int(two))
+    return np.where(even[:, None], first[0], second[0]), np.where(even, first[1], second[1])
+
+
+def budget_of_drafts(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Verify 1,024 drafted tokens in a call, and one token of each row behind them."""
+    length = drafted.shape[1]
+    ends = np.where(np.arange(1, len(drafted) + 1) * length <= 1024, length, min(length, 1))
+    return ratio_step(target, draft, drafted, seed, draft_lengths=ends)
+
+
+def shortest_row(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Cut all rows to the shortest one, as a cache of one length for all rows needs it."""
+    tokens, lengths = ratio_step(target, draft, drafted, seed)
+    return tokens, np.full(len(lengths), lengths.min())
+
+
 def coupling_by_table(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     """Invert the law of the emitted token given the drafted one; accept when they are equal."""
     target, draft = floats(target), floats(draft)
@@ -198,9 +220,9 @@ def one_child_chosen(parents: Any, target: Any, draft: Any, tokens: Any, seed: i
     return walk(parents, target, draft, tokens, seed, test)
 
 
-def _control(run: Any, protocol: str, source: str) -> Control:
+def _control(run: Any, protocol: str, source: str, **fields: Any) -> Control:
     name = run.__name__.replace("_", "-")
-    subject = Subject(name=name, protocol=protocol, run=run)
+    subject = Subject(name=name, protocol=protocol, run=run, **fields)
     return Control(name=name, description=(run.__doc__ or "").rstrip("."), source=source, subject=subject)
 
 
@@ -209,6 +231,11 @@ _OWN = "draft-and-verify"
 CONTROLS = (
     _control(coin_recycled, "step", "a uniform that passed a test is uniform below it"),
     _control(rule_by_coin, "step", "a mixture of lossless rules"),
+    _control(
+        rule_by_row, "step", "lossless rules side by side: rows are independent, with laws of their own"
+    ),
+    _control(budget_of_drafts, "step", "drafts are cut by the number of the row alone"),
+    _control(shortest_row, "step", "lengths of rows depend on each other, their tokens do not", max_batch=4),
     _control(coupling_by_table, "step", "2310.15141, the maximal coupling"),
     _control(seven_tenths, "step", "a rule that accepts less often than it may"),
     _control(common_uniform, _OWN, "2408.07978, coupling by common random numbers"),

@@ -13,6 +13,7 @@ import numpy as np
 from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError
 from specsim.validation.conformance.checks.base import FITS, Statistical
+from specsim.validation.conformance.checks.batches import PLACES
 from specsim.validation.conformance.checks.step import STEPS, main_probe
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.remedies import BY_CHECK, change_for, guard_line
@@ -126,7 +127,10 @@ def _shared(ways: str) -> tuple[str, str]:
             "make the generator of a row from the pair of seed and row, as in "
             "numpy.random.SeedSequence([seed, row]), not of their sum",
         )
-    return BY_CHECK["seed-independence"]
+    cause, change = BY_CHECK["seed-independence"]
+    if ways.startswith(f" ({PLACES}"):
+        return f"{cause}, or some rows of a call have another law than others", change
+    return cause, change
 
 
 def _first(failed: Sequence[CheckResult], cause: str, change: str) -> Diagnosis:

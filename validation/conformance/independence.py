@@ -1,84 +1,103 @@
 """Evidence against the independence of two observations, whatever their laws are."""
 
+import itertools
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
-from specsim.errors import InputError
 from specsim.support.arrays import Floats, Integers
-from specsim.validation.conformance.evidence import MISS, Component, dirichlet_regret, log_dirichlet, mixture
+from specsim.validation.conformance.evidence import log_dirichlet
+
+#: Weight of the guess made before anything is observed, in pairs; the share of equal outcomes in it.
+GUESS, EQUAL = 8.0, 0.25
 
 
-class IndependenceEvidence:
-    """A test of counts of pairs; it may be looked at any time.
+class ExchangeEvidence:
+    """A test of pairs of outcomes in several ways; it may be looked at any time.
 
-    groupings: named views of an outcome: integer arrays of shape ``(outcomes,)`` that give every outcome a
-        group.
+    ways: how many ways to pair there are. Each is a test of its own.
+    cells: number of outcomes.
+    counts, exchanged: the pairs that were observed, and those of outcomes of different repetitions; shape
+        ``(ways, cells, cells)``.
+    log_e: natural logarithm of the e-value of each way, shape ``(ways,)``.
 
-    For each grouping, the Dirichlet (1/2, ...) mixture over all laws of pairs of groups is divided by the
-    largest likelihood of any product of two laws (universal inference, 1912.11436): whichever product is the
-    truth, the quotient is at most a martingale of mean 1. The e-value is the average over the groupings.
+    An experiment is repeated a few times. If the outcomes x and y at two places are independent, and those at
+    one place have one law, all orders of the y of the repetitions are as likely given the x, whatever the
+    laws of the two places are. With any p that is known before, the product of all ``p(x, y)``, divided by
+    its average over all orders of the y, then has mean 1. Pairs of a way may have places in common as long as
+    they form no circle: one after the other, each pair has a place that is new, and its outcomes come in any
+    order whatever those before were. Pairs that are added later need a place that is new, too, or be of new
+    repetitions. Here p follows the pairs that were added before.
     """
 
-    def __init__(self, groupings: Mapping[str, Integers]) -> None:
-        self.groupings = {name: np.asarray(groups, dtype=np.int64) for name, groups in groupings.items()}
-        sizes = {len(groups) for groups in self.groupings.values()}
-        if len(sizes) != 1:
-            raise InputError("groupings must have one entry per outcome, all of them")
-        self.outcomes = sizes.pop()
-        self.alternatives: dict[str, Floats] = {}
+    def __init__(self, ways: int, cells: int) -> None:
+        self.cells = cells
+        self.counts = np.zeros((ways, cells, cells), dtype=np.int64)
+        self.exchanged = np.zeros((ways, cells, cells), dtype=np.int64)
+        self.log_e: Floats = np.zeros(ways)
 
-    def components(self, counts: Integers) -> list[Component]:
-        """Return the log ratio of every grouping at counts of pairs, shape ``(outcomes, outcomes)``."""
-        table = np.asarray(counts)
-        if table.shape != (self.outcomes, self.outcomes):
-            raise InputError(f"counts has shape {table.shape}; give {(self.outcomes, self.outcomes)}")
-        found = []
-        for name, groups in self.groupings.items():
-            pairs = self._grouped(table, groups)
-            value = float(log_dirichlet(pairs.reshape(1, -1))[0]) - _largest_product(pairs)
-            found.append(Component(name=name, weight=1 / len(self.groupings), log_ratio=value))
-        return found
+    def add(self, ways: Integers, first: Integers, second: Integers) -> None:
+        """Add pairs.
 
-    def log_e(self, counts: Integers) -> float:
-        """Return the natural logarithm of the e-value at these counts."""
-        return mixture([(item.weight, item.log_ratio) for item in self.components(counts)])
-
-    def power(self, samples: int, log_threshold: float, miss: float = MISS) -> float:
-        """Return the total variation distance of the law of pairs from the product of its margins, caught.
-
-        With probability at least ``1 - miss``, in the coarsest grouping: the empirical law is close to the
-        truth (mean and bounded differences), so are its margins, and the rest is as in `Evidence.power`.
+        ways: how each is paired, shape ``(pairs,)``.
+        first, second: the outcomes of each pair in each repetition, ``(repetitions, pairs)``. A pair is left
+            out of the repetitions in which one of its outcomes is negative.
         """
-        best = 1.0
-        for groups in self.groupings.values():
-            cells = (int(groups.max()) + 1) ** 2
-            need = log_threshold + math.log(len(self.groupings))
-            need += float(dirichlet_regret(np.array([float(samples)]), np.array([cells]))[0])
-            spread = 0.5 * math.sqrt((cells - 1) / samples) + math.sqrt(math.log(1 / miss) / (2 * samples))
-            best = min(best, math.sqrt(need / (2 * samples)) + 3 * spread)
-        return best
+        guess = self._log_guess()
+        seen = np.minimum(first, second) >= 0
+        for some in itertools.product((False, True), repeat=len(first)):
+            chosen = np.flatnonzero((seen == np.array(some)[:, None]).all(axis=0))
+            if sum(some) > 1 and len(chosen):
+                left, right = (side[np.ix_(np.flatnonzero(some), chosen)] for side in (first, second))
+                self._add(guess, ways[chosen], left, right)
 
-    def expected(self, counts: Integers) -> Floats:
-        """Return the product of the margins of the counts, shape ``(1, outcomes ** 2)``."""
-        table = np.asarray(counts, dtype=np.float64).reshape(self.outcomes, self.outcomes)
-        total = max(float(table.sum()), 1.0)
-        product = np.outer(table.sum(axis=1), table.sum(axis=0)) / total**2
-        return product.reshape(1, -1)
+    def _add(self, guess: Floats, way: Integers, first: Integers, second: Integers) -> None:
+        times = range(len(first))
+        logs = {
+            (one, other): guess[way, first[one], second[other]]
+            for one, other in itertools.product(times, repeat=2)
+        }
+        orders = [
+            np.sum([logs[pair] for pair in enumerate(order)], axis=0)
+            for order in itertools.permutations(times)
+        ]
+        factors = orders[0] - np.logaddexp.reduce(orders, axis=0) + math.log(len(orders))
+        self.log_e += np.bincount(way, weights=factors, minlength=len(self.log_e))
+        for one, other in logs:
+            counts = self.counts if one == other else self.exchanged
+            cell = (way * self.cells + first[one]) * self.cells + second[other]
+            counts += np.bincount(cell, minlength=counts.size).reshape(counts.shape)
 
-    def _grouped(self, table: Integers, groups: Integers) -> Integers:
-        size = int(groups.max()) + 1
-        pairs = np.zeros((size, size), dtype=np.int64)
-        np.add.at(pairs, (groups[:, None], groups[None, :]), table)
-        return pairs
+    def expected(self, way: int) -> Floats:
+        """Return the law of outcomes of different repetitions, shape ``(cells, cells)``."""
+        table = self.exchanged[way] + 0.5 / self.cells**2
+        return np.asarray(table / table.sum())
+
+    def _log_guess(self) -> Floats:
+        """Return the logarithm of what pairs are expected by those so far; constants of a way cancel."""
+        counts = self.counts.astype(np.float64)
+        left, right = counts.sum(axis=2) + 0.5, counts.sum(axis=1) + 0.5
+        left, right = (side / side.sum(axis=1, keepdims=True) for side in (left, right))
+        apart = left[:, :, None] * right[:, None, :]
+        same = np.eye(self.cells) * ((left + right) / 2)[:, :, None]
+        return np.asarray(np.log(counts + GUESS * ((1 - EQUAL) * apart + EQUAL * same)))
 
 
-def _largest_product(pairs: Integers) -> float:
-    """Return the largest log likelihood of the counts under any product of two laws."""
-    total = pairs.sum()
-    value = 0.0
-    for margin in (pairs.sum(axis=1), pairs.sum(axis=0)):
-        seen = margin[margin > 0]
-        value += float((seen * np.log(seen / total)).sum())
-    return value
+def log_places(counts: Integers) -> float:
+    """Return the logarithm of the e-value against one law at all places.
+
+    counts: shape ``(places, cells)``.
+
+    The alternatives are a law for each place, and a law for one place and another for all others. Their
+    Dirichlet mixtures are divided by the largest likelihood of any common law (universal inference,
+    1912.11436), so that the mean is at most 1 whichever it is.
+    """
+    places = len(counts)
+    if places < 2:
+        return 0.0
+    total = counts.sum(axis=0)
+    own = log_dirichlet(counts)
+    seen = total[total > 0]
+    common = float((seen * np.log(seen / seen.sum())).sum())
+    parts = own + log_dirichlet(total - counts) - math.log(2 * places)
+    return float(np.logaddexp.reduce([*parts, float(own.sum()) - math.log(2)])) - common

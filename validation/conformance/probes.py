@@ -9,6 +9,7 @@ import numpy as np
 from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import SEED_RANGE, Caller, SubjectError
 from specsim.validation.conformance.histories import effective
+from specsim.validation.conformance.independence import ExchangeEvidence
 from specsim.validation.conformance.instances import Instance, digits, number
 
 #: Rows of one call, where the subject has no limit of its own.
@@ -246,21 +247,32 @@ FAR_BITS = (range(2, 8), range(8, 16), range(16, 24), range(24, 31), range(31, 6
 PIECED, PIECES = 1100, (8, 10, 12, 16, 24, 32, 48, 50, 64, 100, 128, 200, 250, 256, 500, 512, 1000, 1024)
 
 
+#: Calls whose outcomes are exchanged: of rows, of which a call has many, and of seeds.
+ROW_CALLS, SEED_CALLS = 2, 4
+#: Rows of the first part of a call whose pairs are added to the evidence at once; the next is as large as all
+#: before it.
+FIRST_PART = 16
+
+
 @dataclass(kw_only=True)
 class PairProbe:
     """Pairs of outcomes that must be independent: two rows of a batch, or rows under two seeds.
 
     The same outcomes are paired in several ways, because what is shared may not be shared by neighbours: rows
     of many distances; the same row of seeds that are 1, 2 and 3 apart, or differ in one higher bit; and rows
-    and seeds crossed, row b + n under one seed with row b under the next.
+    and seeds crossed, row b + n under one seed with row b under the next. In each way, tokens of several
+    places are paired.
 
     subject: its largest batch limits the calls.
-    outcomes: makes a function of a seed that returns the outcomes ``(rows,)`` of a call of `rows` rows. With
-        fixed inputs it must be the same inputs for every seed, unless inputs are independent of each other.
+    outcomes: makes a function of a seed that returns what the rows of a call of `rows` rows emitted,
+        ``(rows, tokens)``, and -1 where a row emitted fewer. With fixed inputs it must be the same inputs for
+        every seed, unless inputs are independent of each other.
     apart: ``"rows"`` or ``"seeds"``.
-    cells: number of outcomes.
+    cells: number of tokens of the vocabulary.
+    places: of the two tokens that are paired.
     ways: names of the ways to pair.
-    counts: shape ``(ways, cells, cells)``.
+    evidence: of every way for the first of `places`, then for the second, and so on.
+    first: how often each row of the calls under seeds far apart emitted each first token.
     total: pairs of neighbours so far.
     refused: the message with which the subject refused a seed beyond `SEED_RANGE`, or an empty text.
     """
@@ -269,6 +281,7 @@ class PairProbe:
     outcomes: Callable[[int], Callable[[int], Integers]]
     apart: str
     cells: int
+    places: Sequence[tuple[int, int]] = ((0, 0),)
     total: int = 0
     refused: str = ""
 
@@ -278,39 +291,42 @@ class PairProbe:
         self.seed_rows = min(limit, DECODER_ROWS if self.caller.subject.protocol == "decoder" else SEED_ROWS)
         self.batches = tuple(dict.fromkeys(min(limit, size) for size in PAIRED_BATCHES))
         self.pieced = 0
-        if self.apart == "rows":
-            self.ways = [f"rows {distance} apart" for distance in DISTANCES if distance < max(self.batches)]
-        else:
-            self.ways = [f"seeds {distance} apart" for distance in (1, 2, 3)]
-            self.ways += [f"seeds that differ in bit {bits[0]} to {bits[-1]}" for bits in FAR_BITS]
-            rows = self.seed_rows
-            self.ways += [
-                f"row b + {shift} under one seed and row b under the seed {seeds} later"
-                for seeds in (1, -1, 2)
-                for shift in range(1, min(rows, SEED_ROWS))
-            ]
-            self.ways += [
-                f"row b under one seed and row b ^ {mask} under the next" for mask in (1, 3) if mask < rows
-            ]
-            if rows > 1:
-                self.ways += [
-                    f"row b + 1 under one seed and row b under a seed {2**bit} later" for bit in FAR_BITS[0]
-                ]
-            if self.caller.subject.protocol != "decoder":
-                self.pieced = min(limit, PIECED)
-            self.ways += [
-                f"row b + {shift} under one seed and row b under the next"
-                for shift in PIECES
-                if shift < self.pieced
-            ]
+        self.ways = self._ways(limit)
         self._way = {name: number for number, name in enumerate(self.ways)}
-        self.counts = np.zeros((len(self.ways), self.cells, self.cells), dtype=np.int64)
+        self.evidence = ExchangeEvidence(len(self.places) * len(self.ways), self.cells)
+        self.first = np.zeros((self.seed_rows if self.apart == "seeds" else 0, self.cells), dtype=np.int64)
         self._pairs = self._seed_pairs(self.seed_rows) if self.apart == "seeds" else None
         self._turn = 0
 
-    def name(self, way: int) -> str:
+    def _ways(self, limit: int) -> list[str]:
+        if self.apart == "rows":
+            return [f"rows {distance} apart" for distance in DISTANCES if distance < max(self.batches)]
+        rows = self.seed_rows
+        ways = [f"seeds {distance} apart" for distance in (1, 2, 3)]
+        ways += [f"seeds that differ in bit {bits[0]} to {bits[-1]}" for bits in FAR_BITS]
+        ways += [
+            f"row b + {shift} under one seed and row b under the seed {seeds} later"
+            for seeds in (1, -1, 2)
+            for shift in range(1, min(rows, SEED_ROWS))
+        ]
+        ways += [f"row b under one seed and row b ^ {mask} under the next" for mask in (1, 3) if mask < rows]
+        if rows > 1:
+            ways += [f"row b + 1 under one seed and row b under a seed {2**bit} later" for bit in FAR_BITS[0]]
+        if self.caller.subject.protocol != "decoder":
+            self.pieced = min(limit, PIECED)
+        return ways + [
+            f"row b + {shift} under one seed and row b under the next"
+            for shift in PIECES
+            if shift < self.pieced
+        ]
+
+    def name(self, number: int) -> str:
         """Spell what is paired."""
-        return self.ways[way]
+        place, way = divmod(number, len(self.ways))
+        one, other = self.places[place]
+        if one == other:
+            return self.ways[way] + (f", token {one + 1}" if one else "")
+        return f"{self.ways[way]}, token {one + 1} with token {other + 1}"
 
     def sample(self, count: int) -> None:
         """Observe about `count` more pairs."""
@@ -325,70 +341,79 @@ class PairProbe:
             self._turn += 1
 
     def _sample_rows(self, size: int) -> None:
-        found = self.outcomes(size)(self.caller.next_seed())
-        row = np.arange(size)
-        later = self._turn // len(self.batches) % 2
-        for way, distance in enumerate(DISTANCES):
-            # A row is in one pair of a way at most: with the row after it, or with the one before.
-            first = row[(row // distance % 2 == later) & (row + distance < size)]
-            if len(first):
-                self._add(way, found[first], found[first + distance])
-        self.total += size // 2
+        call = self.outcomes(size)
+        found = np.stack([call(self.caller.next_seed()) for _ in range(ROW_CALLS)])
+        begin = 0
+        while begin < size:
+            # What is expected of the next part follows from those before.
+            end = min(size, max(2 * begin, FIRST_PART))
+            for way, distance in enumerate(DISTANCES[: len(self.ways)]):
+                one = np.arange(begin, min(end, size - distance))
+                if len(one):
+                    self._add(np.full(len(one), way), found[:, one], found[:, one + distance])
+            begin = end
+        self.total += ROW_CALLS * size // 2
 
     def _seed_pairs(self, size: int) -> tuple[Integers, Integers, Integers]:
         """Return the ways of all pairs of a round, and the two outcomes of each: ``seed * size + row``."""
         row = np.arange(size)
         found: list[tuple[Integers, Integers, Integers]] = []
 
-        def add(
-            way: str, pairs: Sequence[tuple[int, int]], left_rows: Integers, right_rows: Integers
-        ) -> None:
+        def add(way: str, seeds: int, left_rows: Integers, right_rows: Integers) -> None:
             number = np.full(len(left_rows), self._way[way])
             found.extend(
-                (number, left * size + left_rows, right * size + right_rows) for left, right in pairs
+                (number, left * size + left_rows, (left + seeds) * size + right_rows)
+                for left in range(max(0, -seeds), SEEDS - max(0, seeds))
             )
 
-        for distance, pairs in ((1, ((0, 1), (2, 3))), (2, ((0, 2), (1, 3))), (3, ((0, 3),))):
-            add(f"seeds {distance} apart", pairs, row, row)
-        for seeds, crossed in ((1, ((0, 1), (2, 3))), (-1, ((1, 0), (3, 2))), (2, ((0, 2), (1, 3)))):
+        for distance in (1, 2, 3):
+            add(f"seeds {distance} apart", distance, row, row)
+        for seeds in (1, -1, 2):
             for shift in range(1, min(size, SEED_ROWS)):
                 way = f"row b + {shift} under one seed and row b under the seed {seeds} later"
-                add(way, crossed, row[shift:], row[:-shift])
+                add(way, seeds, row[shift:], row[:-shift])
         for mask in (1, 3):
             fits = row[(row ^ mask) < size]
             if mask < size:
-                way = f"row b under one seed and row b ^ {mask} under the next"
-                add(way, ((0, 1), (2, 3)), fits, fits ^ mask)
+                add(f"row b under one seed and row b ^ {mask} under the next", 1, fits, fits ^ mask)
         ways, left, right = (np.concatenate(part) for part in zip(*found, strict=True))
         return ways, left, right
 
     def _sample_seeds(self, size: int) -> None:
         call = self.outcomes(size)
-        base = min(self.caller.next_seed(), SEED_RANGE - SEEDS)
-        found = np.concatenate([call(base + place) for place in range(SEEDS)])
+        bits = FAR_BITS[self._turn % len(FAR_BITS)]
+        turn = self._turn // len(FAR_BITS)
+        near, far, crossed = [], [], []
+        for repetition in range(SEED_CALLS):
+            base = min(self.caller.next_seed(), SEED_RANGE - SEEDS)
+            near.append(np.concatenate([call(base + place) for place in range(SEEDS)]))
+            # Low bits are crossed with rows, where all repetitions must have the same one.
+            bit = bits[(turn if bits is FAR_BITS[0] else SEED_CALLS * turn + repetition) % len(bits)]
+            here, there = near[-1][:size], self._far(call, base ^ (1 << bit))
+            if there is not None:
+                far.append((here, there))
+                crossed.append((there, here) if base >> bit & 1 else (here, there))
+            self.first += here[:, :1] == np.arange(self.cells)
         assert self._pairs is not None
         ways, left, right = self._pairs
-        np.add.at(self.counts, (ways, found[left], found[right]), 1)
-        bits = FAR_BITS[self._turn % len(FAR_BITS)]
-        bit = bits[self._turn // len(FAR_BITS) % len(bits)]
-        far = self._far(call, base ^ (1 << bit))
-        if far is not None:
-            self._add(self._way[f"seeds that differ in bit {bits[0]} to {bits[-1]}"], found[:size], far)
+        found = np.stack(near)
+        self._add(ways, found[:, left], found[:, right])
+        if len(far) > 1:
+            self._paired(f"seeds that differ in bit {bits[0]} to {bits[-1]}", far, 0)
             if bits is FAR_BITS[0] and size > 1:
-                lower, higher = (far, found[:size]) if base >> bit & 1 else (found[:size], far)
-                way = f"row b + 1 under one seed and row b under a seed {2**bit} later"
-                self._add(self._way[way], lower[1:], higher[:-1])
-        self.total += 2 * size
+                self._paired(f"row b + 1 under one seed and row b under a seed {2**bit} later", crossed, 1)
+        self.total += 2 * SEED_CALLS * size
 
     def _sample_pieces(self) -> None:
         """Pair rows far apart, under one seed and the next."""
         call = self.outcomes(self.pieced)
-        base = min(self.caller.next_seed(), SEED_RANGE - 2)
-        found, later = call(base), call(base + 1)
+        found = []
+        for _ in range(ROW_CALLS):
+            base = min(self.caller.next_seed(), SEED_RANGE - 2)
+            found.append((call(base), call(base + 1)))
         for shift in PIECES:
             if shift < self.pieced:
-                way = f"row b + {shift} under one seed and row b under the next"
-                self._add(self._way[way], found[shift:], later[:-shift])
+                self._paired(f"row b + {shift} under one seed and row b under the next", found, shift)
 
     def _far(self, call: Callable[[int], Integers], seed: int) -> Integers | None:
         """Return the outcomes under a seed that a subject may refuse when it is wide."""
@@ -402,9 +427,21 @@ class PairProbe:
             self.refused = str(error)
             return None
 
-    def _add(self, way: int, first: Integers, second: Integers) -> None:
-        table = self.counts[way]
-        table += np.bincount(first * self.cells + second, minlength=table.size).reshape(table.shape)
+    def _paired(self, way: str, found: Sequence[tuple[Integers, Integers]], shift: int) -> None:
+        """Pair row b + `shift` of the one call of each repetition with row b of the other."""
+        one, other = (np.stack(calls) for calls in zip(*found, strict=True))
+        size = one.shape[1] - shift
+        begin = 0
+        while begin < size:
+            end = min(size, max(2 * begin, FIRST_PART))
+            ways = np.full(end - begin, self._way[way])
+            self._add(ways, one[:, begin + shift : end + shift], other[:, begin:end])
+            begin = end
+
+    def _add(self, ways: Integers, first: Integers, second: Integers) -> None:
+        """Add pairs of texts, ``(repetitions, pairs, tokens)``, in every pair of places."""
+        for place, (one, other) in enumerate(self.places):
+            self.evidence.add(place * len(self.ways) + ways, first[..., one], second[..., other])
 
 
 def spelled(cell: int, vocabulary: int, length: int) -> str:

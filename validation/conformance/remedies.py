@@ -164,6 +164,14 @@ BY_CHECK = {
         "seeds are reduced to few values",
         "make the generator from all bits of the seed; no modulus, no short hash, no pool of generators",
     ),
+    "request-independence": (
+        "rows with neighbouring seeds of their own share random numbers",
+        "make the generator of a row from all bits of its seed, and add nothing to it: no position, no round",
+    ),
+    "sample-independence": (
+        "samples share random numbers",
+        "make the generator of a sample from the seed of its request and its own number, as a pair",
+    ),
     "batch-independence": (
         "rows of one call share random numbers",
         "draw random numbers of shape (batch, ...), one for each row",

@@ -16,7 +16,7 @@ from specsim.validation.conformance.evidence import (
     samples_for_bound,
     total_variation_bound,
 )
-from specsim.validation.conformance.independence import IndependenceEvidence
+from specsim.validation.conformance.independence import ExchangeEvidence, log_places
 
 NULL = np.array([[0.5, 0.3, 0.2], [0.1, 0.9, 0.0]])
 OTHER = np.array([[0.2, 0.3, 0.5], [0.3, 0.7, 0.0]])
@@ -197,56 +197,95 @@ def test_power__more_observations_catch_less():
     assert found[0] > found[1] > found[2]
 
 
-@pytest.mark.parametrize("left", [(0.5, 0.5), (0.9, 0.1), (1.0, 0.0)])
-@pytest.mark.parametrize("right", [(0.3, 0.7), (0.5, 0.5)])
-def test_independence__expectation_is_at_most_one_for_every_product(left, right):
-    log_e = remembered(IndependenceEvidence({"all": np.array([0, 1])}))
+def repetitions(left, right, times):
+    """Yield (probability, first, second) of all outcomes of pairs whose places have laws of their own."""
+    laws = [law for pair in zip(left, right, strict=True) for law in pair]
+    for outcomes in itertools.product(*(range(len(law)) for law in laws * times)):
+        probability = math.prod(law[x] for law, x in zip(laws * times, outcomes, strict=True))
+        table = np.array(outcomes).reshape(times, len(left), 2)
+        yield probability, table[:, :, 0], table[:, :, 1]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "times"),
+    [
+        (((0.5, 0.5), (0.9, 0.1)), ((0.3, 0.7), (1.0, 0.0)), 2),
+        (((0.1, 0.9), (0.9, 0.1)), ((0.1, 0.9), (0.9, 0.1)), 2),
+        (((0.2, 0.8),), ((0.6, 0.4),), 3),
+    ],
+)
+def test_exchange__has_mean_one_for_all_laws_of_the_places_after_every_past(left, right, times):
+    past = np.random.default_rng(1).integers(2, size=(2, 3, 5))
     mean = 0.0
-    for sequence in itertools.product(itertools.product(range(2), repeat=2), repeat=5):
-        probability = math.prod(left[a] * right[b] for a, b in sequence)
-        counts = np.zeros((2, 2), dtype=np.int64)
-        for a, b in sequence:
-            counts[a, b] += 1
-        mean += probability * math.exp(log_e(counts))
-    assert mean <= 1.0 + 1e-9
+    for probability, first, second in repetitions(left, right, times):
+        evidence = ExchangeEvidence(1, 2)
+        evidence.add(np.zeros(5, dtype=int), past[0], past[1])
+        before = evidence.log_e[0]
+        evidence.add(np.zeros(2, dtype=int), first, second)
+        mean += probability * math.exp(evidence.log_e[0] - before)
+    assert mean == pytest.approx(1.0, abs=1e-9)
 
 
-def test_independence__ever_exceeds_its_threshold_with_probability_at_most_alpha():
-    log_e = remembered(IndependenceEvidence({"all": np.array([0, 1])}))
-    law, alpha = (0.6, 0.4), 0.1
+@pytest.mark.parametrize("together", [False, True])
+def test_exchange__has_mean_one_for_pairs_with_places_in_common(together):
+    """Rows 0, 1, 2 in the pairs (0, 1) and (1, 2); those with a negative outcome are left out."""
+    laws = [{0: 0.3, 1: 0.7}, {0: 0.5, 1: 0.2, -1: 0.3}, {0: 0.6, 1: 0.4}] * 3
+    mean = 0.0
+    for outcomes in itertools.product(*laws):
+        probability = math.prod(law[x] for law, x in zip(laws, outcomes, strict=True))
+        rows = np.array(outcomes).reshape(3, 3)
+        evidence = ExchangeEvidence(1, 2)
+        for part in (slice(0, 2),) if together else (slice(0, 1), slice(1, 2)):
+            first, second = rows[:, :2][:, part], rows[:, 1:][:, part]
+            evidence.add(np.zeros(first.shape[1], dtype=int), first, second)
+        mean += probability * math.exp(evidence.log_e[0])
+    assert mean == pytest.approx(1.0, abs=1e-9)
+
+
+def test_exchange__ever_exceeds_its_threshold_with_probability_at_most_alpha():
+    laws, alpha = ((0.6, 0.4), (0.2, 0.8)), 0.4
     alarm = 0.0
-    for sequence in itertools.product(itertools.product(range(2), repeat=2), repeat=6):
-        counts = np.zeros((2, 2), dtype=np.int64)
-        over = False
-        for a, b in sequence:
-            counts[a, b] += 1
-            over |= log_e(counts) >= -math.log(alpha)
-        alarm += over * math.prod(law[a] * law[b] for a, b in sequence)
+    for sequence in itertools.product(range(2), repeat=8):
+        evidence, over = ExchangeEvidence(1, 2), False
+        for step in np.array(sequence).reshape(2, 2, 2):
+            evidence.add(np.zeros(1, dtype=int), step[:, :1], step[:, 1:])
+            over |= evidence.log_e[0] >= -math.log(alpha)
+        alarm += over * math.prod(laws[i % 2][x] for i, x in enumerate(sequence))
     assert alarm <= alpha
 
 
-def test_independence__equal_outcomes_are_found_and_margins_do_not_matter():
-    evidence = IndependenceEvidence({"all": np.arange(3)})
+def test_exchange__equal_outcomes_are_found_and_the_laws_of_the_places_do_not_matter():
     rng = np.random.default_rng(8)
-    outcomes = rng.choice(3, size=400, p=[0.7, 0.2, 0.1])
-    same = np.zeros((3, 3), dtype=np.int64)
-    np.add.at(same, (outcomes, outcomes), 1)
-    apart = np.zeros((3, 3), dtype=np.int64)
-    np.add.at(apart, (outcomes, rng.permutation(outcomes)), 1)
-    assert evidence.log_e(same) > math.log(1e20)
-    assert evidence.log_e(apart) < 0
+    # Even places nearly always have 0, odd ones 2: as one table, the pairs are far from a product.
+    places = np.array([[0.96, 0.02, 0.02], [0.02, 0.02, 0.96]])
+    ways = np.zeros(200, dtype=int)
+    for equal in (False, True):
+        evidence = ExchangeEvidence(1, 3)
+        for _ in range(10):
+            first, second = np.zeros((2, 4, 200), dtype=int)
+            for place in range(200):
+                law = places[place % 2] if not equal else np.full(3, 1 / 3)
+                first[:, place], second[:, place] = rng.choice(3, p=law, size=(2, 4))
+            evidence.add(ways, first, first if equal else second)
+        assert (evidence.log_e[0] > math.log(1e100)) == equal
+        assert abs(np.trace(evidence.expected(0)) - (1 / 3 if equal else 0.93)) < 0.05
+    assert evidence.counts.sum() == 10 * 4 * 200
+    assert evidence.exchanged.sum() == 10 * 12 * 200
 
 
-def test_independence__power_is_kept():
-    evidence = IndependenceEvidence({"all": np.array([0, 1])})
-    samples, threshold = 4000, math.log(1e7)
-    distance = evidence.power(samples, threshold)
-    assert distance < 0.25
-    # Equal with probability 1/2 + distance: so far is the law of pairs from the product of its margins.
-    rng = np.random.default_rng(2)
-    for _ in range(20):
-        first = rng.integers(2, size=samples)
-        equal = rng.random(samples) < 0.5 + distance
-        counts = np.zeros((2, 2), dtype=np.int64)
-        np.add.at(counts, (first, np.where(equal, first, 1 - first)), 1)
-        assert evidence.log_e(counts) >= threshold
+def test_places__have_mean_at_most_one_for_every_common_law():
+    for law in ((0.5, 0.5), (0.9, 0.1), (1.0, 0.0)):
+        mean = 0.0
+        for outcomes in itertools.product(range(2), repeat=8):
+            counts = np.zeros((2, 2), dtype=np.int64)
+            np.add.at(counts, (np.arange(8) % 2, np.array(outcomes)), 1)
+            mean += math.prod(law[x] for x in outcomes) * math.exp(log_places(counts))
+        assert mean <= 1.0 + 1e-9
+
+
+def test_places__one_that_is_always_the_same_is_found():
+    counts = np.tile([40, 30, 20, 10], (8, 1))
+    assert log_places(counts) < 0
+    counts[3] = [0, 0, 100, 0]
+    assert log_places(counts) > math.log(1e20)
+    assert log_places(counts[:1]) == 0.0

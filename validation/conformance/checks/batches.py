@@ -27,7 +27,7 @@ from specsim.validation.conformance.checks.step import (
     step_probe,
 )
 from specsim.validation.conformance.evidence import mixture
-from specsim.validation.conformance.independence import IndependenceEvidence
+from specsim.validation.conformance.independence import log_places
 from specsim.validation.conformance.instances import Instance, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import PairProbe, StepProbe, spelled
@@ -136,115 +136,149 @@ def _ragged_look(lab: Laboratory, probe: StepProbe, index: int, drafted: int) ->
 
 
 def _outcomes(lab: Laboratory, caller: Caller, apart: str) -> Callable[[int], Callable[[int], Integers]]:
-    """Return what makes calls of a number of rows: (accepted length, final token), or the first token.
+    """Return what makes calls of a number of rows that return what each row emitted, -1 after its end.
 
-    Steps get the same draft in every row, so that a shared coin shows.
+    Steps get the same draft in every row, so that a shared coin shows. It is certain: whatever a lossless
+    sampler does with a draft, each place of the call then has the target's law.
     """
     from specsim.validation.conformance.checks.contract import one_call
 
     rng = lab.rng(f"pairs {apart}")
     if lab.subject.protocol == "step":
-        path = telling_path(lab)
+        path = telling_path(lab, one_hot=True)
 
         def of_steps(size: int) -> Callable[[int], Integers]:
             drafted = np.repeat(path[None, :], size, axis=0)
             target, draft = lab.main_instance.rows(drafted)
+            draft = (np.arange(lab.vocabulary) == drafted[..., None]).astype(draft.dtype)
             rows = None if lab.subject.draft == "never" else draft
-
-            def call(seed: int) -> Integers:
-                tokens, lengths = caller.step(target, rows, drafted, seed=seed)
-                return (lengths - 1) * lab.vocabulary + tokens[np.arange(size), lengths - 1]
-
-            return call
+            return lambda seed: blanked(*caller.step(target, rows, drafted, seed=seed))
 
         return of_steps
 
     def of_texts(size: int) -> Callable[[int], Integers]:
-        def first(result: tuple[Integers, ...]) -> Integers:
-            tokens = result[-2] if len(result) > 1 else result[0]
-            return np.asarray(tokens)[:, 0]
+        def emitted(result: tuple[Integers, ...]) -> Integers:
+            return result[0] if len(result) == 1 else blanked(result[-2], result[-1])
 
         if lab.subject.protocol == "tree":
             # Under one seed and the next, trees must be drawn anew: outcomes share what they were given.
-            return lambda seed: first(one_call(lab, caller, rng, size)(seed))
+            return lambda seed: emitted(one_call(lab, caller, rng, size)(seed))
         call = one_call(lab, caller, rng, size, prompt=0)
-        return lambda seed: first(call(seed))
+        return lambda seed: emitted(call(seed))
 
     return of_texts
 
 
+def blanked(tokens: Integers, lengths: Integers) -> Integers:
+    """Return tokens with -1 after the emitted ones of each row."""
+    return np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, -1)
+
+
 def _make_pairs(lab: Laboratory, apart: str) -> Statistical:
-    vocabulary = lab.vocabulary
-    steps = lab.subject.protocol == "step"
-    outcomes = np.arange((lab.draft_length + 1) * vocabulary if steps else vocabulary)
-    groupings = {"first tokens": outcomes}
-    if steps:
-        lengths, finals = outcomes // vocabulary, outcomes % vocabulary
-        groupings = {"lengths": lengths, "last tokens": finals, "outcomes": outcomes}
-
-    def name_one(outcome: int) -> str:
-        if steps:
-            return f"{outcome // vocabulary} accepted then {outcome % vocabulary}"
-        return f"first token {outcome}"
-
+    # Lengths say nothing: rows that are cut to the shortest one are lossless.
+    last = lab.draft_length if lab.subject.protocol == "step" else 0
+    places = [(place, place) for place in range(last + 1)]
+    if apart == "seeds":
+        places.append((1, 0))
     caller = lab.caller(f"pairs {apart}")
-    return Pairs(
-        probe=PairProbe(
-            caller=caller, outcomes=_outcomes(lab, caller, apart), apart=apart, cells=len(outcomes)
-        ),
-        looks=(),
-        planned=lab.side_samples,
-        evidence=IndependenceEvidence(groupings),
-        name_one=name_one,
+    probe = PairProbe(
+        caller=caller,
+        outcomes=_outcomes(lab, caller, apart),
+        apart=apart,
+        cells=lab.vocabulary,
+        places=places,
     )
+    alike = apart == "seeds" and not lossless_only(lab.subject)
+    return Pairs(probe=probe, looks=(), planned=lab.side_samples, alike=alike)
+
+
+#: What begins the description of rows whose laws differ.
+PLACES = "calls under seeds far apart"
 
 
 @dataclass(kw_only=True, eq=False)
 class Pairs(Statistical):
-    """A procedure whose null is independence, whatever the laws of the two outcomes are."""
+    """A procedure whose null is independence, whatever the laws of the two outcomes are.
 
-    evidence: IndependenceEvidence
-    name_one: Callable[[int], str]
+    alike: whether all rows must have one law under seeds far apart, too. A row that ignores its seed always
+        has the same outcome, and what is always the same is independent of everything.
+    """
+
+    alike: bool = False
 
     def log_e(self) -> float:
         """Return the logarithm of the e-value so far: the average over the ways to pair."""
-        counts = self._probe.counts
-        return mixture([(1 / len(counts), self.evidence.log_e(table)) for table in counts])
+        values = [*self._probe.evidence.log_e]
+        if self.alike:
+            values.append(log_places(self._probe.first))
+        return mixture([(1 / len(values), float(value)) for value in values])
 
     def output_log_e(self) -> float:
         """Return the same: no rule is involved."""
         return self.log_e()
 
     def catches(self, log_threshold: float) -> float:
-        """Return the distance of neighbours from independence that is caught with probability 0.999."""
-        level = log_threshold + math.log(len(self._probe.counts))
-        return min(1.0, self.evidence.power(self.planned, level))
+        """Return NaN: no distance that is always caught is known."""
+        return math.nan
 
     def looks_like(self, count: int = 3) -> tuple[str, ...]:
-        """Return how often the two outcomes were the same, and how often they would be if independent."""
-        way, counts = self._worst()
-        size = max(int(counts.sum()), 1)
-        chance = float(np.trace(self.evidence.expected(counts).reshape(counts.shape)))
-        same = float(np.trace(counts)) / size
-        name = self._probe.name(way)
-        return (f"{name}: equal outcomes in {same:.3f} of the pairs, {chance:.3f} if they were independent",)
+        """Return what the two outcomes often are, and how often they are so if one is of another call."""
+        way = self._worst()
+        if way is None:
+            frequent, row, token, others = self._oddest_row()
+            return (
+                f"{PLACES}: the first token of row {row} is {token} in {frequent:.3f} of them, "
+                f"that of other rows in {others:.3f}",
+            )
+        counts, law = self._probe.evidence.counts[way], self._probe.evidence.expected(way)
+        seen = counts / max(int(counts.sum()), 1)
+        one, other = (int(n) for n in np.unravel_index(np.abs(seen - law).argmax(), law.shape))
+        words, places = "equal outcomes", np.eye(len(law), dtype=bool)
+        if abs(np.trace(seen - law)) < abs(seen[one, other] - law[one, other]):
+            # What is shared is used in another way by either side.
+            words = f"tokens {one} and {other}"
+            places = np.zeros_like(places)
+            places[one, other] = True
+        rates = f"{seen[places].sum():.3f} of the pairs, in {law[places].sum():.3f} across calls"
+        return (f"{self._probe.name(way)}: {words} in {rates}",)
 
     def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
-        """Return the pairs that differ most from the product of the margins."""
-        way, counts = self._worst()
-        size = self.evidence.outcomes
+        """Return the pairs that differ most from those of outcomes of different repetitions."""
+        way = self._worst()
+        if way is None:
+            return self._rows_that_differ(alpha, count)
+        cells = self._probe.cells
 
         def name_pair(_: int, cell: int) -> str:
-            one, other = self.name_one(cell // size), self.name_one(cell % size)
+            one, other = (f"token {token}" for token in divmod(cell, cells))
             return f"{self._probe.name(way)}: one has {one}, the other {other}"
 
-        law = self.evidence.expected(counts)
-        return worst_cells(counts.reshape(1, -1), law, name_pair, alpha, count)
+        counts, law = self._probe.evidence.counts[way], self._probe.evidence.expected(way)
+        return worst_cells(counts.reshape(1, -1), law.reshape(1, -1), name_pair, alpha, count)
 
-    def _worst(self) -> tuple[int, Integers]:
-        values = [self.evidence.log_e(table) for table in self._probe.counts]
+    def _worst(self) -> int | None:
+        """Return the most telling way to pair; None if the laws of rows say more."""
+        values = self._probe.evidence.log_e
         way = int(np.argmax(values))
-        return way, self._probe.counts[way]
+        return None if self.alike and log_places(self._probe.first) > values[way] else way
+
+    def _oddest_row(self) -> tuple[float, int, int, float]:
+        """Return frequency, row and token that differ most from the other rows, and theirs."""
+        counts = self._probe.first
+        own = counts / counts.sum(axis=1, keepdims=True)
+        others = counts.sum(axis=0) - counts
+        others = others / others.sum(axis=1, keepdims=True)
+        row, token = (int(n) for n in np.unravel_index((own - others).argmax(), counts.shape))
+        return float(own[row, token]), row, token, float(others[row, token])
+
+    def _rows_that_differ(self, alpha: float, count: int) -> tuple[Deviation, ...]:
+        counts = self._probe.first
+        law = np.broadcast_to(counts.sum(axis=0) / counts.sum(), counts.shape)
+
+        def name_cell(row: int, token: int) -> str:
+            return f"{PLACES}: row {row} begins with {token}"
+
+        return worst_cells(counts, law, name_cell, alpha, count)
 
     @property
     def _probe(self) -> PairProbe:
@@ -252,10 +286,10 @@ class Pairs(Statistical):
         return self.probe
 
 
-def telling_path(lab: Laboratory) -> Integers:
-    """Return the draft whose outcome is most uncertain."""
+def telling_path(lab: Laboratory, *, one_hot: bool = False) -> Integers:
+    """Return the draft whose outcome is most uncertain, with `one_hot` where each draft was certain."""
     instance = lab.lawful(lab.main_instance)
-    one_hot = lab.subject.draft == "never"
+    one_hot = one_hot or lab.subject.draft == "never"
     rule = lab.rule_or_none(one_hot=one_hot) or (ONE_HOT if one_hot else RATIO)
     joint = lab.joint(rule, instance, one_hot=one_hot)
     law = joint / np.maximum(joint.sum(axis=(1, 2), keepdims=True), 1e-300)

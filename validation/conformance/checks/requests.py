@@ -17,14 +17,13 @@ from specsim.validation.conformance.checks.base import (
     lossless_only,
     needs_option,
 )
-from specsim.validation.conformance.checks.batches import Pairs, telling_path
+from specsim.validation.conformance.checks.batches import Pairs, blanked, telling_path
 from specsim.validation.conformance.checks.options import clear_instance, distinct_rows
 from specsim.validation.conformance.checks.step import STEPS, output_looks, step_probe
 from specsim.validation.conformance.checks.texts import text_instance, text_probe
-from specsim.validation.conformance.independence import IndependenceEvidence
 from specsim.validation.conformance.instances import Instance
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.probes import Models, PairProbe
+from specsim.validation.conformance.probes import SEED_CALLS, Models, PairProbe
 from specsim.validation.conformance.subjects import Subject
 
 #: Temperatures that are mixed in a batch. The first draft of a greedy row is always accepted or
@@ -47,15 +46,22 @@ def _takes(option: str, *, rows: bool = True) -> Callable[[Subject], str]:
 
 
 def rows_call(
-    lab: Laboratory, caller: Caller, rng: np.random.Generator, size: int, *, equal: bool = False
+    lab: Laboratory,
+    caller: Caller,
+    rng: np.random.Generator,
+    size: int,
+    *,
+    equal: bool = False,
+    temperatures: Floats | None = None,
 ) -> Callable[[int, Integers | None, Integers], Integers]:
     """Return a function of (seed, seeds of the rows if they have any, chosen rows) on inputs fixed now.
 
     It returns what each chosen row emitted, -1 after its end. With `equal` all rows have the same input.
     """
 
-    def options(seeds: Integers | None) -> dict[str, Any] | None:
-        return None if seeds is None else {"seeds": seeds}
+    def options(seeds: Integers | None, rows: Integers) -> dict[str, Any]:
+        given = {} if seeds is None else {"seeds": seeds}
+        return given if temperatures is None else {**given, "temperatures": temperatures[rows]}
 
     protocol, instance = lab.subject.protocol, lab.main_instance
     if protocol == "step":
@@ -67,7 +73,7 @@ def rows_call(
         def of_step(seed: int, seeds: Integers | None, rows: Integers) -> Integers:
             given = None if lab.subject.draft == "never" else draft[rows]
             tokens, lengths = caller.step(
-                target[rows], given, drafted[rows], seed=seed, options=options(seeds)
+                target[rows], given, drafted[rows], seed=seed, options=options(seeds, rows)
             )
             return blanked(tokens, lengths)
 
@@ -76,7 +82,7 @@ def rows_call(
 
         def of_draft(seed: int, seeds: Integers | None, rows: Integers) -> Integers:
             models = Models(caller, [instance], np.zeros(len(rows), dtype=np.int64))
-            _, tokens, lengths = caller.draft_and_verify(models, seed=seed, options=options(seeds))
+            _, tokens, lengths = caller.draft_and_verify(models, seed=seed, options=options(seeds, rows))
             return blanked(tokens, lengths)
 
         return of_draft
@@ -90,14 +96,9 @@ def rows_call(
 
     def of_text(seed: int, seeds: Integers | None, rows: Integers) -> Integers:
         length = instance.draft_length + 3
-        return caller.decode(models, prompts[rows], length, seed=seed, options=options(seeds))[0]
+        return caller.decode(models, prompts[rows], length, seed=seed, options=options(seeds, rows))[0]
 
     return of_text
-
-
-def blanked(tokens: Integers, lengths: Integers) -> Integers:
-    """Return tokens with -1 after the emitted ones of each row."""
-    return np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, -1)
 
 
 @check(
@@ -106,15 +107,17 @@ def blanked(tokens: Integers, lengths: Integers) -> Integers:
     kind="contract",
     protocols=_WRITERS,
     why_not=_takes("seeds"),
-    catches="seeds of other rows, streams shared by a batch, a row's index used in its seed",
+    catches="seeds of other rows, streams of a batch or of equal seeds, a row's index used in its seed",
 )
 def _request_seeds(lab: Laboratory) -> Exact:
     def run() -> int:
         caller, rng = lab.caller("request seeds"), lab.rng("request seeds")
         size = min(lab.subject.max_batch or ROWS, ROWS)
         everything = np.arange(size)
-        for _ in range(REPETITIONS):
-            call = rows_call(lab, caller, rng, size)
+        temperatures = np.resize(TEMPERATURES, size) if "temperatures" in lab.subject.options else None
+        for repetition in range(REPETITIONS):
+            given = temperatures if repetition % 2 else None
+            call = rows_call(lab, caller, rng, size, temperatures=given)
             seeds = caller.row_seeds(size)
             first, second = (int(seed) for seed in rng.integers(SEED_RANGE, size=2))
             found = call(first, seeds, everything)
@@ -123,6 +126,7 @@ def _request_seeds(lab: Laboratory) -> Exact:
                 ("under another seed of the call", second, everything),
                 ("in another order", first, order),
                 ("without half of the others", first, order[: max(1, size // 2)]),
+                ("beside a row with the same seed and input", first, np.repeat(order[: size // 2], 2)),
             ):
                 again = call(seed, seeds[rows], rows)
                 wrong = (again != found[rows]).any(axis=1)
@@ -133,7 +137,7 @@ def _request_seeds(lab: Laboratory) -> Exact:
                         f"row {row} with seed {int(seeds[row])} emits {found[row].tolist()}, and {words}"
                         f" {again[place].tolist()}; its own seed has to decide"
                     )
-        return 3 * REPETITIONS
+        return 4 * REPETITIONS
 
     return Exact(run=run)
 
@@ -160,25 +164,22 @@ def _request_law(lab: Laboratory) -> Statistical:
 @check(
     "request-independence",
     "rows with neighbouring seeds of their own are independent",
+    kind="independence",
     protocols=_WRITERS,
     why_not=_takes("seeds"),
     catches="seeds that are truncated, one seed for all rows",
 )
 def _request_independence(lab: Laboratory) -> Statistical:
     caller, rng = lab.caller("request pairs"), lab.rng("request pairs")
-    vocabulary = lab.vocabulary
 
     def outcomes(size: int) -> Callable[[int], Integers]:
         call = rows_call(lab, caller, rng, size, equal=True)
-        return lambda seed: call(seed, caller.row_seeds(size), np.arange(size))[:, 0]
+        return lambda seed: call(seed, caller.row_seeds(size), np.arange(size))
 
-    return Pairs(
-        probe=PairProbe(caller=caller, outcomes=outcomes, apart="rows", cells=vocabulary),
-        looks=(),
-        planned=lab.side_samples,
-        evidence=IndependenceEvidence({"first tokens": np.arange(vocabulary)}),
-        name_one=lambda outcome: f"first token {outcome}",
+    probe = PairProbe(
+        caller=caller, outcomes=outcomes, apart="rows", cells=lab.vocabulary, places=((0, 0), (1, 0), (0, 1))
     )
+    return Pairs(probe=probe, looks=(), planned=lab.side_samples)
 
 
 def _apart(instance: Instance, shift: int) -> Floats:
@@ -248,18 +249,13 @@ def _samples(lab: Laboratory) -> Statistical:
 @check(
     "sample-independence",
     "texts for one prompt are independent of each other, and of those of the next seed",
+    kind="independence",
     protocols=("decoder",),
     why_not=_takes("samples", rows=False),
     catches="samples that are copies; sample i of seed s that is a sample of seed s + i",
 )
 def _sample_independence(lab: Laboratory) -> Statistical:
-    return Pairs(
-        probe=SampleProbe(lab),
-        looks=(),
-        planned=lab.side_samples,
-        evidence=IndependenceEvidence({"first tokens": np.arange(lab.vocabulary)}),
-        name_one=lambda outcome: f"first token {outcome}",
-    )
+    return Pairs(probe=SampleProbe(lab), looks=(), planned=lab.side_samples)
 
 
 class SampleProbe(PairProbe):
@@ -268,37 +264,38 @@ class SampleProbe(PairProbe):
     WAYS = ("neighbouring samples", "samples 2 apart", "sample 1 of a seed and sample 0 of the next")
 
     def __init__(self, lab: Laboratory) -> None:
-        super().__init__(
-            caller=lab.caller("sample pairs"), outcomes=lambda size: lambda seed: np.zeros(size, int),
-            apart="samples", cells=lab.vocabulary,
-        )  # fmt: skip
         from specsim.validation.conformance.checks.decoder import DecoderModels
 
         self.seeded = "seeds" in lab.subject.options
-        self.counts = np.zeros((2 + self.seeded, lab.vocabulary, lab.vocabulary), dtype=np.int64)
+        super().__init__(
+            caller=lab.caller("sample pairs"), outcomes=lambda size: lambda seed: np.zeros((size, 1), int),
+            apart="samples", cells=lab.vocabulary,
+        )  # fmt: skip
         self.models = DecoderModels(self.caller, text_instance(lab))
         self.size = max(1, min(lab.subject.max_batch or 64, 64) // 2 * 2)
 
-    def name(self, way: int) -> str:
-        """Spell what is paired."""
-        return self.WAYS[way]
+    def _ways(self, limit: int) -> list[str]:
+        return list(self.WAYS[: 2 + self.seeded])
 
     def sample(self, count: int) -> None:
         """Observe about `count` more pairs."""
         wanted = self.total + count
-        prompts = np.ones((self.size, 3), dtype=np.int64)
         while self.total < wanted and not self.caller.out_of_time():
-            seed = self.caller.next_seed()
-            options: dict[str, Any] = {"samples": SAMPLES}
-            if self.seeded:
-                options["seeds"] = self.caller.row_seeds(self.size)
-            tokens, _ = self.caller.decode(self.models, prompts, 2, seed=seed, options=options)
-            first = tokens[:, 0].reshape(self.size, SAMPLES)
-            self._add(0, first[:, 0], first[:, 1])
-            self._add(1, first[:, 0], first[:, 2])
+            calls = [self._call() for _ in range(SEED_CALLS)]
+            self._paired(self.WAYS[0], [(found[:, 0], found[:, 1]) for found in calls], 0)
+            self._paired(self.WAYS[1], [(found[:, 0], found[:, 2]) for found in calls], 0)
             if self.seeded and self.size > 1:
-                self._add(2, first[0::2, 1], first[1::2, 0])
-            self.total += self.size
+                self._paired(self.WAYS[2], [(found[:-1, 1], found[1:, 0]) for found in calls], 0)
+            self.total += SEED_CALLS * self.size
+
+    def _call(self) -> Integers:
+        """Return the first token of each sample of each prompt, ``(prompts, samples, 1)``."""
+        prompts = np.ones((self.size, 3), dtype=np.int64)
+        options: dict[str, Any] = {"samples": SAMPLES}
+        if self.seeded:
+            options["seeds"] = self.caller.row_seeds(self.size)
+        tokens, _ = self.caller.decode(self.models, prompts, 2, seed=self.caller.next_seed(), options=options)
+        return tokens[:, :1].reshape(self.size, SAMPLES, 1)
 
 
 CHECKS = (

@@ -10,7 +10,8 @@ import numpy as np
 from specsim.support.arrays import Integers
 from specsim.validation.conformance.calling import SEED_RANGE, Caller, NotApplicable
 from specsim.validation.conformance.checks.base import Statistical, check
-from specsim.validation.conformance.checks.requests import blanked, rows_call
+from specsim.validation.conformance.checks.batches import blanked
+from specsim.validation.conformance.checks.requests import rows_call
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.results import Deviation
 from specsim.validation.conformance.subjects import PROTOCOLS, Subject
