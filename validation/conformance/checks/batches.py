@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -163,10 +163,51 @@ def _outcomes(lab: Laboratory, caller: Caller, apart: str) -> Callable[[int], Ca
         if lab.subject.protocol == "tree":
             # Under one seed and the next, trees must be drawn anew: outcomes share what they were given.
             return lambda seed: emitted(one_call(lab, caller, rng, size)(seed))
-        call = one_call(lab, caller, rng, size, prompt=0)
+        if lab.subject.protocol == "decoder":
+            return text_tokens(lab, caller, size)
+        call = one_call(lab, caller, rng, size)
         return lambda seed: emitted(call(seed))
 
     return of_texts
+
+
+#: Tokens of the texts whose rows are compared: of several rounds.
+COMPARED = 10
+#: Places of two tokens of texts that are compared: the same, and, for streams that begin with seed + round or
+#: seed + place, one to four apart.
+SAME = tuple((place, place) for place in (0, 1, 3, 5, 7, 9))
+SHIFTED = tuple((place + shift, place) for shift in (1, 2, 3, 4) for place in (0, 2, 4))
+#: Target and draft rows after every text, by vocabulary, in units of 1/256. Random numbers that texts share
+#: then show whatever was written before, and drafts are mostly accepted, so that rounds begin at one place.
+CONSTANT = {
+    2: ((144, 112), (120, 136)),
+    3: ((112, 84, 60), (96, 72, 88)),
+    4: ((100, 72, 52, 32), (84, 60, 68, 44)),
+}
+
+
+def constant_rows(instance: Instance) -> Instance:
+    """Return the instance with the same rows in every context."""
+    shape = instance.target.shape
+    target, draft = (np.broadcast_to(np.array(row) / 256, shape) for row in CONSTANT[shape[1]])
+    return replace(instance, name="constant rows", target=target, draft=draft)
+
+
+def text_tokens(lab: Laboratory, caller: Caller, size: int, seeds: bool = False) -> Callable[[int], Integers]:
+    """Return a function of a seed that writes texts after one prompt, ``(size, COMPARED)``.
+
+    seeds: whether each row has a seed.
+    """
+    from specsim.validation.conformance.checks.decoder import DecoderModels
+
+    models = DecoderModels(caller, constant_rows(lab.main_instance))
+    prompts = np.zeros((size, 3), dtype=np.int64)
+
+    def call(seed: int) -> Integers:
+        options = {"seeds": caller.row_seeds(size)} if seeds else None
+        return caller.decode(models, prompts, COMPARED, seed=seed, options=options)[0]
+
+    return call
 
 
 def blanked(tokens: Integers, lengths: Integers) -> Integers:
@@ -180,6 +221,8 @@ def _make_pairs(lab: Laboratory, apart: str) -> Statistical:
     places = [(place, place) for place in range(last + 1)]
     if apart == "seeds":
         places.append((1, 0))
+    if lab.subject.protocol == "decoder":
+        places = [*SAME, *(SHIFTED if apart == "seeds" else ())]
     caller = lab.caller(f"pairs {apart}")
     probe = PairProbe(
         caller=caller,

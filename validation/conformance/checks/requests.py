@@ -17,7 +17,15 @@ from specsim.validation.conformance.checks.base import (
     lossless_only,
     needs_option,
 )
-from specsim.validation.conformance.checks.batches import Pairs, blanked, telling_path
+from specsim.validation.conformance.checks.batches import (
+    COMPARED,
+    SAME,
+    Pairs,
+    blanked,
+    constant_rows,
+    telling_path,
+    text_tokens,
+)
 from specsim.validation.conformance.checks.options import clear_instance, distinct_rows
 from specsim.validation.conformance.checks.step import STEPS, output_looks, step_probe
 from specsim.validation.conformance.checks.texts import text_instance, text_probe
@@ -172,13 +180,17 @@ def _request_law(lab: Laboratory) -> Statistical:
 def _request_independence(lab: Laboratory) -> Statistical:
     caller, rng = lab.caller("request pairs"), lab.rng("request pairs")
 
+    places: tuple[tuple[int, int], ...] = ((0, 0), (1, 0), (0, 1))
+    if lab.subject.protocol == "decoder":
+        places = (*places, (4, 4), (5, 1), (1, 5))
+
     def outcomes(size: int) -> Callable[[int], Integers]:
+        if lab.subject.protocol == "decoder":
+            return text_tokens(lab, caller, size, seeds=True)
         call = rows_call(lab, caller, rng, size, equal=True)
         return lambda seed: call(seed, caller.row_seeds(size), np.arange(size))
 
-    probe = PairProbe(
-        caller=caller, outcomes=outcomes, apart="rows", cells=lab.vocabulary, places=((0, 0), (1, 0), (0, 1))
-    )
+    probe = PairProbe(caller=caller, outcomes=outcomes, apart="rows", cells=lab.vocabulary, places=places)
     return Pairs(probe=probe, looks=(), planned=lab.side_samples)
 
 
@@ -269,9 +281,9 @@ class SampleProbe(PairProbe):
         self.seeded = "seeds" in lab.subject.options
         super().__init__(
             caller=lab.caller("sample pairs"), outcomes=lambda size: lambda seed: np.zeros((size, 1), int),
-            apart="samples", cells=lab.vocabulary,
+            apart="samples", cells=lab.vocabulary, places=SAME,
         )  # fmt: skip
-        self.models = DecoderModels(self.caller, text_instance(lab))
+        self.models = DecoderModels(self.caller, constant_rows(lab.main_instance))
         self.size = max(1, min(lab.subject.max_batch or 64, 64) // 2 * 2)
 
     def _ways(self, limit: int) -> list[str]:
@@ -289,13 +301,15 @@ class SampleProbe(PairProbe):
             self.total += SEED_CALLS * self.size
 
     def _call(self) -> Integers:
-        """Return the first token of each sample of each prompt, ``(prompts, samples, 1)``."""
+        """Return what is compared of each sample of each prompt, ``(prompts, samples, tokens)``."""
         prompts = np.ones((self.size, 3), dtype=np.int64)
         options: dict[str, Any] = {"samples": SAMPLES}
         if self.seeded:
             options["seeds"] = self.caller.row_seeds(self.size)
-        tokens, _ = self.caller.decode(self.models, prompts, 2, seed=self.caller.next_seed(), options=options)
-        return tokens[:, :1].reshape(self.size, SAMPLES, 1)
+        tokens, _ = self.caller.decode(
+            self.models, prompts, COMPARED, seed=self.caller.next_seed(), options=options
+        )
+        return tokens.reshape(self.size, SAMPLES, COMPARED)
 
 
 CHECKS = (
