@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_script__defines_the_logits_that_were_given():
     subject = Subject(name="none", protocol="step", run=lambda *_, seed: None, inputs="logits")
     target, draft = TREE.rows(np.array([[1, 2], [0, 3]]))
     case = scripts.Case(target=target, draft=draft, law=target, drawn=draft)
-    names: dict = {}
+    names: dict[str, Any] = {}
     lines = scripts.opening(subject, [], case, "none")
     exec("\n".join([*lines, f"given = {scripts.given(subject, 'target')}"]), names)
     np.testing.assert_array_equal(names["given"], Caller(subject=subject, seed=1).give(target))
