@@ -46,6 +46,10 @@ def step(
         _process(rows, read, drafted, ends, slip)
     if temperatures is not None:
         own = np.repeat(temperatures[:1], batch) if slip == "temperature-of-row-0" else temperatures
+        if slip == "temperatures-at-most-1":
+            own = np.minimum(own, 1.0)
+        if slip == "low-temperatures-greedy":
+            own = np.where(np.asarray(own) < 0.3, 0.0, own)
         rows, read = asked.tempered(rows, own), asked.tempered(read, own)
     tops = None
     if slip == "min-p-of-the-draft":
@@ -89,11 +93,27 @@ def step(
         last = asked.race(weights, asked.open_uniforms(noise, words))
     tokens, lengths = emit_count(drafted, count, last)
     if eos is not None and slip != "eos-in-draft-passed":
-        lengths = _ended(tokens, lengths, eos)
+        if slip == "eos-of-the-draft" and d2t is not None:
+            eos = int(np.asarray(d2t)[min(eos, len(d2t) - 1)])
+        lengths = _ended(tokens, lengths, eos, slip, ends)
+    told = rows.copy()
+    if slip == "logprobs-of-the-last-place":
+        told[np.arange(batch), ends] = rows[:, -1]
+    if slip == "logprobs-of-row-0" and temperatures is not None:
+        told = np.repeat(rows[:1], batch, axis=0)
+    if slip == "logprobs-of-the-draft" or (slip == "logprobs-of-the-draft-with-min-p" and min_p is not None):
+        told = np.concatenate([read, read[:, -1:]], axis=1)
+    accepted = np.minimum(count, lengths)
+    if slip in ("accepted-with-last", "accepted-without-end"):
+        accepted = lengths if slip == "accepted-with-last" else lengths - 1
     return (
         tokens,
         lengths,
-        _report(raw if slip != "logprobs-of-the-draft" else None, read, tokens, lengths, ends, slip),
+        {
+            "logprobs": np.zeros(tokens.shape) if slip == "logprobs-zero" else asked.logarithms(told, tokens),
+            "accepted": accepted,
+            "drafted": np.full(batch, length) if slip == "drafted-with-padding" else ends,
+        },
     )
 
 
@@ -134,27 +154,20 @@ def _ranked(seeds: Any, temperatures: Any) -> Integers:
     return np.asarray(np.asarray(seeds)[np.maximum(np.cumsum(sampled) - 1, 0)])
 
 
-def _ended(tokens: Integers, lengths: Integers, eos: int) -> Integers:
+def _ended(tokens: Integers, lengths: Integers, eos: int, slip: str, ends: Integers) -> Integers:
     """Stop at the first accepted end of text."""
     found = lengths.copy()
     for b, size in enumerate(lengths):
-        for i in range(int(size)):
+        looked = min(int(size), 8) if slip == "eos-in-8-drafts" else int(size)
+        if slip == "eos-after-short-drafts" and ends[b] < tokens.shape[1] - 1:
+            looked = min(looked, int(ends[b]) - 1)
+        if slip == "eos-0-passed" and not eos:
+            looked = 0
+        for i in range(looked):
             if tokens[b, i] == eos:
                 found[b] = i + 1
                 break
     return found
-
-
-def _report(
-    rows: Floats | None, read: Floats, tokens: Integers, lengths: Integers, ends: Integers, slip: str
-) -> dict[str, Any]:
-    if rows is None:
-        rows = np.concatenate([read, read[:, -1:]], axis=1)
-    logs = asked.logarithms(rows, tokens)
-    if slip == "logprobs-zero":
-        logs = np.zeros_like(logs)
-    accepted = lengths if slip == "accepted-with-last" else lengths - 1
-    return {"logprobs": logs, "accepted": accepted, "drafted": ends}
 
 
 OPTIONS = frozenset(
@@ -245,6 +258,56 @@ MUTANTS = (
         "huggingface/transformers#47912",
         "ends",
         "eos",
+    ),
+    _slip(
+        "eos-0-passed",
+        _ASKED,
+        "an end of text with id 0 is taken for none",
+        "easily made: `if eos:`",
+        "ends",
+        "eos",
+    ),
+    _slip(
+        "eos-in-8-drafts",
+        _ASKED,
+        "an end of text is looked for in the first eight tokens",
+        "easily made: a window of fixed size; compare huggingface/transformers#47912",
+        "ends",
+        "eos",
+    ),
+    _slip(
+        "eos-after-short-drafts",
+        _ASKED,
+        "an end of text at the last token of a padded draft is not seen",
+        "easily made: a mask that ends one token early",
+        "ends",
+        "eos",
+        "draft_lengths",
+    ),
+    _slip(
+        "eos-of-the-draft",
+        _ASKED,
+        "the end of text is mapped as if it were an id of the draft",
+        "easily made: ids that are mapped twice; compare NVIDIA-NeMo/Automodel#2447",
+        "ends",
+        "eos",
+        "d2t",
+    ),
+    _slip(
+        "temperatures-at-most-1",
+        _ASKED,
+        "temperatures of rows above 1 are read as 1",
+        "easily made: a clamp that is meant for probabilities",
+        "mixed-temperatures",
+        "temperatures",
+    ),
+    _slip(
+        "low-temperatures-greedy",
+        "7 greedy at temperature > 0",
+        "rows with a temperature below 0.3 are greedy",
+        "easily made: a threshold against division by small temperatures",
+        "mixed-temperatures",
+        "temperatures",
     ),
     _slip(
         "temperature-of-row-0",
@@ -355,6 +418,46 @@ MUTANTS = (
         "the replacement and the bonus token are counted as accepted",
         "easily made: the length in place of the number of drafts",
         "reported",
+    ),
+    _slip(
+        "accepted-without-end",
+        "14 reports",
+        "an accepted end of text is not counted as accepted",
+        "easily made: the length less 1",
+        "reported",
+        "eos",
+    ),
+    _slip(
+        "drafted-with-padding",
+        "14 reports",
+        "padding is counted as drafted",
+        "easily made: the width in place of the draft's length",
+        "reported",
+        "draft_lengths",
+    ),
+    _slip(
+        "logprobs-of-the-last-place",
+        "14 reports",
+        "the log-probability of the bonus token after a padded draft is that of the last row",
+        "easily made: the bonus token's row is the last one of whole drafts",
+        "reported",
+        "draft_lengths",
+    ),
+    _slip(
+        "logprobs-of-the-draft-with-min-p",
+        "14 reports",
+        "with min-p, log-probabilities are the draft's",
+        "easily made: the filtered rows that are at hand",
+        "reported",
+        "min_p",
+    ),
+    _slip(
+        "logprobs-of-row-0",
+        "14 reports",
+        "in a batch with temperatures, log-probabilities are those of the first row's rows",
+        "easily made: one broadcast too many",
+        "reported",
+        "temperatures",
     ),
 )  # fmt: skip
 

@@ -28,6 +28,7 @@ def step(target, draft, drafted, seed, seeds=None, eos=None):
         uniforms = np.stack([np.random.default_rng(int(own)).random(size) for own in seeds])
     every = np.arange(batch)
     tokens, lengths = np.zeros((batch, length + 1), dtype=np.int64), np.zeros(batch, dtype=np.int64)
+    count = np.zeros(batch, dtype=np.int64)
     logprobs, counts, going = np.zeros(tokens.shape), np.zeros((batch, target.shape[2])), np.full(batch, True)
     for i in range(length + 1):
         rows = penalised(target[:, i], counts)
@@ -43,9 +44,10 @@ def step(target, draft, drafted, seed, seeds=None, eos=None):
         with np.errstate(divide="ignore"):
             logprobs[:, i] = np.log(rows[every, tokens[:, i]])
         lengths += going
+        count += going & accepted  # an accepted end of text counts, too
         going &= accepted & (tokens[:, i] != eos)
         counts[every, tokens[:, i]] += 1
-    return tokens, lengths, {"logprobs": logprobs, "accepted": lengths - 1}
+    return tokens, lengths, {"logprobs": logprobs, "accepted": count}
 
 
 def penalised(rows, counts):

@@ -16,6 +16,7 @@ import numpy as np
 from specsim.errors import InputError
 from specsim.support.arrays import Array, Floats, Integers
 from specsim.validation.conformance.histories import ends_at
+from specsim.validation.conformance.logits import logits
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.surroundings import described, numpy_errors
 
@@ -110,7 +111,7 @@ class Caller:
         kind = dtype or self.subject.dtypes[0]
         # Also within a call, in which the subject's own settings hold.
         with np.errstate(all="ignore"):
-            values = np.log(rows) if self.subject.inputs == "logits" else rows
+            values = logits(rows, kind) if self.subject.inputs == "logits" else rows
             if self.subject.framework == "numpy":
                 return np.ascontiguousarray(values.astype(kind))
         torch = self._import_torch()
@@ -216,6 +217,8 @@ class Caller:
             tokens[part], lengths[part] = self.checked_step(
                 result, drafted[part], target.shape[-1], (options or {}).get("draft_lengths"), part, check
             )
+            if check:
+                _checked_ends(tokens[part], lengths[part], (options or {}).get("eos"))
         return tokens, lengths
 
     def draft_and_verify(
@@ -225,6 +228,13 @@ class Caller:
 
         Drafted tokens are -1 after a row's own draft length, and None if they were no chain or not reported.
         """
+        drafted, tokens, lengths = self._drafted_step(models, seed, options)
+        _checked_ends(tokens, lengths, (options or {}).get("eos"))
+        return drafted, tokens, lengths
+
+    def _drafted_step(
+        self, models: Any, seed: int | None, options: Mapping[str, Any] | None
+    ) -> tuple[Integers | None, Integers, Integers]:
         self._begin(models.batch)
         self._reach(rows=models.batch, drafts=models.draft_length, vocabulary=models.vocabulary)
         shape = (models.batch, models.draft_length + 1)
@@ -477,6 +487,20 @@ def _checked_lengths(
         raise ContractError(f"row {row} has length {lengths[row]}; a length is between 1 and {limit}")
     emitted = np.arange(tokens.shape[1]) < lengths[:, None]
     _in_range(np.where(emitted, tokens, 0), vocabulary, "emitted tokens")
+
+
+def _checked_ends(tokens: Integers, lengths: Integers, eos: int | None) -> None:
+    """Refuse rows that go on after an accepted end of text, whatever else was asked for."""
+    if eos is None:
+        return
+    before = np.arange(tokens.shape[1]) < lengths[:, None] - 1
+    wrong = (before & (tokens == eos)).any(axis=1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ContractError(
+            f"row {row} goes on after the end of text {eos}: {tokens[row, : lengths[row]].tolist()};"
+            " its length ends there"
+        )
 
 
 def _in_range(tokens: Integers, vocabulary: int, what: str) -> None:

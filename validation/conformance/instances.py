@@ -140,6 +140,20 @@ class Instance:
         )
 
 
+def padded(
+    lengths: Integers, drafted: Integers, target: Floats, draft: Floats
+) -> tuple[Integers, Floats, Floats]:
+    """Cut drafts to these lengths: -1 stands behind them, and rows that are laws, as in a padded batch.
+
+    Returns: drafted tokens, target rows and draft rows, copies.
+    """
+    behind = np.arange(drafted.shape[1]) >= lengths[:, None]
+    target, draft = target.copy(), draft.copy()
+    draft[behind] = 1.0 / draft.shape[2]
+    target[:, 1:][behind] = 1.0 / target.shape[2]
+    return np.where(behind, -1, drafted), target, draft
+
+
 def inverse(rows: Floats, coins: Floats) -> Integers:
     """Draw from each row by its own coin, never a token of probability zero."""
     sums = np.cumsum(rows, axis=-1)
@@ -291,7 +305,7 @@ def telling_zeros(stream: Stream, shape: tuple[int, int], forbidden: int = 1) ->
             0.0,
             dyadic_rows(stream, (size, vocabulary), sharpness=1),
         )
-        target[redo], draft[redo] = _dyadic(kept), dyadic_rows(stream, (size, vocabulary), sharpness=1)
+        target[redo], draft[redo] = dyadic(kept), dyadic_rows(stream, (size, vocabulary), sharpness=1)
         part = np.maximum(target - draft, 0.0)
         residual = part / np.maximum(part.sum(axis=1, keepdims=True), 1e-300)
         fine = np.where(target > 0, 0.0, draft).sum(axis=1) >= 0.2
@@ -348,7 +362,7 @@ def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> 
     def scattered(rows: Floats, zeros: int) -> Floats:
         order = stream.orders(count, vocabulary)
         kept = np.where(order < zeros, 0.0, rows)
-        return _dyadic(kept)
+        return dyadic(kept)
 
     def one_hot() -> Floats:
         """Return rows of which the first allows one token alone, those after it more, others either."""
@@ -359,8 +373,8 @@ def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> 
     half = vocabulary // 2
     flip = stream.below(2, count)[:, None] == 1
     low = np.arange(vocabulary)[None, :] < half
-    left = _dyadic(np.where(low ^ flip, random(), 0.0))
-    right = _dyadic(np.where(low ^ flip, 0.0, random()))
+    left = dyadic(np.where(low ^ flip, random(), 0.0))
+    right = dyadic(np.where(low ^ flip, 0.0, random()))
     same = random()
     # A sixteenth of the mass apart, or half of the likeliest token's where it has less than twice that.
     near, top = same.copy(), same.argmax(axis=1)
@@ -412,7 +426,7 @@ def _summing_to_one(rows: Floats) -> Floats:
     return rows
 
 
-def _dyadic(rows: Floats, unit: int = 256) -> Floats:
+def dyadic(rows: Floats, unit: int = 256) -> Floats:
     """Round rows to multiples of ``1 / unit`` that keep their zeros and sum to 1."""
     weights = rows / rows.sum(axis=1, keepdims=True)
     whole = np.where(weights > 0, np.maximum(np.floor(weights * unit), 1), 0)

@@ -10,7 +10,7 @@ from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import SEED_RANGE, Caller, SubjectError
 from specsim.validation.conformance.histories import effective
 from specsim.validation.conformance.independence import ExchangeEvidence
-from specsim.validation.conformance.instances import Instance, digits, number
+from specsim.validation.conformance.instances import Instance, digits, number, padded
 
 #: Rows of one call, where the subject has no limit of its own.
 LARGEST_BATCH = 8192
@@ -168,13 +168,8 @@ class StepProbe:
             target[rows], draft[rows] = instance.rows(drafted[rows])
         given = drafted
         if self.draft_lengths is not None:
-            lengths_given = self.draft_lengths[which]
-            behind = np.arange(self.draft_length) >= lengths_given[:, None]
-            given = np.where(behind, -1, drafted)
-            # What stands after a short draft means nothing, but is a law, as in a padded batch.
-            draft[behind] = 1.0 / self.vocabulary
-            target[:, 1:][behind] = 1.0 / self.vocabulary
-            options["draft_lengths"] = lengths_given
+            options["draft_lengths"] = self.draft_lengths[which]
+            given, target, draft = padded(options["draft_lengths"], drafted, target, draft)
         if "d2t" in options:
             draft = draft[..., options["d2t"]]
         rows_given = None if self.one_hot else draft
@@ -204,6 +199,31 @@ class StepProbe:
                 full = instance.complete(self.rng, tokens[rows], lengths[rows], self.length)
                 self.texts[index] += np.bincount(number(full, self.vocabulary), minlength=self.texts.shape[1])
         self.total += len(tokens)
+
+
+class Preceded:
+    """An experiment before which something else is done, once.
+
+    first: what is done; it raises an exception if something is wrong.
+    probe: the experiment.
+    """
+
+    def __init__(self, first: Callable[[], object], probe: Any) -> None:
+        self.first = first
+        self.probe = probe
+        self._begun = False
+
+    @property
+    def total(self) -> int:
+        """Observations of the experiment."""
+        return int(self.probe.total)
+
+    def sample(self, count: int) -> None:
+        """Make about `count` more observations."""
+        if not self._begun:
+            self._begun = True
+            self.first()
+        self.probe.sample(count)
 
 
 class ProbeGroup:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from specsim.support.arrays import Floats
+from specsim.validation.conformance.logits import OFFSETS
 from specsim.validation.conformance.subjects import Subject
 
 #: Drafted tokens per round of a decoder.
@@ -89,7 +90,7 @@ def import_lines(subject: Subject, origin: str) -> list[str] | None:
 
 def given(subject: Subject, name: str) -> str:
     """Return the expression of rows as the subject takes them."""
-    text = f"np.log({name})" if subject.inputs == "logits" else name
+    text = f"logits({name})" if subject.inputs == "logits" else name
     kind = subject.dtypes[0]
     if subject.framework == "torch":
         moved = "" if subject.device == "cpu" else f".to({subject.device!r})"
@@ -130,8 +131,17 @@ def opening(subject: Subject, imports: Sequence[str], case: Case, cause: str) ->
         "import numpy as np",
         *torch,
         *imports,
+        *(_logits_lines(subject.dtypes[0]) if subject.inputs == "logits" else []),
         f"target = {rows_text(case.target)}",
         f"draft = {rows_text(case.draft)}",
+    ]
+
+
+def _logits_lines(kind: str) -> list[str]:
+    """Return the lines that define the logits that the sampler was called with."""
+    return [
+        f"offsets = np.array({list(OFFSETS[kind])})  # of rows by their likeliest token; they change no law",
+        "def logits(rows): return np.log(rows) + offsets[rows.argmax(-1) % len(offsets)][..., None]",
     ]
 
 

@@ -82,7 +82,7 @@ def verify(subject, target, draft, drafted, seed=1, **options):
         import torch
 
         given = [None if value is None else torch.from_numpy(value) for value in given]
-    tokens, lengths = subject.run(*given, seed, **options)
+    tokens, lengths, *_ = subject.run(*given, seed, **options)
     return np.asarray(tokens), np.asarray(lengths)
 
 

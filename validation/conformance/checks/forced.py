@@ -1,17 +1,20 @@
 """Checks with coins that chance would hardly ever throw."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.checks.base import Exact, check, lossless_only, needs_option
-from specsim.validation.conformance.instances import Instance, edge_instances
+from specsim.validation.conformance.instances import Instance, edge_instances, padded
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.subjects import Subject
 
+#: Rows of a call in two orders, and repetitions.
+ROWS, REPETITIONS = 24, 4
 #: How far from the acceptance probability a coin is, when its side must be respected.
 MARGIN = 1e-3
 
@@ -22,11 +25,12 @@ def _why_not(subject: Subject) -> str:
 
 @check(
     "forced-coins",
-    "coins at 0, just below 1 and around the acceptance probability, on rows with zeros",
+    "coins at 0, just below 1 and around the acceptance probability; each row by its own coins",
     kind="contract",
     protocols=("step",),
     why_not=_why_not,
-    catches="a coin of 0 that accepts a token of probability 0, a coin near 1 that selects no token",
+    catches="a coin of 0 that accepts a token of probability 0, a coin near 1 that selects no token; coins of"
+    " other rows",
 )
 def _forced_coins(lab: Laboratory) -> Exact:
     return Exact(run=lambda: _run(lab))
@@ -60,9 +64,48 @@ def _run(lab: Laboratory) -> int:
                     drafted,
                     options={"coins": coins.astype(kind)},
                 )
-                _judge(instance, right, drafted, tokens, lengths, coins, accept)
+                exact = lab.subject.inputs != "logits"
+                _judge(instance, right, drafted, tokens, lengths, coins, accept, exact)
                 cases += len(drafted)
-    return cases
+    return cases + _own_coins(lab)
+
+
+def _own_coins(lab: Laboratory) -> int:
+    """Compare the accepted lengths of rows in two orders, each row with its own coins in both."""
+    caller, rng = lab.caller("own coins"), lab.rng("own coins")
+    size = min(lab.subject.max_batch or ROWS, ROWS)
+    instance = lab.main_instance
+    length = instance.draft_length
+    for ragged in (False, True) if "draft_lengths" in lab.subject.options else (False,):
+        for _ in range(REPETITIONS if size > 1 else 0):
+            drafted = lab.lawful(instance).draw_drafted(rng, size)
+            target, draft = instance.rows(drafted)
+            options: dict[str, Any] = {"coins": rng.random((size, length + 1))}
+            if ragged:
+                options["draft_lengths"] = rng.integers(0, length + 1, size)
+                drafted, target, draft = padded(options["draft_lengths"], drafted, target, draft)
+            seed, order = caller.next_seed(), rng.permutation(size)
+            found = []
+            for rows in (np.arange(size), order):
+                _, lengths = caller.step(
+                    target[rows],
+                    None if lab.subject.draft == "never" else draft[rows],
+                    drafted[rows],
+                    seed=seed,
+                    options={name: value[rows] for name, value in options.items()},
+                )
+                found.append(lengths)
+            wrong = np.flatnonzero(found[0][order] != found[1])
+            if len(wrong):
+                place = int(wrong[0])
+                row = int(order[place])
+                coins = _spell(options["coins"][row])
+                raise AssertionError(
+                    f"row {row} with coins {coins} accepts {found[0][row] - 1} drafted"
+                    f" tokens, and {found[1][place] - 1} when it is row {place} of the same call in another"
+                    f" order; a row's own coins have to decide"
+                )
+    return 2 * REPETITIONS
 
 
 def _acceptance(rule: Rule | None, target: Floats, draft: Floats, drafted: Integers) -> Floats | None:
@@ -81,7 +124,12 @@ def _judge(
     lengths: Integers,
     coins: Floats,
     accept: Floats | None,
+    exact: bool,
 ) -> None:
+    """Refuse tokens of no mass, and first drafts on the wrong side of their coin.
+
+    exact: whether the sampler sees the probabilities themselves, and not logarithms that are rounded.
+    """
     emitted = np.arange(tokens.shape[1]) < lengths[:, None]
     masses = np.take_along_axis(target, np.where(emitted, tokens, 0)[..., None], axis=2)[..., 0]
     bad = emitted & (masses <= 0)
@@ -94,8 +142,9 @@ def _judge(
     if accept is None:
         return
     must = coins[:, 0] < accept - MARGIN
-    # Exact at the ends of the interval: no allowance for rounding.
-    must |= (accept >= 1.0 - 1e-12) & (coins[:, 0] < 1.0)
+    if exact:
+        # At the ends of the interval: no allowance for rounding.
+        must |= (accept >= 1.0 - 1e-12) & (coins[:, 0] < 1.0)
     never = (coins[:, 0] > accept + MARGIN) | (accept <= 1e-300)
     wrong = (must & (lengths == 1)) | (never & (lengths > 1))
     if wrong.any():

@@ -164,7 +164,7 @@ def _make(lab: Laboratory, option: str) -> Statistical:
         words = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
         probe = step_probe(lab, words, [instance], instance.draft_length + 1, options=chosen)
         prefix = f"{words}: "
-        more = _mistakes(lab, probe, instance, chosen)
+        more = mistakes(lab, probe, 0, chosen)
         looks += output_looks(lab, probe, 0, probe.length, prefix=prefix, more=more)
         rule = lab.rule_or_none(one_hot=probe.one_hot)
         if rule is not None and not probe.one_hot:
@@ -219,19 +219,27 @@ def in_order(rows: Floats, names: Sequence[str], options: Mapping[str, Any]) -> 
     return rows
 
 
-def _mistakes(
-    lab: Laboratory, probe: StepProbe, instance: Instance, options: dict[str, Any]
+def mistakes(
+    lab: Laboratory,
+    probe: StepProbe,
+    index: int,
+    options: dict[str, Any],
+    verified: Mapping[str, tuple[Floats, Floats]] | None = None,
 ) -> dict[str, Floats]:
     """Return the laws of texts when the option is ignored, or applied twice, on one side or both.
 
     The drafts are drawn from rows with the option applied once, and texts continued so.
+
+    index: of the instance.
+    verified: further target and draft rows that drafts may be verified with, by what they are.
     """
-    right = probe.effective[0]
+    instance, right = probe.instances[index], probe.effective[index]
     twice = filtered(right.target, options)
     found = {"the option ignored": instance.target, "the option applied twice": twice}
     sides = {
         "the option ignored on the target": (instance.target, right.draft),
         "the option ignored on the draft": (right.target, instance.draft),
+        "the option ignored in verification": (instance.target, instance.draft),
         "the option applied twice to the target": (twice, right.draft),
         "the option applied to the draft, too": (right.target, filtered(instance.draft, options)),
     }
@@ -241,12 +249,23 @@ def _mistakes(
         if np.abs(rows - right.target).max() > 1e-9:
             found[words] = rows
             sides[f"{words}, on both sides"] = rows, in_order(instance.draft, order, options)
+    sides.update(verified or {})
     laws = {name: _with_target(right, rows).target_law(probe.length) for name, rows in found.items()}
     rule = lab.rule_or_none(one_hot=probe.one_hot)
-    if (rule is not None and not rule.lossless) or probe.one_hot or lab.subject.protocol != "step":
+    if (rule is not None and not rule.lossless) or probe.one_hot:
         return laws
     # Without a declared rule it may be the published one.
     rule = rule or RATIO
+    if lab.subject.protocol != "step":
+        # The sampler draws the drafts, and verifies them as if they were drawn from the changed row.
+        with np.errstate(all="ignore"):
+            table = rule.law(*right.rows(right.paths), right.paths) * instance.path_law()[:, None, None]
+        table = np.nan_to_num(table, nan=0.0)
+        if rule.draw is None and abs(table.sum() - 1) < 1e-9:
+            laws["the option ignored when drafts are drawn"] = completed_law(
+                table, np.ones(len(table)), right, probe.length
+            )
+        return laws
     for name, (target, draft) in sides.items():
         wrong = _with_target(right, target, draft)
         with np.errstate(all="ignore"):

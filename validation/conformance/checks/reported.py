@@ -1,18 +1,27 @@
 """The check of what a sampler reports of itself: log-probabilities, and counts of drafts."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from specsim.support.arrays import Array, Floats, Integers
+from specsim.support.arrays import Array, Bools, Floats, Integers
 from specsim.validation.conformance.calling import Caller, ContractError, NotApplicable
 from specsim.validation.conformance.checks.base import Exact, check
+from specsim.validation.conformance.checks.options import VALUES, clear_instance, distinct_rows
+from specsim.validation.conformance.checks.texts import text_instance
+from specsim.validation.conformance.filters import FILTERS, filtered, tempered
 from specsim.validation.conformance.histories import processed
+from specsim.validation.conformance.instances import Instance, padded, tree_instance
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import Models
 
-#: Calls, and rows of each.
-CALLS, ROWS = 8, 32
+#: Calls without options, calls with each setting of them, and rows of each.
+CALLS, MORE_CALLS, ROWS = 8, 4, 32
+#: Rows that end at an accepted end of text, of which a report that never counts it is wrong.
+SEEN = 20
+#: Temperatures of rows. None is 0: what the probability of a greedy row's token is can be argued about.
+TEMPERATURES = (0.7, 1.0, 1.5)
 
 
 @check(
@@ -20,95 +29,206 @@ CALLS, ROWS = 8, 32
     "what it reports: log-probabilities of emitted tokens, numbers of drafted and accepted ones",
     kind="contract",
     protocols=("step", "draft-and-verify", "decoder"),
-    catches="log-probabilities of the draft, of another row, or 0; counts that include the last token",
+    catches="log-probabilities of the draft, of another row, or 0; counts that include the last token or"
+    " padding; reports that are wrong with an option only",
 )
 def _reported(lab: Laboratory) -> Exact:
     return Exact(run=lambda: _run(lab))
 
 
+@dataclass
+class _Seen:
+    """What all calls together say.
+
+    kinds: what log-probabilities may be, and whether all calls agreed with it so far. It is the same always.
+    ends: rows that ended at an accepted end of text.
+    counted: those of them whose report counts it as accepted.
+    """
+
+    kinds: dict[str, bool] = field(
+        default_factory=lambda: dict.fromkeys(
+            (
+                "the target's",
+                "the processed target's",
+                "the target's at the temperature",
+                "the target's after all options",
+            ),
+            True,
+        )
+    )
+    ends: int = 0
+    counted: int = 0
+
+
 def _run(lab: Laboratory) -> int:
     caller, rng = lab.caller("reported"), lab.rng("reported")
     size = max(1, min(lab.subject.max_batch or ROWS, ROWS))
-    instance = lab.main_instance
+    seen, cases = _Seen(), 0
+    for number, (instance, options) in enumerate(_settings(lab, rng, size)):
+        for _ in range(MORE_CALLS if number else CALLS):
+            _one(lab, caller, rng, instance, size, options, seen)
+            cases += size
+    if seen.ends >= SEEN and seen.counted == 0:
+        raise ContractError(
+            f"reports accepted without the end of text in all {seen.ends} rows that end at an accepted one;"
+            " it was drafted and accepted, count it"
+        )
+    return cases
+
+
+def _settings(lab: Laboratory, rng: np.random.Generator, size: int) -> list[tuple[Instance, dict[str, Any]]]:
+    """Return the options of the calls, and rows on which every reading of them keeps the same tokens."""
+    main, taken = lab.main_instance, lab.subject.options
+    found: list[tuple[Instance, dict[str, Any]]] = [(main, {})]
+    each: dict[str, Any] = {}
+    if "eos" in taken:
+        each["eos"] = int(main.target.sum(axis=0).argmax())
+    if "draft_lengths" in taken and lab.subject.protocol == "step":
+        each["draft_lengths"] = rng.integers(0, main.draft_length + 1, size)
+    if "temperatures" in taken:
+        each["temperatures"] = np.resize(TEMPERATURES, size)
+    found += [(main, {name: value}) for name, value in each.items()]
+    if (lab.subject.max_vocabulary or 4) >= 3:
+        for name in FILTERS:
+            if name in taken:
+                found.append((_distinct(lab, name), {name: VALUES[name][0]}))
+    if len(each) > 1:
+        found.append((main, each))
+    return found
+
+
+def _distinct(lab: Laboratory, option: str) -> Instance:
+    if lab.subject.protocol == "decoder":
+        return distinct_rows(option, lambda seed: text_instance(lab, 300 + seed))
+    if option in ("temperature", "top_k", "top_p"):
+        return clear_instance(lab)
+    return distinct_rows(
+        option,
+        lambda seed: tree_instance(
+            lab.instance_seed + 2000 + seed, vocabulary=lab.vocabulary, draft_length=min(2, lab.draft_length)
+        ),
+    )
+
+
+def _one(
+    lab: Laboratory,
+    caller: Caller,
+    rng: np.random.Generator,
+    instance: Instance,
+    size: int,
+    options: dict[str, Any],
+    seen: _Seen,
+) -> None:
+    """Make one call and compare what it reports."""
+    prompts = np.zeros((size, 0), dtype=np.int64)
+    rounds: list[list[int]] | None = None
+    drafted: Integers | None = None
     protocol = lab.subject.protocol
-    # Log-probabilities may be those of the model's rows, or of processed ones, but the same ones always.
-    kinds = {"the target's": True, "the processed target's": True}
-    for _ in range(CALLS):
-        prompts = np.zeros((size, 0), dtype=np.int64)
-        rounds: list[list[int]] | None = None
-        if protocol == "decoder":
-            from specsim.validation.conformance.checks.decoder import DecoderModels
+    if protocol == "decoder":
+        from specsim.validation.conformance.checks.decoder import DecoderModels
 
-            prompts = rng.integers(0, instance.vocabulary, size=(size, 3))
-            tokens, rounds = caller.decode(
-                DecoderModels(caller, instance), prompts, instance.draft_length + 3
-            )
-            lengths = (tokens >= 0).sum(axis=1)
-        else:
-            drafted, tokens, lengths = _step(lab, caller, rng, size)
-        if not caller.reported:
-            raise NotApplicable("the sampler reports no log-probabilities or counts")
-        if "logprobs" in caller.reported:
-            _compare(lab, caller.reported["logprobs"], prompts, tokens, lengths, kinds)
-        if protocol == "decoder":
-            _counts_of_texts(caller.reported, rounds, lengths, instance.draft_length)
-        else:
-            _counts_of_steps(caller.reported, drafted, lengths)
-    return CALLS * size
-
-
-def _step(
-    lab: Laboratory, caller: Caller, rng: np.random.Generator, size: int
-) -> tuple[Integers | None, Integers, Integers]:
-    instance = lab.main_instance
-    if lab.subject.protocol != "step":
-        return caller.draft_and_verify(Models(caller, [instance], np.zeros(size, dtype=np.int64)))
-    drafted = lab.lawful(instance).draw_drafted(rng, size)
-    target, draft = instance.rows(drafted)
-    tokens, lengths = caller.step(target, None if lab.subject.draft == "never" else draft, drafted)
-    return drafted, tokens, lengths
+        prompts = rng.integers(0, instance.vocabulary, size=(size, 3))
+        models = DecoderModels(caller, instance)
+        tokens, rounds = caller.decode(models, prompts, instance.draft_length + 3, options=options)
+        lengths = (tokens >= 0).sum(axis=1)
+    elif protocol == "step":
+        drafted = lab.lawful(instance).draw_drafted(rng, size)
+        target, draft = instance.rows(drafted)
+        if "draft_lengths" in options:
+            drafted, target, draft = padded(options["draft_lengths"], drafted, target, draft)
+        rows = None if lab.subject.draft == "never" else draft
+        tokens, lengths = caller.step(target, rows, drafted, options=options)
+    else:
+        alike = Models(caller, [instance], np.zeros(size, dtype=np.int64))
+        drafted, tokens, lengths = caller.draft_and_verify(alike, options=options)
+    if not caller.reported:
+        raise NotApplicable("the sampler reports no log-probabilities or counts")
+    if "logprobs" in caller.reported:
+        _compare(lab, instance, caller.reported["logprobs"], prompts, tokens, lengths, options, seen.kinds)
+    if protocol == "decoder":
+        _counts_of_texts(caller.reported, rounds, lengths, instance.draft_length)
+    else:
+        _counts_of_steps(caller.reported, drafted, tokens, lengths, options.get("eos"), seen)
 
 
 def _compare(
     lab: Laboratory,
+    instance: Instance,
     found: Array,
     prompts: Integers,
     tokens: Integers,
     lengths: Integers,
+    options: dict[str, Any],
     kinds: dict[str, bool],
 ) -> None:
-    instance = lab.main_instance
     emitted = np.arange(tokens.shape[1]) < lengths[:, None]
     texts = np.concatenate([prompts, np.where(emitted, tokens, 0)], axis=1)
-    contexts = instance.contexts(texts)[:, prompts.shape[1] : -1]
-    right: dict[str, Floats] = {}
-    with np.errstate(divide="ignore"):
-        for name in kinds:
-            columns: list[Any] = []
-            for place in range(tokens.shape[1]):
-                rows = instance.target[contexts[:, place]]
-                if name != "the target's":
-                    rows = processed(lab.subject, texts[:, : prompts.shape[1] + place], rows)
-                columns.append(rows[np.arange(len(rows)), texts[:, prompts.shape[1] + place]])
-            right[name] = np.log(np.stack(columns, axis=1))
-    allowed = max(1e-5, 8 * lab.tolerance)
-    for name, values in right.items():
-        kinds[name] &= bool((np.abs(np.asarray(found, dtype=np.float64) - values)[emitted] <= allowed).all())
+    right = _log_probabilities(lab, instance, texts, prompts.shape[1], options)
+    # Logits of hundreds in float32 are rounded by some 1e-5.
+    allowed = max(1e-4 if lab.subject.inputs == "logits" else 1e-5, 8 * lab.tolerance)
+    values = np.asarray(found, dtype=np.float64)
+    agreeing = dict(kinds)
+    for name in kinds:
+        kinds[name] &= bool((np.abs(values - right[name])[emitted] <= allowed).all())
     if not any(kinds.values()):
-        values = right["the processed target's"]
+        name = next(name for name in reversed(agreeing) if agreeing[name])
         # NaN is farther than everything.
-        apart = np.nan_to_num(np.abs(found - values), nan=np.inf)
+        apart = np.nan_to_num(np.abs(values - right[name]), nan=np.inf)
         row, place = (int(v) for v in np.argwhere(emitted & ~(apart <= allowed))[0])
+        given = ", ".join(options)
         raise ContractError(
-            f"reports log-probability {float(found[row, place]):.6g} of token {tokens[row, place]} at place"
-            f" {place + 1} of row {row}; the target's is {values[row, place]:.6g}"
+            f"reports log-probability {float(values[row, place]):.6g} of token {tokens[row, place]} at place"
+            f" {place + 1} of row {row}{f', with {given}' if given else ''}; {name} is"
+            f" {right[name][row, place]:.6g}"
         )
 
 
-def _counts_of_steps(reported: dict[str, Array], drafted: Integers | None, lengths: Integers) -> None:
-    _same("accepted", reported, lengths - 1)
+def _log_probabilities(
+    lab: Laboratory, instance: Instance, texts: Integers, begun: int, options: dict[str, Any]
+) -> dict[str, Floats]:
+    """Return the logarithms of what each token of texts after the first `begun` has, by kind of row."""
+    filters = {name: options[name] for name in FILTERS if name in options and name != "temperature"}
+    temperatures = options.get("temperatures", np.full(len(texts), options.get("temperature", 1.0)))
+    contexts = instance.contexts(texts)
+    columns: dict[str, list[Floats]] = {name: [] for name in _Seen().kinds}
+    every = np.arange(len(texts))
+    for place in range(begun, texts.shape[1]):
+        raw = instance.target[contexts[:, place]]
+        ready = processed(lab.subject, texts[:, :place], raw)
+        warm = np.stack([tempered(row, value) for row, value in zip(ready, temperatures, strict=True)])
+        for name, rows in zip(columns, (raw, ready, warm, filtered(warm, filters)), strict=True):
+            columns[name].append(rows[every, texts[:, place]])
+    with np.errstate(divide="ignore"):
+        return {name: np.log(np.stack(column, axis=1)) for name, column in columns.items()}
+
+
+def _counts_of_steps(
+    reported: dict[str, Array],
+    drafted: Integers | None,
+    tokens: Integers,
+    lengths: Integers,
+    eos: int | None,
+    seen: _Seen,
+) -> None:
+    ending = _ending(drafted, tokens, lengths, eos)
+    if "accepted" in reported:
+        # A replacement that is the drafted token looks like an accepted end.
+        counted = ending & (reported["accepted"] == lengths)
+        seen.ends += int(ending.sum())
+        seen.counted += int(counted.sum())
+        _same("accepted", reported, lengths - 1 + counted)
     if drafted is not None:
         _same("drafted", reported, (drafted >= 0).sum(axis=1))
+
+
+def _ending(drafted: Integers | None, tokens: Integers, lengths: Integers, eos: int | None) -> Bools:
+    """Return which rows end at an end of text that was drafted."""
+    if drafted is None or eos is None:
+        return np.zeros(len(tokens), dtype=bool)
+    every = np.arange(len(tokens))
+    behind = np.concatenate([drafted, np.full((len(drafted), 1), -1)], axis=1)
+    found: Bools = (tokens[every, lengths - 1] == eos) & (behind[every, lengths - 1] == eos)
+    return found
 
 
 def _counts_of_texts(

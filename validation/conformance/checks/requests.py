@@ -26,17 +26,20 @@ from specsim.validation.conformance.checks.batches import (
     telling_path,
     text_tokens,
 )
-from specsim.validation.conformance.checks.options import clear_instance, distinct_rows
+from specsim.validation.conformance.checks.options import clear_instance, distinct_rows, mistakes
 from specsim.validation.conformance.checks.step import STEPS, output_looks, step_probe
 from specsim.validation.conformance.checks.texts import text_instance, text_probe
-from specsim.validation.conformance.instances import Instance
+from specsim.validation.conformance.filters import tempered
+from specsim.validation.conformance.instances import Instance, dyadic
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import SEED_CALLS, Models, PairProbe
 from specsim.validation.conformance.subjects import Subject
 
 #: Temperatures that are mixed in a batch. The first draft of a greedy row is always accepted or
 #: always rejected; hence two of them.
-TEMPERATURES = (0.0, 0.0, 0.7, 1.0, 1.5)
+TEMPERATURES = (0.0, 0.0, 0.2, 0.7, 1.0, 1.5, 2.0)
+#: Mass of tokens that greedy drafts do not have.
+HARDLY = 1e-12
 #: Texts per prompt.
 SAMPLES = 3
 #: Rows of a call of the exact check, and how often it is repeated.
@@ -210,7 +213,7 @@ def _apart(instance: Instance, shift: int) -> Floats:
 def _mixed_temperatures(lab: Laboratory) -> Statistical:
     rows = {"temperatures": TEMPERATURES}
     looks: list[Look] = []
-    planned = max(lab.effort.least_side, lab.side_samples // 2)
+    planned = lab.side_samples
     if lab.subject.protocol == "decoder":
         instance = distinct_rows("temperature", lambda seed: text_instance(lab, 300 + seed))
         prompts = np.resize(lab.rng("mixed").integers(0, lab.vocabulary, (2, 3)), (len(TEMPERATURES), 3))
@@ -219,6 +222,11 @@ def _mixed_temperatures(lab: Laboratory) -> Statistical:
         return Statistical(probe=text, looks=looks, planned=planned)
     instance = clear_instance(lab)
     instances = [replace(instance, name=f"temperature {value:g}") for value in TEMPERATURES]
+    # At low temperatures rows of one likely token are hardly random: these are more even.
+    instances = [
+        item.mapped(lambda rows: dyadic(np.sqrt(rows)), item.name) if 0 < value < 0.5 else item
+        for item, value in zip(instances, TEMPERATURES, strict=True)
+    ]
     for row, (words, shift) in enumerate((("accepted", 0), ("rejected", 1))):
         instances[row] = replace(
             instance, name=f"temperature 0, first draft {words}", draft=_apart(instance, shift)
@@ -226,7 +234,23 @@ def _mixed_temperatures(lab: Laboratory) -> Statistical:
     size = min(lab.subject.max_batch or 400, 400)
     probe = step_probe(lab, "mixed", instances, instance.draft_length + 1, batch=size, row_options=rows)
     for index, item in enumerate(instances):
-        other = probe.effective[index - 1].target_law(probe.length)
+        temperature = TEMPERATURES[index]
+        others = {"the temperature of the row before": TEMPERATURES[index - 1]}
+        if temperature > 0:
+            others["temperature 0"] = 0.0
+        # Rules divide by the mass of drafted tokens, which must not be 0.
+        whole = 1 + item.vocabulary * HARDLY
+        rows_of = {
+            words: (tempered(item.target, other), (tempered(item.draft, other) + HARDLY) / whole)
+            for words, other in others.items()
+        }
+        known = {
+            words: replace(probe.effective[index], target=target).target_law(probe.length)
+            for words, (target, _) in rows_of.items()
+        }
+        if temperature not in (0.0, 1.0):
+            verified = {f"{words}, in verification": rows for words, rows in rows_of.items()}
+            known |= mistakes(lab, probe, index, {"temperature": temperature}, verified)
         looks += output_looks(
             lab,
             probe,
@@ -234,7 +258,7 @@ def _mixed_temperatures(lab: Laboratory) -> Statistical:
             probe.length,
             known=False,
             prefix=f"{item.name}: ",
-            more={"the temperature of the row before": other},
+            more=known,
         )
     return Statistical(
         probe=probe,

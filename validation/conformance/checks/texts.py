@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from specsim.support.arrays import Floats, Integers
+from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import (
     Check,
     Look,
@@ -19,8 +20,9 @@ from specsim.validation.conformance.checks.decoder import ending_prompts
 from specsim.validation.conformance.checks.options import VALUES, distinct_rows
 from specsim.validation.conformance.checks.step import STEPS, output_looks, step_probe
 from specsim.validation.conformance.evidence import samples_for_bound
-from specsim.validation.conformance.instances import Instance, chain_instance
+from specsim.validation.conformance.instances import Instance, chain_instance, padded
 from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.probes import Models, Preceded
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.conformance.text_combinations import TextCombinations, text_pairs
 from specsim.validation.conformance.text_probes import TextProbe
@@ -31,6 +33,8 @@ DRAFT_LENGTH = 2
 NEW_TOKENS = 8
 #: Texts for each pair of options, and in all, at least.
 TEXTS, ALL_TEXTS = 60, 600
+#: Rows of the calls in which any id is the end of a text, and drafted tokens of the long ones.
+END_ROWS, LONG_DRAFT = 48, 16
 
 
 def text_instance(lab: Laboratory, seed: int = 0) -> Instance:
@@ -124,7 +128,7 @@ def _no_ends(subject: Subject) -> str:
     "texts end with the token eos, or with a stop sequence, wherever in a draft it falls",
     protocols=(*STEPS, "decoder"),
     why_not=lambda subject: _no_ends(subject) or lossless_only(subject),
-    catches="tokens after an accepted end, ends that are missed, stop sequences across rounds",
+    catches="tokens after an accepted end, ends that are missed, ends of id 0, stop sequences across rounds",
 )
 def _ends(lab: Laboratory) -> Statistical:
     probes: list[Any] = []
@@ -152,7 +156,89 @@ def _ends(lab: Laboratory) -> Statistical:
                 more = {"no end": lambda n, text=text: _plain(text, n)}
                 looks += text.looks(tolerance=lab.tolerance, more=more, prefix=f"{words}: ")
                 probes.append(text)
-    return together(probes, looks, max(lab.effort.least_side, lab.side_samples // 2))
+    made = together(probes, looks, max(lab.effort.least_side, lab.side_samples // 2))
+    made.probe = Preceded(lambda: _ends_of_any_id(lab), made.probe)
+    return made
+
+
+def _ends_of_any_id(lab: Laboratory) -> None:
+    """Look for rows that go on after an end: any id, drafts of up to 16 tokens, other options.
+
+    The caller raises an exception for such a row.
+    """
+    caller, rng = lab.caller("ends of any id"), lab.rng("ends of any id")
+    if "eos" not in lab.subject.options:
+        return
+    size = max(1, min(lab.subject.max_batch or END_ROWS, END_ROWS))
+    ids = dict.fromkeys((0, 1, lab.vocabulary - 1))
+    if lab.subject.protocol == "decoder":
+        from specsim.validation.conformance.checks.decoder import DecoderModels
+
+        models = DecoderModels(caller, text_instance(lab))
+        for eos in ids:
+            prompts = rng.integers(0, lab.vocabulary, size=(size, 3))
+            prompts[:, -1] = (eos + 1) % lab.vocabulary
+            caller.decode(models, prompts, NEW_TOKENS, options={"eos": eos})
+        return
+    limit = lab.subject.max_draft_length or LONG_DRAFT
+    for eos in ids:
+        for length in sorted({min(3, limit), min(LONG_DRAFT, limit)}):
+            for more in _with_ends(lab, size, length, rng):
+                _end_early(lab, caller, rng, length, size, {"eos": eos, **more})
+
+
+def _with_ends(lab: Laboratory, size: int, length: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return what is given together with an end of text: nothing, each of the other options, all of them."""
+    taken = lab.subject.options
+    each: dict[str, Any] = {name: values[0] for name, values in VALUES.items() if name in taken}
+    if "temperatures" in taken:
+        each["temperatures"] = np.resize([0.7, 1.0, 1.5], size)
+    if "seeds" in taken:
+        each["seeds"] = None
+    if "draft_lengths" in taken and lab.subject.protocol == "step":
+        each["draft_lengths"] = rng.integers(0, length + 1, size)
+    if "d2t" in taken and lab.vocabulary >= 4 and lab.subject.draft != "never":
+        each["d2t"] = np.arange(1, lab.vocabulary, 2)
+    return [{}, *({name: value} for name, value in each.items()), *([each] if len(each) > 1 else [])]
+
+
+def _end_early(
+    lab: Laboratory,
+    caller: Caller,
+    rng: np.random.Generator,
+    length: int,
+    size: int,
+    options: dict[str, Any],
+) -> None:
+    """Verify drafts most of which are accepted, and some of which hold an end."""
+    row = np.full(lab.vocabulary, 1.0)
+    row[options["eos"]] = 0.3
+    draft = row.copy()
+    if "d2t" in options:
+        draft[[token for token in range(lab.vocabulary) if token not in options["d2t"]]] = 0.0
+        row[draft == 0] = 0.1
+    rows = [weights[None] / weights.sum() for weights in (row, draft)]
+    instance = Instance(
+        name="ends",
+        target=rows[0],
+        draft=rows[1],
+        next_context=np.zeros(rows[0].shape, dtype=np.int64),
+        start=0,
+        draft_length=length,
+    )
+    if options.get("seeds", 0) is None:
+        options["seeds"] = caller.row_seeds(size)
+    if lab.subject.protocol != "step":
+        models = Models(caller, [instance], np.zeros(size, dtype=np.int64), options.get("d2t"))
+        caller.draft_and_verify(models, options=options)
+        return
+    drafted = instance.draw_drafted(rng, size)
+    target, read = instance.rows(drafted)
+    if "draft_lengths" in options:
+        drafted, target, read = padded(options["draft_lengths"], drafted, target, read)
+    if "d2t" in options:
+        read = read[..., options["d2t"]]
+    caller.step(target, None if lab.subject.draft == "never" else read, drafted, options=options)
 
 
 def _frequent(instance: Instance) -> int:
