@@ -101,6 +101,23 @@ def ratio_rows(rows: Floats, temperature: float | None) -> Floats:
     return changed
 
 
+def single_row_from_target(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """In a call of one row, replace a rejected token by a draw from the target."""
+    if len(drafted) > 1:
+        return ratio_step(target, draft, drafted, seed)
+    target, draft = floats(target), floats(draft)
+    coins = np.random.default_rng(seed).random((1, 2 * drafted.shape[1] + 1))
+    accepted = coins[:, : drafted.shape[1]] < quotient(at(target[:, :-1], drafted), at(draft, drafted))
+    return emit(drafted, accepted, draw(target, coins[:, drafted.shape[1] :]))
+
+
+def first_row_has_the_last_draft(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Verify the first row with the draft rows of the last one."""
+    rows = floats(draft)
+    rows[0] = rows[-1]
+    return ratio_step(target, rows, drafted, seed)
+
+
 def padded_batches(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     """Pad a batch to a power of two with copies of its first row, and drop what they emit."""
     size = len(drafted)
@@ -161,6 +178,15 @@ MUTANTS = (
         "12 vocabulary map",
         "easily made: a grid of whole blocks",
         ("wide-vocabulary", "sizes"),
+    ),
+    _mutant(
+        single_row_from_target,
+        "2 recovery law",
+        "easily made: a branch for one request; compare ggml-org/llama.cpp#27694",
+        ("single-rows",),
+    ),
+    _mutant(
+        first_row_has_the_last_draft, "10 batch, padding", "vllm-project/vllm-ascend#16222", ("batch-rows",)
     ),
     _mutant(few_tokens_unmasked, "12 vocabulary map", "easily made: padding that is not masked", ("sizes",)),
     _mutant(

@@ -237,25 +237,22 @@ class StepCombinations:
         self, call: Call, chosen: set[str], emitted: Integers, lengths: Integers, bonus: Bools
     ) -> None:
         levels = [number for number, pair in enumerate(self.pairs) if set(pair) <= chosen]
-        over = np.zeros(len(emitted), dtype=bool)
         for place in range(int(lengths.max())):
             here = place < lengths
             drawn, law, raw = call.laws(np.where(here[:, None], emitted[:, :place], 0))
             token = np.where(here, emitted[:, place], 0)
             mass = law[np.arange(len(law)), token]
             # Where one token alone is possible there is nothing to learn but that it is the one.
-            counted = here & ((law.max(axis=1) < 1 - 1e-12) | (mass <= 0) | over)
+            counted = here & ((law.max(axis=1) < 1 - 1e-12) | (mass <= 0))
             last = bonus & (place == lengths - 1)
             with np.errstate(divide="ignore", invalid="ignore"):
                 keys = (law / drawn, law / raw)
             for order, key in enumerate(keys):
                 # Where both are alike, the likelier ones first.
-                found = _cells(law, token, np.nan_to_num(key, nan=-1.0) - 1e-6 * law, self._rng)
-                cells = np.where(over, BINS, found)
+                cells = _cells(law, token, np.nan_to_num(key, nan=-1.0) - 1e-6 * law, self._rng)
                 for half in (0, 1):
                     table = np.bincount(cells[counted & (last == half)], minlength=BINS + 1)
                     self.counts[order, [2 * level + half for level in levels]] += table
-            over |= here & (token == call.options.get("eos", -1))
 
     def looks(self, tolerance: float) -> list[Look]:
         """Return what is looked at: places of tokens by pair of options, for each order."""
@@ -335,6 +332,8 @@ def _narrowed(ranked: Ranked, rng: np.random.Generator) -> tuple[Instance, Integ
 
 def _value(name: str, rng: np.random.Generator) -> float:
     low, high = VALUES[name]
+    if name == "temperature":
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
     return int(rng.integers(int(low), int(high) + 1)) if name == "top_k" else float(rng.uniform(low, high))
 
 

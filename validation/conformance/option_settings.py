@@ -11,7 +11,7 @@ from specsim.support.arrays import Floats
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import Look
 from specsim.validation.conformance.checks.decoder import decode_ranked
-from specsim.validation.conformance.filters import filtered, of_draft
+from specsim.validation.conformance.filters import filtered, of_draft, tempered
 from specsim.validation.conformance.ranked import (
     RANKS,
     RankCounts,
@@ -20,6 +20,9 @@ from specsim.validation.conformance.ranked import (
     ranked_instance,
 )
 from specsim.validation.conformance.sizes import SizesProbe, StepSizes, equal_share
+
+#: Tokens of steps that are looked at separately.
+PLACES = ("a token at a drafted place", "a bonus token")
 
 
 class StepSettings(StepSizes):
@@ -39,17 +42,23 @@ class StepSettings(StepSizes):
     ) -> None:
         super().__init__(caller, rng, per_level, seed=seed, options=settings[0])
         self.settings = settings
-        self._count(RankCounts({"setting": spelled(settings)}, self.ranks), ["setting"])
+        words = [f"{words}, {place}" for place in PLACES for words in spelled(settings)]
+        self._count(RankCounts({"setting": words}, self.ranks), ["setting"])
+        self._filled["setting"] = np.zeros(len(settings), dtype=np.int64)
+        self.planned = self._per_level * len(settings)
 
     def looks(self, tolerance: float) -> list[Look]:
         """Return what is looked at."""
-        return [settings_look(self.counts, self.settings, self.caller.subject.filters, tolerance)]
+        settings = [*self.settings] * len(PLACES)
+        return [settings_look(self.counts, settings, self.caller.subject.filters, tolerance)]
 
     def _call(self, name: str, level: int) -> None:
         self.options = dict(self.settings[level])
         rows = self._few_rows()
-        kinds, found, _, _ = self._observed(self._few_drafts(), rows, self.ranks)
-        self.counts.add(kinds, found, setting=level)
+        # Half of the drafts have one token, so that many tokens are bonus tokens.
+        drafts = 1 if self._rng.random() < 0.5 else self._few_drafts()
+        kinds, found, _, position = self._observed(drafts, rows, self.ranks)
+        self.counts.add(kinds, found, setting=level + len(self.settings) * (position == drafts))
         self._done(rows, setting=level)
 
 
@@ -110,6 +119,8 @@ def settings_look(
     for level, setting in enumerate(settings):
         wrong = bent_laws(laws[level], filtered(drawn, of_draft(setting, sides)))
         wrong["the option ignored"] = plain
+        # Nothing that can happen is excluded.
+        wrong["the likeliest token alone"] = 0.01 * laws[level] + 0.99 * tempered(plain, 0)
         # Of the same option: a value that is clamped, rounded or fixed.
         wrong |= {
             f"as if it were {words[other]}": law

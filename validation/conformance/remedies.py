@@ -160,6 +160,10 @@ BY_CHECK = {
             "not of seed + row"
         ),
     ),
+    "single-rows": (
+        "calls of one row are wrong, calls of many are right",
+        "look at axes of length one, and at what is drawn or computed once for each call",
+    ),
     "seed-collisions": (
         "seeds are reduced to few values",
         "make the generator from all bits of the seed; no modulus, no short hash, no pool of generators",

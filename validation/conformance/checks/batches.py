@@ -17,6 +17,7 @@ from specsim.validation.conformance.checks.base import (
     lossless_only,
     make_look,
     needs_option,
+    together,
     worst_cells,
 )
 from specsim.validation.conformance.checks.step import (
@@ -67,24 +68,62 @@ def _batch_rows(lab: Laboratory) -> Statistical:
     length = min(2, lab.draft_length)
     instances = batch_instances(lab, length)
     limit = lab.subject.max_batch or 40 * ROWS
-    batch = max(2, min(limit, 40 * ROWS) // ROWS * ROWS)
-    probe = step_probe(lab, "batch rows", instances, length + 1, batch=batch)
-    lab.learn(probe.effective, one_hot=probe.one_hot, own=owns_drafts(lab))
+    large = max(2, min(limit, 40 * ROWS) // ROWS * ROWS)
+    # In small calls the first row and the last one are a fifth of all.
+    sizes = dict.fromkeys((large, min(large, ROWS)))
+    probes, looks = [], []
+    for batch in sizes:
+        probe = step_probe(lab, f"batch rows {batch}", instances, length + 1, batch=batch)
+        lab.learn(probe.effective, one_hot=probe.one_hot, own=owns_drafts(lab))
+        probes.append(probe)
+        looks += _row_looks(lab, probe, length + 1, f"calls of {batch} rows, ")
+    return together(
+        probes,
+        looks,
+        lab.side_samples,
+        lambda: law_picture("joint law of the first tokens, one row of a mixed batch", looks[0]),
+    )
+
+
+def _row_looks(lab: Laboratory, probe: StepProbe, length: int, prefix: str) -> list[Look]:
+    """Return the looks at every row of a mixed batch."""
     looks: list[Look] = []
+    instances = probe.instances
     for index, instance in enumerate(instances):
         more = {}
         for other, name in ((index - 1, "the row before"), (index + 1, "the row after"), (0, "row 0")):
             neighbour = instances[other % ROWS]
             if neighbour is not instance:
-                more[f"target rows of {name}"] = neighbour.target_law(length + 1)
-        looks += output_looks(lab, probe, index, length + 1, prefix=f"row {index}: ", more=more)
+                more[f"target rows of {name}"] = neighbour.target_law(length)
+        words = f"{prefix}row {index}: "
+        looks += output_looks(lab, probe, index, length, prefix=words, more=more)
         if lab.rule is not None and _rule_applies(lab.subject):
-            looks += step_looks(lab, probe, index, lab.rule, ("acceptance",), prefix=f"row {index}: ")
+            looks += step_looks(lab, probe, index, lab.rule, ("acceptance",), prefix=words)
+    return looks
+
+
+def _many_rows(subject: Subject) -> str:
+    return "the other checks have one row in each call" if subject.max_batch == 1 else ""
+
+
+@check(
+    "single-rows",
+    "calls of one row, the size that is asked for most",
+    protocols=STEPS,
+    why_not=_many_rows,
+    catches="axes of length one that vanish, random numbers that are drawn once for each call",
+)
+def _single_rows(lab: Laboratory) -> Statistical:
+    instance = lab.main_instance
+    probe = step_probe(lab, "single rows", [instance], min(instance.draft_length + 1, 3), batch=1)
+    looks = output_looks(lab, probe, 0, probe.length)
+    if lab.rule is not None and _rule_applies(lab.subject):
+        looks += step_looks(lab, probe, 0, lab.rule, ("acceptance", "bonus"))
     return Statistical(
         probe=probe,
         looks=looks,
-        planned=lab.side_samples,
-        picture=lambda: law_picture("joint law of the first tokens, one row of a mixed batch", looks[0]),
+        planned=max(1000, lab.side_samples // 4),
+        picture=lambda: law_picture("joint law of the first tokens of single rows", looks[0]),
     )
 
 
@@ -350,4 +389,4 @@ _seeds = _independence(
     catches="seeds ignored or truncated, seed + row, streams that overlap",
 )(partial(_make_pairs, apart="seeds"))  # fmt: skip
 
-CHECKS = (_seeds, _batch_rows, _ragged, _rows)
+CHECKS = (_seeds, _single_rows, _batch_rows, _ragged, _rows)
