@@ -239,7 +239,7 @@ MUTANTS = (
         ("equal-rows",),
     ),
     _mutant(drafts_of_five, "6 rows", "easily made: a kernel for one draft length", ("sizes",)),
-    _mutant(odd_vocabularies, "12 vocabulary map", "easily made: vector loads", ("wide-vocabulary", "sizes")),
+    _mutant(odd_vocabularies, "12 vocabulary map", "easily made: vector loads", ("sizes",)),
     _mutant(
         pieces_seeded_on, "4 randomness", "vllm-project/vllm#9441, by pieces", ("seed-independence",)
     ),
