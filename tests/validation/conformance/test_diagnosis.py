@@ -207,6 +207,7 @@ def test_unknown_fault__is_not_taken_for_a_known_bug(name, module, samplers):
     assert cause in report.diagnosis.cause
 
 
+@pytest.mark.slow
 def test_known_bug_of_long_drafts_alone__is_told_with_its_place():
     subject = get_mutants(["long-draft-bonus"])[0].subject.replace(rule=None)
     report = check_sampler(subject, effort="quick", only=["draft-lengths"], seed=2)

@@ -61,6 +61,7 @@ def test_first_row_that_ignores_its_seed__is_told():
     assert "some rows of a call have another law" in report.diagnosis.cause
 
 
+@pytest.mark.slow
 def test_biased_rows_of_large_calls__are_not_said_to_share_random_numbers():
     def run(target, draft, drafted, seed):
         tokens, lengths = ratio_step(target, draft, drafted, seed)
