@@ -51,7 +51,7 @@ class Effort:
 EFFORTS = {
     effort.name: effort
     for effort in (
-        Effort(name="quick", eps=0.05, seconds=120.0, widest=2003, wide_samples=4000),
+        Effort(name="quick", eps=0.05, seconds=240.0, widest=2003, wide_samples=4000),
         Effort(name="standard", eps=0.02, seconds=900.0, widest=32003),
         Effort(name="deep", eps=0.005, seconds=7200.0, widest=128259, wide_samples=6000),
     )
