@@ -6,7 +6,6 @@ uniform whatever the options are and whatever was written before.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -15,22 +14,16 @@ import numpy as np
 
 from specsim.support.arrays import Bools, Floats, Integers
 from specsim.validation.conformance.calling import Caller
-from specsim.validation.conformance.checks.base import Look
 from specsim.validation.conformance.checks.decoder import decode_ranked
 from specsim.validation.conformance.combinations import (
-    APART,
-    BINS,
     LONG,
     MANY,
     MOST_DRAFTS,
     MOST_ROWS,
-    SHARE,
     TEMPERATURES,
-    _cells,
-    _clear,
-    _narrowed,
-    _value,
-    places_look,
+    Combinations,
+    narrowed,
+    pairs_of,
 )
 from specsim.validation.conformance.filters import FILTERS, filtered, of_draft
 from specsim.validation.conformance.histories import NoMassError, ends_at, processed
@@ -43,8 +36,6 @@ from specsim.validation.conformance.subjects import Subject
 FAR, FARTHEST, RARE = 48, 100, 12
 #: Tokens of a text that are counted together; those after them are counted apart.
 EARLY = 16
-#: How the tokens of a row are ordered.
-ORDERS = ("the drafts' likeliest first", "the likeliest last", "by what options left of them")
 #: Rows of a call where they are few.
 FEW_ROWS = (16, 49)
 #: What every decoder can be given, besides its options.
@@ -73,58 +64,18 @@ def text_parts(subject: Subject) -> list[str]:
 
 def text_pairs(subject: Subject) -> list[tuple[str, str]]:
     """Return the pairs that can be combined; two sizes are none."""
-    return [
-        pair
-        for pair in itertools.combinations(text_parts(subject), 2)
-        if not set(pair) <= set(SIZES) and frozenset(pair) not in APART
-    ]
+    return pairs_of(text_parts(subject), SIZES.keys())
 
 
-class TextCombinations:
-    """Texts of a decoder.
+class TextCombinations(Combinations):
+    """Texts of a decoder."""
 
-    pairs: of parts; each call is made for the pair that has fewest rows.
-    counts: shape ``(orders, 2 * pairs, BINS + 1)``: by order of a row's tokens, by pair, and whether the
-        token is one of the first `EARLY` of its text; in the last cell the tokens of no probability.
-    total: rows so far.
-    """
+    sizes = SIZES
+    orders = ("the drafts' likeliest first", "the likeliest last", "by what options left of them")
+    halves = (f"one of the first {EARLY} tokens", "a later token")
 
     def __init__(self, caller: Caller, rng: np.random.Generator, *, seed: int) -> None:
-        self.caller, self._rng, self._seed = caller, rng, seed
-        self.pairs = text_pairs(caller.subject)
-        self._parts = sorted({part for pair in self.pairs for part in pair})
-        self._filled = np.zeros(len(self.pairs), dtype=np.int64)
-        self.counts = np.zeros((len(ORDERS), 2 * len(self.pairs), BINS + 1), dtype=np.int64)
-        self.total = 0
-
-    def sample(self, count: int) -> None:
-        """Write about `count` more texts."""
-        wanted = self.total + count
-        while self.total < wanted and not self.caller.out_of_time():
-            chosen = self._chosen(self.pairs[int(self._filled.argmin())])
-            rows = self._round(chosen)
-            self._filled += [rows if set(pair) <= chosen else 0 for pair in self.pairs]
-            self.total += rows
-
-    def looks(self, tolerance: float) -> list[Look]:
-        """Return the looks, one for each order: places of tokens by pair of options."""
-        words = [
-            f"{' and '.join(SIZES.get(part, part) for part in pair)}: {place}"
-            for pair in self.pairs
-            for place in (f"one of the first {EARLY} tokens", "a later token")
-        ]
-        return [
-            places_look(self.counts[number], words, order, tolerance) for number, order in enumerate(ORDERS)
-        ]
-
-    def _chosen(self, pair: tuple[str, str]) -> set[str]:
-        """Return what a call has: a pair, and some more."""
-        chosen = set(pair) | ({"process"} & set(self._parts))
-        for part in self._rng.permutation(self._parts):
-            apart = any(part in words and words & chosen for words in APART)
-            if part not in SIZES and not apart and self._rng.random() < SHARE:
-                chosen.add(str(part))
-        return chosen
+        super().__init__(caller, rng, seed=seed, pairs=text_pairs(caller.subject))
 
     # One call.
 
@@ -165,7 +116,7 @@ class TextCombinations:
         instance = ranked.instance
         options: dict[str, Any] = {}
         if "d2t" in chosen:
-            instance, options["d2t"] = _narrowed(ranked, rng)
+            instance, options["d2t"] = narrowed(ranked, rng)
         if "seeds" in chosen:
             options["seeds"] = self.caller.row_seeds(size)
         if "samples" in chosen:
@@ -178,15 +129,9 @@ class TextCombinations:
         if "temperatures" in chosen:
             # The likeliest token may not be one alone where rows are processed.
             options["temperatures"] = rng.choice(TEMPERATURES[0 if process is None else 1 :], size=size)
-        names = [name for name in FILTERS if name in chosen]
         rows = np.concatenate([instance.target, instance.draft])
         temperatures = TEMPERATURES[1:] if "temperatures" in chosen else (1.0,)
-        for _ in range(50):
-            filters = {name: _value(name, rng) for name in names}
-            if all(_clear(rows, {"temperature": value, **filters}) for value in temperatures):
-                return instance, options | filters
-        chosen -= set(names)
-        return instance, options
+        return instance, options | self._filters(chosen, rows, temperatures)
 
     def _prompts(self, size: int, tokens: int, stop: tuple[tuple[int, ...], ...]) -> Integers:
         """Return prompts, of which none ends with a token that could begin a stop sequence."""
@@ -209,20 +154,9 @@ class TextCombinations:
         raw, drawn, law = self._laws(
             instance, options, np.repeat(prompts, samples, axis=0), np.where(going, texts, 0), going
         )
-        token, place = texts[going], np.nonzero(going)[1]
-        mass = law[np.arange(len(law)), token]
-        # Where one token alone is possible there is nothing to learn but that it is the one.
-        counted = (law.max(axis=1) < 1 - 1e-12) | (mass <= 0)
-        levels = np.array(
-            [number for number, pair in enumerate(self.pairs) if set(pair) <= chosen], dtype=int
-        )
         with np.errstate(divide="ignore", invalid="ignore"):
-            keys = (np.nan_to_num(law / drawn, nan=-1.0), law, np.nan_to_num(law / raw, nan=-1.0))
-        for order, key in enumerate(keys):
-            cells = _cells(law, token, key, self._rng)
-            for late in (0, 1):
-                found = np.bincount(cells[counted & ((place >= EARLY) == late)], minlength=BINS + 1)
-                self.counts[order, 2 * levels + late] += found
+            keys = (law / drawn, law, law / raw)
+        self._add(chosen, law, texts[going], keys, np.nonzero(going)[1] >= EARLY)
 
     def _laws(
         self,

@@ -7,18 +7,16 @@ from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.model import all_controls
 from specsim.testing import Subject
 from specsim.validation.conformance.calling import ContractError
-from specsim.validation.conformance.combinations import (
-    BINS,
-    SIZES,
-    Call,
-    StepCombinations,
-    _clear,
-    pairs_of,
-    parts_of,
-)
+from specsim.validation.conformance.combinations import BINS, clear
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.laboratory import Laboratory, get_effort
 from specsim.validation.conformance.ranked import ranked_instance
+from specsim.validation.conformance.step_combinations import (
+    Call,
+    StepCombinations,
+    step_pairs,
+    step_parts,
+)
 
 
 def probe_of(subject):
@@ -32,19 +30,21 @@ def subject_of(run=ratio_step, **fields):
 
 def test_parts__are_options_and_sizes_that_the_subject_takes():
     subject = subject_of(options=frozenset({"top_k", "eos", "d2t"}), max_batch=8, max_vocabulary=64)
-    assert parts_of(subject) == ["d2t", "eos", "top_k", "long"]
-    assert parts_of(subject.replace(draft="optional", max_draft_length=8))[-1] == "top_k"
-    assert "no draft rows" in parts_of(subject.replace(draft="optional"))
+    assert step_parts(subject) == ["d2t", "eos", "top_k", "long"]
+    assert step_parts(subject.replace(draft="optional", max_draft_length=8))[-1] == "top_k"
+    assert "no draft rows" in step_parts(subject.replace(draft="optional"))
     processed = subject.replace(process=lambda tokens, rows: rows)
-    assert parts_of(processed) == ["d2t", "eos", "process", "long"]
+    assert step_parts(processed) == ["d2t", "eos", "process", "long"]
 
 
 def test_pairs__leave_out_what_cannot_be_together():
-    pairs = {frozenset(pair) for pair in pairs_of(["d2t", "no draft rows", "temperature", *SIZES])}
+    subject = subject_of(options=frozenset({"d2t", "temperature", "temperatures"}), draft="optional")
+    pairs = {frozenset(pair) for pair in step_pairs(subject)}
     assert frozenset({"d2t", "no draft rows"}) not in pairs
+    assert frozenset({"temperature", "temperatures"}) not in pairs
     assert frozenset({"long", "wide"}) not in pairs
     assert frozenset({"temperature", "long"}) in pairs
-    assert not pairs_of(list(SIZES))
+    assert not step_pairs(subject_of(options=frozenset()))
 
 
 @pytest.mark.parametrize("name", ["ratio", "filters-of-target", "processed-step"])
@@ -64,7 +64,7 @@ def test_filters__that_are_forgotten_together_are_counted_as_impossible():
         return ratio_step(target, draft, drafted, seed, top_k=top_k, top_p=None if top_k else top_p)
 
     probe = probe_of(subject_of(run, options=frozenset({"top_k", "top_p"})))
-    probe.sample(600)
+    probe.sample(2000)
     impossible = {pair: probe.counts[0, 2 * n : 2 * n + 2, BINS].sum() for n, pair in enumerate(probe.pairs)}
     assert impossible["top_k", "top_p"] > 0
     # In calls for another pair both options may be there, too.
@@ -81,7 +81,7 @@ def test_tokens_after_an_end__violate_the_contract():
 
 
 @pytest.mark.parametrize(
-    ("filters", "clear"),
+    ("filters", "wanted"),
     [
         ({"top_k": 2}, True),
         ({"top_k": 3}, False),
@@ -96,9 +96,9 @@ def test_tokens_after_an_end__violate_the_contract():
         ({}, True),
     ],
 )
-def test_clear__is_what_every_reading_of_the_filters_leaves_alike(filters, clear):
+def test_clear__is_what_every_reading_of_the_filters_leaves_alike(filters, wanted):
     # The sums of the likeliest tokens are 0.5, 0.75, 0.875 and 1; two tokens tie.
-    assert _clear(np.array([[0.5, 0.25, 0.125, 0.125]]), filters) is clear
+    assert clear(np.array([[0.5, 0.25, 0.125, 0.125]]), filters) is wanted
 
 
 def test_laws__are_those_of_each_row_s_temperature():

@@ -2,8 +2,8 @@
 
 from specsim.validation.conformance.checks.base import Statistical, check, law_picture, lossless_only
 from specsim.validation.conformance.checks.step import STEPS
-from specsim.validation.conformance.combinations import StepCombinations, pairs_of, parts_of
 from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.step_combinations import StepCombinations, step_pairs
 from specsim.validation.conformance.subjects import Subject
 
 #: Rows for each pair, at least, if a call were for one pair alone.
@@ -11,7 +11,7 @@ ROWS = 150
 
 
 def _why_not(subject: Subject) -> str:
-    few = "" if pairs_of(parts_of(subject)) else "the sampler has no option to combine"
+    few = "" if step_pairs(subject) else "the sampler has no option to combine"
     return few or lossless_only(subject)
 
 
