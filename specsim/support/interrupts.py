@@ -21,8 +21,12 @@ IMPORT_CHECK = 0.02
 LONGEST_IMPORT = 2.0
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal to this process, whatever code it hits: not an exception of that code's own."""
+
+
 class Interrupts:
-    """Handler of SIGINT and SIGTERM: raises `KeyboardInterrupt` in the main thread where it can be caught.
+    """Handler of SIGINT and SIGTERM: raises `Interrupted` in the main thread where it can be caught.
 
     During an import the exception could be caught by the imported module, or leave it incomplete: the handler
     waits for the end of the import, at most `LONGEST_IMPORT` seconds. A second signal within `SAME_PRESS`
@@ -53,7 +57,7 @@ class Interrupts:
             return
         self._first = None
         self._raised = now
-        raise KeyboardInterrupt
+        raise Interrupted
 
 
 def _again(number: signal.Signals) -> None:

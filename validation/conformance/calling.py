@@ -15,6 +15,7 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.support.arrays import Array, Floats, Integers
+from specsim.support.interrupts import Interrupted
 from specsim.validation.conformance.histories import ends_at
 from specsim.validation.conformance.logits import logits
 from specsim.validation.conformance.subjects import Subject
@@ -155,10 +156,10 @@ class Caller:
             own = self.subject.numpy_errors
             with np.errstate(**(self.errors if own is None else own)):
                 result = self.subject.run(*arguments, seed=chosen, **options)
-        except InputError:
+        except (InputError, Interrupted):
             raise
         except BaseException as error:
-            # Where Ctrl-C is ignored, the interrupt is the subject's own.
+            # Where Ctrl-C is ignored, any other interrupt is the subject's own.
             if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                 raise
             frames = traceback.extract_tb(error.__traceback__)

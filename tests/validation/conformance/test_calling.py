@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 
+from specsim.support.interrupts import Interrupted
 from specsim.validation.conformance.calling import Caller, ContractError, SubjectError
 from specsim.validation.conformance.results import CheckStatus
 from specsim.validation.conformance.running import check_sampler
@@ -124,3 +127,21 @@ def test_changed_inputs__are_found_and_named():
 
     report = check_sampler(run, effort="quick", only=["untouched-inputs"])
     assert "changed its input target[0, 0, 0]" in report.checks[0].reason
+
+
+def test_signal_to_the_process__is_no_exception_of_the_sampler():
+    def run(error):
+        def step(target, draft, drafted, seed):
+            raise error
+
+        caller = Caller(subject=Subject(name="mine", protocol="step", run=step), seed=1)
+        return caller.call(None, None, None)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(Interrupted):
+            run(Interrupted())
+        with pytest.raises(SubjectError, match="KeyboardInterrupt"):
+            run(KeyboardInterrupt())
+    finally:
+        signal.signal(signal.SIGINT, before)
