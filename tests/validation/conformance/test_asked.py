@@ -289,6 +289,7 @@ def test_example__passes_what_it_shows():
     assert [check.status for check in report.checks] == [CheckStatus.PASSED] * 4
 
 
+@pytest.mark.slow
 def test_pairs_of_requests__have_the_same_prompt_in_every_call():
     """Calls of several sizes with a prompt each made the rows of a right decoder look dependent."""
     (control,) = (item for item in asked_decoders.CONTROLS if item.name == "asked-decoder")

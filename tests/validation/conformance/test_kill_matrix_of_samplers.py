@@ -45,9 +45,8 @@ def test_mutant__is_rejected_by_the_checks_that_are_for_it(mutant):
 FAST_CONTROLS = {
     "decoder-ratio",
     "draft-ratio",
-    "tree-k-seq",
+    "tree-shared-target-draw",
     "torch-ratio",
-    "asked-step",
     "declared-over-acceptance",
 }
 

@@ -53,6 +53,7 @@ def test_right_decoders__write_tokens_of_uniform_place(name):
     assert all(look.evidence.log_e(look.counts()) < 3 for look in probe.looks(1e-12))
 
 
+@pytest.mark.slow
 def test_every_pair__gets_texts_and_long_ones_their_own_counts():
     probe = written("asked-decoder", count=3000)
     early, late = probe.counts[0, ::2].sum(axis=1), probe.counts[0, 1::2].sum(axis=1)
