@@ -21,6 +21,7 @@ FAST_CASES = {
     "test_diagnosis.py::test_wrong_sampler__is_explained_and_shown_without_specsim": 4,
     "test_diagnosis.py::test_unknown_fault__is_not_taken_for_a_known_bug": 1,
     "test_tree_sizes.py::test_a_wrong_tree_is_evidence_and_the_cell_says_why": 1,
+    "test_tree_laws.py::test_lossless_rules_give_the_law_of_the_target": 6,
     "test_text_combinations.py::test_what_is_wrong_together__is_found": 1,
     "test_text_combinations.py::test_right_decoders__write_tokens_of_uniform_place": 1,
     "test_combinations.py::test_right_samplers__have_tokens_of_positive_probability_at_uniform_places": 1,
