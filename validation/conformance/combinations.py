@@ -119,6 +119,20 @@ class Combinations:
         """Make one call and count its tokens; return its rows. What there is not is taken off `chosen`."""
         raise NotImplementedError
 
+    def _size(self, chosen: Set[str], few: tuple[int, int]) -> tuple[int, int]:
+        """Return drafted tokens and rows of a call; `few` is the range of rows where they are few."""
+        rng, subject = self._rng, self.caller.subject
+        most = min(subject.max_draft_length or MOST_DRAFTS, MOST_DRAFTS)
+        drafts = rng.integers(LONG, most + 1) if "long" in chosen else rng.integers(1, min(4, most) + 1)
+        limit = min(subject.max_batch or MOST_ROWS, MOST_ROWS)
+        rows = rng.integers(MANY, limit + 1) if "many" in chosen else rng.integers(*few)
+        return int(drafts), min(int(rows), limit)
+
+    def _temperatures(self, rows: int) -> Floats:
+        """Return a temperature for each row; none is 0 where processing may leave two likeliest tokens."""
+        least = 0 if self.caller.subject.process is None else 1
+        return self._rng.choice(TEMPERATURES[least:], size=rows)
+
     def _add(
         self, chosen: Set[str], law: Floats, token: Integers, keys: Iterable[Floats], second: Bools
     ) -> None:
@@ -134,17 +148,18 @@ class Combinations:
         levels = np.array([n for n, pair in enumerate(self.pairs) if set(pair) <= chosen], dtype=np.int64)
         for order, key in enumerate(keys):
             # Where the key is the same, the likelier ones first.
-            cells = _cells(law, token, np.nan_to_num(key, nan=-1.0) - 1e-6 * law, self._rng)
+            cells = cells_of(law, token, np.nan_to_num(key, nan=-1.0) - 1e-6 * law, self._rng)
             for half in (0, 1):
                 found = np.bincount(cells[counted & (second == half)], minlength=BINS + 1)
                 self.counts[order, 2 * levels + half] += found
 
-    def _filters(self, chosen: set[str], rows: Floats, temperatures: Sequence[float]) -> dict[str, Any]:
+    def _filters(self, chosen: set[str], rows: Floats) -> dict[str, Any]:
         """Return values of the chosen filters at which every reading of them keeps the same tokens.
 
-        rows: all that may be filtered. temperatures: all that rows may have before.
+        rows: all that may be filtered.
         Filters for which there are none are taken off what is chosen.
         """
+        temperatures = TEMPERATURES[1:] if "temperatures" in chosen else (1.0,)
         names = [name for name in FILTERS if name in chosen]
         for _ in range(50):
             filters = {name: _value(name, self._rng) for name in names}
@@ -184,13 +199,11 @@ def clear(rows: Floats, filters: Mapping[str, Any]) -> bool:
         # What a filter keeps in order: by falling probability, or by rising distance from typical surprise.
         scores = np.nan_to_num(untypical(rows), nan=np.inf) if name == "typical_p" else -rows
         order = np.argsort(scores, axis=1, kind="stable")
-        ranked, sums = np.take_along_axis(rows, order, axis=1), None
+        ranked = np.take_along_axis(rows, order, axis=1)
         if name == "min_p" and (np.abs(rows / rows.max(axis=1, keepdims=True) - value) < CLEAR).any():
             return False
-        if name in ("top_p", "typical_p"):
-            sums = np.cumsum(ranked, axis=1)
-            if (np.abs(sums - value) < CLEAR).any():
-                return False
+        if name in ("top_p", "typical_p") and (np.abs(np.cumsum(ranked, axis=1) - value) < CLEAR).any():
+            return False
         kept = change(rows, value)
         if name in ("top_k", "top_p", "typical_p"):
             last = (np.take_along_axis(kept, order, axis=1) > 0).sum(axis=1)
@@ -209,8 +222,12 @@ def clear(rows: Floats, filters: Mapping[str, Any]) -> bool:
     return True
 
 
-def _cells(law: Floats, token: Integers, key: Floats, rng: np.random.Generator) -> Integers:
-    """Return the cell of each token in the order of a key; `BINS` for a token of no probability."""
+def cells_of(law: Floats, token: Integers, key: Floats, rng: np.random.Generator) -> Integers:
+    """Return in which of `BINS` equal cells of its row a point of each token's interval lies.
+
+    law, key: of each token's row, and what its tokens are ordered by, ``(tokens, V)``.
+    Returns: ``(tokens,)``; `BINS` for a token of no probability.
+    """
     order = np.argsort(key, axis=1, kind="stable")
     masses = np.take_along_axis(law, order, axis=1)
     rank = (order == token[:, None]).argmax(axis=1)

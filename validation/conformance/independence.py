@@ -43,18 +43,21 @@ class ExchangeEvidence:
         first, second: the outcomes of each pair in each repetition, ``(repetitions, pairs)``. A pair is left
             out of the repetitions in which one of its outcomes is negative.
         """
-        guess = self._log_guess()
+        used, index = np.unique(ways, return_inverse=True)
+        guess = self._log_guess(used)[index]
         seen = np.minimum(first, second) >= 0
         for some in itertools.product((False, True), repeat=len(first)):
             chosen = np.flatnonzero((seen == np.array(some)[:, None]).all(axis=0))
             if sum(some) > 1 and len(chosen):
                 left, right = (side[np.ix_(np.flatnonzero(some), chosen)] for side in (first, second))
-                self._add(guess, ways[chosen], left, right)
+                self._add(guess[chosen], ways[chosen], left, right)
 
     def _add(self, guess: Floats, way: Integers, first: Integers, second: Integers) -> None:
+        """Add pairs that were all observed; `guess` is that of each pair's way, ``(pairs, cells, cells)``."""
         times = range(len(first))
+        pair_number = np.arange(len(way))
         logs = {
-            (one, other): guess[way, first[one], second[other]]
+            (one, other): guess[pair_number, first[one], second[other]]
             for one, other in itertools.product(times, repeat=2)
         }
         orders = [
@@ -73,9 +76,12 @@ class ExchangeEvidence:
         table = self.exchanged[way] + 0.5 / self.cells**2
         return np.asarray(table / table.sum())
 
-    def _log_guess(self) -> Floats:
-        """Return the logarithm of what pairs are expected by those so far; constants of a way cancel."""
-        counts = self.counts.astype(np.float64)
+    def _log_guess(self, ways: Integers) -> Floats:
+        """Return the logarithm of what pairs of some ways are expected by those so far.
+
+        Constants of a way cancel.
+        """
+        counts = self.counts[ways].astype(np.float64)
         left, right = counts.sum(axis=2) + 0.5, counts.sum(axis=1) + 0.5
         left, right = (side / side.sum(axis=1, keepdims=True) for side in (left, right))
         apart = left[:, :, None] * right[:, None, :]

@@ -13,9 +13,6 @@ from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.combinations import (
     LONG,
     MANY,
-    MOST_DRAFTS,
-    MOST_ROWS,
-    TEMPERATURES,
     Combinations,
     narrowed,
     pairs_of,
@@ -73,17 +70,9 @@ class StepCombinations(Combinations):
     def __init__(self, caller: Caller, rng: np.random.Generator, *, seed: int) -> None:
         super().__init__(caller, rng, seed=seed, pairs=step_pairs(caller.subject))
 
-    # One call.
-
     def _round(self, chosen: set[str]) -> int:
         rng, subject = self._rng, self.caller.subject
-        most = min(subject.max_draft_length or MOST_DRAFTS, MOST_DRAFTS)
-        drafts = (
-            int(rng.integers(LONG, most + 1)) if "long" in chosen else int(rng.integers(1, min(4, most) + 1))
-        )
-        limit = min(subject.max_batch or MOST_ROWS, MOST_ROWS)
-        size = int(rng.integers(MANY, limit + 1)) if "many" in chosen else int(rng.integers(*FEW_ROWS))
-        size = min(size, limit)
+        drafts, size = self._size(chosen, FEW_ROWS)
         tokens = min(subject.max_vocabulary or RANKS, RANKS)
         if "wide" in chosen:
             # With a map, the rows of all contexts differ.
@@ -138,11 +127,9 @@ class StepCombinations(Combinations):
         if "words" in chosen:
             options["words"] = rng.integers(2**32, size=(size, drafts + 1, tokens))
         if "temperatures" in chosen:
-            least = 0 if self.caller.subject.process is None else 1
-            options["temperatures"] = rng.choice(TEMPERATURES[least:], size=size)
+            options["temperatures"] = self._temperatures(size)
         rows = np.concatenate([instance.target[telling], instance.draft[telling]])
-        temperatures = TEMPERATURES[1:] if "temperatures" in chosen else (1.0,)
-        return instance, options | self._filters(chosen, rows, temperatures)
+        return instance, options | self._filters(chosen, rows)
 
     def _verified(self, call: Call, chosen: set[str]) -> tuple[Integers, Integers, Bools]:
         """Draw drafts and have them verified."""

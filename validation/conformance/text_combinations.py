@@ -18,9 +18,6 @@ from specsim.validation.conformance.checks.decoder import decode_ranked
 from specsim.validation.conformance.combinations import (
     LONG,
     MANY,
-    MOST_DRAFTS,
-    MOST_ROWS,
-    TEMPERATURES,
     Combinations,
     narrowed,
     pairs_of,
@@ -77,15 +74,10 @@ class TextCombinations(Combinations):
     def __init__(self, caller: Caller, rng: np.random.Generator, *, seed: int) -> None:
         super().__init__(caller, rng, seed=seed, pairs=text_pairs(caller.subject))
 
-    # One call.
-
     def _round(self, chosen: set[str]) -> int:
         """Make one call; return its rows."""
         rng, subject = self._rng, self.caller.subject
-        most = min(subject.max_draft_length or MOST_DRAFTS, MOST_DRAFTS)
-        drafts = int(rng.integers(LONG, most + 1) if "long" in chosen else rng.integers(1, min(4, most) + 1))
-        limit = min(subject.max_batch or MOST_ROWS, MOST_ROWS)
-        size = min(int(rng.integers(MANY, limit + 1) if "many" in chosen else rng.integers(*FEW_ROWS)), limit)
+        drafts, size = self._size(chosen, FEW_ROWS)
         written = int(rng.integers(FAR, FARTHEST + 1)) if "far" in chosen else 2 * drafts + 6
         # Processing may be for a small vocabulary.
         tokens = RARE if "far" in chosen and subject.process is None else RANKS
@@ -127,11 +119,9 @@ class TextCombinations(Combinations):
             first, second = (int(token) for token in rng.permutation(tokens)[:2])
             options["stop"] = ((first, second), (second, second, first))
         if "temperatures" in chosen:
-            # The likeliest token may not be one alone where rows are processed.
-            options["temperatures"] = rng.choice(TEMPERATURES[0 if process is None else 1 :], size=size)
+            options["temperatures"] = self._temperatures(size)
         rows = np.concatenate([instance.target, instance.draft])
-        temperatures = TEMPERATURES[1:] if "temperatures" in chosen else (1.0,)
-        return instance, options | self._filters(chosen, rows, temperatures)
+        return instance, options | self._filters(chosen, rows)
 
     def _prompts(self, size: int, tokens: int, stop: tuple[tuple[int, ...], ...]) -> Integers:
         """Return prompts, of which none ends with a token that could begin a stop sequence."""

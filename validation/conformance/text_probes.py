@@ -9,6 +9,7 @@ from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import Look, make_look
 from specsim.validation.conformance.checks.decoder import DecoderModels
+from specsim.validation.conformance.combinations import BINS, cells_of
 from specsim.validation.conformance.evidence import Evidence
 from specsim.validation.conformance.filters import FILTERS
 from specsim.validation.conformance.histories import absorbed, ended, law_rows
@@ -18,8 +19,6 @@ from specsim.validation.conformance.tables import text_partitions
 
 #: Tokens whose joint law is counted.
 LENGTH = 3
-#: Cells of equal probability into which the tokens of every row are laid.
-BINS = 8
 #: How the tokens of a row are ordered before they are laid into cells.
 ORDERS = ("by what processing left of them", "by how much likelier than drafted", "by id")
 
@@ -121,18 +120,8 @@ class TextProbe:
                 ratios = (law / instance.target[context], law / instance.draft[context])
             keys = (*ratios, np.broadcast_to(np.arange(law.shape[1]), law.shape))
             for order, key in enumerate(keys):
-                cell = self._cells(law, token, np.nan_to_num(key, nan=0.0))
+                cell = cells_of(law, token, np.nan_to_num(key, nan=0.0), self.rng)
                 np.add.at(self.places[order, position], cell, 1)
-
-    def _cells(self, law: Floats, token: Integers, key: Floats) -> Integers:
-        ranked = np.argsort(key, axis=1, kind="stable")
-        masses = np.take_along_axis(law, ranked, axis=1)
-        rank = (ranked == token[:, None]).argmax(axis=1)
-        at = np.arange(len(law))
-        begin = (np.cumsum(masses, axis=1) - masses)[at, rank]
-        place = begin + self.rng.random(len(law)) * masses[at, rank]
-        cell = np.minimum((place * BINS).astype(np.int64), BINS - 1)
-        return np.where(law[at, token] > 0, cell, BINS)
 
     def looks(
         self, *, tolerance: float, more: Mapping[str, Callable[[int], Floats]] | None = None, prefix: str = ""

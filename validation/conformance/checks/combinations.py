@@ -2,34 +2,45 @@
 
 from specsim.validation.conformance.checks.base import Statistical, check, law_picture, lossless_only
 from specsim.validation.conformance.checks.step import STEPS
+from specsim.validation.conformance.combinations import Combinations
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.step_combinations import StepCombinations, step_pairs
 from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.text_combinations import TextCombinations, text_pairs
 
 #: Rows for each pair, at least, if a call were for one pair alone.
 ROWS = 150
+#: The same of texts, which take longer, and texts in all.
+TEXTS, ALL_TEXTS = 30, 600
 
 
 def _why_not(subject: Subject) -> str:
-    few = "" if step_pairs(subject) else "the sampler has no option to combine"
-    return few or lossless_only(subject)
+    pairs = text_pairs(subject) if subject.protocol == "decoder" else step_pairs(subject)
+    return lossless_only(subject) if pairs else "the sampler has no option to combine"
 
 
 @check(
     "combinations",
-    "two options at a time and more, also with long drafts, many rows, a wide vocabulary",
-    protocols=STEPS,
+    "two options at a time and more, processing, long drafts, many rows, wide vocabularies, long texts",
+    protocols=(*STEPS, "decoder"),
     why_not=_why_not,
     catches="options that are right alone and wrong together, or wrong at some sizes",
     weight=2.0,
 )
 def _combinations(lab: Laboratory) -> Statistical:
-    probe = StepCombinations(lab.caller("combinations"), lab.rng("combinations"), seed=lab.instance_seed)
+    caller, rng = lab.caller("combinations"), lab.rng("combinations")
+    probe: Combinations
+    if lab.subject.protocol == "decoder":
+        probe = TextCombinations(caller, rng, seed=lab.instance_seed)
+        planned = max(ALL_TEXTS, max(TEXTS, lab.per_level // 4) * len(probe.pairs))
+    else:
+        probe = StepCombinations(caller, rng, seed=lab.instance_seed)
+        planned = max(2 * lab.side_samples, ROWS * len(probe.pairs))
     looks = probe.looks(lab.tolerance)
     return Statistical(
         probe=probe,
         looks=looks,
-        planned=max(2 * lab.side_samples, ROWS * len(probe.pairs)),
+        planned=planned,
         picture=lambda: law_picture("place of tokens in their row, one pair of options", looks[0]),
     )
 

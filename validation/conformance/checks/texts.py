@@ -24,15 +24,12 @@ from specsim.validation.conformance.instances import Instance, chain_instance, p
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import Models, Preceded
 from specsim.validation.conformance.subjects import Subject
-from specsim.validation.conformance.text_combinations import TextCombinations, text_pairs
 from specsim.validation.conformance.text_probes import TextProbe
 
 #: Drafted tokens per round, so that several rounds are seen in a short text.
 DRAFT_LENGTH = 2
 #: Tokens of a text.
 NEW_TOKENS = 8
-#: Texts for each pair of options, and in all, at least.
-TEXTS, ALL_TEXTS = 60, 600
 #: Rows of the calls in which any id is the end of a text, and drafted tokens of the long ones.
 END_ROWS, LONG_DRAFT = 48, 16
 
@@ -251,31 +248,8 @@ def _other_tokens(lab: Laboratory, first: int, second: int, count: int) -> Integ
     return np.resize(np.array(others or [second], dtype=np.int64), (count, 1))
 
 
-@check(
-    "combinations",
-    "two options at a time and more, processing, long drafts, many rows, long texts",
-    protocols=("decoder",),
-    why_not=lambda subject: (
-        lossless_only(subject) if text_pairs(subject) else "the sampler has no option to combine"
-    ),
-    catches="options that are right alone and wrong together, or wrong at some sizes",
-    weight=2.0,
-)
-def _combinations(lab: Laboratory) -> Statistical:
-    probe = TextCombinations(lab.caller("combinations"), lab.rng("combinations"), seed=lab.instance_seed)
-    looks = probe.looks(lab.tolerance)
-    return Statistical(
-        probe=probe,
-        looks=looks,
-        # A call is for one pair, and has others by chance.
-        planned=max(ALL_TEXTS, max(TEXTS, lab.per_level // 2) * len(probe.pairs) // 2),
-        picture=lambda: law_picture("place of tokens in their row, one pair of options", looks[0]),
-    )
-
-
 CHECKS = (
     _processing,
     *(_filter_check(option) for option in VALUES),
     _ends,
-    _combinations,
 )
