@@ -86,6 +86,38 @@ def odd_vocabularies(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return ratio_step(target, draft, drafted, seed)
 
 
+def last_block_of_whole_ones(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Never draw from the last block of a vocabulary that has a whole number of blocks of 128 tokens."""
+    target, draft = floats(target), floats(draft)
+    generator = np.random.default_rng(seed)
+    accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))
+    weights = finals(gap(target[:, :-1], draft), target[:, -1])
+    if target.shape[-1] % 128 == 0 and target.shape[-1] > 128:
+        weights[..., -128:] *= weights[..., :-128].sum(axis=-1, keepdims=True) == 0
+    return emit(drafted, accepted, draw(weights, generator.random(weights.shape[:2])))
+
+
+def untested_after_one_token(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Accept any possible draft after a row that allows one token alone."""
+    target, draft = floats(target), floats(draft)
+    generator = np.random.default_rng(seed)
+    accepted = generator.random(drafted.shape) < quotient(at(target[:, :-1], drafted), at(draft, drafted))
+    forced = target[:, :-2].max(axis=-1) == 1
+    accepted[:, 1:] |= forced & (at(target[:, 1:-1], drafted[:, 1:]) > 0)
+    weights = finals(gap(target[:, :-1], draft), target[:, -1])
+    return emit(drafted, accepted, draw(weights, generator.random(weights.shape[:2])))
+
+
+def greedy_bonus_when_cold(
+    target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
+) -> Step:
+    """Take the likeliest bonus token below a temperature of 0.45."""
+    rows, read = filtered(floats(target), temperature), filtered(floats(draft), temperature)
+    if temperature is not None and temperature < 0.45:
+        rows[:, -1] = np.eye(rows.shape[-1])[rows[:, -1].argmax(axis=-1)]
+    return ratio_step(rows, read, drafted, seed)
+
+
 def pieces_seeded_on(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     """Cut large calls into pieces of 256 rows, with the seeds after the call's."""
     return _pieces(target, draft, drafted, lambda number: seed + number)
@@ -237,6 +269,25 @@ MUTANTS = (
         "8 edges",
         "easily made: a guard against empty residuals with a large epsilon; compare youssofal/MTPLX#83",
         ("equal-rows",),
+    ),
+    _mutant(
+        last_block_of_whole_ones,
+        "12 vocabulary map",
+        "easily made: one block too few where none is left over",
+        ("wide-vocabulary",),
+    ),
+    _mutant(
+        untested_after_one_token,
+        "3 acceptance",
+        "easily made: a grammar that jumps over tokens it forces",
+        ("zero-mass",),
+    ),
+    _mutant(
+        greedy_bonus_when_cold,
+        "5 parameters, history",
+        "NVIDIA-NeMo/Automodel#3627",
+        ("option-values",),
+        options=frozenset({"temperature"}),
     ),
     _mutant(drafts_of_five, "6 rows", "easily made: a kernel for one draft length", ("sizes",)),
     _mutant(odd_vocabularies, "12 vocabulary map", "easily made: vector loads", ("sizes",)),

@@ -7,7 +7,7 @@ from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.model import all_controls
 from specsim.testing import Subject
 from specsim.validation.conformance.calling import ContractError
-from specsim.validation.conformance.combinations import BINS, clear
+from specsim.validation.conformance.combinations import BINS, cells_of, clear
 from specsim.validation.conformance.filters import filtered
 from specsim.validation.conformance.laboratory import Laboratory, get_effort
 from specsim.validation.conformance.ranked import ranked_instance
@@ -111,3 +111,12 @@ def test_laws__are_those_of_each_row_s_temperature():
         filters = {"temperature": temperature, "top_k": 3}
         np.testing.assert_allclose(law[row], filtered(instance.target[row], filters))
         np.testing.assert_allclose(drawn[row], filtered(instance.draft[row], filters))
+
+
+def test_cells__are_those_of_each_token_s_interval():
+    law = np.repeat([[0.125, 0.5, 0.125, 0.25, 0.0]], 4000, axis=0)
+    token = np.arange(4000) % 5
+    cells = cells_of(law, token, law, np.random.default_rng(1))
+    # By rising probability, the tokens 0, 2, 3 and 1 have an eighth, an eighth, a quarter and a half.
+    wanted = {0: {0}, 2: {1}, 3: {2, 3}, 1: {4, 5, 6, 7}, 4: {BINS}}
+    assert {number: set(cells[token == number]) for number in range(5)} == wanted
