@@ -289,3 +289,16 @@ def test_places__one_that_is_always_the_same_is_found():
     counts[3] = [0, 0, 100, 0]
     assert log_places(counts) > math.log(1e20)
     assert log_places(counts[:1]) == 0.0
+
+
+def test_exchange__expects_of_each_way_what_it_saw():
+    rng = np.random.default_rng(3)
+    evidence = ExchangeEvidence(2, 2)
+    for _ in range(20):
+        first, second = rng.integers(2, size=(2, 2, 16))
+        # Ways by turns: in one the outcomes are independent, in the other always unlike.
+        ways = np.arange(16) % 2
+        second[:, ways == 1] = 1 - first[:, ways == 1]
+        evidence.add(ways, first, second)
+    assert evidence.log_e[1] > 30
+    assert evidence.log_e[0] < 5
