@@ -136,7 +136,8 @@ def _clear(rows: Floats) -> Bools:
     return found
 
 
-def _instance(lab: Laboratory, option: str) -> Instance:
+def option_instance(lab: Laboratory, option: str) -> Instance:
+    """Return rows of a step on which every reading of an option keeps the same tokens."""
     if option in COMBINED_OPTIONS:
         return clear_instance(lab)
     return distinct_rows(
@@ -157,7 +158,7 @@ def _settings(subject: Subject, option: str) -> list[dict[str, Any]]:
 
 
 def _make(lab: Laboratory, option: str) -> Statistical:
-    instance = _instance(lab, option)
+    instance = option_instance(lab, option)
     probes: list[Probe] = []
     looks: list[Look] = []
     for chosen in _settings(lab.subject, option):

@@ -8,11 +8,11 @@ import numpy as np
 from specsim.support.arrays import Array, Bools, Floats, Integers
 from specsim.validation.conformance.calling import Caller, ContractError, NotApplicable
 from specsim.validation.conformance.checks.base import Exact, check
-from specsim.validation.conformance.checks.options import VALUES, clear_instance, distinct_rows
+from specsim.validation.conformance.checks.options import VALUES, distinct_rows, option_instance
 from specsim.validation.conformance.checks.texts import text_instance
 from specsim.validation.conformance.filters import FILTERS, filtered, tempered
 from specsim.validation.conformance.histories import processed
-from specsim.validation.conformance.instances import Instance, padded, tree_instance
+from specsim.validation.conformance.instances import Instance, padded
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import Models
 
@@ -100,14 +100,7 @@ def _settings(lab: Laboratory, rng: np.random.Generator, size: int) -> list[tupl
 def _distinct(lab: Laboratory, option: str) -> Instance:
     if lab.subject.protocol == "decoder":
         return distinct_rows(option, lambda seed: text_instance(lab, 300 + seed))
-    if option in ("temperature", "top_k", "top_p"):
-        return clear_instance(lab)
-    return distinct_rows(
-        option,
-        lambda seed: tree_instance(
-            lab.instance_seed + 2000 + seed, vocabulary=lab.vocabulary, draft_length=min(2, lab.draft_length)
-        ),
-    )
+    return option_instance(lab, option)
 
 
 def _one(
