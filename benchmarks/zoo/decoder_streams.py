@@ -81,6 +81,12 @@ MUTANTS = (
         lambda seed, row, number: [seed + number, row],
         "seed-independence",
     ),
+    _mutant(
+        "seed-and-thousand-rounds",
+        "the generator of a round is seeded with seed + 1000 * round",
+        lambda seed, row, number: [seed + 1000 * number, row],
+        "repeated-draws",
+    ),
 )
 
 CONTROLS = (

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.model import Control, Mutant
-from benchmarks.zoo.sampling import Floats, Step
+from benchmarks.zoo.sampling import Floats, Step, at, draw, emit, finals, floats, gap, quotient
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
 
@@ -76,6 +76,38 @@ def seed_xor_row(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return ratio_step(target, draft, drafted, seed, coins=_by_row(drafted, lambda row: [seed ^ row]))
 
 
+def seed_plus_three_rows(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Seed row b with seed + 3 b."""
+    return ratio_step(target, draft, drafted, seed, coins=_by_row(drafted, lambda row: [seed + 3 * row]))
+
+
+def seed_plus_thousand_rows(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Seed row b with seed + 1000 b."""
+    return ratio_step(target, draft, drafted, seed, coins=_by_row(drafted, lambda row: [seed + 1000 * row]))
+
+
+def tests_by_row_and_place(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Test place i of row b by number b + i of one sequence."""
+    batch, length = drafted.shape
+    generator = np.random.default_rng(seed)
+    coins = generator.random((batch, length + 1))
+    places = np.arange(batch)[:, None] + np.arange(length)
+    coins[:, :-1] = generator.random(batch + length)[places]
+    return ratio_step(target, draft, drafted, seed, coins=coins)
+
+
+def draws_by_row_and_place(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Draw the token after the tests by a number of its row and its place together."""
+    length = drafted.shape[1]
+    generator = np.random.default_rng(seed)
+    tests = generator.random(drafted.shape)
+    last = generator.random(len(drafted) + length)
+    rows = floats(target)
+    accepted = tests < quotient(at(rows[:, :-1], drafted), at(floats(draft), drafted))
+    coins = last[np.arange(len(drafted))[:, None] + np.arange(length + 1)]
+    return emit(drafted, accepted, draw(finals(gap(rows[:, :-1], floats(draft)), rows[:, -1]), coins))
+
+
 def first_row_unseeded(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     """Start a stream of its own for the first request whenever nothing else runs."""
     coins = np.random.default_rng(seed).random((len(drafted), drafted.shape[1] + 1))
@@ -122,6 +154,10 @@ MUTANTS = (
     _mutant(seed_plus_row, "vllm-project/vllm#9441"),
     _mutant(seed_minus_row, "vllm-project/vllm#9441, downwards"),
     _mutant(seed_xor_row, "vllm-project/vllm#9441, by bits"),
+    _mutant(seed_plus_three_rows, "vllm-project/vllm#9441, three numbers for each row", "repeated-draws"),
+    _mutant(seed_plus_thousand_rows, "vllm-project/vllm#9441, with room between rows", "repeated-draws"),
+    _mutant(tests_by_row_and_place, "easily made: an offset without a stride", "batch-independence"),
+    _mutant(draws_by_row_and_place, "easily made: an offset without a stride", "repeated-draws"),
     _mutant(first_row_unseeded, "NVIDIA/TensorRT-LLM#19487"),
     _mutant(seed_modulo_a_prime, "easily made: seeds in a table of fixed size", "seed-collisions"),
     _mutant(

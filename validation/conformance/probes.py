@@ -247,8 +247,12 @@ class ProbeGroup:
             probe.sample(max(1, -(-count // len(self.probes))))
 
 
-#: Rows of the calls whose rows are paired, in turn; few and many, powers of two and not.
-PAIRED_BATCHES = (512, 64, 8, 3001)
+#: Rows of the calls whose rows are paired, in turn; many, powers of two and not.
+PAIRED_BATCHES = (512, 64, 3001)
+#: Rows of small calls, and about how many pairs of neighbours are made of each size in a turn. Each size is
+#: counted separately. The same of a decoder, whose calls take long.
+SMALL_BATCHES, SMALL_PAIRS = (2, 3, 4, 8, 32), 120
+SMALL_TEXTS, SMALL_TEXT_PAIRS = (2, 8), 40
 #: Distances of rows that are paired: all small ones, and what sizes of blocks, halves and thirds may be.
 DISTANCES = tuple(
     sorted(
@@ -256,6 +260,9 @@ DISTANCES = tuple(
         | {384, 400, 500, 512, 600, 640, 750, 768, 800, 1000, 1024, 1200, 1500}
     )
 )
+#: How many of the smallest distances are also paired at different places: random numbers that lie one after
+#: the other, row by row, with a wrong number for each row.
+CROSSED = 3
 #: Rows of the calls whose seeds are paired (of decoders, whose calls take long, more), and how many
 #: neighbouring seeds are.
 SEED_ROWS, DECODER_ROWS, SEEDS = 8, 32, 4
@@ -310,6 +317,9 @@ class PairProbe:
         limit = self.caller.subject.max_batch or max(PAIRED_BATCHES)
         self.seed_rows = min(limit, DECODER_ROWS if self.caller.subject.protocol == "decoder" else SEED_ROWS)
         self.batches = tuple(dict.fromkeys(min(limit, size) for size in PAIRED_BATCHES))
+        texts = self.caller.subject.protocol == "decoder"
+        self.small = [size for size in (SMALL_TEXTS if texts else SMALL_BATCHES) if size <= limit]
+        self.small_pairs = SMALL_TEXT_PAIRS if texts else SMALL_PAIRS
         self.pieced = 0
         self.ways = self._ways(limit)
         self._way = {name: number for number, name in enumerate(self.ways)}
@@ -320,7 +330,8 @@ class PairProbe:
 
     def _ways(self, limit: int) -> list[str]:
         if self.apart == "rows":
-            return [f"rows {distance} apart" for distance in DISTANCES if distance < max(self.batches)]
+            large = [f"rows {distance} apart" for distance in DISTANCES if distance < max(self.batches)]
+            return large + [f"rows 1 apart in calls of {size}" for size in self.small]
         rows = self.seed_rows
         ways = [f"seeds {distance} apart" for distance in (1, 2, 3)]
         ways += [f"seeds that differ in bit {bits[0]} to {bits[-1]}" for bits in FAR_BITS]
@@ -353,7 +364,12 @@ class PairProbe:
         wanted = self.total + count
         while self.total < wanted and not self.caller.out_of_time():
             if self.apart == "rows":
-                self._sample_rows(self.batches[self._turn % len(self.batches)])
+                turn = self._turn % (len(self.batches) + 1)
+                # Small calls come second, so that they come also where few pairs are made.
+                if turn == 1:
+                    self._sample_small()
+                else:
+                    self._sample_rows(self.batches[max(0, turn - 1)])
             else:
                 if self.pieced > min(PIECES) and self._turn % PIECED == 0:
                     self._sample_pieces()
@@ -367,12 +383,28 @@ class PairProbe:
         while begin < size:
             # What is expected of the next part follows from those before.
             end = min(size, max(2 * begin, FIRST_PART))
-            for way, distance in enumerate(DISTANCES[: len(self.ways)]):
+            for way, distance in enumerate(DISTANCES[: len(self.ways) - len(self.small)]):
                 one = np.arange(begin, min(end, size - distance))
                 if len(one):
                     self._add(np.full(len(one), way), found[:, one], found[:, one + distance])
             begin = end
         self.total += ROW_CALLS * size // 2
+
+    def _sample_small(self) -> None:
+        """Pair neighbours in many small calls."""
+        for size in self.small:
+            call = self.outcomes(size)
+            times = -(-self.small_pairs // (size - 1))
+            calls = np.stack(
+                [[call(self.caller.next_seed()) for _ in range(ROW_CALLS)] for _ in range(times)]
+            )
+            first, second = calls[:, :, :-1], calls[:, :, 1:]
+            self._paired(
+                f"rows 1 apart in calls of {size}",
+                [(_in_one(first[:, n]), _in_one(second[:, n])) for n in range(ROW_CALLS)],
+                0,
+            )
+            self.total += times * (size - 1)
 
     def _seed_pairs(self, size: int) -> tuple[Integers, Integers, Integers]:
         """Return the ways of all pairs of a round, and the two outcomes of each: ``seed * size + row``."""
@@ -461,7 +493,14 @@ class PairProbe:
     def _add(self, ways: Integers, first: Integers, second: Integers) -> None:
         """Add pairs of texts, ``(repetitions, pairs, tokens)``, in every pair of places."""
         for place, (one, other) in enumerate(self.places):
-            self.evidence.add(place * len(self.ways) + ways, first[..., one], second[..., other])
+            # Ways to pair rows come one at a time; places are crossed for rows near each other only.
+            if self.apart == "seeds" or one == other or ways[0] < CROSSED:
+                self.evidence.add(place * len(self.ways) + ways, first[..., one], second[..., other])
+
+
+def _in_one(calls: Integers) -> Integers:
+    """Return the rows of several calls as those of one: ``(calls, rows, tokens)`` to ``(rows, tokens)``."""
+    return calls.reshape(-1, calls.shape[-1])
 
 
 def spelled(cell: int, vocabulary: int, length: int) -> str:

@@ -32,6 +32,7 @@ CHANGES = {
     # Acceptance.
     "always-accept": "accept token x only when a fresh uniform is below target[x] / draft[x]",
     "double-ratio": "accept with min(1, target / draft); remove the factor",
+    "inverted-ratio": "accept with min(1, target / draft); the draft's probability is the divisor",
     "match-or-ratio": "use one test, not two: a draw from the target that matches, or the ratio test",
     "match-or-one-hot": "use one test, not two: a draw from the target that matches, or the one-hot test",
     "first-unverified": "start the loop over drafted tokens at position 0",
@@ -168,6 +169,11 @@ BY_CHECK = {
         "seeds are reduced to few values",
         "make the generator from all bits of the seed; no modulus, no short hash, no pool of generators",
     ),
+    "repeated-draws": (
+        "random numbers are used again in other rows, at other places, or under seeds near each other",
+        "draw all rows and places from one generator made from the seed, or from children of it"
+        " (np.random.SeedSequence.spawn); do not calculate with seeds",
+    ),
     "request-independence": (
         "rows with neighbouring seeds of their own share random numbers",
         "make the generator of a row from all bits of its seed, and add nothing to it: no position, no round",
@@ -183,6 +189,14 @@ BY_CHECK = {
     "option-values": (
         "an option is right for common values only: others are clamped, rounded, or taken for off",
         "use each value as it was given, on both sides, from nearly greedy to switched off",
+    ),
+    "combinations": (
+        "options that are right alone are wrong together, or at some size",
+        "look at paths that are taken for several options at once, for one row, or for large sizes",
+    ),
+    "mixed-temperatures": (
+        "rows with temperatures of their own are treated wrongly",
+        "take the temperature of each row, on both sides; 0 is greedy",
     ),
     "temperature": (
         "the temperature is not applied as asked",
@@ -201,13 +215,22 @@ BY_CHECK = {
         "an empty residual is treated wrongly",
         "draw from the target where max(target - draft, 0) sums to 0",
     ),
+    "peaked-rows": (
+        "rows with one nearly certain token are treated wrongly",
+        "no threshold above which a row is greedy or a draft accepted; draw and test as always",
+    ),
     "tiny-mass": (
         "small probabilities are lost",
         "no epsilon in divisions, no threshold; compare u * draft < target",
     ),
-    "low-precision": (
-        "sums or ratios are computed in a narrow type",
-        "convert rows to float32 before summing",
+    "edge-rows": (
+        "rows with zeros, of one token, nearly certain or nearly equal are treated wrongly",
+        "test every draft with its ratio, whatever the rows look like; replace from normalised"
+        " max(target - draft, 0), zeros of the draft included",
+    ),
+    "types": (
+        "rows of another type are treated wrongly",
+        "convert rows to float32 or float64 first, all of them, and do the same with every type",
     ),
     "one-hot-drafts": (
         "drafts without rows are verified wrongly",

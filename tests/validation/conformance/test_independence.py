@@ -83,8 +83,9 @@ def pairs(outcomes, apart, **fields):
 def test_pairs_of_rows__are_as_far_apart_as_they_say():
     probe = pairs(lambda seed: (np.arange(8) + seed % 2)[:, None], "rows")
     probe.sample(8)
-    assert probe.ways == [f"rows {distance} apart" for distance in range(1, 8)]
-    for way, counts in enumerate(probe.evidence.counts):
+    assert probe.ways[:7] == [f"rows {distance} apart" for distance in range(1, 8)]
+    assert probe.ways[7:] == [f"rows 1 apart in calls of {size}" for size in (2, 3, 4, 8)]
+    for way, counts in enumerate(probe.evidence.counts[:7]):
         first, second = np.nonzero(counts)
         assert (second - first == way + 1).all()
         assert counts.sum() == 2 * (8 - way - 1)

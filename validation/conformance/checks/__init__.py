@@ -8,8 +8,9 @@ from specsim.validation.conformance.checks.base import Check
 __all__ = ["Check", "all_checks"]
 
 _MODULES = (
-    "contract", "layouts", "forced", "step", "decoder", "tree", "options", "texts", "edges", "batches",
-    "requests", "seeds", "drafts", "noise", "reported", "lengths", "sizes", "rounds", "combinations",
+    "contract", "layouts", "forced", "step", "decoder", "tree", "options", "texts", "edges", "edge_rows",
+    "batches", "requests", "seeds", "repeated", "drafts", "noise", "reported", "lengths", "sizes", "rounds",
+    "combinations",
 )  # fmt: skip
 
 

@@ -64,6 +64,7 @@ def rows_call(
     *,
     equal: bool = False,
     temperatures: Floats | None = None,
+    eos: int | None = None,
 ) -> Callable[[int, Integers | None, Integers], Integers]:
     """Return a function of (seed, seeds of the rows if they have any, chosen rows) on inputs fixed now.
 
@@ -71,7 +72,9 @@ def rows_call(
     """
 
     def options(seeds: Integers | None, rows: Integers) -> dict[str, Any]:
-        given = {} if seeds is None else {"seeds": seeds}
+        given: dict[str, Any] = {} if seeds is None else {"seeds": seeds}
+        if eos is not None:
+            given["eos"] = eos
         return given if temperatures is None else {**given, "temperatures": temperatures[rows]}
 
     protocol, instance = lab.subject.protocol, lab.main_instance
@@ -106,7 +109,8 @@ def rows_call(
         prompts[:] = lab.rng("one prompt").integers(0, instance.vocabulary, size=3)
 
     def of_text(seed: int, seeds: Integers | None, rows: Integers) -> Integers:
-        length = instance.draft_length + 3
+        # Where texts end, the others go on for some rounds.
+        length = instance.draft_length + 3 if eos is None else 3 * instance.draft_length + 6
         return caller.decode(models, prompts[rows], length, seed=seed, options=options(seeds, rows))[0]
 
     return of_text
@@ -126,9 +130,16 @@ def _request_seeds(lab: Laboratory) -> Exact:
         size = min(lab.subject.max_batch or ROWS, ROWS)
         everything = np.arange(size)
         temperatures = np.resize(TEMPERATURES, size) if "temperatures" in lab.subject.options else None
+        ends = int(lab.main_instance.target.sum(axis=0).argmax()) if "eos" in lab.subject.options else None
         for repetition in range(REPETITIONS):
-            given = temperatures if repetition % 2 else None
-            call = rows_call(lab, caller, rng, size, temperatures=given)
+            call = rows_call(
+                lab,
+                caller,
+                rng,
+                size,
+                temperatures=temperatures if repetition % 2 else None,
+                eos=ends if repetition % 3 == 2 else None,
+            )
             seeds = caller.row_seeds(size)
             first, second = (int(seed) for seed in rng.integers(SEED_RANGE, size=2))
             found = call(first, seeds, everything)

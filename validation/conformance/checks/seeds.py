@@ -78,6 +78,10 @@ class Collisions(Statistical):
             raise NotApplicable("outputs vary too little to tell seeds apart")
         return evidence if len(self._probe.seeds) < self.probe.total else -math.inf
 
+    def longest(self, times: int) -> int:
+        """Return the plan, for which the bound holds."""
+        return self.planned
+
     def output_log_e(self) -> float:
         """Return the same: no rule is involved."""
         return self.log_e()

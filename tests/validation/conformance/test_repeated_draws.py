@@ -1,0 +1,136 @@
+"""Random numbers that are used again: found however they are, and not where all are new."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks.zoo.controls_step import ratio_step
+from specsim.testing import Subject, check_sampler
+from specsim.validation.conformance.calling import ContractError
+from specsim.validation.conformance.repeated_draws import FAR, DrawsProbe, many_seeds
+
+TOKENS, PLACES, ROWS = 64, 3, 4
+
+
+class Endless:
+    """A caller whose time never ends."""
+
+    def out_of_time(self):
+        return False
+
+    def next_seed(self):
+        return 12345
+
+
+def probe(stream, seeds, *, by_row=0, tokens=TOKENS):
+    """Return what is seen of draws ``stream(seed, row, place)``, which are uniform numbers."""
+
+    def draws(given):
+        rows = len(given) if by_row else ROWS
+        found = [
+            [int(stream(int(given[row if by_row else 0]), row, place) * tokens) for place in range(PLACES)]
+            for row in range(rows)
+        ]
+        return np.array(found), np.full((rows, PLACES), 1 / tokens)
+
+    made = DrawsProbe(Endless(), draws, seeds, by_row=by_row, tolerance=0.0)
+    made.sample(len(seeds))
+    return made
+
+
+def no_draws(seeds):
+    raise AssertionError("nothing is to be drawn")
+
+
+def uniform(*words):
+    return np.random.default_rng([*words, 7]).random()
+
+
+SEEDS = many_seeds(np.random.default_rng(1), 100, 512)
+
+
+@pytest.mark.parametrize(
+    ("stream", "way"),
+    [
+        (lambda seed, row, place: uniform(seed + 37 * row, place), (37, -1, 0)),
+        (lambda seed, row, place: uniform(seed - 5 * row, place), (5, 1, 0)),
+        (lambda seed, row, place: uniform(seed + 100_000 * place, row), (100_000, 0, -1)),
+        (lambda seed, row, place: uniform(seed, row + place), (0, 1, -1)),
+        (lambda seed, row, place: uniform(seed, row // 2, place), (0, 1, 0)),
+        (lambda seed, row, place: uniform(seed & ~(1 << 20), row, place), (1 << 20, 0, 0)),
+        (lambda seed, row, place: uniform(seed % 9973, row, place), (9973, 0, 0)),
+    ],
+)
+def test_draws_that_share_random_numbers__are_found(stream, way):
+    found = probe(stream, SEEDS)
+    assert found.log_e() > math.log(1e9)
+    best = found.ways()[0]
+    assert (best.seeds, best.rows, best.places) == way
+
+
+def test_rows_with_seeds_of_their_own__are_compared_by_seed_and_within_calls():
+    seeds = many_seeds(np.random.default_rng(1), 200, 256)
+    halved = probe(lambda seed, row, place: uniform(seed >> 1, place), seeds, by_row=ROWS)
+    assert halved.log_e() > math.log(1e9)
+    assert halved.ways()[0].seeds == 1
+
+    def first_of_call(seed, row, place):
+        return uniform(int(np.searchsorted(seeds, seed - 12345)) // ROWS, place)
+
+    shared = probe(first_of_call, seeds, by_row=ROWS)
+    assert shared.log_e() > math.log(1e9)
+    assert shared.ways()[0].seeds == 0
+
+
+def test_draws_that_are_all_new__are_not_found():
+    values = [
+        probe(lambda seed, row, place, n=n: uniform(n, seed, row, place), SEEDS).log_e() for n in range(10)
+    ]
+    assert max(values) < math.log(100)
+    assert np.exp(values).mean() <= 1
+
+
+def test_e_value__has_a_mean_of_at_most_one():
+    # All outcomes of three calls of two rows, whose tokens are two: 2^6 of the same probability.
+    total = 0.0
+    for outcome in itertools.product((0, 1), repeat=6):
+        table = np.array(outcome).reshape(3, 2, 1)
+        found = DrawsProbe(Endless(), no_draws, np.array([0, 1, 2]), tolerance=0.0)
+        found.tokens, found.masses = list(table), list(np.full((3, 2, 1), 0.5))
+        found.total = 3
+        total += math.exp(found.log_e()) / 2**6
+    assert 0 < total <= 1
+
+
+def test_calls_that_are_no_function_of_the_seed__are_refused():
+    generator = np.random.default_rng(1)
+    with pytest.raises(ContractError, match="two outputs for the same inputs and seed"):
+        probe(lambda seed, row, place: generator.random(), SEEDS)
+
+
+def test_seeds__have_all_far_differences():
+    assert (np.diff(SEEDS) > 0).all()
+    differences = np.subtract.outer(SEEDS, SEEDS)
+    for distance in FAR:
+        assert distance < 512 or (differences == distance).sum() >= 3
+
+
+@pytest.mark.parametrize("option", ["top_k", "temperature", "draft_lengths", "seeds"])
+def test_check__looks_at_options(option):
+    def run(target, draft, drafted, seed, **options):
+        if options.get(option) is None:
+            return ratio_step(target, draft, drafted, seed)
+        coins = np.random.default_rng([seed, 3]).random((len(drafted) // 2 + 1, drafted.shape[1] + 1))
+        if option == "seeds":
+            coins = np.stack([np.random.default_rng(seed >> 1).random(3) for seed in options.pop("seeds")])
+            return ratio_step(target, draft, drafted, seed, coins=coins)
+        return ratio_step(
+            target, draft, drafted, seed, coins=np.repeat(coins, 2, axis=0)[: len(drafted)], **options
+        )
+
+    subject = Subject(name="mine", protocol="step", run=run, options=frozenset({option}))
+    report = check_sampler(subject, effort="quick", only=["repeated-draws"])
+    assert report.verdict.value == "not independent"
+    assert f"with {option}" in report.diagnosis.cause

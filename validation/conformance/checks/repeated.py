@@ -1,0 +1,137 @@
+"""Check of repeated draws: none is found again in another row, at another place, or under a nearby seed.
+
+What is drawn by one random number on the same row is the same token. A test of a draft shows whether it is
+accepted only: it is made where that has probability one half, more often, and within calls alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from specsim.support.arrays import Integers
+from specsim.validation.conformance.calling import Caller
+from specsim.validation.conformance.checks.base import Statistical, check, lossless_only
+from specsim.validation.conformance.laboratory import Laboratory
+from specsim.validation.conformance.probes import ProbeGroup
+from specsim.validation.conformance.repeated_draws import FEW_FAR, TIMES, DrawsProbe, many_seeds
+from specsim.validation.conformance.repeated_settings import ROWS, Setting, options_of, sizes_of
+from specsim.validation.conformance.results import Deviation
+from specsim.validation.conformance.subjects import PROTOCOLS, Subject
+
+#: Seeds near each other that are tried, and the range that they are drawn from, by effort. Each difference up
+#: to the range occurs about seeds^2 / (2 * range) times.
+NEAR = {"quick": (160, 1536), "standard": (320, 4096), "deep": (640, 8192)}
+#: The same with options, where every row of a call has a seed, at unusual sizes, and of tests.
+NEAR_WITH_OPTIONS, NEAR_BY_ROW, NEAR_AT_SIZES, NEAR_OF_TESTS = (60, 256), (400, 512), (24, 48), (60, 256)
+#: With options, seeds where one place of a row is drawn, divided by those where all are.
+FEWER = 3
+
+
+@dataclass(kw_only=True, eq=False)
+class RepeatedDraws(Statistical):
+    """A procedure whose null is that draws are independent and have the target's law, with every option.
+
+    parts: the experiments; the e-value is the average of theirs.
+    """
+
+    parts: list[DrawsProbe]
+
+    def log_e(self) -> float:
+        """Return the logarithm of the e-value so far."""
+        # To compare all pairs takes long: it is done once for each.
+        values = [part.log_e() for part in self.parts if part.total == len(part.seeds)]
+        return float(np.logaddexp.reduce(values)) - math.log(len(self.parts)) if values else -math.inf
+
+    def output_log_e(self) -> float:
+        """Return the same: no rule is involved."""
+        return self.log_e()
+
+    def catches(self, log_threshold: float) -> float:
+        """Return NaN: what is caught is no distance."""
+        return math.nan
+
+    def looks_like(self, count: int = 3) -> tuple[str, ...]:
+        """Return the most telling way."""
+        done = [part for part in self.parts if part.total == len(part.seeds)]
+        found = [(part, way) for part in done for way in part.ways()[:1]]
+        found.sort(key=lambda pair: -pair[1].log_e)
+        return tuple(f"{f'with {part.name}, ' if part.name else ''}{way}" for part, way in found[:1])
+
+    def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
+        """Return nothing: what was seen is in `looks_like`."""
+        return ()
+
+
+def _why_not(subject: Subject) -> str:
+    return lossless_only(subject) or (
+        "" if subject.process is None else "processing changes the rows by the text before them"
+    )
+
+
+@check(
+    "repeated-draws",
+    "a draw is not found again under seeds near it, in other rows of a call, or at other places",
+    kind="independence",
+    protocols=tuple(PROTOCOLS),
+    why_not=_why_not,
+    catches="seed + 3 * row, seed + 1,000 * round, rows that share random numbers with an option only",
+    weight=2.0,
+)
+def _repeated(lab: Laboratory) -> RepeatedDraws:
+    caller, rng = lab.caller("repeated draws"), lab.rng("near seeds")
+    parts = [
+        DrawsProbe(
+            caller,
+            setting.draws(),
+            _seeds(lab, rng, setting),
+            name=setting.words,
+            by_row=setting.size if setting.by_row else 0,
+            within=setting.tests,
+            tolerance=lab.tolerance,
+        )
+        for setting in _settings(lab, caller)
+    ]
+    planned = sum(len(part.seeds) for part in parts)
+    return RepeatedDraws(probe=ProbeGroup(parts), looks=(), planned=planned, parts=parts)
+
+
+def _seeds(lab: Laboratory, rng: np.random.Generator, setting: Setting) -> Integers:
+    """Return the seeds of a setting; where all places of a row are drawn, and not one, fewer say as much."""
+    times = TIMES if setting.one_place else 1
+    if not setting.words:
+        near, most = NEAR.get(lab.effort.name, NEAR["quick"])
+        return many_seeds(rng, near if setting.one_place else near // 2, most, times=times)
+    near, most = NEAR_WITH_OPTIONS
+    if setting.tests or setting.sizes:
+        near, most = NEAR_OF_TESTS if setting.tests else NEAR_AT_SIZES
+    elif setting.by_row:
+        near, most = NEAR_BY_ROW
+    if not setting.one_place:
+        near, most = near // FEWER, most // FEWER
+    far = () if setting.tests or setting.sizes else FEW_FAR
+    return many_seeds(rng, near, most, far=far, times=times)
+
+
+def _settings(lab: Laboratory, caller: Caller) -> list[Setting]:
+    """Return the settings: no option, each, all of them, and unusual sizes; and with tests of drafts."""
+    every, sizes = options_of(lab.subject), sizes_of(lab.subject)
+    alone = [Setting(lab, caller, [name]) for name in every]
+    found = [Setting(lab, caller), *(setting for setting in alone if setting.names)]
+    if len(found) > 2:
+        found.append(Setting(lab, caller, every))
+    found += [Setting(lab, caller, sizes=[name]) for name in sizes]
+    without_seeds = [name for name in every if name != "seeds"]
+    if without_seeds and "many rows" in sizes:
+        found.append(Setting(lab, caller, without_seeds, ["many rows"]))
+    if (lab.subject.max_batch or ROWS) < ROWS:
+        return found
+    tested = [Setting(lab, caller, [name], tests=True) for name in without_seeds]
+    found += [Setting(lab, caller, tests=True), *(setting for setting in tested if setting.names)]
+    longer = [name for name in sizes if name.startswith("drafts")]
+    return found + [Setting(lab, caller, sizes=[name], tests=True) for name in longer]
+
+
+CHECKS = (_repeated,)
