@@ -330,7 +330,7 @@ MUTANTS = (
         name="tree-next-request-rows",
         description="The target rows of the next tree of the batch are read.",
         cite="NVIDIA/TensorRT-LLM#17890 (review); 1CatAI/1Cat-vLLM#656",
-        bug_class="10 batch",
+        bug_class="10 batch, padding",
         subject=Subject(
             name="tree-next-request-rows", protocol="tree", run=next_request_rows, rule=lossless.RECURSIVE
         ),

@@ -114,9 +114,20 @@ def future_chooses_sibling(parents: Any, target: Any, draft: Any, tokens: Any, s
 
     The node that was accepted then depends on the tokens that follow.
     """
+    return _matched(parents, target, tokens, np.random.default_rng([seed, 3]).random(np.shape(tokens)))
+
+
+def seed_plus_five_rows(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:
+    """Draw the text of row b with the seed + 5 b."""
+    streams = [np.random.default_rng(seed + 5 * row) for row in range(len(tokens))]
+    uniforms = np.stack([stream.random(np.shape(tokens)[1]) for stream in streams])
+    return _matched(parents, target, tokens, uniforms)
+
+
+def _matched(parents: Any, target: Any, tokens: Any, uniforms: Floats) -> Step:
+    """Draw texts from the target, as far as they are in the tree and one token more; uniforms ``(B, N)``."""
     target, tokens = floats(target), np.asarray(tokens)
     level = depths(parents)
-    uniforms = np.random.default_rng([seed, 3]).random((len(tokens), max(level) + 1))
     emitted = np.full((len(tokens), max(level) + 1), -1, dtype=np.int64)
     lengths = np.zeros(len(tokens), dtype=np.int64)
     for row in range(len(tokens)):
@@ -153,7 +164,7 @@ MUTANTS = tuple(
         cite=cite,
         bug_class=bug_class,
         subject=subject,
-        killed_by=("sizes",),
+        killed_by=("sizes" if rule else "repeated-draws",),
     )
     for run, rule, bug_class, cite in (
         (residual_of_four, lossless.RECURSIVE, "2 recovery law", _ROOM),
@@ -162,6 +173,7 @@ MUTANTS = tuple(
         (parents_draft_row, lossless.RECURSIVE, "11 tree", "easily made: an index of the level above"),
         (first_coin_draws, lossless.RECURSIVE, "4 randomness", "easily made: a coin kept in a variable"),
         (six_levels_tested, lossless.RECURSIVE, "11 tree", _ROOM),
+        (seed_plus_five_rows, None, "4 randomness", "vllm-project/vllm#9441, for trees"),
     )
 )
 

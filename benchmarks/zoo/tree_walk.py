@@ -5,7 +5,7 @@ None of it knows a law: the exact laws in ``rules`` share no code with this.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,7 @@ def walk(
     bonus: Any = None,
     coins: Any = None,
     node_coins: Any = None,
+    siblings: Sequence[Sequence[int]] | None = None,
 ) -> Step:
     """Go down every tree from its root: test the children, descend or stop; at a leaf draw the bonus token.
 
@@ -103,6 +104,8 @@ def walk(
     coins, node_coins
         Uniforms of the nodes, ``(B, N)``: of their tests, and of what is drawn at them. Default to None: all
         independent.
+    siblings
+        Children of every node. Defaults to None: those that have it as their parent.
     """
     target = floats(target)
     draft = target if draft is None else floats(draft)
@@ -118,7 +121,7 @@ def walk(
     place = np.zeros(batch, dtype=np.int64)
     for node in range(nodes):
         here = np.flatnonzero(place == node)
-        below = children(parents, node)
+        below = children(parents, node) if siblings is None else siblings[node]
         if below:
             visit = Visit(
                 target[here, node],

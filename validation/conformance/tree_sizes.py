@@ -8,11 +8,13 @@ depend on what follows.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from specsim.algorithms import Structure, levels, tree
 from specsim.support.arrays import Bools, Floats, Integers
-from specsim.validation.conformance.calling import Caller
+from specsim.validation.conformance.calling import Caller, tree_depths
 from specsim.validation.conformance.checks.base import Look
 from specsim.validation.conformance.evidence import Evidence
 from specsim.validation.conformance.instances import inverse
@@ -27,10 +29,12 @@ from specsim.validation.conformance.ranked import (
     ranked_instance,
 )
 from specsim.validation.conformance.sizes import (
+    MORE_ROWS,
     MOST_ROWS,
     SizesProbe,
     contexts_from,
     in_octave,
+    numbered,
     octave,
     octaves,
     place_levels,
@@ -46,6 +50,15 @@ DEEP_EQUAL = 0.65
 DEEP = 6
 #: Levels of trees with several children at every node.
 BUSHY = 3
+#: Drafted tokens of the largest trees, and rows that they get for one of another level: only some tokens are
+#: tested at nodes of high numbers.
+MANY_NODES, MORE = 127, 3
+#: Share of these trees that have few levels, so that many texts come to the last, and most children there.
+MANY_REGULAR, MANY_CHILDREN = 0.7, 12
+#: Trees that are drawn together, and of which each is verified in a call of its own.
+SINGLE = 8
+#: Share of equal rows there, of which nothing is seen of what is drawn after a rejection.
+SINGLE_EQUAL = 0.2
 #: Most tokens of a vocabulary, but for nodes with more children.
 MOST_TOKENS = 7
 #: Numbers of nodes between two tests that may use one coin.
@@ -57,10 +70,23 @@ FAR_LAWS: dict[int, Laws] = {
     3: ((64, 128, 64), (232, 6, 18)),
     4: ((64, 84, 68, 40), (232, 4, 6, 14)),
 }
+#: Most tokens of a wide vocabulary, and the tokens that are tried by octave: few numbers, as making rows of a
+#: wide vocabulary takes long.
+WIDE_TOKENS = 1023
+WIDE = {octave(low): (low, low + 1, low * 3 // 2, low * 2 - 1) for low in (8, 16, 32, 64, 128, 256, 512)}
+#: Laws of their ranks: the last one, of many tokens, has half of what is emitted and most of every residual;
+#: the draft has more of two others, which are often rejected.
+WIDE_LAWS: Laws = ((40, 32, 56, 128), (96, 72, 40, 48))
+#: Rows of these calls, and most drafted tokens; and the first of the octaves that get `MORE` rows, in which
+#: ids do not fit into 8 bits.
+WIDE_ROWS, WIDE_NODES, WIDEST = (4, 25), 5, 256
 
 
 class TreeSizes(SizesProbe):
-    """Trees of many shapes: drafted tokens, levels, children of a node, rows of a call, nodes apart."""
+    """Trees of many shapes: drafted tokens, levels, children of a node, rows of a call, nodes apart.
+
+    In half of the calls the nodes of every level are numbered in a random order.
+    """
 
     def __init__(self, caller: Caller, rng: np.random.Generator, per_level: int, *, seed: int) -> None:
         subject = caller.subject
@@ -71,14 +97,18 @@ class TreeSizes(SizesProbe):
         # Distinct children are of different tokens.
         self.most_children = min(self.limit or MOST_CHILDREN, MOST_CHILDREN)
         most_rows = min(subject.max_batch or MOST_ROWS, MOST_ROWS)
-        children = ["no children", *octaves(self.most_children, "children")]
+        children = ["no children", *octaves(self.most_children, "child", "children")]
         names = {
-            "nodes": octaves(MOST_NODES, "drafted tokens"),
-            "rows": octaves(most_rows, "rows in a call"),
+            "nodes": octaves(MANY_NODES, "drafted token", "drafted tokens"),
+            "rows": octaves(most_rows, "row in a call", "rows in a call"),
             "children": children,
             "depth": [f"trees of {depth + 1} levels" for depth in range(MOST_DEPTH)],
             "place": place_levels(most_rows),
             "position": [f"position {place + 1}" for place in range(MOST_DEPTH + 1)],
+            "middle": [
+                "after the last level",
+                *(f"levels with their middle at {words}" for words in numbered(MANY_NODES, "node", "nodes")),
+            ],
         }
         counts = RankCounts(names, self.ranks)
         super().__init__(caller, rng, per_level, counts, ["nodes", "rows", "children", "depth"])
@@ -92,25 +122,34 @@ class TreeSizes(SizesProbe):
         self.apart = [n for n in NODES_APART if self._columns(n)]
         self.echoes = TreeEchoes(self.apart, FAR_LAWS[self.ranks])
         self._filled["apart"] = np.zeros(len(self.apart), dtype=np.int64)
+        self.wide: RankCounts | None = None
+        octaves_of_tokens = [number for number, sizes in WIDE.items() if sizes[0] <= (self.limit or sizes[0])]
+        if octaves_of_tokens:
+            most = min(self.limit or WIDE_TOKENS, WIDE_TOKENS)
+            words = octaves(most, "token in the vocabulary", "tokens in the vocabulary")
+            self.wide = RankCounts({"tokens": words[min(WIDE) :]}, RANKS)
+            self._filled["tokens"] = np.zeros(len(octaves_of_tokens), dtype=np.int64)
+            self._filled["tokens"][octave(WIDEST) - min(WIDE) :] -= (MORE - 1) * per_level
         # Few tokens come so far down, or by way of a later sibling: these levels get several times the rows.
         self._filled["bushy"] -= per_level
         self._filled["depth"][DEEP:] -= 2 * per_level
-        self.planned = per_level * (sum(map(len, self._filled.values())) - 1 + BUSHY + 1)
-        self.planned += 2 * per_level * (MOST_DEPTH - DEEP)
+        self._filled["nodes"][octave(MANY_NODES)] -= (MORE - 1) * per_level
+        self.planned = int(sum(np.maximum(per_level - filled, 0).sum() for filled in self._filled.values()))
         self._most = most_rows
 
     def looks(self, tolerance: float) -> list[Look]:
         """Return what is looked at."""
-        target, draft = self.echoes.laws
-        laws = np.tile(target, (len(KINDS), 1)), np.tile(draft, (len(KINDS), 1))
-        far = self.far.looks(laws, tolerance, prefix="children mostly rejected, ")
-        return [*super().looks(tolerance), *far, *self.echoes.looks(tolerance)]
+        far = self.far.looks(_of_kinds(FAR_LAWS[self.ranks]), tolerance, prefix="children mostly rejected, ")
+        looks = [*super().looks(tolerance), *far, *self.echoes.looks(tolerance)]
+        return looks + (self.wide.looks(_of_kinds(WIDE_LAWS), tolerance) if self.wide else [])
 
     def _call(self, name: str, level: int) -> None:
         rng = self._rng
-        if name in ("apart", "bushy"):
-            (self._call_apart if name == "apart" else self._call_bushy)(level)
+        of_one_law = {"apart": self._call_apart, "bushy": self._call_bushy, "tokens": self._call_wide}
+        if name in of_one_law:
+            of_one_law[name](level)
             return
+        single = name == "rows" and level == 0
         rows = in_octave(rng, level, self._most) if name == "rows" else self._few_rows()
         vocabulary = int(rng.integers(self.ranks, self.most_tokens + 1))
         equal = 0.4
@@ -126,18 +165,34 @@ class TreeSizes(SizesProbe):
             equal = DEEP_EQUAL if level > 2 else equal
             shape = levels(widths)
         else:
-            nodes = in_octave(rng, level, MOST_NODES) if name == "nodes" else int(rng.integers(2, 9))
-            shape = random_tree(rng, nodes, min(FEW_CHILDREN, vocabulary))
+            nodes = in_octave(rng, level, MANY_NODES) if name == "nodes" else int(rng.integers(2, 9))
+            equal = SINGLE_EQUAL if single else equal
+            if nodes > MOST_NODES and rng.random() < MANY_REGULAR:
+                many = many_levels(rng, min(MANY_CHILDREN, self.most_children))
+                vocabulary = max(vocabulary, *many)
+                shape = levels(many)
+            else:
+                shape = random_tree(rng, nodes, min(FEW_CHILDREN, vocabulary))
+        # Many rows of a large tree take little longer than few. They are not what other sizes are for.
+        many_rows = len(shape.parents) > MOST_NODES + 1 or (name == "depth" and level >= DEEP)
+        if many_rows:
+            rows = min(int(rng.integers(*MORE_ROWS)), self._most)
         ranked = ranked_instance(self.seed, vocabulary=vocabulary, draft_length=1, equal=equal)
-        row, position, kinds, found = self._observed(ranked, shape, rows)
+        row, position, kinds, found = self._observed(ranked, shape, SINGLE if single else rows, single=single)
         reached = {"nodes": octave(len(shape.parents) - 1), "rows": octave(rows), "depth": shape.depth - 1}
-        self.counts.add(kinds, found, position=position, place=places(rows)[row], **reached)
+        place = places(rows)[0 if single else row]
+        middle = _middle_levels(shape)[position]
+        self.counts.add(kinds, found, position=position, place=place, middle=middle, **reached)
         if widths:
             by_position = _children_levels(widths)
             self.counts.add(kinds, found, children=by_position[position])
         if name == "children":
             reached["children"] = level
-        self._done(rows, **reached)
+        if many_rows:
+            self._done(max(rows // MORE, 1), **{name: level})
+        else:
+            # Trees that have calls of their own count together like one row: there are more of them.
+            self._done(rows, **reached)
 
     def _columns(self, nodes: int) -> tuple[int, int, int] | None:
         """Return (children of the root, levels, levels apart) of a tree with places so many nodes apart."""
@@ -163,6 +218,18 @@ class TreeSizes(SizesProbe):
         self.far.add(kinds, found, bushy=position)
         self._done(rows, bushy=level)
 
+    def _call_wide(self, level: int) -> None:
+        """Call with a wide vocabulary."""
+        rng = self._rng
+        vocabulary = min(int(rng.choice(WIDE[level + min(WIDE)])), self.limit or WIDE_TOKENS)
+        ranked = ranked_instance(self.seed, vocabulary=vocabulary, draft_length=1, laws=WIDE_LAWS)
+        rows = min(int(rng.integers(*WIDE_ROWS)), self._most)
+        shape = random_tree(rng, int(rng.integers(1, WIDE_NODES + 1)), FEW_CHILDREN)
+        _, _, kinds, found = self._observed(ranked, shape, rows)
+        assert self.wide is not None
+        self.wide.add(kinds, found, tokens=level)
+        self._done(rows, tokens=level)
+
     def _call_apart(self, level: int) -> None:
         """Call with many children at the root, each of which begins a chain: chains are columns of nodes."""
         columns = self._columns(self.apart[level])
@@ -177,16 +244,31 @@ class TreeSizes(SizesProbe):
         self._done(rows, apart=level)
 
     def _observed(
-        self, ranked: Ranked, shape: Structure, rows: int, level: int | None = None, levels_apart: int = 0
+        self,
+        ranked: Ranked,
+        shape: Structure,
+        rows: int,
+        level: int | None = None,
+        levels_apart: int = 0,
+        *,
+        single: bool = False,
     ) -> tuple[Integers, Integers, Integers, Integers]:
-        """Make one call; return row, position, kind and rank of every emitted token."""
+        """Verify trees; return row, position, kind and rank of every emitted token.
+
+        single: whether every tree has a call of its own.
+        """
         instance, rng = ranked.instance, self._rng
         starts = rng.integers(0, len(ranked.kinds), size=rows)
-        tokens, contexts = _drawn_tree(ranked, shape, starts, rng, self.caller.subject.drawing)
         parents = np.array(shape.parents, dtype=np.int64)
-        emitted, lengths = self.caller.tree(
-            parents, instance.target[contexts], instance.draft[contexts], tokens
-        )
+        if level is None and rng.random() < 0.5:
+            parents = shuffled(parents, rng)
+        tokens, contexts = drawn_tree(ranked, parents, starts, rng, self.caller.subject.drawing)
+        target, draft = instance.target[contexts], instance.draft[contexts]
+        calls = [
+            self.caller.tree(parents, target[part], draft[part], tokens[part])
+            for part in ([slice(row, row + 1) for row in range(rows)] if single else [slice(rows)])
+        ]
+        emitted, lengths = (np.concatenate(parts) for parts in zip(*calls, strict=True))
         kept = np.arange(emitted.shape[1]) < lengths[:, None]
         emitted = np.where(kept, emitted, 0)
         before = contexts_from(instance, starts, emitted)[:, :-1]
@@ -325,6 +407,21 @@ def _echo_look(
     )
 
 
+def _of_kinds(laws: Laws) -> tuple[Floats, Floats]:
+    """Return one law of the ranks for all kinds, under target and draft, each ``(kinds, ranks)``."""
+    target, draft = np.array(laws, dtype=np.float64) / 256
+    return np.tile(target, (len(KINDS), 1)), np.tile(draft, (len(KINDS), 1))
+
+
+def _middle_levels(shape: Structure) -> Integers:
+    """Return the level of every position by the middle number of the nodes that may be accepted there.
+
+    0 for none, then octaves.
+    """
+    ends = pairwise(shape.nodes_within)
+    return np.array([*(octave((low + high - 1) // 2) + 1 for low, high in ends), 0], dtype=np.int64)
+
+
 def _children_levels(widths: list[int]) -> Integers:
     """Return the level of every position by the children of its nodes: 0 for none, then octaves."""
     return np.array([*(octave(width) + 1 for width in widths), 0], dtype=np.int64)
@@ -363,6 +460,17 @@ def _size(widths: list[int]) -> int:
     return int(np.cumprod(widths).sum())
 
 
+def many_levels(rng: np.random.Generator, most: int) -> list[int]:
+    """Return children per level, at most so many: one at the last level, where most numbers are above 63."""
+    least, depth = 3 * MOST_NODES // 4, 2
+    while _size([most] * depth) < least:
+        depth += 1
+    while True:
+        widths: list[int] = rng.integers(2, most + 1, size=depth).tolist()
+        if least <= _size(widths) <= MOST_NODES:
+            return [*widths, 1]
+
+
 def random_tree(rng: np.random.Generator, nodes: int, most_children: int) -> Structure:
     """Return a random tree of a number of drafted tokens, in breadth-first order."""
     children: list[list[int]] = [[]]
@@ -388,18 +496,28 @@ def random_tree(rng: np.random.Generator, nodes: int, most_children: int) -> Str
     return tree(tuple(parents))
 
 
-def _drawn_tree(
-    ranked: Ranked, shape: Structure, starts: Integers, rng: np.random.Generator, drawing: str
+def shuffled(parents: Integers, rng: np.random.Generator) -> Integers:
+    """Return the parents of the same tree, ``(nodes,)``, with the nodes of every level in a random order."""
+    order = np.lexsort((rng.random(len(parents)), tree_depths(parents)))
+    number = np.argsort(order)
+    found: Integers = np.where(parents >= 0, number[parents], -1)[order]
+    return found
+
+
+def drawn_tree(
+    ranked: Ranked, parents: Integers, starts: Integers, rng: np.random.Generator, drawing: str
 ) -> tuple[Integers, Integers]:
     """Draw the tokens of trees; return them and the context of every node, both ``(rows, nodes)``."""
     instance, rows = ranked.instance, len(starts)
-    tokens = np.full((rows, len(shape.parents)), -1, dtype=np.int64)
+    tokens = np.full((rows, len(parents)), -1, dtype=np.int64)
     contexts = np.repeat(starts[:, None], tokens.shape[1], axis=1)
-    for node in range(len(shape.parents)):
-        children = shape.children(node)
+    order = np.argsort(parents, kind="stable")
+    ends = np.searchsorted(parents[order], np.arange(len(parents) + 1))
+    for node in range(len(parents)):
+        children = order[ends[node] : ends[node + 1]]
         row = instance.draft[contexts[:, node]]
         for j, child in enumerate(children):
-            law = next_child_law(row, tokens[:, list(children[:j])], len(children), drawing)
+            law = next_child_law(row, tokens[:, children[:j]], len(children), drawing)
             tokens[:, child] = inverse(law, rng.random(rows))
             contexts[:, child] = instance.next_context[contexts[:, node], tokens[:, child]]
     return tokens, contexts

@@ -7,20 +7,23 @@ import pytest
 
 from benchmarks.zoo import get_controls, get_mutants
 from specsim.algorithms import levels
-from specsim.validation.conformance.calling import Caller
+from specsim.validation.conformance.calling import Caller, tree_depths
 from specsim.validation.conformance.ranked import PARTS, parts_of_rows
 from specsim.validation.conformance.subjects import as_subject
 from specsim.validation.conformance.tables import is_law
 from specsim.validation.conformance.tree_sizes import (
     FAR_LAWS,
+    MANY_NODES,
     MOST_DEPTH,
     MOST_NODES,
     NODES_APART,
     TreeEchoes,
     TreeSizes,
     bushy_levels,
+    many_levels,
     narrow_levels,
     random_tree,
+    shuffled,
     wide_levels,
 )
 
@@ -29,7 +32,7 @@ def probe(subject, per_level=40):
     return TreeSizes(Caller(subject=subject, seed=1), np.random.default_rng(1), per_level, seed=20240817)
 
 
-@pytest.mark.parametrize("nodes", [1, 2, 9, 63])
+@pytest.mark.parametrize("nodes", [1, 2, 9, 63, 127])
 def test_random_trees_have_the_nodes_asked_for(nodes):
     shape = random_tree(np.random.default_rng(nodes), nodes, 4)
     assert len(shape.parents) == nodes + 1
@@ -49,8 +52,48 @@ def test_shapes_by_level_have_what_is_asked_for_and_fit():
         widths = narrow_levels(rng, depth)
         assert len(widths) == depth
         assert len(levels(widths).parents) <= MOST_NODES + 1
+    for most in (2, 3, 6, 12):
+        nodes = len(levels(many_levels(rng, most)).parents)
+        assert MOST_NODES < nodes <= MANY_NODES + 1
     for most in (2, 6):
         assert all(width > 1 for width in bushy_levels(rng, most)[:-1])
+
+
+def form(parents, node=0):
+    """The tree below a node, whatever the numbers of its nodes."""
+    return tuple(sorted(form(parents, child) for child in np.flatnonzero(np.asarray(parents) == node)))
+
+
+def test_a_shuffled_tree_is_the_same_tree():
+    rng = np.random.default_rng(4)
+    scattered = 0
+    for _ in range(50):
+        parents = np.array(random_tree(rng, 12, 4).parents)
+        found = shuffled(parents, rng)
+        assert form(found) == form(parents)
+        assert found[0] == -1
+        assert (found[1:] < np.arange(1, 13)).all()
+        assert (np.diff(tree_depths(found)) >= 0).all()
+        scattered += any(np.ptp(np.flatnonzero(found == n)) >= np.sum(found == n) for n in set(found[1:]))
+    assert scattered > 20
+
+
+def test_calls_have_large_trees_wide_vocabularies_and_many_single_trees():
+    seen = []
+    subject = get_controls(["tree-renumbered-by-parents"])[0].subject
+
+    def run(parents, target, draft, tokens, seed):
+        seen.append((len(tokens), len(parents) - 1, target.shape[-1], (np.diff(parents) < 0).any()))
+        return subject.run(parents, target, draft, tokens, seed)
+
+    found = probe(subject.replace(run=run))
+    found.sample(found.planned)
+    rows, nodes, vocabulary, unsorted = np.array(seen).T
+    assert np.sum(rows == 1) > 6 * 40
+    assert MOST_NODES < nodes.max() <= MANY_NODES
+    assert vocabulary.max() > 512
+    assert np.sum(unsorted) > 10
+    assert max(look.evidence.log_e(look.counts()) for look in found.looks(0.0)) < 5
 
 
 def test_columns_of_nodes_are_as_far_apart_as_they_say():
@@ -115,12 +158,17 @@ def test_parts_of_rows_are_even():
         ("tree-coins-of-eight-nodes", "nodes apart"),
         ("tree-parents-draft-row", "several children at each node"),
         ("tree-six-levels-tested", "position"),
+        ("tree-mask-of-64-nodes", "after the last level"),
+        ("tree-one-tree-replaced-from-target", "1 row in a call"),
+        ("tree-ids-of-8-bits", "tokens in the vocabulary"),
+        ("tree-small-residuals-dropped", "tokens in the vocabulary"),
     ],
 )
 def test_a_wrong_tree_is_evidence_and_the_cell_says_why(name, cell):
     found = probe(get_mutants([name])[0].subject, per_level=120)
-    # The draft row of the parent changes little: twice the rows of quick are enough.
-    found.sample(found.planned * (2 if name == "tree-parents-draft-row" else 1))
+    # Some change little: twice these rows are enough.
+    little = name in ("tree-parents-draft-row", "tree-one-tree-replaced-from-target")
+    found.sample(found.planned * (2 if little else 1))
     looks = found.looks(0.0)
     evidence = [look.evidence.log_e(look.counts()) for look in looks]
     best = looks[int(np.argmax(evidence))]
