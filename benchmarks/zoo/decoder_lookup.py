@@ -71,7 +71,7 @@ MUTANTS = (
         name="copies-replaced-from-target",
         description="a rejected copy is replaced by a draw from the whole target, and emitted too often",
         cite="easily made: a draft without probabilities, of which nothing seems to be taken off",
-        bug_class="2 residual",
+        bug_class="2 recovery law",
         subject=Subject(
             name="copies-replaced-from-target", protocol="decoder", run=partial(decode, whole_target=True)
         ),

@@ -246,9 +246,8 @@ def _lengths(lab: Laboratory, probe: DecoderProbe, rule: Rule) -> dict[str, bool
     """Return whether accepted lengths, where they are reported, are those of a rule."""
     if not probe.rounds.any():
         return {}
-    rows = [
-        lab.joint(rule, moved(probe.instance, c), own=True).sum(axis=(0, 2)) for c in range(len(probe.rounds))
-    ]
+    contexts = range(probe.rounds.shape[1])
+    rows = [lab.joint(rule, moved(probe.instance, c), own=True).sum(axis=(0, 2)) for c in contexts]
     # Counts are split by the accepted length of the round before, which the law does not know.
-    seen = probe.rounds.sum(axis=1)
+    seen = probe.rounds.sum(axis=0)
     return {"accepted lengths": fits(seen, np.stack(rows), lambda table: table, lab.tolerance)}

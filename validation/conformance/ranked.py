@@ -65,7 +65,7 @@ class Ranked:
     ranks: Integers
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def ranked_instance(
     seed: int,
     *,
@@ -75,6 +75,8 @@ def ranked_instance(
     forbidden: float = 0.5,
     contexts: int = 61,
     laws: Laws | None = None,
+    several: tuple[Laws, ...] | None = None,
+    slope: float = 1.0,
 ) -> Ranked:
     """Return rows of all kinds, or of one law, in a context that never forgets a token.
 
@@ -84,21 +86,31 @@ def ranked_instance(
     contexts: a prime. After a token the context is an affine function of the one before it, another one for
         every token: two texts that differ anywhere stay in different contexts while they go on alike.
     laws: one pair of laws of the ranks, in units of 1/256. Defaults to None: those of all kinds.
+    several: as many pairs as there are kinds of rows, in place of the usual ones; equally many contexts, up
+        to one, have each.
+    slope: of the tokens that share the mass of the last rank, each has this much of what the one before has.
+        Defaults to 1: all the same.
     """
     stream = Stream(seed, f"conformance ranked {vocabulary} {contexts} {equal:g} {forbidden:g}")
     ranks = min(RANKS, vocabulary)
-    target, draft = laws_by_rank(ranks) if laws is None else np.array(laws, dtype=np.float64)[:, None] / 256
+    if laws is not None:
+        several = (laws,)
+    if several is None:
+        target, draft = laws_by_rank(ranks)
+    else:
+        target, draft = np.moveaxis(np.array(several, dtype=np.float64) / 256, 1, 0)
     order = stream.orders(contexts, vocabulary)
     places = np.empty_like(order)
     np.put_along_axis(places, order, np.arange(vocabulary)[None, :], axis=1)
     rank_of = np.minimum(places, ranks - 1)
     coins = stream.uniforms(2, contexts)
     kinds = np.where(coins[0] < equal, 0, np.where(coins[1] < forbidden, 2, 1))
-    if laws is not None:
-        kinds = np.zeros(contexts, dtype=np.int64)
+    if several is not None:
+        kinds = coins[0].argsort().argsort() % len(several)
     # Tokens after the ranks share the mass of the last one.
-    sharing = np.where(np.arange(ranks) == ranks - 1, vocabulary - ranks + 1, 1)
-    rows = [np.take_along_axis((law / sharing)[kinds], rank_of, axis=1) for law in (target, draft)]
+    share = slope ** np.maximum(np.arange(vocabulary) - ranks + 1, 0)
+    share[ranks - 1 :] /= share[ranks - 1 :].sum()
+    rows = [np.take_along_axis(law[kinds], rank_of, axis=1) * share[places] for law in (target, draft)]
     factor = 1 + stream.below(contexts - 1, vocabulary)
     offset = stream.below(contexts, vocabulary)
     return Ranked(
@@ -154,14 +166,15 @@ class RankCounts:
     """Counts of the ranks of emitted tokens, split in several ways.
 
     levels: names of the levels of every way to split, in their order.
+    kinds: names of the kinds of rows; one that is empty where all rows have one law.
     counts: shape ``(levels * kinds, ranks)`` by way.
     """
 
-    def __init__(self, levels: Mapping[str, Sequence[str]], ranks: int) -> None:
+    def __init__(self, levels: Mapping[str, Sequence[str]], ranks: int, kinds: Sequence[str] = KINDS) -> None:
         self.levels = {name: tuple(words) for name, words in levels.items()}
-        self.ranks = ranks
+        self.ranks, self.kinds = ranks, tuple(kinds)
         self.counts = {
-            name: np.zeros((len(words) * len(KINDS), ranks), dtype=np.int64)
+            name: np.zeros((len(words) * len(kinds), ranks), dtype=np.int64)
             for name, words in self.levels.items()
         }
 
@@ -169,7 +182,7 @@ class RankCounts:
         """Count tokens, all arrays of one shape; every way to split has its level."""
         for name, level in levels.items():
             table = self.counts[name]
-            cells = (np.asarray(level) * len(KINDS) + kinds) * self.ranks + ranks
+            cells = (np.asarray(level) * len(self.kinds) + kinds) * self.ranks + ranks
             table += np.bincount(cells.ravel(), minlength=table.size).reshape(table.shape)
 
     def looks(
@@ -199,7 +212,7 @@ class RankCounts:
 
     def _wrong_levels(self, name: str, target: Floats, bent: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return laws that are wrong at one level, or from it on."""
-        words, kinds = self.levels[name], len(KINDS)
+        words, kinds = self.levels[name], len(self.kinds)
         null = np.tile(target, (len(words), 1))
         alternatives = {}
         for what, law in bent.items():
@@ -224,11 +237,15 @@ class RankCounts:
 
         null, alternatives: laws of the ranks under the target, ``(levels * kinds, ranks)``.
         """
-        words, kinds = self.levels[name], len(KINDS)
+        words, kinds = self.levels[name], len(self.kinds)
+
+        # Where all kinds have one law, rows are of none of them.
+        one = bool((null == null[0]).all())
 
         def name_cell(stratum: int, cell: int) -> str:
-            kind = KINDS[stratum % kinds]
-            return f"{prefix}{words[stratum // kinds]}, rows {kind}: token of rank {cell + 1}"
+            kind = "" if one else self.kinds[stratum % kinds]
+            rows = f", rows {kind}" if kind else ""
+            return f"{prefix}{words[stratum // kinds]}{rows}: token of rank {cell + 1}"
 
         return Look(
             evidence=Evidence(null, alternatives=alternatives, tolerance=tolerance),
@@ -238,6 +255,7 @@ class RankCounts:
             reachable=np.ones(len(null), dtype=bool),
             name_cell=name_cell,
             levels=words,
+            tokens={"drafts": "tokens at drafted places", "bonus": "bonus tokens"}.get(name, ""),
         )
 
 
@@ -256,6 +274,69 @@ def parts_of_rows(rows: Floats, tokens: Integers, coins: Floats) -> Integers:
     mass = np.take_along_axis(rows, tokens[..., None], axis=2)[..., 0]
     end = np.take_along_axis(ends, tokens[..., None], axis=2)[..., 0]
     return np.clip(((end - coins * mass) / ends[..., -1] * PARTS).astype(np.int64), 0, PARTS - 1)
+
+
+#: By how much the first quarter of a row may be likelier than it should be, and the last less so.
+TILTS = (0.15, 0.5)
+
+
+class Parts:
+    """Quarters of their rows in which replacements of drafts fall, split in several ways.
+
+    A coin that tests a draft and then draws its replacement leaves the law of the ranks nearly as it is, as
+    the order of the ids is any; but the replacement comes from one end of the row. Rows are cut to the tokens
+    that are likelier under the target than under the draft, as no other replaces a rejected one.
+
+    levels: names of the levels of every way to split, in their order.
+    counts: shape ``(levels, PARTS)`` by way.
+    """
+
+    def __init__(self, levels: Mapping[str, Sequence[str]]) -> None:
+        self.levels = {name: tuple(words) for name, words in levels.items()}
+        self.counts = {
+            name: np.zeros((len(words), PARTS), dtype=np.int64) for name, words in self.levels.items()
+        }
+
+    def add(self, target: Floats, draft: Floats, tokens: Integers, coins: Floats, **levels: int) -> None:
+        """Count tokens; every way to split has its level.
+
+        target, draft: rows ``(B, n, V)``.
+        tokens, coins: ``(B, n)``, as in `parts_of_rows`.
+        """
+        rows = np.where(target > draft, target, 0.0)
+        chosen = np.take_along_axis(rows, tokens[..., None], axis=2)[..., 0] > 0
+        parts = parts_of_rows(rows[chosen][:, None], tokens[chosen][:, None], coins[chosen][:, None])
+        seen = np.bincount(parts.ravel(), minlength=PARTS)
+        for name, level in levels.items():
+            self.counts[name][level] += seen
+
+    def looks(self, tolerance: float) -> list[Look]:
+        """Return a look for every way to split: places are wrong at a level, or from it on."""
+        return [self._look(name, tolerance) for name in self.levels]
+
+    def _look(self, name: str, tolerance: float) -> Look:
+        words = self.levels[name]
+        null = np.full((len(words), PARTS), 1 / PARTS)
+        alternatives = {}
+        for begin, first in enumerate(words):
+            for tilt in (*TILTS, *(-tilt for tilt in TILTS)):
+                law = (1 + tilt * np.linspace(1, -1, PARTS)) / PARTS
+                for where, stop in (("only", begin + 1), ("on", len(words))):
+                    table = null.copy()
+                    table[begin:stop] = law
+                    alternatives[f"{'first' if tilt > 0 else 'last'} quarters, {tilt:g}, {first} {where}"] = (
+                        table
+                    )
+        return Look(
+            evidence=Evidence(null, alternatives=alternatives, tolerance=tolerance),
+            observe=lambda: self.counts[name],
+            shares=np.full(len(null), 1 / len(null)),
+            reachable=np.ones(len(null), dtype=bool),
+            name_cell=lambda stratum, cell: (
+                f"{words[stratum]}, a likelier token than under the draft: in quarter {cell + 1} of these"
+            ),
+            levels=words,
+        )
 
 
 class Echoes:

@@ -1,4 +1,4 @@
-"""Experiments at many sizes: drafts, batches, vocabularies, prompts and texts, on ranked rows.
+"""Experiments at many sizes: drafts, batches and vocabularies, on ranked rows.
 
 Sizes are drawn so that every level of every size is reached: each call is for the level that has fewest
 observations, and its other sizes are random. Levels are octaves, 2 to 3, 4 to 7 and so on, or single numbers.
@@ -6,7 +6,7 @@ observations, and its other sizes are random. Levels are octaves, 2 to 3, 4 to 7
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +15,11 @@ import numpy as np
 from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.checks.base import Look
-from specsim.validation.conformance.checks.decoder import decode_ranked
 from specsim.validation.conformance.filters import filtered, of_draft
 from specsim.validation.conformance.instances import Instance, inverse
 from specsim.validation.conformance.probes import Models
 from specsim.validation.conformance.ranked import (
     RANKS,
-    Copies,
-    Echoes,
     Laws,
     RankCounts,
     Ranked,
@@ -34,21 +31,21 @@ from specsim.validation.conformance.ranked import (
 MOST_DRAFTS, MOST_ROWS, MOST_TOKENS = 16, 4095, 2047
 #: Rows of a call in which another size is what counts, and in which lengths of drafts are all that counts.
 FEW_ROWS, MORE_ROWS = (4, 64), (40, 200)
-#: Most tokens that are repeated in a prompt.
-LONGEST_PERIOD = 6
-#: Least rows of a call for the longest texts of a decoder, for 48 rows of every level.
-TEXTS = 64
+#: Sizes that are tried together: drafted tokens, rows of a call, tokens of the vocabulary. A path may be for
+#: one row alone, or a buffer too small for long drafts of a wide vocabulary. There are few vocabularies, as
+#: making rows of a wide one takes long.
+SHORT, LONG, MANY, WIDE = (1, 3), (9, 12, MOST_DRAFTS), range(65, 130), (257, 512, 1025)
+TOGETHER: dict[str, tuple[Sequence[int], Sequence[int], Sequence[int]]] = {
+    "one row, drafts of 9 and more": (LONG, (1,), (RANKS,)),
+    "one row, a wide vocabulary": (SHORT, (1,), WIDE),
+    "65 rows and more, drafts of 9 and more": (LONG, MANY, (RANKS,)),
+    "65 rows and more, a wide vocabulary": (SHORT, MANY, WIDE),
+    "drafts of 9 and more, a wide vocabulary": (LONG, range(4, 33), WIDE),
+}
+#: Rows that these get, for one of another level: only some tokens stand far behind in a draft.
+MORE = 3
 #: Contexts in which the texts of a call begin.
 STARTS = 8
-#: Distances in a text of tokens whose places are compared: coins may be used again so far behind.
-APART = (
-    *(*range(1, 21), 24, 25, 30, 32, 40, 48, 50, 60, 64, 80, 96, 100, 120, 125, 128, 150, 160, 192, 200),
-    *(250, 255, 256),
-)
-#: Bands of such distances: what stands between depends on the accepted lengths.
-BANDS = ((17, 24), (25, 32), (33, 48), (49, 64), (65, 96), (97, 128), (129, 192), (193, 256))
-#: Most tokens of a prompt, and tokens written in a call for the longest texts.
-MOST_PROMPT, LONGEST = 1023, 300
 
 
 def octave(size: int) -> int:
@@ -56,12 +53,21 @@ def octave(size: int) -> int:
     return int(size).bit_length() - 1
 
 
-def octaves(most: int, what: str) -> list[str]:
-    """Return the names of the octaves up to `most`."""
+def octaves(most: int, one: str, several: str) -> list[str]:
+    """Return the names of the octaves up to `most`, such as "1 row" and "2 to 3 rows"."""
     return [
-        f"{2**n} {what}" if n == 0 else f"{2**n} to {min(2 ** (n + 1) - 1, most)} {what}"
-        for n in range(octave(most) + 1)
+        f"{low} to {high} {several}" if low < high else f"{low} {one if low == 1 else several}"
+        for low, high in _ends(most)
     ]
+
+
+def numbered(most: int, one: str, several: str) -> list[str]:
+    """Return the names of the octaves of numbers up to `most`, such as "row 1" and "rows 2 to 3"."""
+    return [f"{several} {low} to {high}" if low < high else f"{one} {low}" for low, high in _ends(most)]
+
+
+def _ends(most: int) -> list[tuple[int, int]]:
+    return [(2**n, min(2 ** (n + 1) - 1, most)) for n in range(octave(most) + 1)]
 
 
 def in_octave(rng: np.random.Generator, number: int, most: int) -> int:
@@ -140,7 +146,7 @@ def places(rows: int) -> Integers:
 
 def place_levels(most: int) -> list[str]:
     """Return the names of the levels of `places`."""
-    return ["last row of a call", *octaves(most, "th row")]
+    return ["last row of a call", *numbered(most, "row", "rows")]
 
 
 class StepSizes(SizesProbe):
@@ -174,15 +180,31 @@ class StepSizes(SizesProbe):
             "position": [f"position {place + 1}" for place in range(self.most_drafts + 1)],
         }
         chosen = ["drafts"]
+        limits = self.most_drafts, most_rows, self.most_tokens
+        self.together = {
+            words: [
+                [size for size in sizes if size <= most] for sizes, most in zip(each, limits, strict=True)
+            ]
+            for words, each in TOGETHER.items()
+            if all(min(sizes) <= most for sizes, most in zip(each, limits, strict=True))
+        }
         if not self.options:
-            levels["rows"] = octaves(most_rows, "rows in a call")
+            levels["rows"] = octaves(most_rows, "row in a call", "rows in a call")
             levels["place"] = place_levels(most_rows)
-            levels["tokens"] = octaves(self.most_tokens, "tokens in the vocabulary")
+            levels["tokens"] = octaves(
+                self.most_tokens, "token in the vocabulary", "tokens in the vocabulary"
+            )
             chosen += ["rows", "tokens"]
+            if self.together:
+                levels["together"] = list(self.together)
+                chosen.append("together")
         super().__init__(caller, rng, per_level, RankCounts(levels, self.ranks), chosen)
         if not self.options:
             # No vocabulary is smaller than the ranks that are distinguished.
             self._filled["tokens"][: octave(self.ranks)] = np.iinfo(np.int64).max // 2
+            if self.together:
+                self._filled["together"] -= (MORE - 1) * per_level
+                self.planned += (MORE - 1) * per_level * len(self.together)
         self._most = most_rows
 
     def laws(self) -> tuple[Floats, Floats]:
@@ -204,6 +226,8 @@ class StepSizes(SizesProbe):
             vocabulary = max(in_octave(rng, level, self.most_tokens), self.ranks)
         else:
             vocabulary = int(rng.integers(self.ranks, min(self.most_tokens, 2 * self.ranks - 1) + 1))
+        if name == "together":
+            drafts, rows, vocabulary = (int(rng.choice(sizes)) for sizes in [*self.together.values()][level])
         if self.options:
             vocabulary = self.ranks
         kinds, found, row, position = self._observed(drafts, rows, vocabulary)
@@ -214,6 +238,9 @@ class StepSizes(SizesProbe):
         if not self.options:
             levels = {"rows": octave(rows), "tokens": octave(vocabulary)}
             self.counts.add(kinds, found, place=places(rows)[row], **levels)
+            if name == "together":
+                self.counts.add(kinds, found, together=level)
+                levels["together"] = level
             self._done(rows, drafts=drafts - 1, **levels)
         else:
             self._done(rows, drafts=drafts - 1)
@@ -269,91 +296,3 @@ def contexts_from(instance: Instance, starts: Integers, tokens: Integers) -> Int
     for i in range(tokens.shape[1]):
         found[:, i + 1] = instance.next_context[found[:, i], tokens[:, i]]
     return found
-
-
-def repeating(rng: np.random.Generator, prompts: Integers) -> tuple[Integers, Integers]:
-    """Let half of the prompts ``(B, n)`` repeat their last few tokens, for drafts that are looked up in them.
-
-    Returns: the prompts, and after how many tokens each repeats itself, 0 if it does not.
-    """
-    rows, length = prompts.shape
-    drawn = rng.integers(1, LONGEST_PERIOD + 1, size=rows)
-    periods: Integers = np.where((rng.random(rows) < 0.5) & (drawn < length), drawn, 0)
-    # Counted from the end, so that each ends with a whole period.
-    place = length - 1 - (length - 1 - np.arange(length)) % np.where(periods > 0, periods, length)[:, None]
-    return np.take_along_axis(prompts, place, axis=1), periods
-
-
-class DecoderSizes(SizesProbe):
-    """Texts of a decoder: lengths of prompts, texts and drafts, rows of a call.
-
-    texts: whether prompts and texts are long and drafts and batches of every size. False: a few dozen tokens,
-        which is enough to see whether anything of the prefix is forgotten.
-    """
-
-    def __init__(
-        self, caller: Caller, rng: np.random.Generator, per_level: int, *, seed: int, drafts: int, long: bool
-    ) -> None:
-        subject = caller.subject
-        self.seed, self.drafts, self.long = seed, drafts, long
-        self.most_drafts = min(subject.max_draft_length or MOST_DRAFTS, MOST_DRAFTS)
-        self.most_tokens = min(subject.max_vocabulary or 7, 7)
-        self.ranks = min(RANKS, self.most_tokens)
-        most_rows = min(subject.max_batch or MOST_ROWS, MOST_ROWS)
-        self.longest = LONGEST if long else 40
-        levels = {
-            "prompt": octaves(MOST_PROMPT if long else 31, "tokens in the prompt"),
-            "text": octaves(self.longest, "tokens written"),
-        }
-        chosen = ["prompt", "text"]
-        self.echoes = Echoes(
-            [distance for distance in APART if distance < self.longest],
-            [band for band in BANDS if band[0] < self.longest],
-        )
-        self.copies = Copies(self.ranks)
-        if long:
-            levels["rows"] = octaves(most_rows, "rows in a call")
-            levels["place"] = place_levels(most_rows)
-            levels["drafts"] = [f"drafts of {length}" for length in range(1, self.most_drafts + 1)]
-            chosen += ["rows", "drafts"]
-        super().__init__(caller, rng, per_level, RankCounts(levels, self.ranks), chosen)
-        self._most = most_rows
-
-    def looks(self, tolerance: float) -> list[Look]:
-        """Return what is looked at."""
-        copies = self.copies.look(self.laws()[0], tolerance)
-        return [*super().looks(tolerance), self.echoes.look(tolerance), copies]
-
-    def _call(self, name: str, level: int) -> None:
-        rng = self._rng
-        most_prompt = MOST_PROMPT if self.long else 31
-        few = rng.integers(1, 9) if rng.random() < 0.5 else rng.integers(9, 32)
-        prompt = in_octave(rng, level, most_prompt) if name == "prompt" else int(few)
-        rows = in_octave(rng, level, self._most) if name == "rows" else self._few_rows()
-        if name == "text":
-            # Long texts are what coins that are used again much later are found by.
-            rows = min(max(rows, TEXTS * self._per_level // 48), self._most)
-        drafts = level + 1 if name == "drafts" else self.drafts
-        # All octaves of places in a text are filled by texts of the longest kind.
-        written = self.longest if name == "text" else 6 if name == "rows" else 2 * drafts + 6
-        vocabulary = int(rng.integers(self.ranks, self.most_tokens + 1))
-        ranked = ranked_instance(
-            self.seed, vocabulary=vocabulary, draft_length=drafts, equal=equal_share(drafts)
-        )
-        instance = ranked.instance
-        prompts, periods = repeating(rng, rng.integers(0, vocabulary, size=(rows, prompt)))
-        tokens, _ = decode_ranked(self.caller, instance, prompts, written)
-        contexts = instance.contexts(np.concatenate([prompts, tokens], axis=1))[:, prompt:-1]
-        kinds, found = ranked.kinds[contexts], ranked.ranks[contexts, tokens]
-        place = np.array([octave(n + 1) for n in range(written)])
-        self.counts.add(kinds, found, prompt=octave(prompt), text=np.broadcast_to(place, kinds.shape))
-        self.echoes.add(instance.target[contexts], tokens, rng.random(tokens.shape))
-        self.copies.add(kinds, ranked.ranks[contexts], tokens, prompts, periods)
-        if self.long:
-            row = np.broadcast_to(places(rows)[:, None], kinds.shape)
-            self.counts.add(kinds, found, place=row, rows=octave(rows), drafts=drafts - 1)
-            self._done(rows, prompt=octave(prompt), rows=octave(rows), drafts=drafts - 1)
-        else:
-            self._done(rows, prompt=octave(prompt))
-        # High octaves have many places, so that few texts fill them.
-        self._filled["text"][: octave(written) + 1] += rows * np.maximum(np.bincount(place) // 4, 1)

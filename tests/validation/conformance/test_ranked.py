@@ -9,6 +9,8 @@ from benchmarks.zoo import get_controls, get_mutants
 from specsim.validation.conformance.calling import SEED_RANGE, Caller
 from specsim.validation.conformance.checks.options import MORE_VALUES
 from specsim.validation.conformance.checks.rounds import LAWS, SAME_LAWS, by_rank
+from specsim.validation.conformance.decoder_prompts import repeating
+from specsim.validation.conformance.decoder_sizes import APART
 from specsim.validation.conformance.filters import filtered, untypical
 from specsim.validation.conformance.instances import (
     Instance,
@@ -29,7 +31,7 @@ from specsim.validation.conformance.ranked import (
 from specsim.validation.conformance.results import CheckStatus
 from specsim.validation.conformance.rules.round_bugs import ROUND_BUGS
 from specsim.validation.conformance.running import Session, check_sampler
-from specsim.validation.conformance.sizes import APART, StepSizes, octave, repeating
+from specsim.validation.conformance.sizes import StepSizes, octave
 from specsim.validation.conformance.subjects import as_subject
 from specsim.validation.conformance.tables import is_law
 

@@ -2,8 +2,9 @@
 
 from specsim.validation.conformance.checks.base import Statistical, check, law_picture, lossless_only
 from specsim.validation.conformance.checks.step import STEPS
+from specsim.validation.conformance.decoder_sizes import DecoderSizes
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.sizes import DecoderSizes, SizesProbe, StepSizes
+from specsim.validation.conformance.sizes import SizesProbe, StepSizes
 from specsim.validation.conformance.tree_sizes import TreeSizes
 
 
