@@ -133,7 +133,7 @@ MUTANTS = (
         "a-draw-for-each-branch",
         own_tree,
         None,
-        "11 trees",
+        "11 tree",
         "each branch of a tree of its own is compared with a draw of its own",
         "foundation-model-stack/fms-extras#12",
         "joint-law",

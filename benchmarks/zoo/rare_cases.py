@@ -98,7 +98,7 @@ def _mutant(
 MUTANTS = (
     _mutant(
         "long-draft-bonus",
-        "9 bonus",
+        "9 bonus, caches",
         "after drafts of more than three tokens the bonus token is drawn from the draft",
         "easily made: room for a fixed number of drafts; compare vllm-project/vllm-ascend#9221",
         long_draft_bonus,
@@ -115,7 +115,7 @@ MUTANTS = (
     ),
     _mutant(
         "bonus-min-p",
-        "9 bonus",
+        "9 bonus, caches",
         "the bonus token alone is filtered by min-p, and its rare tokens are never drawn",
         "vllm-project/vllm#42744",
         bonus_min_p,

@@ -296,7 +296,7 @@ MUTANTS = (
     _mutant(ids_mapped_rows_not, "12 vocabulary map", "alibaba/rtp-llm#1311", ("joint-law",), _OWN),
     _mutant(
         beam_as_sample,
-        "1 draft law differs from the law used",
+        "1 draft law",
         "apple/ml-recurrent-drafter#6",
         ("joint-law", "draft-law"),
         _OWN,

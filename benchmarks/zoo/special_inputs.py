@@ -75,7 +75,7 @@ MUTANTS = (
         name="one-too-many",
         description="When the whole draft is accepted, one token more is reported than was emitted.",
         cite="flashinfer-ai/flashinfer#879",
-        bug_class="8 zeros and edges",
+        bug_class="8 zeros, NaN, edges",
         subject=Subject(name="one-too-many", protocol="step", run=one_too_many, rule=RATIO),
         killed_by=("contract",),
     ),
@@ -91,7 +91,7 @@ MUTANTS = (
             rule=RATIO,
             dtypes=("float32", "float16"),
         ),
-        killed_by=("low-precision",),
+        killed_by=("types",),
     ),
     Mutant(
         name="missing-rows-as-one",
@@ -117,7 +117,7 @@ MUTANTS = (
         name="tree-shallow-leaf-from-draft",
         description="The token after a leaf that is not among the deepest is drawn from the draft.",
         cite="easily made: rows of leaves gathered for the last level alone",
-        bug_class="9 bonus",
+        bug_class="9 bonus, caches",
         subject=Subject(
             name="tree-shallow-leaf-from-draft",
             protocol="tree",

@@ -41,6 +41,14 @@ def always_accept(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return emit(drafted, accepted, _replace(target, draft, np.random.default_rng(seed)))
 
 
+def inverted_ratio(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Accept with draft / target instead of its inverse."""
+    target, draft = floats(target), floats(draft)
+    generator = np.random.default_rng(seed)
+    ratios = quotient(at(draft, drafted), at(target[:, :-1], drafted))
+    return emit(drafted, generator.random(drafted.shape) < ratios, _replace(target, draft, generator))
+
+
 def double_ratio(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     """Leave a factor of 2 in the test."""
     target, draft = floats(target), floats(draft)
@@ -166,6 +174,7 @@ _LOSSY: tuple[tuple[Any, Rule], ...] = (
 
 MUTANTS = (
     _mutant(always_accept, bugs.always_accept),
+    _mutant(inverted_ratio, bugs.inverted_ratio),
     _mutant(double_ratio, bugs.double_ratio),
     _mutant(match_or_ratio, bugs.match_or_ratio),
     _mutant(first_unverified, bugs.first_unverified, killed_by=("first-token", "joint-law")),

@@ -266,7 +266,7 @@ MUTANTS = (
     ),
     _mutant(
         close_rows_kept,
-        "8 edges",
+        "8 zeros, NaN, edges",
         "easily made: a guard against empty residuals with a large epsilon; compare youssofal/MTPLX#83",
         ("equal-rows",),
     ),
@@ -306,7 +306,7 @@ MUTANTS = (
         looked_up_always, "3 acceptance", "openvinotoolkit/openvino.genai#2331", ("joint-law",), **_OWN
     ),
     _mutant(
-        no_draft_no_target, "9 bonus", "easily made: rows without drafts pass verification by",
+        no_draft_no_target, "9 bonus, caches", "easily made: rows without drafts pass verification by",
         ("sizes",), **_OWN,
     ),
     _mutant(tree_masks_of_32, "6 rows", "easily made: a mask of 32 bits", ("sizes",), **_TREE),

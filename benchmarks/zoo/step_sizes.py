@@ -165,7 +165,9 @@ MUTANTS = (
     _mutant(
         drafts_behind_eight, "3 acceptance", f"{_MADE}; compare vllm-project/vllm-ascend#9221", ("sizes",)
     ),
-    _mutant(bonus_behind_twelve, "9 bonus", f"{_MADE}; compare NVIDIA/TensorRT-LLM#15098", ("sizes",)),
+    _mutant(
+        bonus_behind_twelve, "9 bonus, caches", f"{_MADE}; compare NVIDIA/TensorRT-LLM#15098", ("sizes",)
+    ),
     _mutant(rows_behind_1024, "10 batch, padding", _MADE, ("sizes",)),
     _mutant(
         last_row_of_odd_batches, "10 batch, padding", "easily made: a tail that is not handled", ("sizes",)

@@ -69,6 +69,7 @@ class Caller:
     calls, rows, seconds: how many calls were made, of how many rows together, and the time spent in them.
     reported: what the subject reported of itself, of the rows asked last.
     reached: least and most of every size that a call had.
+    most_rows: of a call. None: as many as the subject takes.
     errors: NumPy's error settings in its calls, unless it has its own; those at hand when this is made.
     on_call: called before every call.
     on_copy: called when a call returns in a copy of the process, which ends then.
@@ -80,6 +81,7 @@ class Caller:
     rows: int = 0
     seconds: float = 0.0
     deadline: float | None = None
+    most_rows: int | None = None
     reported: dict[str, Array] = field(default_factory=dict)
     reached: dict[str, tuple[int, int]] = field(default_factory=dict)
     errors: Mapping[str, Any] = field(default_factory=numpy_errors, repr=False)
@@ -412,7 +414,7 @@ class Caller:
         return found
 
     def _parts(self, count: int) -> list[slice]:
-        size = self.subject.max_batch or count
+        size = self.most_rows or self.subject.max_batch or count
         return [slice(begin, min(begin + size, count)) for begin in range(0, count, max(size, 1))]
 
     def checked_step(

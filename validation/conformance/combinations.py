@@ -9,6 +9,7 @@ whatever the options are and whatever was written before.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
@@ -16,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from specsim.support.arrays import Bools, Floats, Integers
-from specsim.validation.conformance.calling import Caller
-from specsim.validation.conformance.checks.base import Look
+from specsim.validation.conformance.calling import Caller, ContractError
+from specsim.validation.conformance.checks.base import FITS, Look
 from specsim.validation.conformance.evidence import Evidence
 from specsim.validation.conformance.filters import FILTERS, untypical
 from specsim.validation.conformance.instances import Instance
@@ -36,13 +37,15 @@ VALUES: dict[str, tuple[float, float]] = {
 TEMPERATURES = (0.0, 0.2, 0.7, 1.0, 1.5, 2.0)
 #: Cells of equal probability.
 BINS = 8
-#: Least distance from what another reading would keep.
-CLEAR = 1e-3
+#: Least distance from what another reading would keep, and in a type of 16 bits.
+CLEAR, NARROW = 1e-4, 1e-3
 #: Share of the calls that have an option which is not the one that they are made for.
 SHARE = 0.25
 #: Sizes that are large: drafted tokens from here on, and rows; and the largest.
 LONG, MANY = 9, 65
 MOST_DRAFTS, MOST_ROWS = 16, 300
+#: Rows of the smallest calls.
+SINGLE = (1, 1, 1, 2, 3)
 #: Options that shut each other out.
 APART = (
     frozenset({"temperature", "temperatures"}),
@@ -61,9 +64,9 @@ def pairs_of(parts: Sequence[str], sizes: Set[str]) -> list[tuple[str, str]]:
 
 
 class Combinations:
-    """Calls with two parts each, and others by chance; a part is an option, processing, or a large size.
+    """Calls with two parts each, and others by chance; a part is an option, processing, or an unusual size.
 
-    sizes: names of the large sizes, in words; orders: how the tokens of a row are ordered; halves: what is
+    sizes: names of the unusual sizes, in words; orders: how the tokens of a row are ordered; halves: what is
         counted separately.
     pairs: of parts; each call is made for the pair that has fewest rows.
     counts: shape ``(orders, 2 * pairs, BINS + 1)``: by order, by pair and half; in the last cell the tokens
@@ -91,7 +94,14 @@ class Combinations:
         while self.total < wanted and not self.caller.out_of_time():
             turn = int(self._filled.argmin())
             chosen = self._chosen(self.pairs[turn])
-            rows = self._round(chosen)
+            # Rows and options are made for many small calls at once, which is faster.
+            self.caller.most_rows = int(self._rng.choice(SINGLE)) if "single" in chosen else None
+            try:
+                rows = self._round(chosen)
+            except ContractError as error:
+                cause, mark, change = str(error).partition("; ")
+                given = ", ".join(self.sizes.get(part, part) for part in sorted(chosen))
+                raise ContractError(f"with {given}: {cause}{mark}{change}") from error
             # A pair for which there are no rows has had its turn, too.
             held = [number == turn or set(pair) <= chosen for number, pair in enumerate(self.pairs)]
             self._filled += np.where(held, rows, 0)
@@ -105,6 +115,18 @@ class Combinations:
             for half in self.halves
         ]
         return [_look(self.counts[order], words, name, tolerance) for order, name in enumerate(self.orders)]
+
+    def where(self) -> str:
+        """Return which options all pairs have whose tokens are wrong, in words; empty if they share none."""
+        null = np.append(np.full(BINS, 1 / BINS), 0.0)[None]
+        wrong = [
+            set(self.pairs[stratum // 2])
+            for counts in self.counts
+            for stratum, row in enumerate(counts)
+            if Evidence(null).log_e(row[None]) > math.log(FITS)
+        ]
+        common = set.intersection(*wrong) if wrong else set()
+        return " and ".join(sorted(self.sizes.get(part, part) for part in common))
 
     def _chosen(self, pair: tuple[str, str]) -> set[str]:
         """Return what a call has: a pair, processing if there is any, and some more options."""
@@ -124,7 +146,9 @@ class Combinations:
         rng, subject = self._rng, self.caller.subject
         most = min(subject.max_draft_length or MOST_DRAFTS, MOST_DRAFTS)
         drafts = rng.integers(LONG, most + 1) if "long" in chosen else rng.integers(1, min(4, most) + 1)
-        limit = min(subject.max_batch or MOST_ROWS, MOST_ROWS)
+        # A round that drafts itself is one call.
+        limit = 1 if "single" in chosen and subject.protocol == "draft-and-verify" else MOST_ROWS
+        limit = min(subject.max_batch or limit, limit)
         rows = rng.integers(MANY, limit + 1) if "many" in chosen else rng.integers(*few)
         return int(drafts), min(int(rows), limit)
 
@@ -153,17 +177,21 @@ class Combinations:
                 found = np.bincount(cells[counted & (second == half)], minlength=BINS + 1)
                 self.counts[order, 2 * levels + half] += found
 
-    def _filters(self, chosen: set[str], rows: Floats) -> dict[str, Any]:
+    def _filters(self, chosen: set[str], rows: Floats, *, most_kept: int | None = None) -> dict[str, Any]:
         """Return values of the chosen filters at which every reading of them keeps the same tokens.
 
         rows: all that may be filtered.
+        most_kept: the largest top-k. None: that of `VALUES`.
         Filters for which there are none are taken off what is chosen.
         """
         temperatures = TEMPERATURES[1:] if "temperatures" in chosen else (1.0,)
         names = [name for name in FILTERS if name in chosen]
+        margin = NARROW if self.caller.subject.dtypes[0] in ("float16", "bfloat16") else CLEAR
         for _ in range(50):
             filters = {name: _value(name, self._rng) for name in names}
-            if all(clear(rows, {"temperature": value, **filters}) for value in temperatures):
+            if "top_k" in filters and most_kept:
+                filters["top_k"] = int(np.exp(self._rng.uniform(0, np.log(most_kept + 1))))
+            if all(clear(rows, {"temperature": value, **filters}, margin) for value in temperatures):
                 return filters
         chosen -= set(names)
         return {}
@@ -179,7 +207,8 @@ def narrowed(ranked: Ranked, rng: np.random.Generator) -> tuple[Instance, Intege
     draft = np.zeros_like(instance.draft)
     draft[:, ids] = instance.draft[:, ids]
     draft /= draft.sum(axis=1, keepdims=True)
-    target = np.where(ranked.kinds[:, None] == 0, draft, instance.target)
+    equal = (instance.target == instance.draft).all(axis=1, keepdims=True)
+    target = np.where(equal, draft, instance.target)
     return replace(instance, target=target, draft=draft), ids
 
 
@@ -190,8 +219,8 @@ def _value(name: str, rng: np.random.Generator) -> float:
     return int(rng.integers(int(low), int(high) + 1)) if name == "top_k" else float(rng.uniform(low, high))
 
 
-def clear(rows: Floats, filters: Mapping[str, Any]) -> bool:
-    """Return whether no row is at the edge of what a filter keeps, each after those before it."""
+def clear(rows: Floats, filters: Mapping[str, Any], margin: float = CLEAR) -> bool:
+    """Return whether no row is so near the edge of what a filter keeps, each after those before it."""
     for name, change in FILTERS.items():
         if name not in filters:
             continue
@@ -200,9 +229,9 @@ def clear(rows: Floats, filters: Mapping[str, Any]) -> bool:
         scores = np.nan_to_num(untypical(rows), nan=np.inf) if name == "typical_p" else -rows
         order = np.argsort(scores, axis=1, kind="stable")
         ranked = np.take_along_axis(rows, order, axis=1)
-        if name == "min_p" and (np.abs(rows / rows.max(axis=1, keepdims=True) - value) < CLEAR).any():
+        if name == "min_p" and (np.abs(rows / rows.max(axis=1, keepdims=True) - value) < margin).any():
             return False
-        if name in ("top_p", "typical_p") and (np.abs(np.cumsum(ranked, axis=1) - value) < CLEAR).any():
+        if name in ("top_p", "typical_p") and (np.abs(np.cumsum(ranked, axis=1) - value) < margin).any():
             return False
         kept = change(rows, value)
         if name in ("top_k", "top_p", "typical_p"):
@@ -213,7 +242,7 @@ def clear(rows: Floats, filters: Mapping[str, Any]) -> bool:
             dropped = ranked[cut, last[cut]] > 0
             if name != "typical_p":
                 after, before = after / -before, -1.0
-            if (dropped & ~(after - before > CLEAR)).any():
+            if (dropped & ~(after - before > margin)).any():
                 return False
             # More than k are kept where they tie.
             if name == "top_k" and (last > value).any():

@@ -399,6 +399,42 @@ def edge_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> 
     }
 
 
+#: Mass of the likeliest token of a peaked row, in units of 1/256, by name of the instance.
+PEAKS = {"rows with one token of 0.97": 248, "rows with one token of 0.99": 253}
+
+
+def peaked_instances(seed: int, *, vocabulary: int = 4, draft_length: int = 2) -> list[Instance]:
+    """Return rows in which a token has nearly everything, on either side or on both."""
+    table = prefix_contexts(vocabulary, draft_length)
+    count = len(table)
+    found: list[Instance] = []
+    for name, mass in PEAKS.items():
+        stream = Stream(seed, f"conformance peaks {vocabulary} {mass}")
+        plain = [dyadic_rows(stream, (count, vocabulary), sharpness=1.0) for _ in range(2)]
+        tops = stream.below(vocabulary, 2, count)
+        tops[1] = np.where(stream.below(2, count) == 0, tops[0], tops[1])
+        which = stream.below(3, count)
+        # The first row is seen most: in the first instance the peaks are two tokens there, in the other one.
+        which[0], tops[1, 0] = 0, (tops[0, 0] + (not found)) % vocabulary
+        sides = []
+        for rows, top, only in zip(plain, tops, (1, 2), strict=True):
+            rest = np.where(np.arange(vocabulary) == top[:, None], 0.0, rows + 1e-9)
+            peaked = (1 - mass / 256) * rest / rest.sum(axis=1, keepdims=True)
+            peaked[np.arange(count), top] = mass / 256
+            sides.append(np.where((which == only)[:, None], rows, peaked))
+        found.append(
+            Instance(
+                name=name,
+                target=_summing_to_one(sides[0]),
+                draft=_summing_to_one(sides[1]),
+                next_context=table,
+                start=0,
+                draft_length=draft_length,
+            )
+        )
+    return found
+
+
 def tiny_instance(seed: int, *, tiniest: float, vocabulary: int = 4, draft_length: int = 2) -> Instance:
     """Return rows in which some tokens have masses down to `tiniest`, on one side or both."""
     table = prefix_contexts(vocabulary, draft_length)

@@ -52,7 +52,7 @@ EFFORTS = {
     effort.name: effort
     for effort in (
         Effort(name="quick", eps=0.05, seconds=240.0, widest=2003, wide_samples=4000),
-        Effort(name="standard", eps=0.02, seconds=900.0, widest=32003),
+        Effort(name="standard", eps=0.02, seconds=900.0, widest=40009),
         Effort(name="deep", eps=0.005, seconds=7200.0, widest=128259, wide_samples=6000),
     )
 }
@@ -139,7 +139,11 @@ class Laboratory:
     @property
     def tolerance(self) -> float:
         """Relative error of rows in the subject's first type."""
-        base = TOLERANCES[self.subject.dtypes[0]]
+        return self.tolerance_of(self.subject.dtypes[0])
+
+    def tolerance_of(self, dtype: str) -> float:
+        """Return the relative error of rows in a type."""
+        base = TOLERANCES[dtype]
         # Logits of a narrow type lose more: the logarithm's absolute error is the probability's relative one.
         return 8 * base if self.subject.inputs == "logits" else base
 

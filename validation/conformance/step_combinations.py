@@ -27,16 +27,20 @@ from specsim.validation.conformance.subjects import Subject
 
 #: Tokens of a wide vocabulary from here on, and at most; rows of a call where they are few.
 WIDE, MOST_TOKENS, FEW_ROWS = 257, 2047, (4, 33)
+#: Laws of the ranks on a wide vocabulary, whose last rank is all other tokens, and what each of these has of
+#: the one before: filters cut among them. The largest top-k there.
+WIDE_LAWS, WIDE_SLOPE, MOST_KEPT = ((56, 40, 32, 128), (32, 72, 40, 112)), 0.995, 200
 #: What every subject can be given, besides its options.
 SIZES = {
     "long": f"drafts of {LONG} and more",
     "many": f"{MANY} rows and more",
+    "single": "calls of one to three rows",
     "wide": f"{WIDE} tokens and more",
 }
 
 
 def step_parts(subject: Subject) -> list[str]:
-    """Return what can be combined: options, draft rows that are left out, and large sizes."""
+    """Return what can be combined: options, draft rows that are left out, and unusual sizes."""
     taken = [name for name in subject.options if name not in ("samples", "stop")]
     if subject.process is not None:
         # What processing leaves of a row may be at the edge of what a filter keeps.
@@ -52,6 +56,8 @@ def step_parts(subject: Subject) -> list[str]:
         ("wide", subject.max_vocabulary, WIDE),
     )
     large = [name for name, most, least in sizes if most is None or most >= least]
+    if subject.max_batch != 1:
+        large.append("single")
     return sorted(taken) + large
 
 
@@ -105,8 +111,9 @@ class StepCombinations(Combinations):
         Filters for which there are none are taken off what is chosen.
         """
         rng = self._rng
+        wide: dict[str, Any] = {"laws": WIDE_LAWS, "slope": WIDE_SLOPE} if "wide" in chosen else {}
         ranked = ranked_instance(
-            self._seed, vocabulary=tokens, draft_length=drafts, equal=equal_share(drafts)
+            self._seed, vocabulary=tokens, draft_length=drafts, equal=equal_share(drafts), **wide
         )
         instance = ranked.instance
         # Rows of a kind differ by the order of their tokens alone, unless a draft lacks some.
@@ -129,7 +136,7 @@ class StepCombinations(Combinations):
         if "temperatures" in chosen:
             options["temperatures"] = self._temperatures(size)
         rows = np.concatenate([instance.target[telling], instance.draft[telling]])
-        return instance, options | self._filters(chosen, rows)
+        return instance, options | self._filters(chosen, rows, most_kept=MOST_KEPT if wide else None)
 
     def _verified(self, call: Call, chosen: set[str]) -> tuple[Integers, Integers, Bools]:
         """Draw drafts and have them verified."""

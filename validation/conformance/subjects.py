@@ -28,7 +28,8 @@ PROTOCOLS = {
 
 #: Keyword arguments that a subject may declare, and what each is; it is given those and no others.
 OPTIONS = {
-    "draft_lengths": "drafted tokens of each row, shape (batch,): a ragged batch",
+    "draft_lengths": "drafted tokens of each row, shape (batch,): a ragged batch. Behind the drafts of a row"
+    " stand tokens of -1 and rows that are uniform",
     "coins": "the uniforms of the acceptance tests, shape (batch, draft_length + 1)",
     "noise": "the uniforms in [0, 1) that replacements and bonus tokens are drawn by, shape (batch,"
     " draft_length + 1, vocabulary): a race uses one per token, an inverse distribution function the first",
@@ -287,9 +288,7 @@ def _named(
 
 
 def _import(source: str) -> Any:
-    if os.path.isdir(source) and (
-        os.path.basename(source) != source or importlib.util.find_spec(source) is None
-    ):
+    if os.path.isdir(source) and (not source.isidentifier() or importlib.util.find_spec(source) is None):
         raise InputError(f"target {source} is a folder; {_as_module('package.module')}, or file.py:name")
     if source.endswith(".py"):
         if not os.path.isfile(source):

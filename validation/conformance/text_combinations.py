@@ -6,7 +6,7 @@ uniform whatever the options are and whatever was written before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -33,18 +33,39 @@ from specsim.validation.conformance.subjects import Subject
 FAR, FARTHEST, RARE = 48, 100, 12
 #: Tokens of a text that are counted together; those after them are counted apart.
 EARLY = 16
+#: Lengths of prompts, from one to below the other, and how often they are tried.
+PROMPTS, PROMPT_SHARES = ((1, 13), (13, 41), (41, 201)), (0.6, 0.3, 0.1)
+#: Laws of the ranks where filters keep many tokens, what each token behind has of the one before, tokens of
+#: that vocabulary, the largest top-k, and how often this is so.
+FLAT, FLAT_SLOPE, FLAT_TOKENS, MOST_KEPT, FLAT_SHARE = (
+    ((56, 40, 32, 128), (32, 72, 40, 112)),
+    0.97,
+    64,
+    40,
+    0.3,
+)
+#: Share of the texts that are shorter than a draft.
+SHORT = 0.15
 #: Rows of a call where they are few.
 FEW_ROWS = (16, 49)
+#: Sequences that end a text, of two tokens: short, long, and beginnings of others.
+STOPS: tuple[Callable[[int, int], tuple[tuple[int, ...], ...]], ...] = (
+    lambda one, other: ((one, other), (other, other, one)),
+    lambda one, other: ((one,),),
+    lambda one, other: ((one, other), (one, other, one)),
+    lambda one, other: ((one, one, other, one, one),),
+)
 #: What every decoder can be given, besides its options.
 SIZES = {
     "long": f"drafts of {LONG} and more",
     "many": f"{MANY} rows and more",
+    "single": "calls of one to three rows",
     "far": f"texts of {FAR} tokens and more",
 }
 
 
 def text_parts(subject: Subject) -> list[str]:
-    """Return what can be combined: options, processing, which is in every call, and large sizes."""
+    """Return what can be combined: options, processing, which is in every call, and unusual sizes."""
     taken = set(subject.options) & {*FILTERS, "eos", "stop", "seeds", "temperatures", "samples", "d2t"}
     if subject.process is not None:
         # What processing leaves of a row may be at the edge of what a filter keeps.
@@ -56,6 +77,8 @@ def text_parts(subject: Subject) -> list[str]:
     for name, most, least in (("long", subject.max_draft_length, LONG), ("many", subject.max_batch, MANY)):
         if most is None or most >= least:
             large.append(name)
+    if subject.max_batch != 1:
+        large.append("single")
     return sorted(taken) + large
 
 
@@ -79,6 +102,8 @@ class TextCombinations(Combinations):
         rng, subject = self._rng, self.caller.subject
         drafts, size = self._size(chosen, FEW_ROWS)
         written = int(rng.integers(FAR, FARTHEST + 1)) if "far" in chosen else 2 * drafts + 6
+        if "far" not in chosen and rng.random() < SHORT:
+            written = int(rng.integers(1, drafts + 2))
         # Processing may be for a small vocabulary.
         tokens = RARE if "far" in chosen and subject.process is None else RANKS
         instance, options = self._setting(chosen, min(subject.max_vocabulary or tokens, tokens), drafts, size)
@@ -97,11 +122,17 @@ class TextCombinations(Combinations):
         Filters for which there are none are taken off what is chosen.
         """
         rng, process = self._rng, self.caller.subject.process
+        flat: dict[str, Any] = {}
+        if set(FILTERS) & chosen and process is None and rng.random() < FLAT_SHARE:
+            most = self.caller.subject.max_vocabulary or FLAT_TOKENS
+            tokens = min(most, FLAT_TOKENS) if "stop" not in chosen and "far" not in chosen else tokens
+            flat = {"laws": FLAT, "slope": FLAT_SLOPE} if tokens == FLAT_TOKENS else {}
         ranked = ranked_instance(
             self._seed,
             vocabulary=tokens,
             draft_length=drafts,
             equal=equal_share(drafts),
+            **flat,
             # Processing that forbids tokens could leave nothing of a row with zeros.
             forbidden=0.5 if process is None else 0.0,
         )
@@ -117,15 +148,16 @@ class TextCombinations(Combinations):
             options["eos"] = int(rng.integers(tokens))
         if "stop" in chosen:
             first, second = (int(token) for token in rng.permutation(tokens)[:2])
-            options["stop"] = ((first, second), (second, second, first))
+            options["stop"] = STOPS[int(rng.integers(len(STOPS)))](first, second)
         if "temperatures" in chosen:
             options["temperatures"] = self._temperatures(size)
         rows = np.concatenate([instance.target, instance.draft])
-        return instance, options | self._filters(chosen, rows)
+        return instance, options | self._filters(chosen, rows, most_kept=MOST_KEPT if flat else None)
 
     def _prompts(self, size: int, tokens: int, stop: tuple[tuple[int, ...], ...]) -> Integers:
         """Return prompts, of which none ends with a token that could begin a stop sequence."""
-        prompts = self._rng.integers(0, tokens, size=(size, int(self._rng.integers(1, 13))))
+        low, high = PROMPTS[int(self._rng.choice(len(PROMPTS), p=PROMPT_SHARES))]
+        prompts = self._rng.integers(0, tokens, size=(size, int(self._rng.integers(low, high))))
         others = np.setdiff1d(np.arange(tokens), [token for sequence in stop for token in sequence])
         prompts[:, -1] = self._rng.choice(others, size=size)
         return prompts

@@ -30,11 +30,11 @@ def subject_of(run=ratio_step, **fields):
 
 def test_parts__are_options_and_sizes_that_the_subject_takes():
     subject = subject_of(options=frozenset({"top_k", "eos", "d2t"}), max_batch=8, max_vocabulary=64)
-    assert step_parts(subject) == ["d2t", "eos", "top_k", "long"]
-    assert step_parts(subject.replace(draft="optional", max_draft_length=8))[-1] == "top_k"
+    assert step_parts(subject) == ["d2t", "eos", "top_k", "long", "single"]
+    assert step_parts(subject.replace(draft="optional", max_draft_length=8))[-2:] == ["top_k", "single"]
     assert "no draft rows" in step_parts(subject.replace(draft="optional"))
     processed = subject.replace(process=lambda tokens, rows: rows)
-    assert step_parts(processed) == ["d2t", "eos", "process", "long"]
+    assert step_parts(processed) == ["d2t", "eos", "process", "long", "single"]
 
 
 def test_pairs__leave_out_what_cannot_be_together():

@@ -18,9 +18,9 @@ def subject(*options, **fields):
 
 
 def test_parts__are_options_processing_and_large_sizes():
-    assert text_parts(subject("top_k", "eos")) == ["eos", "top_k", "far", "long", "many"]
+    assert text_parts(subject("top_k", "eos")) == ["eos", "top_k", "far", "long", "many", "single"]
     assert text_parts(subject("top_k", "temperature", process=asked.declared)) == [
-        "process", "temperature", "far", "long", "many",
+        "process", "temperature", "far", "long", "many", "single",
     ]  # fmt: skip
     assert text_parts(subject("d2t", "seeds", max_vocabulary=3, max_batch=1, max_draft_length=4)) == [
         "seeds", "far",
@@ -34,7 +34,7 @@ def test_pairs__have_at_most_one_size_and_no_two_temperatures():
     assert not {("far", "long"), ("far", "many"), ("long", "many")} & set(pairs)
     assert text_pairs(subject()) == []
     assert text_pairs(subject(process=asked.declared)) == [
-        ("process", "far"), ("process", "long"), ("process", "many"),
+        ("process", "far"), ("process", "long"), ("process", "many"), ("process", "single"),
     ]  # fmt: skip
 
 

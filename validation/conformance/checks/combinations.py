@@ -19,6 +19,16 @@ def _why_not(subject: Subject) -> str:
     return lossless_only(subject) if pairs else "the sampler has no option to combine"
 
 
+class Together(Statistical):
+    """A procedure that says which options are wrong together."""
+
+    def where_wrong(self) -> str:
+        """Return the options that all wrong pairs have."""
+        assert isinstance(self.probe, Combinations)
+        common = self.probe.where()
+        return f"only with {common}" if common else ""
+
+
 @check(
     "combinations",
     "two options at a time and more, processing, long drafts, many rows, wide vocabularies, long texts",
@@ -37,7 +47,7 @@ def _combinations(lab: Laboratory) -> Statistical:
         probe = StepCombinations(caller, rng, seed=lab.instance_seed)
         planned = max(2 * lab.side_samples, ROWS * len(probe.pairs))
     looks = probe.looks(lab.tolerance)
-    return Statistical(
+    return Together(
         probe=probe,
         looks=looks,
         planned=planned,

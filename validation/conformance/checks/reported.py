@@ -15,9 +15,15 @@ from specsim.validation.conformance.histories import processed
 from specsim.validation.conformance.instances import Instance, padded
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import Models
+from specsim.validation.conformance.ranked import ranked_instance
+from specsim.validation.conformance.sizes import equal_share
 
 #: Calls without options, calls with each setting of them, and rows of each.
 CALLS, MORE_CALLS, ROWS = 8, 4, 32
+#: Rows, drafted tokens and vocabularies of further calls: one row, and more of everything.
+SIZES = ((1, 3, 4), (97, 12, 384))
+#: Stands among the options of a call for draft rows that are left out.
+NO_ROWS = "no draft rows"
 #: Rows that end at an accepted end of text, of which a report that never counts it is wrong.
 SEEN = 20
 #: Temperatures of rows. None is 0: what the probability of a greedy row's token is can be argued about.
@@ -61,13 +67,24 @@ class _Seen:
 
 
 def _run(lab: Laboratory) -> int:
-    caller, rng = lab.caller("reported"), lab.rng("reported")
-    size = max(1, min(lab.subject.max_batch or ROWS, ROWS))
+    caller, rng, subject = lab.caller("reported"), lab.rng("reported"), lab.subject
+    size = max(1, min(subject.max_batch or ROWS, ROWS))
     seen, cases = _Seen(), 0
     for number, (instance, options) in enumerate(_settings(lab, rng, size)):
         for _ in range(MORE_CALLS if number else CALLS):
             _one(lab, caller, rng, instance, size, options, seen)
             cases += size
+    for rows, drafts, tokens in SIZES if subject.process is None and subject.protocol != "decoder" else ():
+        rows = min(rows, subject.max_batch or rows)
+        instance = ranked_instance(
+            lab.instance_seed,
+            vocabulary=min(tokens, subject.max_vocabulary or tokens),
+            draft_length=min(drafts, subject.max_draft_length or drafts),
+            equal=equal_share(drafts),
+        ).instance
+        for _ in range(CALLS):
+            _one(lab, caller, rng, instance, rows, {}, seen)
+            cases += rows
     if seen.ends >= SEEN and seen.counted == 0:
         raise ContractError(
             f"reports accepted without the end of text in all {seen.ends} rows that end at an accepted one;"
@@ -94,6 +111,8 @@ def _settings(lab: Laboratory, rng: np.random.Generator, size: int) -> list[tupl
                 found.append((_distinct(lab, name), {name: VALUES[name][0]}))
     if len(each) > 1:
         found.append((main, each))
+    if lab.subject.draft == "optional" and lab.subject.protocol == "step":
+        found.append((main, {NO_ROWS: True}))
     return found
 
 
@@ -129,8 +148,9 @@ def _one(
         target, draft = instance.rows(drafted)
         if "draft_lengths" in options:
             drafted, target, draft = padded(options["draft_lengths"], drafted, target, draft)
-        rows = None if lab.subject.draft == "never" else draft
-        tokens, lengths = caller.step(target, rows, drafted, options=options)
+        rowless = lab.subject.draft == "never" or NO_ROWS in options
+        given = {name: value for name, value in options.items() if name != NO_ROWS}
+        tokens, lengths = caller.step(target, None if rowless else draft, drafted, options=given)
     else:
         alike = Models(caller, [instance], np.zeros(size, dtype=np.int64))
         drafted, tokens, lengths = caller.draft_and_verify(alike, options=options)
