@@ -73,14 +73,17 @@ class BoundCheck:
 
     def _report(self, result: CheckResult) -> ConformanceReport:
         """Return the report on this check; the diagnosis is shown once in a session."""
-        from specsim.validation.conformance.diagnosis import Findings, diagnose
+        from specsim.validation.conformance.diagnosis import Findings, diagnose, script_of
 
         session = self._session
         failed = [
             check for check in session.results if check.status in (CheckStatus.FAILED, CheckStatus.BROKEN)
         ]
         first = failed[0]
-        found = diagnose(session.laboratory, [result]) if result is first else Findings()
+        found, script = Findings(), None
+        if result is first:
+            found = diagnose(session.laboratory, [result])
+            script = script_of(session.laboratory, [result], found.diagnosis, session.origin)
         if result is not first:
             reason = f"most likely for the same reason as {first.name}, which failed before; mend that first"
             result = replace(result, reason="; ".join(part for part in (result.reason, reason) if part))
@@ -95,7 +98,7 @@ class BoundCheck:
             seconds=result.seconds,
             suspects=found.suspects,
             diagnosis=found.diagnosis,
-            script=found.script,
+            script=script,
         )
 
 

@@ -17,6 +17,10 @@ _REMEDY = "give a file that specsim conform --json-file has written"
 _ORDER = ("passed", "unexpected pass", "undecided", "expected failure", "failed", "broken")
 
 
+#: What is said of a sampler that is new.
+MISSING = "it is not in the baseline, and judged without it"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A report and that of the same subject in the baseline.
@@ -37,6 +41,10 @@ class Comparison:
         """What changed, in one line."""
         if self.worse:
             return f"worse than the baseline: {'; '.join(self.worse)}"
+        if self.other == (MISSING,):
+            return MISSING
+        if self.exit_code == 3:
+            return "not known to be as good as the baseline: checks that passed did not run"
         better = f"; better: {'; '.join(self.better)}" if self.better else ""
         return f"no worse than the baseline{better}"
 
@@ -64,9 +72,7 @@ def compared(report: ConformanceReport, baseline: Mapping[str, Mapping[str, Any]
     """Return what changed since the baseline; a subject that it lacks is judged on its own."""
     name = report.subject.name
     if name not in baseline:
-        return Comparison(
-            name=name, worse=(), better=(), other=("it is not in the baseline",), exit_code=report.exit_code
-        )
+        return Comparison(name=name, worse=(), better=(), other=(MISSING,), exit_code=report.exit_code)
     before = _statuses(baseline[name])
     after = {check.name: check.status.value for check in report.checks}
     worse, better, other = [], [], []
@@ -98,7 +104,7 @@ def comparison_lines(comparisons: Sequence[Comparison]) -> list[str]:
     lines = []
     for item in comparisons:
         lines.append(f"{item.name}: {item.sentence}")
-        if item.other:
+        if item.other and item.other != (MISSING,):
             lines.append(f"    not comparable: {'; '.join(item.other)}")
     return lines
 

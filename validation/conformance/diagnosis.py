@@ -14,6 +14,7 @@ from specsim.support.arrays import Floats, Integers
 from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError
 from specsim.validation.conformance.checks.base import FITS, Statistical
 from specsim.validation.conformance.checks.batches import PLACES
+from specsim.validation.conformance.checks.contract import SEED_IGNORED
 from specsim.validation.conformance.checks.step import STEPS, main_probe
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.remedies import BY_CHECK, change_for, guard_line
@@ -32,22 +33,18 @@ MAIN = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What is said about failures: known laws, the diagnosis, and a script."""
+    """What is said about failures: known laws, and the diagnosis."""
 
     suspects: tuple[Suspect, ...] = ()
     diagnosis: Diagnosis | None = None
-    script: Script | None = None
 
 
-def diagnose(lab: Laboratory, failed: Sequence[CheckResult], origin: str = "") -> Findings:
+def diagnose(lab: Laboratory, failed: Sequence[CheckResult]) -> Findings:
     """Return the most likely cause of the failed checks.
 
     lab: with the experiments in which they did.
     failed: results with status FAILED or BROKEN.
-    origin: what names the subject on the command line.
     """
-    from specsim.validation.conformance.shrinking import shrunk
-
     if not failed:
         return Findings()
     for caller in lab.callers:
@@ -59,13 +56,28 @@ def diagnose(lab: Laboratory, failed: Sequence[CheckResult], origin: str = "") -
             known = known_laws(lab)
             found = _by_laws(lab, failed, known)
         if len(failed) > 1 and any(check.name == "determinism" for check in failed):
-            found = _with_state(found)
-        first = [check for check in failed if found is not None and check.name in found.explains[:1]]
-        script = shrunk(lab, [*first, *(check for check in failed if check not in first)], origin)
+            found = _with_state(found, next(c.reason for c in failed if c.name == "determinism"))
     except (ContractError, SubjectError, NotApplicable) as error:
         # What failed before may well break now.
-        found, script = _first(failed, f"it fails, and breaks when it is looked at again: {error}", ""), None
-    return Findings(suspects=suspects_of(lab, known) if known else (), diagnosis=found, script=script)
+        found = _first(failed, f"it fails, and breaks when it is looked at again: {error}", "")
+    return Findings(suspects=suspects_of(lab, known) if known else (), diagnosis=found)
+
+
+def script_of(
+    lab: Laboratory, failed: Sequence[CheckResult], found: Diagnosis | None, origin: str
+) -> Script | None:
+    """Return a script that shows a failure without specsim, or None.
+
+    lab, failed: as in `diagnose`.
+    found: the diagnosis; what it begins with is tried first.
+    origin: what names the subject on the command line.
+    """
+    from specsim.validation.conformance.shrinking import shrunk
+
+    if not failed:
+        return None
+    first = [check for check in failed if found is not None and check.name in found.explains[:1]]
+    return shrunk(lab, [*first, *(check for check in failed if check not in first)], origin)
 
 
 def _without_laws(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis | None:
@@ -100,14 +112,17 @@ def _without_laws(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis |
     return None
 
 
-def _with_state(found: Diagnosis) -> Diagnosis:
+def _with_state(found: Diagnosis, reason: str) -> Diagnosis:
     """Return a diagnosis that begins with the dependence on earlier calls, which may explain all else.
 
     found: of all failures.
+    reason: why the check of determinism failed.
     """
     cause, change = BY_CHECK["determinism"]
-    cause += ": it depends on earlier calls or on hidden state"
     explains = ("determinism", *(name for name in found.explains if name != "determinism"))
+    if reason.startswith(SEED_IGNORED):
+        return dataclasses.replace(found, cause=SEED_IGNORED, change=change, explains=explains)
+    cause += ": it depends on earlier calls or on hidden state"
     if found.explains[:1] == ("batch-independence",) or found.known:
         cause, change = f"{cause}; besides, {found.cause}", f"{change}; {found.change}"
     return dataclasses.replace(found, cause=cause, change=change, explains=explains)

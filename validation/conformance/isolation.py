@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import queue
@@ -69,7 +70,7 @@ def serve(request: dict[str, Any]) -> None:
         os.dup2(2, 1)
     except OSError:  # standard error is closed
         os.dup2(nothing, 1)
-    process, last = os.getpid(), 0.0
+    process, last, limit = os.getpid(), 0.0, sys.getrecursionlimit()
 
     def send(message: dict[str, Any]) -> None:
         nonlocal last
@@ -93,7 +94,7 @@ def serve(request: dict[str, Any]) -> None:
     except MemoryError as error:
         send({"short": str(error)})
     except BaseException as error:
-        send({"fault": _fault(error), "trace": traceback.format_exc()})
+        send(_left_behind(error, limit) or {"fault": _fault(error), "trace": traceback.format_exc()})
     # Threads of the subject, and what it does when Python ends, are not waited for.
     os._exit(0)
 
@@ -266,6 +267,8 @@ class _Collector:
         self._planned: list[str] = []
         self._check = ""
         self._begun = time.monotonic()
+        #: The report of a subject for which a smaller failure is looked for.
+        self._diagnosed: ConformanceReport | None = None
 
     def take(self, message: dict[str, Any]) -> None:
         """Take a message.
@@ -288,9 +291,11 @@ class _Collector:
         elif "check" in message:
             self._results.append(check_of(message["check"]))
             self._callback(self._subject["name"] if self._subject else "", self._results[-1])
+        elif "diagnosed" in message:
+            self._diagnosed = report_of(message["diagnosed"])
         elif "report" in message:
             self.reports.append(report_of(message["report"]))
-            self._subject = None
+            self._subject = self._diagnosed = None
         elif "finished" in message:
             self.ended = True
         elif "wrong" in message:
@@ -306,7 +311,14 @@ class _Collector:
             self.broken(message["broken"])
 
     def broken(self, how: str) -> None:
-        """Report that the subject's process ended, in the check that ran last or before all."""
+        """Report that the subject's process ended, in the check that ran last or before all.
+
+        While a smaller failure is looked for, which says nothing more, it may end.
+        """
+        if self._diagnosed is not None:
+            self.reports.append(self._diagnosed)
+            self._subject = self._diagnosed = None
+            return
         known = {check.name: check for check in all_checks()}
         finished = {check.name for check in self._results}
         name = self._check if self._check and self._check not in finished else "process"
@@ -372,6 +384,18 @@ def _read(pipe: IO[bytes], lines: queue.Queue[bytes]) -> None:
     for line in pipe:
         lines.put(line)
     lines.put(b"")
+
+
+def _left_behind(error: BaseException, limit: int) -> dict[str, Any]:
+    """Return the message that the subject spoilt the process for us; empty if it did not.
+
+    limit: of recursion, before the subject was imported.
+    """
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        return {"broken": "its process has no file descriptors left; close the files that a call opens"}
+    if isinstance(error, RecursionError) and sys.getrecursionlimit() < limit:
+        return {"broken": f"a call set the limit of recursion to {sys.getrecursionlimit()}; leave it"}
+    return {}
 
 
 def _fault(error: BaseException) -> str:

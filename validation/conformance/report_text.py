@@ -76,6 +76,8 @@ def body_lines(report: ConformanceReport) -> list[str]:
     ]
     if agreeing and report.diagnosis is not None and report.diagnosis.known:
         lines.append(f"the data also agree with {', '.join(s.name for s in agreeing)}")
+    if report.script is None and any(check.command for check in report.failed):
+        lines.append("no script: no smaller failure was found that one could show without specsim")
     if report.script is not None:
         lines.append(f"a script that shows it, without specsim ({report.script.sizes}):")
         lines.extend(f"    {line}" for line in report.script.text.splitlines())
@@ -106,10 +108,15 @@ def check_rows(report: ConformanceReport) -> list[tuple[str, ...]]:
 def folded(report: ConformanceReport) -> tuple[list[CheckResult], list[CheckResult]]:
     """Return the failed checks that are shown in full, and those that follow from the first of them."""
     explained = report.diagnosis.explains if report.diagnosis is not None else ()
-    follow = [check for check in report.failed if check.name in explained]
+    # What breaks has a cause of its own, unless the diagnosis begins with it.
+    follow = [
+        check
+        for check in report.failed
+        if check.name in explained[:1] or (check.name in explained and check.status is not CheckStatus.BROKEN)
+    ]
     # The first is what the diagnosis begins with.
     follow.sort(key=lambda check: (check.name != explained[0], check.samples))
-    others = [check for check in report.failed if check.name not in explained]
+    others = [check for check in report.failed if check not in follow]
     return [*follow[:1], *others], follow[1:]
 
 

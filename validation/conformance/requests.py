@@ -113,6 +113,7 @@ def _run_subject(request: Request, number: int, subject: Subject, send: Send) ->
         done=done,
         callback=lambda result: send({"check": check_document(result)}),
         on_begin=lambda check: send({"begin": check.name}),
+        on_diagnosis=lambda report: send({"diagnosed": report_document(report)}),
     )
     send({"report": report_document(report)})
     return not report.interrupted

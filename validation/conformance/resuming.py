@@ -58,6 +58,8 @@ class FinishedChecks:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             found = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
+            if not isinstance(found, dict):
+                raise ValueError("it holds no results")
         except (OSError, ValueError) as error:
             raise InputError(f"resume: {self._path} cannot be used: {error}; give another folder") from None
         #: By subject and check.

@@ -14,7 +14,7 @@ from specsim.support.checks import unknown, whole
 from specsim.validation.conformance.calling import ContractError, NotApplicable, SubjectError, widest
 from specsim.validation.conformance.checks import all_checks
 from specsim.validation.conformance.checks.base import Check, Exact, Statistical
-from specsim.validation.conformance.diagnosis import Findings, diagnose
+from specsim.validation.conformance.diagnosis import Findings, diagnose, script_of
 from specsim.validation.conformance.laboratory import Effort, Laboratory, get_effort
 from specsim.validation.conformance.results import CheckResult, CheckStatus, ConformanceReport
 from specsim.validation.conformance.subjects import Subject
@@ -28,6 +28,9 @@ DEFAULT_SEED = 1
 
 #: First number of observations; each look doubles it.
 FIRST_LOOK = 256
+#: Evidence at the end of the plan from which on a check goes on, and how many times as many observations it
+#: then makes at most. A correct sampler comes so far with probability 0.001.
+SUSPICIOUS, LONGER = math.log(1000.0), 8
 
 #: Takes the result of a check as soon as it is there.
 Callback = Callable[[CheckResult], object]
@@ -190,6 +193,7 @@ class Session:
         probe = procedure.probe
         kind = check.kind
         looks: list[tuple[int, float]] = []
+        seen = -1
         while True:
             log_e = procedure.log_e() if probe.total else -math.inf
             if probe.total:
@@ -202,13 +206,18 @@ class Session:
                 if probe.total >= procedure.planned or time.monotonic() > deadline:
                     kind = "rule"
                     break
-            elif probe.total >= procedure.planned:
+            elif probe.total >= procedure.planned and not (
+                log_e >= SUSPICIOUS and seen < probe.total < procedure.longest(LONGER)
+            ):
                 status = CheckStatus.PASSED
                 break
             elif time.monotonic() > deadline:
-                status = CheckStatus.UNDECIDED
+                # What was planned is there; only more was asked for.
+                status = CheckStatus.PASSED if probe.total >= procedure.planned else CheckStatus.UNDECIDED
                 break
-            probe.sample(min(max(FIRST_LOOK, probe.total), procedure.planned - probe.total))
+            seen = probe.total
+            limit = procedure.planned if seen < procedure.planned else procedure.longest(LONGER)
+            probe.sample(min(max(FIRST_LOOK, seen), limit - seen))
         telling = status is not CheckStatus.PASSED
         level = math.exp(-threshold)
         return _result(
@@ -335,12 +344,15 @@ def run_session(
     stop_at_failure: bool = False,
     done: Mapping[str, CheckResult] | None = None,
     on_begin: Callable[[Check], object] = bool,
+    on_diagnosis: Callable[[ConformanceReport], object] = bool,
 ) -> ConformanceReport:
     """Run the checks of a session and report on them.
 
     expected_failures, callback, stop_at_failure: as in `check_sampler`.
     done: results of an earlier run with the same settings, by check; these checks are not run again.
     on_begin: called before every check that is run.
+    on_diagnosis: called with the report that there is before a smaller failure is looked for, in which the
+        subject may end or hang.
     """
     known = dict(expected_failures or {})
     _chosen(known)
@@ -366,9 +378,9 @@ def run_session(
     bad = tuple(result for result in results if result.status in _BAD)
     with warnings.catch_warnings(), np.errstate(**OURS):
         warnings.simplefilter("ignore")
-        found = Findings() if interrupted else diagnose(session.laboratory, bad, session.origin)
+        found = Findings() if interrupted else diagnose(session.laboratory, bad)
     results += [_result(check, CheckStatus.SKIPPED, reason=reason) for check, reason in session.skipped]
-    return ConformanceReport(
+    report = ConformanceReport(
         subject=session.subject,
         checks=tuple(results),
         alpha=session.alpha,
@@ -380,9 +392,15 @@ def run_session(
         interrupted=interrupted,
         suspects=found.suspects,
         diagnosis=found.diagnosis,
-        script=found.script,
         reached=widest([session.laboratory.reached(), *(result.reached for result in results)]),
     )
+    if interrupted or not bad:
+        return report
+    on_diagnosis(report)
+    with warnings.catch_warnings(), np.errstate(**OURS):
+        warnings.simplefilter("ignore")
+        script = script_of(session.laboratory, bad, found.diagnosis, session.origin)
+    return dataclasses.replace(report, script=script, seconds=time.monotonic() - begin)
 
 
 class ConformanceError(AssertionError):

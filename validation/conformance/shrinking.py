@@ -32,7 +32,7 @@ SIZES = ((2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (2, 3), (4, 2), (4, 3), (2, 6))
 #: Rows of a call, smallest first.
 BATCHES = (1, 2, 5, 64)
 #: Parents of small trees: two children of the root, three, a chain, and both.
-SHAPES = ((0, 0, 0), (0, 0, 0, 0), (0, 0, 1), (0, 0, 0, 1))
+SHAPES = ((-1, 0, 0), (-1, 0, 0, 0), (-1, 0, 1), (-1, 0, 0, 1))
 #: Observations of the looks at every size.
 LOOKS = (1024, 8192, 65_536)
 #: Probability of one false find over all that is tried.
@@ -120,8 +120,8 @@ class _Search:
             name = next(
                 check.name for check in failed if check.kind == "independence"
             )  # the diagnosis' own first
-            if name == "seed-collisions":
-                return None  # The report names two seeds.
+            if name in ("seed-collisions", "repeated-draws"):
+                return None  # The report says which seeds, rows and places.
             return self._pairs("seeds" if name == "seed-independence" else "rows", name)
         if "output" in kinds:
             found = next(check for check in failed if check.kind == "output")
@@ -137,7 +137,10 @@ class _Search:
         options = self._options(check)
         subject = self.subject
         if subject.protocol == "tree":
-            for parents, vocabulary, kind in itertools.product(SHAPES, (2, 3), range(3)):
+            # Of rows with zeros, or of one token, distinct children are not drawn here.
+            edges = (3, 5, 6) if subject.drawing == "with" else (6,)
+            resembling = (*(edges if check == "edge-rows" else ()), *range(3))
+            for parents, vocabulary, kind in itertools.product(SHAPES, (2, 3), resembling):
                 depth = int(tree_depths(np.array(parents)).max())
                 target, draft = _rows(vocabulary, depth, kind)
                 yield Case(
@@ -148,9 +151,14 @@ class _Search:
                     parents=parents,
                 )
             return
-        first = {"zero-mass": (3, 4), "equal-rows": (4,), "one-hot-drafts": (5,), "tiny-mass": (3,)}.get(
-            check, ()
-        )
+        first = {
+            "zero-mass": (3, 4),
+            "equal-rows": (4,),
+            "one-hot-drafts": (5,),
+            "tiny-mass": (3,),
+            "peaked-rows": (6,),
+            "edge-rows": (3, 5, 6),
+        }.get(check, ())
         kinds = [*first, *(kind for kind in range(5) if kind not in first)]
         longest = subject.max_draft_length or 6
         for (vocabulary, length), kind in itertools.product(SIZES, kinds):
@@ -476,7 +484,8 @@ def _worst(counts: Integers, law: Floats, level: float) -> int | None:
 def _rows(vocabulary: int, length: int, kind: int) -> tuple[Floats, Floats]:
     """Return target rows ``(length + 1, V)`` and draft rows ``(length, V)`` in sixteenths, by kind.
 
-    0 to 2: random and far apart; 3: zeros on either side; 4: both the same; 5: certain drafts.
+    0 to 2: random and far apart; 3: zeros on either side; 4: both the same; 5: certain drafts; 6: one token
+    of the target has nearly everything.
     """
     rng = np.random.default_rng([vocabulary, length, kind])
 
@@ -499,4 +508,6 @@ def _rows(vocabulary: int, length: int, kind: int) -> tuple[Floats, Floats]:
         draft = target[:length].copy()
     if kind == 5:
         draft = np.eye(vocabulary)[draft.argmax(axis=1)]
+    if kind == 6:
+        target = (np.eye(vocabulary)[target.argmax(axis=1)] * 15 + target) / 16
     return target, draft

@@ -50,4 +50,6 @@ def described(error: BaseException) -> str:
         text = " ".join(str(error).split())
     except BaseException as other:
         text = f"(its text raises {type(other).__name__})"
+    # Half of a surrogate pair cannot be written to a file.
+    text = text.encode("utf-8", "backslashreplace").decode()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

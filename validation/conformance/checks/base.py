@@ -51,6 +51,7 @@ class Look:
         declared rule.
     levels: what the strata are split by, in words; every level has the same number of strata. Empty for none.
     place: the part of the experiment that is looked at, in words. Empty for all of it.
+    tokens: which tokens are looked at, in words, where other looks are at the other tokens. Empty for all.
     """
 
     evidence: Evidence
@@ -61,6 +62,7 @@ class Look:
     kind: str = "output"
     levels: tuple[str, ...] = ()
     place: str = ""
+    tokens: str = ""
 
     def counts(self) -> Integers:
         """Return the counts so far."""
@@ -121,6 +123,10 @@ class Statistical:
     def log_e(self) -> float:
         """Return the logarithm of the e-value so far."""
         return self._mixed(self.looks)
+
+    def longest(self, times: int) -> int:
+        """Return how many observations are made at most where evidence asks for more than the plan."""
+        return times * self.planned
 
     def output_log_e(self) -> float:
         """Return the part of it that is evidence about the output, whatever rule is declared."""
@@ -187,16 +193,19 @@ class Statistical:
         return own >= best - math.log(FITS)
 
     def where_wrong(self) -> str:
-        """Return where all evidence is, if it is in one place: a level, or a part of the experiment.
+        """Return where all evidence is, if it is in one place: some tokens, a level, a part of the whole.
 
         Of several ways to split by levels, the first that names so few.
         """
+        wrong = {look.tokens for look in self._wrong()} - {""}
+        if len(wrong) == 1 and len({look.tokens for look in self.looks} - {""}) > 1:
+            return f"only {wrong.pop()}"
         by_level = (look.wrong_level() for look in self.looks if look.levels)
         level = next(filter(None, by_level), "")
         if level:
             return level
         places = {look.place for look in self._wrong()}
-        others = {look.place for look in self.looks} - places
+        others = {look.place for look in self.looks} - places - {""}
         return f"only {places.pop()}" if others and len(places) == 1 and "" not in places else ""
 
     def _wrong(self) -> list[Look]:

@@ -320,14 +320,14 @@ def bonus_bug(source: str) -> Callable[[Callable[[Floats, Floats, Integers], Flo
             table[..., -1, :] = whole * bonus(target, draft, drafted)
             return table
 
-        return law_bug("9 bonus", source)(law)
+        return law_bug("9 bonus, caches", source)(law)
 
     return make
 
 
 def draft_bug(source: str) -> Callable[[Callable[[Floats], Floats]], Rule]:
     """Return a decorator that makes the ratio rule with drafts of another law, a function of it."""
-    words = "1 draft law differs from the law used"
+    words = "1 draft law"
     return lambda draw: wrong_rule(draw, words, source, law=ratio_law, draw=draw)
 
 

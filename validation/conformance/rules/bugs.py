@@ -105,6 +105,12 @@ def double_ratio(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
     return np.minimum(1.0, 2.0 * ratio(target, draft)), gap_residual(target, draft)
 
 
+@position_bug(ACCEPTANCE, "easily made: the literature swaps the letters of draft and target")
+def inverted_ratio(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
+    """a token is accepted with min(1, draft / target), the inverse of the ratio"""
+    return ratio_acceptance(draft, target), gap_residual(target, draft)
+
+
 @position_bug(ACCEPTANCE, "alibaba/rtp-llm#1295")
 def match_or_ratio(target: Floats, draft: Floats) -> tuple[Floats, Floats]:
     """a token is accepted when it equals a draw from the target, or else by the ratio test"""

@@ -49,7 +49,7 @@ def residual_from_root_rows(structure: Structure, target: Floats, draft: Floats,
     return table
 
 
-@tree_bug("9 bonus", "derived: recursive")
+@tree_bug("9 bonus, caches", "derived: recursive")
 def bonus_from_draft(structure: Structure, target: Floats, draft: Floats, tokens: Integers) -> Floats:
     """after a whole accepted path the bonus token is drawn from the draft row"""
     table = node_wise(recursive)(structure, target, draft, tokens)

@@ -134,7 +134,7 @@ def duplicates_summed(target: Floats, draft: Floats, tokens: Integers) -> Step:
     return summed_coin(target, tokens)
 
 
-@node_bug("7 greedy", "sgl-project/sglang#32922; sgl-project/sglang#21275")
+@node_bug("7 greedy at temperature > 0", "sgl-project/sglang#32922; sgl-project/sglang#21275")
 def greedy_acceptance(target: Floats, draft: Floats, tokens: Integers) -> Step:
     """a child is accepted when it is the target's likeliest token; else the token is drawn from the target"""
     hit = tokens == target.argmax(axis=-1)[..., None]
