@@ -311,6 +311,7 @@ def test_check_rule__what_cannot_be_enumerated_is_not_done(rules: dict[str, Any]
     assert "compares or adds two coins" in report.findings[0].detail
 
 
+@pytest.mark.slow
 def test_check_rule__oracle_rejects_a_biased_rule(rules: dict[str, Any]) -> None:
     report = specsim.check_rule(rules["reused-coin"], oracle_seconds=30, runs=1000, instances=1)
     assert report.findings[-1].name == "oracle on chains, independent drafts"

@@ -128,6 +128,7 @@ def test_decoder_of_transformers__writes_the_only_text(index):
     assert_certain(subject)
 
 
+@pytest.mark.slow
 def test_decoder_of_specsim__writes_the_only_text_by_every_rule():
     subjects = adapter("specsim_decoder", "torch", "transformers").subjects()
     from specsim.models.rules import torch_rules

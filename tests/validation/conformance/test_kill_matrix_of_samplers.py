@@ -40,10 +40,8 @@ def test_mutant__is_rejected_by_the_checks_that_are_for_it(mutant):
     )
 
 
-#: The fast tests have a right sampler of each protocol, and one that is lossy as declared.
+#: The fast tests have a right tree, and a step that is lossy as declared.
 FAST_CONTROLS = {
-    "decoder-ratio",
-    "draft-ratio",
     "tree-shared-target-draw",
     "declared-over-acceptance",
 }

@@ -57,6 +57,7 @@ def test_other_lossless_rule__is_told_from_a_bias(samplers):
     assert "nothing found against its output" in report.sentence
 
 
+@pytest.mark.slow
 def test_lossy_rule__agrees_with_its_declared_law_and_with_no_other(samplers):
     lossy = "recovery-from-target"
     right = check_sampler(samplers.from_target, rule=lossy, effort=samplers.light, only=MAIN)
