@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from specsim.support.hashes import source_digest
 from specsim.validation.conformance.rules.base import Rule
+from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
 from specsim.validation.named import choose, collect
 from specsim.validation.running.store import source_hash
@@ -70,6 +72,39 @@ class Control:
     source: str
     subject: Subject
     lossless: bool = True
+
+
+def mutant_of(
+    run: Callable[..., Any],
+    bug_class: str,
+    cite: str,
+    killed_by: tuple[str, ...],
+    *,
+    law: Rule | None = None,
+    **fields: Any,
+) -> Mutant:
+    """Return the mutant that a function is: its name is the function's, its description the docstring.
+
+    Parameters
+    ----------
+    run
+        The function; a step of the ratio rule, unless `fields` say something else.
+    bug_class, cite, killed_by, law
+        As in `Mutant`.
+    fields
+        More fields of `Subject`.
+    """
+    name = run.__name__.replace("_", "-")
+    subject = Subject(**{"name": name, "run": run, "protocol": "step", "rule": RATIO, **fields})
+    return Mutant(
+        name=name,
+        description=(run.__doc__ or "").rstrip("."),
+        cite=cite,
+        bug_class=bug_class,
+        subject=subject,
+        law=law,
+        killed_by=killed_by,
+    )
 
 
 @cache

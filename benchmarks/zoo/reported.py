@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.zoo.controls_drafting import Result
 from benchmarks.zoo.controls_step import ratio_step
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, mutant_of
 from benchmarks.zoo.sampling import (
     Floats,
     Step,
@@ -24,8 +24,7 @@ from benchmarks.zoo.sampling import (
     to_bfloat16,
 )
 from specsim.validation.conformance.rules import bugs, coin_bugs
-from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.rules.lossless import MATCH, RATIO
+from specsim.validation.conformance.rules.lossless import MATCH
 from specsim.validation.conformance.subjects import Subject
 
 #: Beams of a draft, and the least target probability of a draft that is kept.
@@ -233,40 +232,18 @@ def stop_by_target_row(models: Any, seed: int) -> Result:
     return _stopped(models, seed, lambda drafted, rows, target: target[:, :-1].max(axis=2) >= 0.5)
 
 
-def _mutant(
-    run: Any,
-    bug_class: str,
-    cite: str,
-    killed_by: tuple[str, ...],
-    protocol: str = "step",
-    law: Rule | None = None,
-    rule: Rule | None = RATIO,
-    **fields: Any,
-) -> Mutant:
-    name = run.__name__.replace("_", "-")
-    return Mutant(
-        name=name,
-        description=(run.__doc__ or "").rstrip("."),
-        cite=cite,
-        bug_class=bug_class,
-        subject=Subject(name=name, protocol=protocol, run=run, rule=rule, **fields),
-        law=law,
-        killed_by=killed_by,
-    )
-
-
 _OWN = "draft-and-verify"
 _TOP_K: dict[str, Any] = {"options": frozenset({"top_k"}), "rule": None}
 
 MUTANTS = (
-    _mutant(
+    mutant_of(
         forbidden_from_target,
         bugs.RECOVERY,
         bugs.forbidden_from_target.source,
         ("joint-law", "zero-mass", "sizes"),
         law=bugs.forbidden_from_target,
     ),
-    _mutant(
+    mutant_of(
         one_coin_match,
         coin_bugs.COINS,
         coin_bugs.one_coin_match.source,
@@ -274,54 +251,56 @@ MUTANTS = (
         law=coin_bugs.one_coin_match,
         rule=MATCH,
     ),
-    _mutant(
+    mutant_of(
         filtered_argmax,
         "7 greedy at temperature > 0",
         "EricLBuehler/mistral.rs#2424; EricLBuehler/mistral.rs#2329",
         ("temperature",),
         options=frozenset({"temperature", "top_k", "top_p"}),
     ),
-    _mutant(
+    mutant_of(
         argmax_but_bonus, "7 greedy at temperature > 0", "ROCm/ATOM#2318", ("joint-law", "sizes"), rule=MATCH
     ),
-    _mutant(failed_coin_picks_half, coin_bugs.COINS, "vllm-project/vllm-ascend#16370", ("residual",)),
-    _mutant(bfloat16_sums, "4 randomness", "NVIDIA/Megatron-LM#7182", ("wide-vocabulary",)),
-    _mutant(
+    mutant_of(failed_coin_picks_half, coin_bugs.COINS, "vllm-project/vllm-ascend#16370", ("residual",)),
+    mutant_of(bfloat16_sums, "4 randomness", "NVIDIA/Megatron-LM#7182", ("wide-vocabulary",)),
+    mutant_of(
         infinite_gumbel,
         coin_bugs.COINS,
         "sgl-project/sglang#25133; sgl-project/sglang#25106, for a narrower type",
         ("wide-vocabulary",),
         rule=MATCH,
     ),
-    _mutant(ids_mapped_rows_not, "12 vocabulary map", "alibaba/rtp-llm#1311", ("joint-law",), _OWN),
-    _mutant(
+    mutant_of(
+        ids_mapped_rows_not, "12 vocabulary map", "alibaba/rtp-llm#1311", ("joint-law",), protocol=_OWN
+    ),
+    mutant_of(
         beam_as_sample,
         "1 draft law",
         "apple/ml-recurrent-drafter#6",
         ("joint-law", "draft-law"),
-        _OWN,
+        protocol=_OWN,
     ),
-    _mutant(
+    mutant_of(
         drafts_dropped_by_target,
         "3 acceptance",
         "easily made: a threshold on what is to be tested",
         ("joint-law",),
-        _OWN,
+        protocol=_OWN,
     ),
-    _mutant(
+    mutant_of(
         ties_drawn_not_verified,
         "5 parameters, history",
         "easily made: logits in bfloat16 have ties; two implementations of top-k",
         ("top-k-ties",),
-        _OWN,
+        protocol=_OWN,
         **_TOP_K,
     ),
-    _mutant(
+    mutant_of(
         ties_verified_not_drawn,
         "5 parameters, history",
         "easily made: logits in bfloat16 have ties; two implementations of top-k",
         ("top-k-ties",),
-        _OWN,
+        protocol=_OWN,
         **_TOP_K,
     ),
 )

@@ -105,14 +105,12 @@ def emit_count(drafted: Integers, count: Integers, last: Integers) -> Step:
 def filtered(
     rows: Floats, temperature: float | None = None, top_k: int | None = None, top_p: float | None = None
 ) -> Floats:
-    """Apply temperature (0 is greedy), then top-k, then top-p to rows of probabilities.
+    """Apply temperature, then top-k, then top-p to rows of probabilities.
 
     Top-k keeps the k likeliest tokens and all that tie with the last of them; top-p the shortest run of
     likeliest tokens whose mass reaches `top_p`.
     """
-    if temperature == 0:
-        rows = np.eye(rows.shape[-1])[rows.argmax(axis=-1)] * (rows.sum(axis=-1, keepdims=True) > 0)
-    elif temperature is not None:
+    if temperature is not None:
         with np.errstate(divide="ignore"):
             logits = np.log(rows) / temperature
         top = logits.max(axis=-1, keepdims=True)

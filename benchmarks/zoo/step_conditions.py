@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.zoo.controls_drafting import Result
 from benchmarks.zoo.controls_step import ratio_step
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, mutant_of
 from benchmarks.zoo.sampling import (
     Integers,
     Step,
@@ -239,78 +239,66 @@ def tree_deep_leaves(parents: Any, target: Any, draft: Any, tokens: Any, seed: i
     return walk(parents, target, draft, tokens, seed, _matched)
 
 
-def _mutant(
-    run: Callable[..., Any], bug_class: str, cite: str, killed_by: tuple[str, ...], **fields: Any
-) -> Mutant:
-    name = run.__name__.replace("_", "-")
-    return Mutant(
-        name=name,
-        description=(run.__doc__ or "").rstrip("."),
-        cite=cite,
-        bug_class=bug_class,
-        subject=Subject(name=name, run=run, **{"protocol": "step", "rule": RATIO, **fields}),
-        killed_by=killed_by,
-    )
-
-
 _OWN: dict[str, Any] = {"protocol": "draft-and-verify"}
 _TREE: dict[str, Any] = {"protocol": "tree", "rule": lossless.MATCH, "draft": "optional"}
 
 MUTANTS = (
-    _mutant(forbidden_likeliest, "2 recovery law", "local-inference-lab/vllm#476, greedily", ("joint-law",)),
-    _mutant(
+    mutant_of(
+        forbidden_likeliest, "2 recovery law", "local-inference-lab/vllm#476, greedily", ("joint-law",)
+    ),
+    mutant_of(
         certain_drafts_kept,
         "3 acceptance",
         "openvinotoolkit/openvino.genai#2331, for a draft that has a row",
         ("zero-mass",),
     ),
-    _mutant(
+    mutant_of(
         close_rows_kept,
         "8 zeros, NaN, edges",
         "easily made: a guard against empty residuals with a large epsilon; compare youssofal/MTPLX#83",
         ("equal-rows",),
     ),
-    _mutant(
+    mutant_of(
         last_block_of_whole_ones,
         "12 vocabulary map",
         "easily made: one block too few where none is left over",
         ("wide-vocabulary",),
     ),
-    _mutant(
+    mutant_of(
         untested_after_one_token,
         "3 acceptance",
         "easily made: a grammar that jumps over tokens it forces",
         ("zero-mass",),
     ),
-    _mutant(
+    mutant_of(
         greedy_bonus_when_cold,
         "5 parameters, history",
         "NVIDIA-NeMo/Automodel#3627",
         ("option-values",),
         options=frozenset({"temperature"}),
     ),
-    _mutant(drafts_of_five, "6 rows", "easily made: a kernel for one draft length", ("sizes",)),
-    _mutant(odd_vocabularies, "12 vocabulary map", "easily made: vector loads", ("sizes",)),
-    _mutant(
+    mutant_of(drafts_of_five, "6 rows", "easily made: a kernel for one draft length", ("sizes",)),
+    mutant_of(odd_vocabularies, "12 vocabulary map", "easily made: vector loads", ("sizes",)),
+    mutant_of(
         pieces_seeded_on, "4 randomness", "vllm-project/vllm#9441, by pieces", ("seed-independence",)
     ),
-    _mutant(seeds_by_fours, "4 randomness", "vllm-project/vllm#9441, by fours", ("seed-independence",)),
-    _mutant(
+    mutant_of(seeds_by_fours, "4 randomness", "vllm-project/vllm#9441, by fours", ("seed-independence",)),
+    mutant_of(
         offsets_of_16_bits,
         "10 batch, padding",
         "vllm-project/vllm#48055; sgl-project/sglang#35571, for a narrower type",
         ("wide-vocabulary", "sizes"),
     ),
-    _mutant(shards_alike, "12 vocabulary map", "sgl-project/sglang#38565, by a lot", ("joint-law",)),
-    _mutant(
+    mutant_of(shards_alike, "12 vocabulary map", "sgl-project/sglang#38565, by a lot", ("joint-law",)),
+    mutant_of(
         looked_up_always, "3 acceptance", "openvinotoolkit/openvino.genai#2331", ("joint-law",), **_OWN
     ),
-    _mutant(
+    mutant_of(
         no_draft_no_target, "9 bonus, caches", "easily made: rows without drafts pass verification by",
         ("sizes",), **_OWN,
     ),
-    _mutant(tree_masks_of_32, "6 rows", "easily made: a mask of 32 bits", ("sizes",), **_TREE),
-    _mutant(tree_deep_leaves, "6 rows", "easily made: room for a fixed number", ("sizes",), **_TREE),
+    mutant_of(tree_masks_of_32, "6 rows", "easily made: a mask of 32 bits", ("sizes",), **_TREE),
+    mutant_of(tree_deep_leaves, "6 rows", "easily made: room for a fixed number", ("sizes",), **_TREE),
 )  # fmt: skip
 
 

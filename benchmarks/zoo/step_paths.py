@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.zoo.controls_step import ratio_step
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import mutant_of
 from benchmarks.zoo.sampling import Step, at, draw, filtered, finals, floats, gap, quotient
-from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.subjects import Subject
 
 
 def one_row_of_five_drafts(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
@@ -45,6 +42,40 @@ def one_row_without_top_k(target: Any, draft: Any, drafted: Any, seed: int, top_
     if len(drafted) > 1:
         rows = filtered(rows, top_k=top_k)
     return ratio_step(rows, read, drafted, seed)
+
+
+def tests_of_small_calls(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """In calls of 32 rows and fewer, test each place of all rows by one number."""
+    coins = np.random.default_rng(seed).random((len(drafted), drafted.shape[1] + 1))
+    if len(drafted) <= 32:
+        coins[:, :-1] = coins[0, :-1]
+    return ratio_step(target, draft, drafted, seed, coins=coins)
+
+
+def seeds_behind_an_end(
+    target: Any, draft: Any, drafted: Any, seed: int, eos: int | None = None, seeds: Any = None
+) -> Step:
+    """Give the rows behind one that ends the seed of the row before."""
+    own = np.arange(len(drafted)) + seed if seeds is None else np.asarray(seeds)
+    if eos is not None and seeds is not None:
+        behind = np.cumsum((drafted[:, 0] == eos) & (floats(target)[:, 0, eos] > 0.3)) > 0
+        own = np.where(behind, np.roll(own, 1), own)
+    coins = np.stack([np.random.default_rng(int(item)).random(drafted.shape[1] + 1) for item in own])
+    tokens, lengths = ratio_step(target, draft, drafted, seed, coins=coins)
+    if eos is not None:
+        ended = (tokens == eos) & (np.arange(tokens.shape[1]) < lengths[:, None])
+        lengths = np.where(ended.any(axis=1), ended.argmax(axis=1) + 1, lengths)
+    return tokens, lengths
+
+
+def report_of_four_tokens(target: Any, draft: Any, drafted: Any, seed: int) -> Any:
+    """Report log-probabilities of 0 behind the fourth token."""
+    tokens, lengths = ratio_step(target, draft, drafted, seed)
+    kept = np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, 0)
+    with np.errstate(divide="ignore"):
+        found = np.log(at(floats(target), kept))
+    found[:, 4:] = 0.0
+    return tokens, lengths, {"logprobs": found}
 
 
 def bonus_row_of_float32(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
@@ -101,39 +132,44 @@ def generators_by_turns(target: Any, draft: Any, drafted: Any, seed: int) -> Ste
     return ratio_step(target, draft, drafted, seed, coins=coins)
 
 
-def _mutant(run: Callable[..., Step], bug_class: str, cite: str, killed_by: str, *options: str) -> Mutant:
-    name = run.__name__.replace("_", "-")
-    return Mutant(
-        name=name,
-        description=(run.__doc__ or "").rstrip("."),
-        cite=cite,
-        bug_class=bug_class,
-        subject=Subject(name=name, protocol="step", run=run, rule=RATIO, options=frozenset(options)),
-        killed_by=(killed_by,),
-    )
-
-
 _ONE_ROW = "easily made: a path for one request that is tried on short drafts and small vocabularies"
 _CERTAIN = "easily made: work is saved where a model is nearly certain"
 MUTANTS = (
-    _mutant(one_row_of_five_drafts, "10 batch, padding", _ONE_ROW, "sizes"),
-    _mutant(few_rows_in_two_parts, "10 batch, padding", _ONE_ROW, "sizes"),
-    _mutant(
-        five_wide_draft_rows, "10 batch, padding", "easily made: rows in shared memory of fixed size", "sizes"
+    mutant_of(one_row_of_five_drafts, "10 batch, padding", _ONE_ROW, ("sizes",)),
+    mutant_of(few_rows_in_two_parts, "10 batch, padding", _ONE_ROW, ("sizes",)),
+    mutant_of(
+        five_wide_draft_rows,
+        "10 batch, padding",
+        "easily made: rows in shared memory of fixed size",
+        ("sizes",),
     ),
-    _mutant(
+    mutant_of(
         one_row_without_top_k,
         "5 parameters, history",
         "easily made: a path for one request that does not know all options",
-        "combinations",
-        "top_k",
+        ("combinations",),
+        options=frozenset({"top_k"}),
     ),
-    _mutant(bonus_row_of_float32, "9 bonus, caches", "easily made: a kernel for each type", "types"),
-    _mutant(nearly_certain_is_greedy, "8 zeros, NaN, edges", _CERTAIN, "peaked-rows"),
-    _mutant(nearly_certain_drafts_untested, "8 zeros, NaN, edges", _CERTAIN, "peaked-rows"),
-    _mutant(
-        last_row_unguarded, "8 zeros, NaN, edges", "easily made: drafted places are checked", "not-finite"
+    mutant_of(tests_of_small_calls, "4 randomness", _ONE_ROW, ("batch-independence",)),
+    mutant_of(
+        seeds_behind_an_end,
+        "4 randomness",
+        "easily made: a list from which the wrong entry is taken",
+        ("request-seeds",),
+        options=frozenset({"eos", "seeds"}),
     ),
-    _mutant(seed_zero_from_the_clock, "4 randomness", "easily made: `seed or None`", "determinism"),
-    _mutant(generators_by_turns, "4 randomness", "easily made: a double buffer", "determinism"),
+    mutant_of(
+        report_of_four_tokens,
+        "14 reports",
+        "easily made: room for a fixed number",
+        ("reported",),
+    ),
+    mutant_of(bonus_row_of_float32, "9 bonus, caches", "easily made: a kernel for each type", ("types",)),
+    mutant_of(nearly_certain_is_greedy, "8 zeros, NaN, edges", _CERTAIN, ("peaked-rows",)),
+    mutant_of(nearly_certain_drafts_untested, "8 zeros, NaN, edges", _CERTAIN, ("peaked-rows",)),
+    mutant_of(
+        last_row_unguarded, "8 zeros, NaN, edges", "easily made: drafted places are checked", ("not-finite",)
+    ),
+    mutant_of(seed_zero_from_the_clock, "4 randomness", "easily made: `seed or None`", ("determinism",)),
+    mutant_of(generators_by_turns, "4 randomness", "easily made: a double buffer", ("determinism",)),
 )

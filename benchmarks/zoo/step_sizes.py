@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.zoo.controls_step import ratio_step
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, mutant_of
 from benchmarks.zoo.sampling import Floats, Integers, Step, at, draw, emit, finals, floats, gap, quotient
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
@@ -145,59 +144,47 @@ def blocks_of_ids(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return emit(drafted, accepted, last)
 
 
-def _mutant(
-    run: Callable[..., Step], bug_class: str, cite: str, killed_by: tuple[str, ...], **fields: Any
-) -> Mutant:
-    name = run.__name__.replace("_", "-")
-    return Mutant(
-        name=name,
-        description=(run.__doc__ or "").rstrip("."),
-        cite=cite,
-        bug_class=bug_class,
-        subject=Subject(name=name, protocol="step", run=run, rule=RATIO, **fields),
-        killed_by=killed_by,
-    )
-
-
 _MADE = "easily made: room for a fixed number"
 
 MUTANTS = (
-    _mutant(
+    mutant_of(
         drafts_behind_eight, "3 acceptance", f"{_MADE}; compare vllm-project/vllm-ascend#9221", ("sizes",)
     ),
-    _mutant(
+    mutant_of(
         bonus_behind_twelve, "9 bonus, caches", f"{_MADE}; compare NVIDIA/TensorRT-LLM#15098", ("sizes",)
     ),
-    _mutant(rows_behind_1024, "10 batch, padding", _MADE, ("sizes",)),
-    _mutant(
+    mutant_of(rows_behind_1024, "10 batch, padding", _MADE, ("sizes",)),
+    mutant_of(
         last_row_of_odd_batches, "10 batch, padding", "easily made: a tail that is not handled", ("sizes",)
     ),
-    _mutant(
+    mutant_of(
         graph_of_sixteen, "10 batch, padding", "easily made: a captured input that is not copied", ("sizes",)
     ),
-    _mutant(
+    mutant_of(
         last_block_of_ids,
         "12 vocabulary map",
         "easily made: a grid of whole blocks",
         ("wide-vocabulary", "sizes"),
     ),
-    _mutant(
+    mutant_of(
         single_row_from_target,
         "2 recovery law",
         "easily made: a branch for one request; compare ggml-org/llama.cpp#27694",
         ("single-rows",),
     ),
-    _mutant(
+    mutant_of(
         first_row_has_the_last_draft, "10 batch, padding", "vllm-project/vllm-ascend#16222", ("batch-rows",)
     ),
-    _mutant(few_tokens_unmasked, "12 vocabulary map", "easily made: padding that is not masked", ("sizes",)),
-    _mutant(
+    mutant_of(
+        few_tokens_unmasked, "12 vocabulary map", "easily made: padding that is not masked", ("sizes",)
+    ),
+    mutant_of(
         coins_begin_again,
         "4 randomness",
         "easily made: a buffer of random numbers that is used round and round",
         ("batch-independence",),
     ),
-    _mutant(
+    mutant_of(
         temperature_of_two,
         "5 parameters, history",
         _MADE,

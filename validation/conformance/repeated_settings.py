@@ -132,8 +132,8 @@ class Setting:
 
     @property
     def by_row(self) -> bool:
-        """Whether draws are compared by the seeds of their rows."""
-        return "seeds" in self.names and not self.tests
+        """Whether each row has a seed, by which draws are compared."""
+        return "seeds" in self.names
 
     @property
     def words(self) -> str:
@@ -160,15 +160,15 @@ class Setting:
     def _call(self, seeds: Integers) -> tuple[np.random.Generator, dict[str, Any], Floats, dict[str, Any]]:
         """Return random numbers, options, the temperature of each row, and the seed of a call."""
         rng = np.random.default_rng([self._lab.instance_seed, *seeds.tolist()])
-        by_row, options = "seeds" in self.names, dict(self._fixed)
-        temperatures = rng.choice(self._temperatures, size=len(seeds) if by_row else self.size)
-        if by_row:
+        options = dict(self._fixed)
+        temperatures = rng.choice(self._temperatures, size=len(seeds) if self.by_row else self.size)
+        if self.by_row:
             options["seeds"] = seeds
         if "temperatures" in self.names:
             options["temperatures"] = temperatures
         # Where rows have seeds, that of the call must not matter.
         self._calls += 1
-        return rng, options, temperatures, {"seed": self._calls if by_row else int(seeds[0])}
+        return rng, options, temperatures, {"seed": self._calls if self.by_row else int(seeds[0])}
 
     def _seen(self, emitted: Integers, drafted: Integers, temperatures: Floats) -> tuple[Integers, Floats]:
         """Return draws and the probability of each.

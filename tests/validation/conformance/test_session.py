@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 
 from specsim.errors import InputError
+from specsim.validation.conformance.checks.base import Statistical
 from specsim.validation.conformance.results import CheckStatus, Verdict
 from specsim.validation.conformance.running import ConformanceError, Session, check_sampler
 from specsim.validation.conformance.subjects import Subject, as_subject
@@ -210,3 +212,37 @@ def test_seeds__are_never_given_twice(samplers):
     check_sampler(recording, effort=samplers.light, only=["joint-law", "sizes"])
     assert len(set(given)) == len(given) > 100
     assert 0 <= min(given) <= max(given) < 2**31
+
+
+class Steady:
+    """An experiment whose observations are counted."""
+
+    total = 0
+
+    def sample(self, count):
+        self.total += count
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Suspicious(Statistical):
+    """A procedure of which the evidence is given."""
+
+    evidence: float
+
+    def log_e(self):
+        return self.evidence
+
+    def output_log_e(self):
+        return self.evidence
+
+    def catches(self, log_threshold):
+        return math.nan
+
+
+@pytest.mark.parametrize(("evidence", "observations"), [(math.log(999), 300), (math.log(1001), 2400)])
+def test_much_evidence_at_the_end_of_the_plan__asks_for_more(samplers, evidence, observations):
+    session = Session(as_subject(samplers.ratio), effort="quick", only=["joint-law"])
+    procedure = Suspicious(probe=Steady(), looks=(), planned=300, evidence=evidence)
+    result = session._sample(session.checks[0], procedure, math.inf)
+    assert result.status is CheckStatus.PASSED
+    assert result.samples == observations
