@@ -16,6 +16,7 @@ from specsim.validation.conformance.instances import Instance
 from specsim.validation.conformance.ranked import (
     KINDS,
     RANKS,
+    WIDE_LAWS,
     Copies,
     Echoes,
     Laws,
@@ -75,10 +76,8 @@ HALVED_LAWS: dict[int, Laws] = {
 }
 #: Share of such calls, and of those among calls of one row and drafts of one token.
 SHARE_HALVED, SHARE_SINGLE = 0.5, 0.8
-#: Tokens of wide vocabularies by octave, from 8 on, and laws of their ranks: the last one, which stands for
-#: nearly all tokens, has much of the target, of the draft, and of what replaces a rejected token.
+#: Tokens of wide vocabularies by octave, from 8 on.
 WIDE_TOKENS = ((8, 13), (16, 29), (33, 60), (64, 100), (129, 200), (256, 400), (512, 1000))
-WIDE_LAWS: Laws = ((40, 32, 56, 128), (96, 72, 40, 48))
 #: Rows and longest prompt of a call with a wide vocabulary, of which every token has a row of its own.
 WIDE_ROWS, WIDE_PROMPT = (8, 40), 8
 

@@ -44,6 +44,10 @@ _MASSES: dict[int, tuple[Laws, ...]] = {
     ),
 }
 
+#: Masses of the ranks on wide vocabularies, whose last rank is nearly all tokens: it has half of what is
+#: emitted, and most of every residual.
+WIDE_LAWS: Laws = ((40, 32, 56, 128), (96, 72, 40, 48))
+
 
 def laws_by_rank(ranks: int) -> tuple[Floats, Floats]:
     """Return the laws of the ranks under target and draft, each of shape ``(kinds, ranks)``."""

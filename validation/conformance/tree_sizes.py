@@ -22,6 +22,7 @@ from specsim.validation.conformance.ranked import (
     KINDS,
     PARTS,
     RANKS,
+    WIDE_LAWS,
     Laws,
     RankCounts,
     Ranked,
@@ -74,9 +75,6 @@ FAR_LAWS: dict[int, Laws] = {
 #: wide vocabulary takes long.
 WIDE_TOKENS = 1023
 WIDE = {octave(low): (low, low + 1, low * 3 // 2, low * 2 - 1) for low in (8, 16, 32, 64, 128, 256, 512)}
-#: Laws of their ranks: the last one, of many tokens, has half of what is emitted and most of every residual;
-#: the draft has more of two others, which are often rejected.
-WIDE_LAWS: Laws = ((40, 32, 56, 128), (96, 72, 40, 48))
 #: Rows of these calls, and most drafted tokens; and the first of the octaves that get `MORE` rows, in which
 #: ids do not fit into 8 bits.
 WIDE_ROWS, WIDE_NODES, WIDEST = (4, 25), 5, 256
