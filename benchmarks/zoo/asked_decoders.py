@@ -157,6 +157,8 @@ def _streams(seed: int, seeds: Any, batch: int, samples: int, slip: str) -> Call
         return lambda size: generator.random((batch, size))
     which = np.arange(batch) % samples
     own = np.repeat(np.asarray(seeds), samples)
+    if slip == "later-samples-unseeded":
+        own = np.where(which > 0, 77, own)
     if slip == "sample-added-to-the-seed":
         own, which = own + which, np.zeros_like(which)
     rows = asked.generators(np.stack([own, which], axis=1))
@@ -355,6 +357,15 @@ MUTANTS = (
         "sample i of a request with seed s is sample 0 of one with seed s + i",
         "vllm-project/vllm#9441",
         "sample-independence",
+        "samples",
+        "seeds",
+    ),
+    _slip(
+        "later-samples-unseeded",
+        _SEEDS,
+        "of several samples only the first is made from its request's seed",
+        "easily made: generators of samples that are made from their number alone",
+        "repeated-draws",
         "samples",
         "seeds",
     ),

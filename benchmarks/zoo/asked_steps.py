@@ -101,7 +101,12 @@ def step(
         told[np.arange(batch), ends] = rows[:, -1]
     if slip == "logprobs-of-row-0" and temperatures is not None:
         told = np.repeat(rows[:1], batch, axis=0)
-    if slip == "logprobs-of-the-draft" or (slip == "logprobs-of-the-draft-with-min-p" and min_p is not None):
+    mapped = slip == "logprobs-of-mapped-drafts" and d2t is not None
+    if (
+        slip == "logprobs-of-the-draft"
+        or mapped
+        or (slip == "logprobs-of-the-draft-with-min-p" and min_p is not None)
+    ):
         told = np.concatenate([read, read[:, -1:]], axis=1)
     accepted = np.minimum(count, lengths)
     if slip in ("accepted-with-last", "accepted-without-end"):
@@ -450,6 +455,14 @@ MUTANTS = (
         "easily made: the filtered rows that are at hand",
         "reported",
         "min_p",
+    ),
+    _slip(
+        "logprobs-of-mapped-drafts",
+        "14 reports",
+        "with a smaller draft vocabulary, log-probabilities are the draft's",
+        "easily made: the rows that were mapped are at hand",
+        "reported",
+        "d2t",
     ),
     _slip(
         "logprobs-of-row-0",

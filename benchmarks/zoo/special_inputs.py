@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.zoo.controls_step import ratio_step
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import Mutant, mutant_of
 from benchmarks.zoo.sampling import (
     Step,
     at,
@@ -47,6 +47,14 @@ def short_epsilon(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     )
     accepted = tests < quotient(at(target[:, :-1], drafted), at(rows, drafted))
     return emit(drafted, accepted, draw(finals(gap(target[:, :-1], rows), target[:, -1]), last))
+
+
+def coarse_draws_of_short_rows(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Draw tokens with uniforms of 8 bits when rows come in a type of 16 bits."""
+    coins = np.random.default_rng(seed).random((len(drafted), drafted.shape[1] + 1))
+    if np.asarray(target).dtype.itemsize == 2:
+        coins[:, -1] = np.floor(coins[:, -1] * 256) / 256
+    return ratio_step(target, draft, drafted, seed, coins=coins)
 
 
 def missing_rows_as_one(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
@@ -92,6 +100,13 @@ MUTANTS = (
             dtypes=("float32", "float16"),
         ),
         killed_by=("types",),
+    ),
+    mutant_of(
+        coarse_draws_of_short_rows,
+        "4 randomness",
+        "NVIDIA/Megatron-LM#7182, of one type only",
+        ("repeated-draws",),
+        dtypes=("float32", "float16"),
     ),
     Mutant(
         name="missing-rows-as-one",

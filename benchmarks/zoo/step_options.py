@@ -100,6 +100,22 @@ def low_temperature_greedy(
     return _step(rows, filtered(floats(draft), temperature), drafted, seed)
 
 
+def lowest_temperature_greedy(
+    target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
+) -> Step:
+    """Take the target's likeliest token at temperatures below 0.15."""
+    rows = filtered(floats(target), temperature)
+    if temperature is not None and temperature < 0.15:
+        rows = np.eye(rows.shape[-1])[rows.argmax(axis=-1)]
+    return _step(rows, filtered(floats(draft), temperature), drafted, seed)
+
+
+def top_k_of_32(target: Any, draft: Any, drafted: Any, seed: int, top_k: int | None = None) -> Step:
+    """Have room for 32 candidates of the target, whatever top-k is."""
+    kept = None if top_k is None else min(top_k, 32)
+    return _step(filtered(floats(target), top_k=kept), filtered(floats(draft), top_k=top_k), drafted, seed)
+
+
 def temperature_at_least_half(
     target: Any, draft: Any, drafted: Any, seed: int, temperature: float | None = None
 ) -> Step:
@@ -197,6 +213,22 @@ MUTANTS = (
         "easily made: a threshold for greedy sampling",
         low_temperature_greedy,
         "option-values",
+    ),
+    _mutant(
+        "lowest-temperature-greedy",
+        "temperature",
+        "at temperatures below 0.15 the target's likeliest token is taken",
+        "easily made: a threshold for greedy sampling",
+        lowest_temperature_greedy,
+        "option-values",
+    ),
+    _mutant(
+        "top-k-of-32",
+        "top_k",
+        "a top-k above 32 is taken for 32 on the target",
+        "easily made: a kernel with room for a fixed number of candidates",
+        top_k_of_32,
+        "combinations",
     ),
     _mutant(
         "temperature-at-least-half",

@@ -108,6 +108,19 @@ def draws_by_row_and_place(target: Any, draft: Any, drafted: Any, seed: int) -> 
     return emit(drafted, accepted, draw(finals(gap(rows[:, :-1], floats(draft)), rows[:, -1]), coins))
 
 
+def coins_by_drafts(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Give each row as many places of a buffer as it has drafts: bonus tokens take the next row's first."""
+    batch, length = drafted.shape
+    generator = np.random.default_rng(seed)
+    buffer = generator.random(batch * length + 1)
+    coins = buffer[np.arange(batch)[:, None] * length + np.arange(length + 1)]
+    rows = floats(target)
+    accepted = coins[:, :-1] < quotient(at(rows[:, :-1], drafted), at(floats(draft), drafted))
+    last = generator.random((batch, length + 1))
+    last[:, -1] = coins[:, -1]
+    return emit(drafted, accepted, draw(finals(gap(rows[:, :-1], floats(draft)), rows[:, -1]), last))
+
+
 def first_row_unseeded(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     """Start a stream of its own for the first request whenever nothing else runs."""
     coins = np.random.default_rng(seed).random((len(drafted), drafted.shape[1] + 1))
@@ -158,6 +171,7 @@ MUTANTS = (
     _mutant(seed_plus_thousand_rows, "vllm-project/vllm#9441, with room between rows", "repeated-draws"),
     _mutant(tests_by_row_and_place, "easily made: an offset without a stride", "batch-independence"),
     _mutant(draws_by_row_and_place, "easily made: an offset without a stride", "repeated-draws"),
+    _mutant(coins_by_drafts, "easily made: a stride that is one too small", "batch-independence"),
     _mutant(first_row_unseeded, "NVIDIA/TensorRT-LLM#19487"),
     _mutant(seed_modulo_a_prime, "easily made: seeds in a table of fixed size", "seed-collisions"),
     _mutant(

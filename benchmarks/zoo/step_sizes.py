@@ -110,6 +110,27 @@ def single_row_from_target(target: Any, draft: Any, drafted: Any, seed: int) -> 
     return emit(drafted, accepted, draw(target, coins[:, drafted.shape[1] :]))
 
 
+def single_row_of_two_blocks(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """In a call of one row, replace a rejected token from the first 128 ids, if any of them can be taken."""
+    target, draft = floats(target), floats(draft)
+    if len(drafted) > 1 or target.shape[-1] <= 128:
+        return ratio_step(target, draft, drafted, seed)
+    coins = np.random.default_rng(seed).random((1, 2 * drafted.shape[1] + 1))
+    accepted = coins[:, : drafted.shape[1]] < quotient(at(target[:, :-1], drafted), at(draft, drafted))
+    rows = gap(target[:, :-1], draft)
+    rows[..., 128:] = 0.0
+    rows = np.where(rows.sum(axis=-1, keepdims=True) > 0, rows, target[:, :-1])
+    return emit(drafted, accepted, draw(finals(rows, target[:, -1]), coins[:, drafted.shape[1] :]))
+
+
+def ids_of_15_bits(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """Keep 15 bits of the id of the token after the drafts."""
+    tokens, lengths = ratio_step(target, draft, drafted, seed)
+    rows = np.arange(len(tokens))
+    tokens[rows, lengths - 1] &= 0x7FFF
+    return tokens, lengths
+
+
 def first_row_has_the_last_draft(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     """Verify the first row with the draft rows of the last one."""
     rows = floats(draft)
@@ -171,6 +192,15 @@ MUTANTS = (
         "2 recovery law",
         "easily made: a branch for one request; compare ggml-org/llama.cpp#27694",
         ("single-rows",),
+    ),
+    mutant_of(
+        single_row_of_two_blocks,
+        "2 recovery law",
+        "easily made: a kernel for one request that reduces the first block alone",
+        ("sizes",),
+    ),
+    mutant_of(
+        ids_of_15_bits, "12 vocabulary map", "easily made: a signed type of 16 bits", ("wide-vocabulary",)
     ),
     mutant_of(
         first_row_has_the_last_draft, "10 batch, padding", "vllm-project/vllm-ascend#16222", ("batch-rows",)

@@ -68,6 +68,20 @@ def processing_forgotten_beside_eos(
     return tokens, lengths
 
 
+def end_is_no_bonus_token_alone(
+    target: Any, draft: Any, drafted: Any, seed: int, eos: int | None = None
+) -> Step:
+    """In a call of one row, take the end of text out of the row of the bonus token."""
+    target = floats(target)
+    if eos is not None and len(target) == 1:
+        target[:, -1, eos] = 0.0
+    tokens, lengths = ratio_step(target, draft, drafted, seed)
+    if eos is not None:
+        ended = (tokens == eos) & (np.arange(tokens.shape[1]) < lengths[:, None])
+        lengths = np.where(ended.any(axis=1), ended.argmax(axis=1) + 1, lengths)
+    return tokens, lengths
+
+
 def _doubled(rows: Any) -> Any:
     """Give token 0 twice its probability before it is normalised."""
     changed = floats(rows)
@@ -118,5 +132,11 @@ MUTANTS = (
         "easily made: two branches, one of which is not processed",
         "eos",
         process=_doubled_by_text,
+    ),
+    _mutant(
+        end_is_no_bonus_token_alone,
+        "9 bonus, caches",
+        "easily made: a least number of tokens that one branch applies always",
+        "eos",
     ),
 )

@@ -27,12 +27,16 @@ from specsim.validation.conformance.ranked import Ranked
 #: Values of the filters, from one to the other; of top-k, each of these. Calls on whose rows another reading
 #: of a filter would keep other tokens are not made.
 VALUES: dict[str, tuple[float, float]] = {
-    "temperature": (0.2, 2.5),
+    "temperature": (0.12, 3.0),
     "top_k": (1, 3),
     "top_p": (0.2, 0.97),
     "min_p": (0.02, 0.7),
     "typical_p": (0.2, 0.95),
 }
+#: Temperatures between these change a row little, and are not tried.
+MILD = (0.4, 1.8)
+#: The smallest top-k where many tokens may be kept.
+LEAST_KEPT = 4
 #: Of rows that have one of their own.
 TEMPERATURES = (0.0, 0.2, 0.7, 1.0, 1.5, 2.0)
 #: Cells of equal probability.
@@ -45,7 +49,7 @@ SHARE = 0.25
 LONG, MANY = 9, 65
 MOST_DRAFTS, MOST_ROWS = 16, 300
 #: Rows of the smallest calls.
-SINGLE = (1, 1, 1, 2, 3)
+SINGLE = (1, 1, 1, 1, 2, 3)
 #: Options that shut each other out.
 APART = (
     frozenset({"temperature", "temperatures"}),
@@ -77,6 +81,8 @@ class Combinations:
     sizes: Mapping[str, str]
     orders: Sequence[str]
     halves: tuple[str, str]
+    #: Another order, where texts end: a token that is missing everywhere has no place in the others.
+    end_first = "the end of text first"
 
     def __init__(
         self, caller: Caller, rng: np.random.Generator, *, seed: int, pairs: Sequence[tuple[str, str]]
@@ -85,6 +91,8 @@ class Combinations:
         self.pairs = list(pairs)
         self._parts = sorted({part for pair in self.pairs for part in pair})
         self._filled = np.zeros(len(self.pairs), dtype=np.int64)
+        if "eos" in self._parts:
+            self.orders = (*self.orders, self.end_first)
         self.counts = np.zeros((len(self.orders), 2 * len(self.pairs), BINS + 1), dtype=np.int64)
         self.total = 0
 
@@ -145,7 +153,9 @@ class Combinations:
         """Return drafted tokens and rows of a call; `few` is the range of rows where they are few."""
         rng, subject = self._rng, self.caller.subject
         most = min(subject.max_draft_length or MOST_DRAFTS, MOST_DRAFTS)
-        drafts = rng.integers(LONG, most + 1) if "long" in chosen else rng.integers(1, min(4, most) + 1)
+        # Short drafts where rows are few: a bonus token is then seen in most of them.
+        short = 2 if "single" in chosen else 4
+        drafts = rng.integers(LONG, most + 1) if "long" in chosen else rng.integers(1, min(short, most) + 1)
         # A round that drafts itself is one call.
         limit = 1 if "single" in chosen and subject.protocol == "draft-and-verify" else MOST_ROWS
         limit = min(subject.max_batch or limit, limit)
@@ -158,19 +168,28 @@ class Combinations:
         return self._rng.choice(TEMPERATURES[least:], size=rows)
 
     def _add(
-        self, chosen: Set[str], law: Floats, token: Integers, keys: Iterable[Floats], second: Bools
+        self,
+        chosen: Set[str],
+        law: Floats,
+        token: Integers,
+        keys: Iterable[Floats],
+        second: Bools,
+        eos: int | None,
     ) -> None:
         """Count tokens.
 
         law: of each token, ``(tokens, V)``.
-        keys: by which the tokens of a row are ordered, of the same shape, for each order.
+        keys: by which the tokens of a row are ordered, of the same shape, for each order but the last where
+            texts end.
         second: whether a token belongs to the second half.
+        eos: the token that ends a text; None where there is none.
         """
         mass = law[np.arange(len(law)), token]
         # Where one token alone is possible there is nothing to learn but that it is the one.
         counted = (law.max(axis=1) < 1 - 1e-12) | (mass <= 0)
         levels = np.array([n for n, pair in enumerate(self.pairs) if set(pair) <= chosen], dtype=np.int64)
-        for order, key in enumerate(keys):
+        ends = [] if eos is None else [np.broadcast_to(np.arange(law.shape[1]) != eos, law.shape)]
+        for order, key in enumerate([*keys, *ends]):
             # Where the key is the same, the likelier ones first.
             cells = cells_of(law, token, np.nan_to_num(key, nan=-1.0) - 1e-6 * law, self._rng)
             for half in (0, 1):
@@ -190,7 +209,7 @@ class Combinations:
         for _ in range(50):
             filters = {name: _value(name, self._rng) for name in names}
             if "top_k" in filters and most_kept:
-                filters["top_k"] = int(np.exp(self._rng.uniform(0, np.log(most_kept + 1))))
+                filters["top_k"] = int(np.exp(self._rng.uniform(np.log(LEAST_KEPT), np.log(most_kept + 1))))
             if all(clear(rows, {"temperature": value, **filters}, margin) for value in temperatures):
                 return filters
         chosen -= set(names)
@@ -215,6 +234,7 @@ def narrowed(ranked: Ranked, rng: np.random.Generator) -> tuple[Instance, Intege
 def _value(name: str, rng: np.random.Generator) -> float:
     low, high = VALUES[name]
     if name == "temperature":
+        low, high = (low, MILD[0]) if rng.random() < 0.5 else (MILD[1], high)
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
     return int(rng.integers(int(low), int(high) + 1)) if name == "top_k" else float(rng.uniform(low, high))
 

@@ -17,7 +17,7 @@ from specsim.validation.conformance.checks.batches import PLACES
 from specsim.validation.conformance.checks.contract import SEED_IGNORED
 from specsim.validation.conformance.checks.step import STEPS, main_probe
 from specsim.validation.conformance.laboratory import Laboratory
-from specsim.validation.conformance.remedies import BY_CHECK, change_for, guard_line
+from specsim.validation.conformance.remedies import BY_CHECK, FEW_TOKENS, change_for, guard_line
 from specsim.validation.conformance.results import CheckResult, CheckStatus, Diagnosis, Script, Suspect
 from specsim.validation.conformance.rules import Rule, all_rules, all_tree_rules
 from specsim.validation.conformance.suspects import Known, known_laws, suspects_of
@@ -28,6 +28,11 @@ SECONDS = 15.0
 #: The checks of the main experiment of steps.
 MAIN = frozenset(
     ("first-token", "joint-law", "draft-law", "acceptance", "residual", "accepted-length", "bonus")
+)
+
+#: Checks in whose calls rows have different pairs of models, or many options.
+ROWS_DIFFER = frozenset(
+    ("batch-rows", "ragged", "sizes", "combinations", "mixed-temperatures", "wide-vocabulary", "reported")
 )
 
 
@@ -99,6 +104,8 @@ def _without_laws(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis |
         ways = f" ({chosen.looks_like[0]})" if chosen.looks_like else ""
         cause, change = _shared(ways) if chosen.name == "seed-independence" else BY_CHECK[chosen.name]
         return Diagnosis(cause=cause + ways, change=change, explains=tuple(follow))
+    if names == ["repeated-draws"]:
+        return _first(failed, f"{FEW_TOKENS[0]} ({failed[0].looks_like[0]})", FEW_TOKENS[1])
     if names == ["rounds"]:
         # Texts are as they should be: the known bugs that they agree with are those that hardly change any.
         cause, change = BY_CHECK["rounds"]
@@ -219,8 +226,13 @@ def _elsewhere(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis:
             return Diagnosis(
                 cause=rule.title, change=change_for(rule), known=name, source=rule.source, explains=explains
             )
-    # A batch of different pairs that fails where one pair is right says more than what fails besides.
-    first = next((check for check in failed if check.name == "batch-rows"), failed[0])
+    # A batch of different pairs that fails where one pair is right says more than other checks of such calls.
+    of_batches = [check for check in failed if check.name == "batch-rows"]
+    first = failed[0]
+    if of_batches:
+        first = next((check for check in failed if check.name not in ROWS_DIFFER), of_batches[0])
+    if first.name == "repeated-draws" and len(failed) > 1:
+        first = failed[1]
     cause, change = BY_CHECK.get(first.name, (f"{first.title}: not as it should be", ""))
     explains = (first.name, *(name for name in explains if name != first.name))
     procedure = _procedure(lab, first)

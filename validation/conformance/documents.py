@@ -20,7 +20,7 @@ from specsim.validation.conformance.results import (
 from specsim.validation.conformance.rules.base import Rule, no_law
 from specsim.validation.conformance.subjects import Subject
 
-_REPORT = ("alpha", "eps", "delta", "effort", "seed", "seconds", "interrupted")
+_REPORT = ("alpha", "eps", "delta", "effort", "seed", "seconds", "interrupted", "partial")
 _NUMBERS = ("log10_e", "log10_threshold", "catches", "certified")
 
 

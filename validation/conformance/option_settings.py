@@ -57,7 +57,7 @@ class StepSettings(StepSizes):
         rows = self._few_rows()
         # Half of the drafts have one token, so that many tokens are bonus tokens.
         drafts = 1 if self._rng.random() < 0.5 else self._few_drafts()
-        kinds, found, _, position = self._observed(drafts, rows, self.ranks)
+        kinds, found, _, position = self._observed(drafts, rows, self.ranks, equal_share(drafts))
         self.counts.add(kinds, found, setting=level + len(self.settings) * (position == drafts))
         self._done(rows, setting=level)
 

@@ -263,6 +263,8 @@ DISTANCES = tuple(
 #: How many of the smallest distances are also paired at different places: random numbers that lie one after
 #: the other, row by row, with a wrong number for each row.
 CROSSED = 3
+#: Rows of the calls with short drafts.
+SHORT_ROWS = 1024
 #: Rows of the calls whose seeds are paired (of decoders, whose calls take long, more), and how many
 #: neighbouring seeds are.
 SEED_ROWS, DECODER_ROWS, SEEDS = 8, 32, 4
@@ -297,6 +299,8 @@ class PairProbe:
     apart: ``"rows"`` or ``"seeds"``.
     cells: number of tokens of the vocabulary.
     places: of the two tokens that are paired.
+    short: makes the same of drafts of one token, of which rows near each other are paired: the last token of
+        a row, seldom seen after longer drafts, with the first test of the next row. None: not done.
     ways: names of the ways to pair.
     evidence: of every way for the first of `places`, then for the second, and so on.
     first: how often each row of the calls under seeds far apart emitted each first token.
@@ -309,6 +313,7 @@ class PairProbe:
     apart: str
     cells: int
     places: Sequence[tuple[int, int]] = ((0, 0),)
+    short: Callable[[int], Callable[[int], Integers]] | None = None
     total: int = 0
     refused: str = ""
 
@@ -323,6 +328,10 @@ class PairProbe:
         self.pieced = 0
         self.ways = self._ways(limit)
         self._way = {name: number for number, name in enumerate(self.ways)}
+        near = tuple(f"rows {distance} apart" for distance in DISTANCES[:CROSSED])
+        self._crossed = [
+            number for name, number in self._way.items() if name.removesuffix(", drafts of one token") in near
+        ]
         self.evidence = ExchangeEvidence(len(self.places) * len(self.ways), self.cells)
         self.first = np.zeros((self.seed_rows if self.apart == "seeds" else 0, self.cells), dtype=np.int64)
         self._pairs = self._seed_pairs(self.seed_rows) if self.apart == "seeds" else None
@@ -331,7 +340,9 @@ class PairProbe:
     def _ways(self, limit: int) -> list[str]:
         if self.apart == "rows":
             large = [f"rows {distance} apart" for distance in DISTANCES if distance < max(self.batches)]
-            return large + [f"rows 1 apart in calls of {size}" for size in self.small]
+            small = [f"rows 1 apart in calls of {size}" for size in self.small]
+            shifts = DISTANCES[:CROSSED] if self.short is not None else ()
+            return [*large, *small, *(f"rows {n} apart, drafts of one token" for n in shifts if n < limit)]
         rows = self.seed_rows
         ways = [f"seeds {distance} apart" for distance in (1, 2, 3)]
         ways += [f"seeds that differ in bit {bits[0]} to {bits[-1]}" for bits in FAR_BITS]
@@ -368,6 +379,7 @@ class PairProbe:
                 # Small calls come second, so that they come also where few pairs are made.
                 if turn == 1:
                     self._sample_small()
+                    self._sample_short(min(self.caller.subject.max_batch or SHORT_ROWS, SHORT_ROWS))
                 else:
                     self._sample_rows(self.batches[max(0, turn - 1)])
             else:
@@ -377,18 +389,26 @@ class PairProbe:
             self._turn += 1
 
     def _sample_rows(self, size: int) -> None:
-        call = self.outcomes(size)
+        self._pair_rows(self.outcomes(size), size, "rows {} apart")
+        self.total += ROW_CALLS * size // 2
+
+    def _sample_short(self, size: int) -> None:
+        if self.short is not None:
+            self._pair_rows(self.short(size), size, "rows {} apart, drafts of one token")
+
+    def _pair_rows(self, call: Callable[[int], Integers], size: int, words: str) -> None:
+        """Pair the rows of a call at the distances of which there are ways so called."""
+        ways = [(self._way[words.format(n)], n) for n in DISTANCES if words.format(n) in self._way]
         found = np.stack([call(self.caller.next_seed()) for _ in range(ROW_CALLS)])
         begin = 0
         while begin < size:
             # What is expected of the next part follows from those before.
             end = min(size, max(2 * begin, FIRST_PART))
-            for way, distance in enumerate(DISTANCES[: len(self.ways) - len(self.small)]):
+            for way, distance in ways:
                 one = np.arange(begin, min(end, size - distance))
                 if len(one):
                     self._add(np.full(len(one), way), found[:, one], found[:, one + distance])
             begin = end
-        self.total += ROW_CALLS * size // 2
 
     def _sample_small(self) -> None:
         """Pair neighbours in many small calls."""
@@ -494,7 +514,7 @@ class PairProbe:
         """Add pairs of texts, ``(repetitions, pairs, tokens)``, in every pair of places."""
         for place, (one, other) in enumerate(self.places):
             # Ways to pair rows come one at a time; places are crossed for rows near each other only.
-            if self.apart == "seeds" or one == other or ways[0] < CROSSED:
+            if self.apart == "seeds" or one == other or ways[0] in self._crossed:
                 self.evidence.add(place * len(self.ways) + ways, first[..., one], second[..., other])
 
 

@@ -135,6 +135,13 @@ CLASS_CHANGES = {
 _SIDES = ", to both sides; or declare --filters target when drafts come from the whole draft row"
 
 #: What a failed check means when the main experiment shows nothing: (cause, what to change).
+#: Where `repeated-draws` fails because a token is drawn too often everywhere.
+FEW_TOKENS = (
+    "a few tokens are drawn far too often",
+    "look at sums and uniforms in a narrow type, at ids or candidates for which there is no room, and at"
+    " what is taken for greedy",
+)
+
 BY_CHECK = {
     "determinism": (
         "the output is no function of inputs and seed",

@@ -31,6 +31,12 @@ SHARES = (0.15, 0.5, 0.95)
 #: Equal pairs of a way from which on it is looked at, and how many ways are.
 LEAST, MOST = 3, 200
 
+#: Parameters of the symmetric Dirichlet mixtures of laws that give few tokens much.
+SPARSE = (1 / 64, 1 / 8)
+#: Evidence above which a way is said to stand out from others; share of a token that is always drawn, and
+#: least draws of which that is said.
+FITS, ALWAYS, SEVERAL = 1e3, 0.9, 5
+
 #: Makes the tokens of one call, ``(rows, places)``, and the probability of each, 0 where nothing was drawn.
 #: It gets a seed, or with `DrawsProbe.by_row` one for each row.
 Draws = Callable[[Integers], tuple[Integers, Floats]]
@@ -85,7 +91,8 @@ class DrawsProbe:
 
     Draws come one after the other, by seed, row and place. In each way every draw is compared with one
     earlier draw at most. For any share s, the product of 1 - s + s / mass over the pairs that are the same
-    and of 1 - s over the others then has mean 1. The e-value is the average over all ways and some shares.
+    and of 1 - s over the others then has mean 1. The e-value is the average over all ways and some shares;
+    where all tokens are equally likely, of it and of `log_few_tokens`.
     """
 
     def __init__(
@@ -138,7 +145,43 @@ class DrawsProbe:
     def log_e(self) -> float:
         """Return the logarithm of the e-value so far."""
         values = [way.log_e for way in self.ways()]
-        return float(np.logaddexp.reduce(values)) - math.log(self._all_ways()) if values else -math.inf
+        same = float(np.logaddexp.reduce(values)) - math.log(self._all_ways()) if values else -math.inf
+        return float(np.logaddexp(same, self.log_few_tokens())) - math.log(2)
+
+    def log_few_tokens(self) -> float:
+        """Return the logarithm of the evidence that only some of equally likely tokens are ever drawn."""
+        masses = np.concatenate(self.masses, axis=None)
+        masses = masses[masses > 0]
+        if self.within or not len(masses) or masses.min() < masses.max():
+            return -math.inf
+        return _log_few(self.drawn_tokens(), round(1 / float(masses[0])))
+
+    def law_is_wrong(self) -> bool:
+        """Return whether no way stands out: draws are the same too often in any calls and rows."""
+        tokens, masses = np.concatenate(self.tokens), np.concatenate(self.masses)
+        drawn = masses > 0
+        counts = np.zeros((tokens.shape[1], int(tokens.max()) + 1))
+        np.add.at(counts, (np.nonzero(drawn)[1], tokens[drawn]), 1)
+        size = counts.sum(axis=1)
+        always = (size >= SEVERAL) & (counts.max(axis=1) > ALWAYS * size)
+        if len(np.unique(counts[always].argmax(axis=1))) > 1:
+            # Several places have one token always, each its own: their random numbers never change.
+            return False
+        for way in self.ways():
+            shift = abs(way.places)
+            earlier, later = counts[: len(counts) - shift], counts[shift:]
+            everywhere = (earlier * later).sum() / (earlier.sum(axis=1) * later.sum(axis=1)).sum()
+            shares = np.array(SHARES)
+            gain = way.same * np.log((1 - shares) + shares / everywhere)
+            gain += (way.pairs - way.same) * np.log1p(-shares)
+            if gain.max() - math.log(self._all_ways()) > math.log(FITS):
+                return False
+        return True
+
+    def drawn_tokens(self) -> Integers:
+        """Return how often each token that was drawn was so."""
+        tokens, masses = np.concatenate(self.tokens, axis=None), np.concatenate(self.masses, axis=None)
+        return np.unique(tokens[masses > 0], return_counts=True)[1]
 
     def _all_ways(self) -> int:
         """Return how many ways there are, seen or not."""
@@ -174,6 +217,20 @@ class DrawsProbe:
             log_e = float(np.logaddexp.reduce(logs)) - math.log(len(SHARES))
             found.append(Way(*apart, same=same, pairs=pairs, log_e=log_e))
         return found
+
+
+def _log_few(counts: Integers, size: int) -> float:
+    """Return the logarithm of the likelihood of counts of tokens under sparse laws over that of equal ones.
+
+    counts: of the tokens that were drawn; the law is over `size` tokens.
+    """
+    from scipy.special import gammaln
+
+    total, values = int(counts.sum()), []
+    for each in SPARSE:
+        seen = (gammaln(counts + each) - gammaln(each)).sum()
+        values.append(gammaln(each * size) - gammaln(each * size + total) + seen + total * math.log(size))
+    return float(np.logaddexp.reduce(values)) - math.log(len(values))
 
 
 def _same_pairs(

@@ -21,15 +21,21 @@ from specsim.validation.conformance.subjects import Subject
 #: precision; drafted tokens of a step; tokens of a text.
 ROWS, FEW_ROWS, TOKENS, FEW_TOKENS, DRAFTS, WRITTEN = 8, 4, 256, 16, 2, 9
 #: Unusual sizes: rows, drafted tokens, tokens of the vocabulary, tokens of a text.
-SIZES = {"many rows": 130, "drafts of 12": 12, "2,048 tokens": 2048, "texts of 150 tokens": 150}
+WIDE = "2,048 tokens"
+SIZES = {"many rows": 130, "drafts of 12": 12, WIDE: 2048, "texts of 150 tokens": 150}
+#: Types of 16 bits.
+NARROW = ("float16", "bfloat16")
 #: Rows of calls in which tests are looked at; of a decoder, whose rows have one at every place.
 TESTED, TESTED_TEXTS = 64, 16
 #: Children of the root of a tree, each of which begins a chain of so many nodes.
 CHILDREN, LEVELS = 8, 4
-#: Where filters are given, a token's probability divided by that of the next likelier one; the same of few.
+#: Where filters are given, a token's probability at the temperature divided by that of the next likelier one;
+#: the same of few.
 SLOPE, SLOPE_OF_FEW = 0.99, 0.9
+#: The temperature of few tokens: rows that it changes no more than this can be told in a narrow type.
+TEMPERATURE_OF_FEW = 0.7
 #: Values of the options that have one.
-VALUES: dict[str, Any] = {"temperature": 0.7, "top_k": 100, "top_p": 0.8, "min_p": 0.3, "typical_p": 0.8}
+VALUES: dict[str, Any] = {"temperature": 0.1, "top_k": 100, "top_p": 0.8, "min_p": 0.3, "typical_p": 0.8}
 #: Temperatures of rows.
 TEMPERATURES = (0.7, 1.0, 1.5)
 #: Options that are tried, each alone.
@@ -59,8 +65,8 @@ def sizes_of(subject: Subject) -> tuple[str, ...]:
         return tuple(found)
     if (subject.max_draft_length or SIZES["drafts of 12"]) > DRAFTS:
         found.append("drafts of 12")
-    if (subject.max_vocabulary or SIZES["2,048 tokens"]) > TOKENS and subject.dtypes[0] != "bfloat16":
-        found.append("2,048 tokens")
+    if (subject.max_vocabulary or SIZES[WIDE]) > TOKENS:
+        found.append(WIDE)
     return tuple(found)
 
 
@@ -71,6 +77,7 @@ class Setting:
     sizes: which are unusual.
     tests: whether tests of drafts are looked at. A draw is then 1 if it is the drafted token, which has half
         of the row, and 0 otherwise.
+    dtype: of the rows of a step. None: the first of the subject's.
     size: rows of a call.
     tokens: of the vocabulary.
     """
@@ -83,8 +90,9 @@ class Setting:
         sizes: Sequence[str] = (),
         *,
         tests: bool = False,
+        dtype: str | None = None,
     ) -> None:
-        subject = lab.subject
+        subject, self.dtype = lab.subject, dtype or lab.subject.dtypes[0]
         self._lab, self._caller, self.sizes, self.tests = lab, caller, tuple(sizes), tests
         self._calls = 0
         rows, drafts, tokens, self._written = (
@@ -99,17 +107,21 @@ class Setting:
         if subject.protocol == "step" and "drafts of 12" not in sizes:
             drafts = DRAFTS
         self._drafts = min(subject.max_draft_length or drafts, drafts)
-        narrow = subject.dtypes[0] == "bfloat16" or tests
+        # The rows of a wide vocabulary are uniform, which every type can tell.
+        narrow = (subject.dtypes[0] == "bfloat16" and WIDE not in sizes) or tests
         self.tokens = min(subject.max_vocabulary or tokens, FEW_TOKENS if narrow else tokens)
         rng = np.random.default_rng(lab.instance_seed)
-        row: Floats = np.asarray(SLOPE_OF_FEW if narrow else SLOPE) ** rng.permutation(self.tokens)
-        self._row = row / row.sum()
         self._temperatures = TEMPERATURES if "temperatures" in names else (1.0,)
         self._filters = {name: value for name, value in VALUES.items() if name in names}
         if "top_k" in names:
             self._filters["top_k"] = max(1, self.tokens * 2 // 5)
         if "temperatures" in names:
             self._filters.pop("temperature", None)
+        if narrow and "temperature" in self._filters:
+            self._filters["temperature"] = TEMPERATURE_OF_FEW
+        slope = SLOPE_OF_FEW if narrow else SLOPE ** self._filters.get("temperature", 1.0)
+        row: Floats = np.asarray(slope) ** rng.permutation(self.tokens)
+        self._row = row / row.sum()
         rows_given = self._rows(np.zeros(1, dtype=np.int64))
         if not all(clear(rows_given, self._at(value)) for value in self._temperatures):
             self._filters = {}
@@ -138,7 +150,9 @@ class Setting:
     @property
     def words(self) -> str:
         """What is unusual, for reports."""
-        return ", ".join([*(["tests of drafts"] if self.tests else []), *self.names, *self.sizes])
+        other = self.dtype != self._lab.subject.dtypes[0]
+        kind = [f"rows of {self.dtype}"] if other else []
+        return ", ".join([*(["tests of drafts"] if self.tests else []), *self.names, *self.sizes, *kind])
 
     def draws(self) -> Draws:
         """Return what makes one call."""
@@ -213,10 +227,7 @@ class Setting:
                 options=options,
                 **seed,
             )
-            samples = options.get("samples", 1)
-            if "seeds" in options:
-                emitted, samples = emitted[::samples], 1
-            temperatures = np.repeat(temperatures, samples)
+            temperatures = np.repeat(temperatures, options.get("samples", 1))
             there = emitted >= 0
         else:
             which = np.zeros(size, dtype=np.int64)
@@ -229,6 +240,9 @@ class Setting:
         found[there], masses[there] = self._seen(
             emitted[there], np.zeros(len(row), dtype=np.int64), temperatures[row]
         )
+        if self.by_row:
+            # The samples of a request have places after each other.
+            return found.reshape(size, -1), masses.reshape(size, -1)
         return found, masses
 
     def _verified(self, seeds: Integers) -> tuple[Integers, Floats]:
@@ -251,7 +265,7 @@ class Setting:
             draft = draft[..., options["d2t"]]
         rowless = subject.draft == "never" or "no draft rows" in self.names
         emitted, lengths = self._caller.step(
-            target, None if rowless else draft, drafted, options=options, **seed
+            target, None if rowless else draft, drafted, options=options, dtype=self.dtype, **seed
         )
         return self._at_place(emitted, lengths, place, place, tested, temperatures, drafts + 1)
 

@@ -237,6 +237,8 @@ class ConformanceReport:
         Of everything.
     interrupted
         Whether it was stopped by Ctrl-C.
+    partial
+        Whether some checks were asked for, and not all that apply.
     reached
         Least and most of every size that the subject was called with, by name.
     suspects
@@ -261,6 +263,7 @@ class ConformanceReport:
     seed: int
     seconds: float
     interrupted: bool = False
+    partial: bool = False
     suspects: tuple[Suspect, ...] = ()
     diagnosis: Diagnosis | None = None
     script: Script | None = None
@@ -348,6 +351,11 @@ class ConformanceReport:
         return _EXIT_CODES.get(self.verdict, 1)
 
     @property
+    def _part(self) -> str:
+        run = _names(self.with_status(CheckStatus.PASSED, CheckStatus.EXPECTED_FAILURE))
+        return f"; no other check was run than {run}" if self.partial else ""
+
+    @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
         bound = self.certified
@@ -357,9 +365,10 @@ class ConformanceReport:
         match self.verdict:
             case Verdict.LOSSLESS:
                 known = _names(self.with_status(CheckStatus.EXPECTED_FAILURE))
-                return f"lossless{within} on the instances tested" + (f", but for {known}" if known else "")
+                but = f", but for {known}" if known else ""
+                return f"lossless{within} on the instances tested{but}{self._part}"
             case Verdict.LOSSY_AS_DECLARED:
-                return f"lossy as declared{within.replace(' to within', ', its law within')}"
+                return f"lossy as declared{within.replace(' to within', ', its law within')}{self._part}"
             case Verdict.BIASED:
                 return f"biased: {names}"
             case Verdict.DEPENDENT:

@@ -82,6 +82,7 @@ class Session:
         self.laboratory = Laboratory(
             subject, self.effort, eps=self.eps, delta=delta, seed=self.seed, least_samples=least_samples
         )
+        self.partial = only is not None
         chosen = _chosen(only)
         self.skipped = [
             (check, reason)
@@ -218,6 +219,8 @@ class Session:
             seen = probe.total
             limit = procedure.planned if seen < procedure.planned else procedure.longest(LONGER)
             probe.sample(min(max(FIRST_LOOK, seen), limit - seen))
+        if status is CheckStatus.FAILED:
+            kind = procedure.about(kind)
         telling = status is not CheckStatus.PASSED
         level = math.exp(-threshold)
         return _result(
@@ -390,6 +393,7 @@ def run_session(
         seed=session.seed,
         seconds=time.monotonic() - begin,
         interrupted=interrupted,
+        partial=session.partial,
         suspects=found.suspects,
         diagnosis=found.diagnosis,
         reached=widest([session.laboratory.reached(), *(result.reached for result in results)]),

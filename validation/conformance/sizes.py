@@ -81,6 +81,10 @@ def equal_share(draft_length: int) -> float:
     return max(0.4, 1 - 1.6 / draft_length)
 
 
+#: The same where replacements of short drafts are what counts.
+FEW_EQUAL = 0.1
+
+
 class SizesProbe:
     """What experiments at many sizes share.
 
@@ -230,7 +234,8 @@ class StepSizes(SizesProbe):
             drafts, rows, vocabulary = (int(rng.choice(sizes)) for sizes in [*self.together.values()][level])
         if self.options:
             vocabulary = self.ranks
-        kinds, found, row, position = self._observed(drafts, rows, vocabulary)
+        equal = FEW_EQUAL if name == "together" and drafts <= max(SHORT) else equal_share(drafts)
+        kinds, found, row, position = self._observed(drafts, rows, vocabulary, equal)
         bonus = position == drafts
         self.counts.add(kinds[~bonus], found[~bonus], drafts=drafts - 1)
         self.counts.add(kinds[bonus], found[bonus], bonus=drafts - 1)
@@ -246,15 +251,18 @@ class StepSizes(SizesProbe):
             self._done(rows, drafts=drafts - 1)
 
     def _observed(
-        self, drafts: int, rows: int, vocabulary: int
+        self, drafts: int, rows: int, vocabulary: int, equal: float
     ) -> tuple[Integers, Integers, Integers, Integers]:
-        """Make one call; return kind, rank, row and position of every emitted token."""
+        """Make one call; return kind, rank, row and position of every emitted token.
+
+        equal: share of contexts whose rows are equal.
+        """
         rng = self._rng
         ranked = ranked_instance(
             self.seed,
             vocabulary=vocabulary,
             draft_length=drafts,
-            equal=equal_share(drafts),
+            equal=equal,
             laws=self.given,
         )
         starts = rng.integers(0, len(ranked.kinds), size=STARTS)[rng.integers(0, STARTS, size=rows)]

@@ -173,7 +173,7 @@ class StepCombinations(Combinations):
             with np.errstate(divide="ignore", invalid="ignore"):
                 keys = (law / drawn, law / raw)
             last = bonus[here] & (place == lengths[here] - 1)
-            self._add(chosen, law, emitted[here, place], keys, last)
+            self._add(chosen, law, emitted[here, place], keys, last, call.options.get("eos"))
 
 
 class Call:

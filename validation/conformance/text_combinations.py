@@ -178,7 +178,7 @@ class TextCombinations(Combinations):
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             keys = (law / drawn, law, law / raw)
-        self._add(chosen, law, texts[going], keys, np.nonzero(going)[1] >= EARLY)
+        self._add(chosen, law, texts[going], keys, np.nonzero(going)[1] >= EARLY, options.get("eos"))
 
     def _laws(
         self,

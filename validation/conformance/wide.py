@@ -18,6 +18,8 @@ from specsim.validation.conformance.wide_laws import GROUPS, alternatives, telli
 CALL_BYTES = 2**26
 #: Tokens of a block of a kernel, or a multiple. Half of the calls have a whole number of blocks.
 BLOCK = 128
+#: Ids of one call, and its rows: many of its tokens have ids that fit in no 15 or 16 bits.
+MANY_IDS, MANY_IDS_ROWS = 80_001, 8
 
 
 class WideProbe:
@@ -27,7 +29,8 @@ class WideProbe:
     the sampler emitted them. That they were emitted says nothing about which they are: a lossless sampler may
     stop before a token, and leave it to the target, by what comes before it alone.
 
-    Half of the calls have a vocabulary of whole blocks: ids of mass zero are put between the others.
+    Half of the calls have a vocabulary of whole blocks: ids of mass zero are put between the others. The
+    first call has `MANY_IDS` ids.
 
     counts: shape ``(2 + 2 * contexts, vocabulary)``: first tokens; second tokens of long drafts by their
         context; second tokens of drafts of one token by their context; tokens of mass zero, as token 0.
@@ -48,10 +51,14 @@ class WideProbe:
             for padded, places in (_padded(instance, size) for size in sizes)
             for length in (instance.draft_length, 1)
         ]
+        self._most = most
 
     def sample(self, count: int) -> None:
         """Observe about `count` more texts."""
         wanted = self.total + count
+        if not self.total and self.instance.vocabulary < MANY_IDS <= self._most:
+            many, places = _padded(self.instance, MANY_IDS)
+            self._round(dataclasses.replace(many, draft_length=1), places, min(MANY_IDS_ROWS, wanted))
         bytes_per_row = 8 * self.instance.vocabulary * (2 * self.instance.draft_length + 1)
         largest = max(1, CALL_BYTES // bytes_per_row)
         while self.total < wanted and not self.caller.out_of_time():

@@ -71,6 +71,21 @@ def test_filters__that_are_forgotten_together_are_counted_as_impossible():
     assert impossible["top_k", "top_p"] >= max(impossible.values())
 
 
+def test_an_end_that_is_never_drawn__is_missing_from_the_first_place_of_its_own_order():
+    def run(target, draft, drafted, seed, eos=None):
+        target, draft = np.array(target), np.array(draft)
+        if eos is not None:
+            target[..., eos] = draft[..., eos] = 0.0
+        return ratio_step(target, draft, drafted, seed)
+
+    probe = probe_of(subject_of(run, options=frozenset({"eos"})))
+    assert probe.orders[-1] == "the end of text first"
+    probe.sample(600)
+    eighths = probe.counts[-1].sum(axis=0)
+    assert eighths[0] < 0.7 * eighths[BINS - 1]
+    assert probe_of(subject_of(options=frozenset({"top_k"}))).orders[-1] != "the end of text first"
+
+
 def test_tokens_after_an_end__violate_the_contract():
     def run(target, draft, drafted, seed, eos=None, draft_lengths=None):
         return ratio_step(target, draft, drafted, seed, draft_lengths)

@@ -420,7 +420,7 @@ def test_wide_probe__counts_second_tokens_that_were_emitted_by_context_and_draft
         return tokens, lengths
 
     procedure = make_wide(Laboratory(
-        Subject(name="random", protocol="step", run=step),
+        Subject(name="random", protocol="step", run=step, max_vocabulary=512),
         Effort(name="quick", eps=0.2, seconds=60.0, widest=512),
         eps=0.2, delta=1e-3, seed=1,
     ))  # fmt: skip

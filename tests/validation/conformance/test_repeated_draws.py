@@ -104,6 +104,58 @@ def test_e_value__has_a_mean_of_at_most_one():
     assert 0 < total <= 1
 
 
+def test_few_tokens__are_a_wrong_law_and_shared_numbers_are_none():
+    # Uniforms of four bits: sixteen of the tokens are drawn, in every way alike.
+    coarse = probe(lambda *words: np.floor(uniform(*words) * 16) / 16, SEEDS)
+    assert len(coarse.drawn_tokens()) == 16
+    assert coarse.log_few_tokens() > math.log(1e9)
+    assert coarse.law_is_wrong()
+    always = probe(lambda seed, row, place: 0.5 * (uniform(seed, row, place) < 0.9), SEEDS)
+    assert always.log_e() > math.log(1e9)
+    assert always.law_is_wrong()
+    shared = probe(lambda seed, row, place: uniform(seed // 2, row, place), SEEDS)
+    assert not shared.law_is_wrong()
+    # One number for each row and place, whatever the seed is: few tokens, and it is the seed that is ignored.
+    unseeded = probe(lambda seed, row, place: uniform(row, place), SEEDS)
+    assert unseeded.log_few_tokens() > math.log(1e9)
+    assert not unseeded.law_is_wrong()
+    assert not probe(lambda seed, row, place: uniform(place), SEEDS).law_is_wrong()
+    assert probe(lambda seed, row, place: 0.5, SEEDS).law_is_wrong()
+
+
+def test_tests_that_fail_too_seldom__are_a_wrong_law():
+    def tests(accepted):
+        draws = lambda seeds: (  # noqa: E731
+            np.array(
+                [[uniform(int(seeds[0]), row, place) < accepted for place in range(2)] for row in range(32)]
+            ).astype(int),
+            np.full((32, 2), 0.5),
+        )
+        made = DrawsProbe(Endless(), draws, SEEDS[:60], within=True, tolerance=0.0)
+        made.sample(60)
+        return made
+
+    often = tests(0.7)
+    assert often.log_e() > math.log(1e6)
+    assert often.law_is_wrong()
+    assert tests(0.5).log_e() < math.log(100)
+
+
+def test_coarse_uniforms_of_one_type__are_said_to_be_a_bias():
+    def run(target, draft, drafted, seed):
+        coins = np.random.default_rng(seed).random((len(drafted), drafted.shape[1] + 1))
+        if target.dtype == np.float16:
+            coins[:, -1] = np.floor(coins[:, -1] * 256) / 256
+        return ratio_step(target, draft, drafted, seed, coins=coins)
+
+    subject = Subject(name="mine", protocol="step", run=run, dtypes=("float32", "float16"))
+    report = check_sampler(subject, effort="quick", only=["repeated-draws"])
+    assert report.verdict.value == "biased"
+    assert "rows of float16" in report.diagnosis.cause
+    assert "narrow type" in report.diagnosis.change
+    assert report.script is None
+
+
 def test_calls_that_are_no_function_of_the_seed__are_refused():
     generator = np.random.default_rng(1)
     with pytest.raises(ContractError, match="two outputs for the same inputs and seed"):

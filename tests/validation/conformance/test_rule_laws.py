@@ -449,7 +449,8 @@ def test_coarse_coins_by_enumeration_of_all_uniforms():
         (lambda: lossy.over_accepting(0.1, "other"), "residual is 'other'"),
         (lambda: lossless.RATIO.law(TARGET[None, :].repeat(2, 0), None, np.array([0])), "needs draft rows"),
         (lambda: get_rule("ratoi"), "did you mean ratio"),
-        (lambda: get_rule("block", tree=True), "is unknown"),
+        (lambda: get_rule("block", tree=True), "rule block is a rule of chains; for trees give one of"),
+        (lambda: get_rule("recursive"), "rule recursive is a rule of trees; for chains give one of"),
         (lambda: lossless.K_SEQ.law(TARGET, None, np.array([0])), "for chains or for trees"),
     ],
 )

@@ -25,6 +25,7 @@ def test_right_sampler__is_lossless_to_within_the_distance_asked_for(samplers):
     report = check_sampler(samplers.ratio, rule="ratio", effort=samplers.light)
     assert report.verdict is Verdict.LOSSLESS
     assert report.exit_code == 0
+    assert not report.partial
     assert 0 < report.certified <= report.eps == 0.15
     assert "lossless to within TV" in report.sentence
     assert not names(report, CheckStatus.UNDECIDED)
@@ -48,6 +49,12 @@ def test_wrong_sampler__is_found_by_its_output_alone(samplers):
     report = check_sampler(samplers.from_target, effort=samplers.light, only=("joint-law", "acceptance"))
     assert report.verdict is Verdict.BIASED
     assert names(report, CheckStatus.SKIPPED) == {"acceptance"}
+
+
+def test_verdict_of_a_few_checks__says_which(samplers):
+    report = check_sampler(samplers.ratio, effort=samplers.light, only=("contract", "first-token"))
+    assert report.partial
+    assert report.sentence.endswith("; no other check was run than contract, first-token")
 
 
 def test_other_lossless_rule__is_told_from_a_bias(samplers):
@@ -172,6 +179,7 @@ def test_plan__samples_nothing_and_states_power(samplers):
         ({"only": ["joint-lav"]}, "check 'joint-lav' is unknown; did you mean joint-law"),
         ({"only": ["tree-law"]}, "no check applies"),
         ({"rule": "ration"}, "rule 'ration' is unknown; did you mean"),
+        ({"rule": "recursive"}, "rule recursive is a rule of trees; for chains give one of block"),
         ({"protocol": "steps"}, "protocol is 'steps'; give one of step"),
         ({"expected_failures": {"nothing": "x"}}, "check 'nothing' is unknown"),
         ({"dtypes": ("bfloat16",)}, "which NumPy lacks"),

@@ -132,6 +132,10 @@ class Statistical:
         """Return the part of it that is evidence about the output, whatever rule is declared."""
         return self._mixed([look for look in self.looks if look.kind == "output"])
 
+    def about(self, kind: str) -> str:
+        """Return the kind of the evidence, as in `CheckResult.kind`; by default that of the check."""
+        return kind
+
     def _mixed(self, looks: Sequence[Look]) -> float:
         parts = [(1 / len(self.looks), mixture(_parts(look))) for look in looks]
         return mixture(parts) if parts else -math.inf

@@ -175,37 +175,53 @@ def _ragged_look(lab: Laboratory, probe: StepProbe, index: int, drafted: int) ->
     )
 
 
-def _outcomes(lab: Laboratory, caller: Caller, apart: str) -> Callable[[int], Callable[[int], Integers]]:
+def _outcomes(
+    lab: Laboratory, caller: Caller, apart: str, most: int | None = None
+) -> Callable[[int], Callable[[int], Integers]]:
     """Return what makes calls of a number of rows that return what each row emitted, -1 after its end.
 
     Steps get the same draft in every row, so that a shared coin shows. It is certain: whatever a lossless
     sampler does with a draft, each place of the call then has the target's law.
+
+    most: drafted tokens of steps and rounds. None: those of the main instance.
     """
     from specsim.validation.conformance.checks.contract import one_call
 
     rng = lab.rng(f"pairs {apart}")
+
+    def emitted(result: tuple[Integers, ...]) -> Integers:
+        if len(result) == 1:
+            return result[0]
+        found = blanked(result[-2], result[-1])
+        missing = lab.draft_length + 1 - found.shape[1] if most else 0
+        return np.pad(found, ((0, 0), (0, missing)), constant_values=-1)
+
     if lab.subject.protocol == "step":
-        path = telling_path(lab, one_hot=True)
+        instance, path = lab.main_instance, telling_path(lab, one_hot=True)
+        if most:
+            # Both what is tested and what is drawn after it are often seen.
+            path = np.full(most, lab.vocabulary - 1)
+            rows = np.broadcast_to(np.array(TESTED[lab.vocabulary][1]) / 256, instance.target.shape)
+            instance = replace(instance, target=rows, draft_length=most)
 
         def of_steps(size: int) -> Callable[[int], Integers]:
             drafted = np.repeat(path[None, :], size, axis=0)
-            target, draft = lab.main_instance.rows(drafted)
+            target, draft = instance.rows(drafted)
             draft = (np.arange(lab.vocabulary) == drafted[..., None]).astype(draft.dtype)
             rows = None if lab.subject.draft == "never" else draft
-            return lambda seed: blanked(*caller.step(target, rows, drafted, seed=seed))
+            return lambda seed: emitted(caller.step(target, rows, drafted, seed=seed))
 
         return of_steps
 
     def of_texts(size: int) -> Callable[[int], Integers]:
-        def emitted(result: tuple[Integers, ...]) -> Integers:
-            return result[0] if len(result) == 1 else blanked(result[-2], result[-1])
-
         if lab.subject.protocol == "tree":
             # Under one seed and the next, trees must be drawn anew: outcomes share what they were given.
             return lambda seed: emitted(one_call(lab, caller, rng, size)(seed))
         if lab.subject.protocol == "decoder":
             return text_tokens(lab, caller, size)
-        models = Models(caller, [constant_rows(lab.main_instance, TESTED)], np.zeros(size, dtype=np.int64))
+        instance = constant_rows(lab.main_instance, TESTED)
+        instance = replace(instance, draft_length=most or instance.draft_length)
+        models = Models(caller, [instance], np.zeros(size, dtype=np.int64))
         return lambda seed: emitted(caller.draft_and_verify(models, seed=seed)[1:])
 
     return of_texts
@@ -272,15 +288,23 @@ def _make_pairs(lab: Laboratory, apart: str) -> Statistical:
     if lab.subject.protocol == "decoder":
         places = [*SAME, *(SHIFTED if apart == "seeds" else ())]
     caller = lab.caller(f"pairs {apart}")
+    short = None
+    if lab.subject.protocol in STEPS and lab.draft_length > 1 and apart == "rows":
+        short = _outcomes(lab, caller, apart, most=1)
     probe = PairProbe(
         caller=caller,
         outcomes=_outcomes(lab, caller, apart),
         apart=apart,
         cells=lab.vocabulary,
         places=places,
+        short=short,
     )
     alike = apart == "seeds" and not lossless_only(lab.subject)
-    return Pairs(probe=probe, looks=(), planned=lab.side_samples, alike=alike)
+    planned = lab.side_samples
+    if apart == "seeds":
+        # All ways come in the first thousands; what is seldom shared, `repeated-draws` finds.
+        planned = max(planned // 2, min(planned, EVERY_WAY))
+    return Pairs(probe=probe, looks=(), planned=planned, alike=alike)
 
 
 def crossed_places(last: int) -> list[tuple[int, int]]:
@@ -288,6 +312,9 @@ def crossed_places(last: int) -> list[tuple[int, int]]:
     near = [pair for place in range(last) for pair in ((place, place + 1), (place + 1, place))]
     return [*near, *([(0, last), (last, 0)] if last > 1 else [])]
 
+
+#: Observations in which every way to pair seeds comes several times.
+EVERY_WAY = 1500
 
 #: What begins the description of rows whose laws differ.
 PLACES = "calls under seeds far apart"

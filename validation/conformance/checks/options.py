@@ -363,7 +363,7 @@ def _tied_look(probe: StepSizes, law: Floats, words: str, tolerance: float) -> L
 #: Values that are tried in turn, on rows by rank: near the ends of what is allowed, and between. None is at
 #: the edge of what another reading of the option would keep.
 MORE_VALUES: dict[str, tuple[float, ...]] = {
-    "temperature": (0.2, 0.4, 1.0, 2.0),
+    "temperature": (0.1, 0.4, 1.0, 2.0),
     "top_k": (1, 3),
     "top_p": (0.1, 0.55, 0.93, 1.0),
     "min_p": (0.0, 0.1, 0.45, 0.65),

@@ -17,7 +17,7 @@ from specsim.validation.conformance.checks.base import Statistical, check, lossl
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import ProbeGroup
 from specsim.validation.conformance.repeated_draws import FEW_FAR, TIMES, DrawsProbe, many_seeds
-from specsim.validation.conformance.repeated_settings import ROWS, Setting, options_of, sizes_of
+from specsim.validation.conformance.repeated_settings import NARROW, ROWS, WIDE, Setting, options_of, sizes_of
 from specsim.validation.conformance.results import Deviation
 from specsim.validation.conformance.subjects import PROTOCOLS, Subject
 
@@ -26,6 +26,8 @@ from specsim.validation.conformance.subjects import PROTOCOLS, Subject
 NEAR = {"quick": (160, 1536), "standard": (320, 4096), "deep": (640, 8192)}
 #: The same with options, where every row of a call has a seed, at unusual sizes, and of tests.
 NEAR_WITH_OPTIONS, NEAR_BY_ROW, NEAR_AT_SIZES, NEAR_OF_TESTS = (60, 256), (400, 512), (24, 48), (60, 256)
+#: The same on a wide vocabulary in a type of 16 bits, whose sums and uniforms may leave few tokens.
+NEAR_IN_NARROW = (200, 1024)
 #: With options, seeds where one place of a row is drawn, divided by those where all are.
 FEWER = 3
 
@@ -42,7 +44,7 @@ class RepeatedDraws(Statistical):
     def log_e(self) -> float:
         """Return the logarithm of the e-value so far."""
         # To compare all pairs takes long: it is done once for each.
-        values = [part.log_e() for part in self.parts if part.total == len(part.seeds)]
+        values = [part.log_e() for part in self._done()]
         return float(np.logaddexp.reduce(values)) - math.log(len(self.parts)) if values else -math.inf
 
     def output_log_e(self) -> float:
@@ -53,12 +55,24 @@ class RepeatedDraws(Statistical):
         """Return NaN: what is caught is no distance."""
         return math.nan
 
+    def about(self, kind: str) -> str:
+        """Return "output" where tokens are the same wherever they are drawn, and in no way above all."""
+        part = max(self._done(), key=lambda part: part.log_e())
+        return "output" if part.law_is_wrong() else kind
+
+    def _done(self) -> list[DrawsProbe]:
+        return [part for part in self.parts if part.total == len(part.seeds)]
+
     def looks_like(self, count: int = 3) -> tuple[str, ...]:
-        """Return the most telling way."""
-        done = [part for part in self.parts if part.total == len(part.seeds)]
-        found = [(part, way) for part in done for way in part.ways()[:1]]
-        found.sort(key=lambda pair: -pair[1].log_e)
-        return tuple(f"{f'with {part.name}, ' if part.name else ''}{way}" for part, way in found[:1])
+        """Return the most telling way, or how few tokens are drawn."""
+        done = self._done()
+        found = [(way.log_e, part, str(way)) for part in done for way in part.ways()[:1]]
+        for part in done:
+            counts = part.drawn_tokens()
+            words = f"{counts.sum():,} draws of equally likely tokens gave only {len(counts):,} of them"
+            found.append((part.log_few_tokens(), part, words))
+        found.sort(key=lambda each: -each[0])
+        return tuple(f"{f'with {part.name}, ' if part.name else ''}{words}" for _, part, words in found[:1])
 
     def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
         """Return nothing: what was seen is in `looks_like`."""
@@ -107,6 +121,8 @@ def _seeds(lab: Laboratory, rng: np.random.Generator, setting: Setting) -> Integ
     near, most = NEAR_WITH_OPTIONS
     if setting.tests or setting.sizes:
         near, most = NEAR_OF_TESTS if setting.tests else NEAR_AT_SIZES
+        if WIDE in setting.sizes and setting.dtype in NARROW:
+            near, most = NEAR_IN_NARROW
     elif setting.by_row:
         near, most = NEAR_BY_ROW
     if not setting.one_place:
@@ -122,7 +138,12 @@ def _settings(lab: Laboratory, caller: Caller) -> list[Setting]:
     found = [Setting(lab, caller), *(setting for setting in alone if setting.names)]
     if len(found) > 2:
         found.append(Setting(lab, caller, every))
+    if {"seeds", "samples"} <= set(every):
+        found.append(Setting(lab, caller, ["seeds", "samples"]))
     found += [Setting(lab, caller, sizes=[name]) for name in sizes]
+    if WIDE in sizes and lab.subject.protocol == "step":
+        narrow = [dtype for dtype in lab.subject.dtypes[1:] if dtype in NARROW]
+        found += [Setting(lab, caller, sizes=[WIDE], dtype=dtype) for dtype in narrow]
     without_seeds = [name for name in every if name != "seeds"]
     if without_seeds and "many rows" in sizes:
         found.append(Setting(lab, caller, without_seeds, ["many rows"]))

@@ -1,6 +1,6 @@
 """The check of what a sampler reports of itself: log-probabilities, and counts of drafts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -111,8 +111,14 @@ def _settings(lab: Laboratory, rng: np.random.Generator, size: int) -> list[tupl
                 found.append((_distinct(lab, name), {name: VALUES[name][0]}))
     if len(each) > 1:
         found.append((main, each))
-    if lab.subject.draft == "optional" and lab.subject.protocol == "step":
-        found.append((main, {NO_ROWS: True}))
+    if lab.subject.protocol == "step":
+        if lab.subject.draft == "optional":
+            found.append((main, {NO_ROWS: True}))
+        if "d2t" in taken and lab.subject.draft != "never" and lab.vocabulary >= 3:
+            ids = np.delete(np.arange(lab.vocabulary), 1)
+            drafts = np.where(np.arange(lab.vocabulary) == 1, 0.0, main.draft)
+            drafts = drafts / drafts.sum(axis=1, keepdims=True)
+            found.append((replace(main, draft=drafts), {"d2t": ids}))
     return found
 
 
@@ -148,6 +154,7 @@ def _one(
         target, draft = instance.rows(drafted)
         if "draft_lengths" in options:
             drafted, target, draft = padded(options["draft_lengths"], drafted, target, draft)
+        draft = draft[..., options["d2t"]] if "d2t" in options else draft
         rowless = lab.subject.draft == "never" or NO_ROWS in options
         given = {name: value for name, value in options.items() if name != NO_ROWS}
         tokens, lengths = caller.step(target, None if rowless else draft, drafted, options=given)

@@ -74,5 +74,8 @@ def get_rule(rule: str | Rule, *, tree: bool = False) -> Rule:
     rules |= {alias: rules[name] for alias, name in aliases().items() if name in rules}
     if rule not in rules:
         lossless = ", ".join(name for name, item in rules.items() if item.lossless)
+        if any(item.name == rule for item in _listed(not tree)):
+            here, there = ("trees", "chains") if tree else ("chains", "trees")
+            raise InputError(f"rule {rule} is a rule of {there}; for {here} give one of {lossless}")
         unknown("rule", rule, rules, remedy=f"give one of {lossless}")
     return rules[rule]
