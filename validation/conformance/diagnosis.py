@@ -230,7 +230,8 @@ def _elsewhere(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis:
     of_batches = [check for check in failed if check.name == "batch-rows"]
     first = failed[0]
     if of_batches:
-        first = next((check for check in failed if check.name not in ROWS_DIFFER), of_batches[0])
+        others = (c for c in failed if c.kind == "output" and c.name not in ROWS_DIFFER)
+        first = next(others, of_batches[0])
     if first.name == "repeated-draws" and len(failed) > 1:
         first = failed[1]
     cause, change = BY_CHECK.get(first.name, (f"{first.title}: not as it should be", ""))
