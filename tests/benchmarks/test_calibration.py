@@ -61,13 +61,14 @@ def assert_calibrated(found: calibration.Calibration) -> None:
 
 @pytest.mark.parametrize("seeds", [range(100, 103), pytest.param(range(100, 110), marks=pytest.mark.slow)])
 def test_few_seeds__raise_no_alarm_and_keep_the_bounds(seeds):
-    """A right sampler is accused with probability at most 1e-6 in each of the 30 sessions."""
+    """A right sampler is accused with probability at most 1e-6 in each session."""
     checks = ("joint-law", "acceptance", "residual", "bonus", "seed-independence", "draft-lengths")
-    controls = get_controls(["ratio", "block", "match"])
+    names = ("ratio", "match")
+    controls = get_controls(names)
     found = calibration.calibrate(controls, seeds, effort=LIGHTER, only=checks)
-    assert found.sessions == 3 * len(seeds)
+    assert found.sessions == len(names) * len(seeds)
     assert len(found.log_e) == found.sessions * len(checks)
-    assert {control for _, control in found.names} == {"ratio", "block", "match"}
+    assert {control for _, control in found.names} == set(names)
     assert_calibrated(found)
     assert found.svg().count("<svg") == 1
 

@@ -226,7 +226,7 @@ def test_list__names_checks_rules_and_adapters(capsys):
 
 def test_mutants__the_named_ones_die_and_controls_live(capsys):
     code, out, err = run(
-        capsys, "--mutants", "always-accept,seed-ignored,match", "--effort", "quick", "--json"
+        capsys, "--mutants", "always-accept,seed-ignored,declared-synthetic", "--effort", "quick", "--json"
     )
     document = json.loads(out)
     assert code == 0, err

@@ -104,7 +104,7 @@ def test_deviations_are_calibrated_over_seeds():
                 probabilities[[0, 5]],
                 runs,
             )
-            for seed in range(300)
+            for seed in range(100)
         ]
     )
     # Fixed seeds, so this cannot fail by chance: the level only says how far from normal it may be.

@@ -195,7 +195,7 @@ def test_absent_scheduler__is_one_line_within_seconds(address, pair, monkeypatch
 
 
 def test_something_else_that_listens__is_no_scheduler(pair, monkeypatch):
-    monkeypatch.setattr(cluster_module, "TIMEOUT", 1.0)
+    monkeypatch.setattr(cluster_module, "TIMEOUT", 0.4)
     for greeting in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20):
         with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -204,7 +204,7 @@ def test_something_else_that_listens__is_no_scheduler(pair, monkeypatch):
                     connection, _ = server.accept()
                     with connection:
                         connection.sendall(greeting)
-                        time.sleep(2.5)
+                        time.sleep(1.0)
 
             thread = threading.Thread(target=serve)
             thread.start()

@@ -54,7 +54,7 @@ def uninterrupted():
 def test_kill_9__same_bits_and_no_chunk_twice(tmp_path, uninterrupted):
     folder, out = tmp_path / "store", tmp_path / "out.nc"
     survivors = {}
-    for count in (5, 20):
+    for count in (1, 10):
         process = start(folder, out)
         wait_for_chunks(process, folder, count)
         process.kill()

@@ -42,8 +42,8 @@ def test_mutant__is_rejected_by_the_checks_that_are_for_it(mutant):
 
 #: The fast tests have a right tree, and a step that is lossy as declared.
 FAST_CONTROLS = {
-    "tree-shared-target-draw",
-    "declared-over-acceptance",
+    "coins-follow-batch",
+    "tree-lowered-thresholds",
 }
 
 
