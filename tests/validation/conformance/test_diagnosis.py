@@ -11,7 +11,9 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.model import get_mutants
+from benchmarks.zoo.sampling import at, draft_tokens, draw
 from specsim.validation.conformance.adapters.libraries import narrow_seed
 from specsim.validation.conformance.checks import all_checks
 from specsim.validation.conformance.instances import inverse
@@ -19,6 +21,7 @@ from specsim.validation.conformance.remedies import BY_CHECK, change_for
 from specsim.validation.conformance.results import CheckStatus, Verdict
 from specsim.validation.conformance.rules import all_rules, all_tree_rules
 from specsim.validation.conformance.running import check_sampler
+from specsim.validation.conformance.subjects import Subject
 
 # Samplers of a file of its own, which the scripts import.
 SAMPLERS = """
@@ -229,6 +232,26 @@ def test_seed_faults__are_told_apart(mutant, words, change, samplers):
     assert report.diagnosis is not None
     assert words in report.diagnosis.cause
     assert change in report.diagnosis.change
+
+
+def test_bias_of_one_pair__is_not_blamed_on_rows_of_a_batch(samplers):
+    """A drafted token that the draft gives little is dropped: a bias that other pairs show more."""
+
+    def run(models, seed):
+        coins = np.random.default_rng(seed).random((models.draft_length, models.batch))
+        places = iter(coins)
+        drafted, rows = draft_tokens(models, lambda row: draw(row, next(places)))
+        lengths = np.cumprod(at(rows, drafted) >= 0.3, axis=1).sum(axis=1)
+        target = np.asarray(models.target(drafted))
+        tokens, emitted = ratio_step(target, rows, drafted, seed + 2**32, lengths)
+        return np.where(np.arange(drafted.shape[1]) < lengths[:, None], drafted, -1), tokens, emitted
+
+    subject = Subject(name="mine", protocol="draft-and-verify", run=run)
+    effort = dataclasses.replace(samplers.light, least_side=3000)
+    report = check_sampler(subject, effort=effort, only=["first-token", "joint-law", "batch-rows"])
+    assert {"joint-law", "batch-rows"} <= {check.name for check in report.failed}
+    assert report.diagnosis is not None
+    assert "another row" not in report.diagnosis.cause
 
 
 def test_narrow_seed__refuses_what_a_generator_would_cut():
