@@ -184,15 +184,15 @@ def test_wrong_sampler__is_explained_and_shown_without_specsim(name, module, sam
 
 #: Sampler: (rule, checks, words of the diagnosis); no known bug, whatever one impossible cell allows.
 UNKNOWN = {
-    "first_row": (
-        "ratio",
-        ("joint-law", "acceptance", "equal-rows", "batch-rows"),
-        "uses another row's data",
-    ),
     "stale": (
         "ratio",
         ("determinism", "joint-law", "acceptance"),
         "it depends on earlier calls or on hidden",
+    ),
+    "first_row": (
+        "ratio",
+        ("joint-law", "acceptance", "equal-rows", "batch-rows"),
+        "uses another row's data",
     ),
     "thirteen": (None, ("joint-law", "sizes"), "of the vocabulary: only drafts of 13"),
     "bonus_before": (None, ("joint-law", "transitions"), "the first tokens of a text are right, later ones"),
