@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.zoo.model import Control, Mutant
-from benchmarks.zoo.sampling import Integers, Step, at, draw, quotient
-from benchmarks.zoo.tree_walk import Visit, children, normal, recursive, walk
+from benchmarks.zoo.sampling import Floats, Integers, Step, draw
+from benchmarks.zoo.tree_walk import Visit, children, recursive, walk
 from specsim.validation.conformance.rules import lossless
 from specsim.validation.conformance.subjects import Subject
 
@@ -62,16 +62,12 @@ def ids_of_8_bits(parents: Any, target: Any, draft: Any, tokens: Any, seed: int)
 def small_residuals_dropped(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:
     """Take differences of target and draft below 0.001 for rounding, and leave them out of the residual."""
 
+    def residual(row: Floats, drafts: Floats, tried: int) -> Floats:
+        left = np.where(row - drafts > 1e-3, row - drafts, 0.0)
+        return np.where(left.sum(axis=1, keepdims=True) > 0, left, row)
+
     def test(visit: Visit) -> tuple[Integers, Integers]:
-        choice = np.full(len(visit.target), -1)
-        row, drafts = normal(visit.target), normal(visit.draft)
-        for k in range(visit.tokens.shape[1]):
-            token = visit.tokens[:, k]
-            passed = visit.coins[:, k] < quotient(at(row, token), at(drafts, token))
-            choice[(choice < 0) & passed] = k
-            left = np.where(row - drafts > 1e-3, row - drafts, 0.0)
-            row = normal(np.where(left.sum(axis=1, keepdims=True) > 0, left, row))
-        return choice, draw(row, visit.final)
+        return recursive(visit, replacement=True, residual=residual)
 
     return walk(parents, target, draft, tokens, seed, test)
 

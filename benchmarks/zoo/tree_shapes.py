@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.zoo.model import Control, Mutant
-from benchmarks.zoo.sampling import Floats, Integers, Step, at, draw, floats, gap, quotient
-from benchmarks.zoo.tree_walk import Visit, children, depths, normal, recursive, walk
+from benchmarks.zoo.sampling import Floats, Integers, Step, draw, floats, gap
+from benchmarks.zoo.tree_walk import Visit, children, depths, recursive, walk
 from specsim.validation.conformance.rules import lossless
 from specsim.validation.conformance.subjects import Subject
 
@@ -17,15 +17,11 @@ from specsim.validation.conformance.subjects import Subject
 def residual_of_four(parents: Any, target: Any, draft: Any, tokens: Any, seed: int) -> Step:
     """Leave the residual as it is after the fourth sibling that fails."""
 
+    def residual(row: Floats, drafts: Floats, tried: int) -> Floats:
+        return gap(row, drafts) if tried < 4 else row
+
     def test(visit: Visit) -> tuple[Integers, Integers]:
-        choice = np.full(len(visit.target), -1)
-        row, drafts = normal(visit.target), normal(visit.draft)
-        for k in range(visit.tokens.shape[1]):
-            token = visit.tokens[:, k]
-            passed = visit.coins[:, k] < quotient(at(row, token), at(drafts, token))
-            choice[(choice < 0) & passed] = k
-            row = normal(gap(row, drafts)) if k < 3 else row
-        return choice, draw(row, visit.final)
+        return recursive(visit, replacement=True, residual=residual)
 
     return walk(parents, target, draft, tokens, seed, test)
 

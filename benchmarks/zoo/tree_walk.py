@@ -170,15 +170,23 @@ def less_tried(draft: Floats, tried: Integers) -> Floats:
     return normal(np.where(left.sum(axis=-1, keepdims=True) > 0, left, rest))
 
 
-def recursive(visit: Visit, *, replacement: bool) -> tuple[Integers, Integers]:
-    """Try the children in order; after a failure the target is replaced by the normalised residual."""
+def recursive(
+    visit: Visit,
+    *,
+    replacement: bool,
+    residual: Callable[[Floats, Floats, int], Floats] = lambda row, draft, tried: gap(row, draft),
+) -> tuple[Integers, Integers]:
+    """Try the children in order; after a failure the target is replaced by the normalised residual.
+
+    `residual` gets the rows of target and draft ``(B, V)`` and the number of children that were tried.
+    """
     choice = np.full(len(visit.target), -1)
     row, draft = normal(visit.target), normal(visit.draft)
     for k in range(visit.tokens.shape[1]):
         token = visit.tokens[:, k]
         passed = visit.coins[:, k] < quotient(at(row, token), at(draft, token))
         choice[(choice < 0) & passed] = k
-        row = normal(gap(row, draft))
+        row = normal(residual(row, draft, k + 1))
         if not replacement:
             draft = less_tried(visit.draft, visit.tokens[:, : k + 1])
     return choice, draw(row, visit.final)

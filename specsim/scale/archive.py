@@ -13,6 +13,7 @@ import numpy as np
 
 from specsim.errors import InputError
 from specsim.support.files import check_regular, replacing
+from specsim.support.interrupts import Held
 
 if TYPE_CHECKING:
     import xarray
@@ -43,7 +44,8 @@ def write_archive(path: str | os.PathLike[str], dataset: xarray.Dataset, head: d
     arrays |= {f"coordinate {name}": item.values for name, item in dataset.coords.items()}
     text = json.dumps(layout, sort_keys=True)
     seal = _digest(text, arrays)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    # An exception while NumPy writes leaves a ZipFile that complains when it is deleted.
+    with replacing(path) as temporary, Held(), temporary.open("wb") as file:
         np.savez_compressed(file, layout=np.array(text), sha256=np.array(seal), **arrays)
 
 

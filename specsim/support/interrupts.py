@@ -76,6 +76,29 @@ def _importing(frame: FrameType | None) -> bool:
     return False
 
 
+class Held:
+    """Context in which Ctrl-C and SIGTERM wait for its end: for short code that an exception would break.
+
+    Signals raise exceptions in the main thread alone; in others nothing is done.
+    """
+
+    def __enter__(self) -> None:
+        self._came: list[tuple[int, FrameType | None]] = []
+        self._handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, lambda number, frame: self._came.append((number, frame)))
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        for number, frame in self._came[:1]:
+            self._handlers[number](number, frame)
+
+
 def run(main: Callable[[], object]) -> NoReturn:
     """Run the main function of a process, which ends with `SystemExit`, and end the process.
 

@@ -9,7 +9,7 @@ import pytest
 
 from specsim.engines.running import scheduling
 from specsim.support import interrupts
-from specsim.support.interrupts import LONGEST_IMPORT, SAME_PRESS, Interrupts, run
+from specsim.support.interrupts import LONGEST_IMPORT, SAME_PRESS, Held, Interrupts, run
 
 
 class Clock:
@@ -41,6 +41,41 @@ def test_handler__raises_outside_imports(later):
     with pytest.raises(KeyboardInterrupt):
         Interrupts()(signal.SIGINT, None)
     assert not later
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_held__lets_the_signal_come_after_the_body(number, fails):
+    done = []
+
+    def body():
+        with Held():
+            signal.raise_signal(number)
+            done.append("after the signal")
+            if fails:
+                raise ValueError("the body's own")
+
+    handler = Interrupts()
+    before = signal.signal(number, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            body()
+        assert done == ["after the signal"]
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+
+
+def test_held__does_nothing_in_other_threads():
+    def body():
+        with Held():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    found = []
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGINT)]
 
 
 def test_handler__a_key_pressed_twice_counts_once():

@@ -135,9 +135,9 @@ CLASS_CHANGES = {
 _SIDES = ", to both sides; or declare --filters target when drafts come from the whole draft row"
 
 #: What a failed check means when the main experiment shows nothing: (cause, what to change).
-#: Where `repeated-draws` fails because a token is drawn too often everywhere.
+#: Where `repeated-draws` fails because of a wrong distribution.
 FEW_TOKENS = (
-    "a few tokens are drawn far too often",
+    "draws are the same too often in all calls: a few tokens, or acceptance, are too likely",
     "look at sums and uniforms in a narrow type, at ids or candidates for which there is no room, and at"
     " what is taken for greedy",
 )

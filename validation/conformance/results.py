@@ -353,7 +353,7 @@ class ConformanceReport:
     @property
     def _part(self) -> str:
         run = _names(self.with_status(CheckStatus.PASSED, CheckStatus.EXPECTED_FAILURE))
-        return f"; no other check was run than {run}" if self.partial else ""
+        return f"; only {run} was run" if self.partial else ""
 
     @property
     def sentence(self) -> str:

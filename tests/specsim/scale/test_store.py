@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
 
 import specsim
 from specsim import InputError, Speculative, paper_pair, simulate
@@ -241,6 +243,25 @@ def test_full_disk__leaves_nothing_half_written(pair, tmp_path, whole, identical
     monkeypatch.undo()
     assert identical(run(pair, tmp_path), whole)
     assert before.items() <= times(chunks(tmp_path)).items()
+
+
+def test_interrupt__waits_for_the_end_of_writing(tmp_path, monkeypatch):
+    right, written = np.savez_compressed, []
+
+    def interrupted(file, **arrays):
+        signal.raise_signal(signal.SIGINT)
+        right(file, **arrays)
+        written.append(file.tell())
+
+    monkeypatch.setattr(np, "savez_compressed", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_archive(tmp_path / "one.npz", xarray.Dataset({"count": ("run", [1, 2])}), {})
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert written
+    assert not list(tmp_path.iterdir())
 
 
 def test_abandoned_beginnings__are_removed_when_old(pair, filled):
