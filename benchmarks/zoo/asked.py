@@ -85,13 +85,10 @@ def _typical(rows: Floats, mass: float) -> Floats:
     surprise = -np.log(np.where(rows > 0, rows, 1.0))
     mean = (rows * surprise).sum(axis=-1, keepdims=True)
     order = np.argsort(np.where(rows > 0, np.abs(surprise - mean), np.inf), axis=-1, kind="stable")
+    weights = np.take_along_axis(rows, order, axis=-1)
+    reached = np.cumsum(weights, axis=-1) - weights
     left = np.zeros_like(rows)
-    reached = np.zeros(rows.shape[:-1])
-    for place in range(rows.shape[-1]):
-        token = order[..., place, None]
-        weight = np.take_along_axis(rows, token, axis=-1)
-        np.put_along_axis(left, token, np.where(reached[..., None] < mass, weight, 0.0), axis=-1)
-        reached = reached + weight[..., 0]
+    np.put_along_axis(left, order, np.where(reached < mass, weights, 0.0), axis=-1)
     return left / left.sum(axis=-1, keepdims=True)
 
 
