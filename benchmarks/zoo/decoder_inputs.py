@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.decoders import BATCH, COINS, PROMPTS
 from benchmarks.zoo.decoding import Written, decode
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, Mutant, mutant_of
 from benchmarks.zoo.sampling import Floats, Integers, Step, at, draw, emit, finals, floats, gap, quotient
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
@@ -164,13 +164,8 @@ def _subject(name: str, run: Any) -> Subject:
 
 
 def _mutant(name: str, bug_class: str, description: str, cite: str, run: Any, killed_by: str) -> Mutant:
-    return Mutant(
-        name=name,
-        description=description,
-        cite=cite,
-        bug_class=bug_class,
-        subject=_subject(name, run),
-        killed_by=(killed_by,),
+    return mutant_of(
+        run, bug_class, cite, (killed_by,), name=name, description=description, protocol="decoder"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.zoo.controls_step import block_step, ratio_step
 from benchmarks.zoo.decoders import BATCH, CACHES, COINS, PROMPTS
 from benchmarks.zoo.decoding import Mistakes, Written, decode
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, Mutant, mutant_of
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.rules.lossless import BLOCK, RATIO
 from specsim.validation.conformance.subjects import Subject
@@ -69,13 +69,8 @@ def _mutant(
     killed_by: tuple[str, ...],
     rule: Rule | None = RATIO,
 ) -> Mutant:
-    return Mutant(
-        name=name,
-        description=description,
-        cite=cite,
-        bug_class=bug_class,
-        subject=Subject(name=name, protocol="decoder", run=run, rule=rule),
-        killed_by=killed_by,
+    return mutant_of(
+        run, bug_class, cite, killed_by, name=name, description=description, protocol="decoder", rule=rule
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.zoo.decoders import CACHES, COINS, PROMPTS
 from benchmarks.zoo.decoding import Written, decode
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, Mutant, mutant_of
 from benchmarks.zoo.sampling import Floats, Integers, at, draw, emit, finals, floats, gap, quotient
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
@@ -134,17 +134,9 @@ def whole_pages(models: Any, prompts: Any, new_tokens: int, seed: int) -> Writte
 
 
 def _mutant(
-    name: str, bug_class: str, description: str, cite: str, run: Any, killed_by: tuple[str, ...],
-) -> Mutant:  # fmt: skip
-    subject = Subject(name=name, protocol="decoder", run=run, rule=RATIO)
-    return Mutant(
-        name=name,
-        description=description,
-        cite=cite,
-        bug_class=bug_class,
-        subject=subject,
-        killed_by=killed_by,
-    )
+    name: str, bug_class: str, description: str, cite: str, run: Any, killed_by: tuple[str, ...]
+) -> Mutant:
+    return mutant_of(run, bug_class, cite, killed_by, name=name, description=description, protocol="decoder")
 
 
 _PLACES = "easily made: a counter of few bits; compare vllm-project/vllm#54282, noise of (seed, position)"

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.decoders import COINS
 from benchmarks.zoo.decoding import Cache, Written
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, Mutant, mutant_of
 from benchmarks.zoo.sampling import draw
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
@@ -52,14 +52,9 @@ def _subject(name: str, words: Words) -> Subject:
 
 
 def _mutant(name: str, description: str, words: Words, killed_by: str) -> Mutant:
-    return Mutant(
-        name=name,
-        description=description,
-        cite="easily made: a state that is set up again after the first round",
-        bug_class=COINS,
-        subject=_subject(name, words),
-        killed_by=(killed_by,),
-    )
+    cite = "easily made: a state that is set up again after the first round"
+    run = partial(decode, words=words)
+    return mutant_of(run, COINS, cite, (killed_by,), name=name, description=description, protocol="decoder")
 
 
 MUTANTS = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.zoo.controls_step import block_step, no_bonus_step, one_hot_step
 from benchmarks.zoo.decoding import Mistakes, VerificationStep, decode
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, Mutant, mutant_of, mutant_of_law
 from benchmarks.zoo.step_acceptance import first_unverified
 from benchmarks.zoo.step_recovery import recovery_from_target
 from benchmarks.zoo.step_rows import bonus_row_before
@@ -26,26 +26,17 @@ def _mutant(
     name: str, bug_class: str, description: str, cite: str, killed_by: tuple[str, ...], **mistakes: bool
 ) -> Mutant:
     run = partial(decode, mistakes=Mistakes(**mistakes))
-    return Mutant(
-        name=name,
-        description=description,
-        cite=cite,
-        bug_class=bug_class,
-        subject=Subject(name=name, protocol="decoder", run=run, rule=RATIO),
-        killed_by=killed_by,
-    )
+    return mutant_of(run, bug_class, cite, killed_by, name=name, description=description, protocol="decoder")
 
 
 def _wrong_step(step: VerificationStep, law: Rule) -> Mutant:
-    name = f"decoder-{law.name}"
-    return Mutant(
-        name=name,
+    return mutant_of_law(
+        partial(decode, step=step),
+        law,
+        ("transitions",),
+        name=f"decoder-{law.name}",
         description=f"a decoder whose verification is wrong: {law.title}",
-        cite=law.source,
-        bug_class=law.bug_class,
-        subject=Subject(name=name, protocol="decoder", run=partial(decode, step=step), rule=RATIO),
-        law=law,
-        killed_by=("transitions",),
+        protocol="decoder",
     )
 
 

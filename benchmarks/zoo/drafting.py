@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import Mutant, mutant_of_law
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -160,15 +160,7 @@ def match_or_one_hot(models: Any, seed: int) -> Result:
 
 
 def _mutant(run: Any, law: Rule, claims: Rule, killed_by: tuple[str, ...]) -> Mutant:
-    return Mutant(
-        name=law.name,
-        description=law.title,
-        cite=law.source,
-        bug_class=law.bug_class,
-        subject=Subject(name=law.name, protocol="draft-and-verify", run=run, rule=claims),
-        law=law,
-        killed_by=killed_by,
-    )
+    return mutant_of_law(run, law, killed_by, rule=claims, protocol="draft-and-verify")
 
 
 MUTANTS = (

@@ -80,10 +80,12 @@ def mutant_of(
     cite: str,
     killed_by: tuple[str, ...],
     *,
+    name: str | None = None,
+    description: str | None = None,
     law: Rule | None = None,
     **fields: Any,
 ) -> Mutant:
-    """Return the mutant that a function is: its name is the function's, its description the docstring.
+    """Return the mutant that a function is.
 
     Parameters
     ----------
@@ -91,20 +93,36 @@ def mutant_of(
         The function; a step of the ratio rule, unless `fields` say something else.
     bug_class, cite, killed_by, law
         As in `Mutant`.
+    name, description
+        Default to None: the name is the function's, the description its docstring.
     fields
         More fields of `Subject`.
     """
-    name = run.__name__.replace("_", "-")
+    name = name or run.__name__.replace("_", "-")
     subject = Subject(**{"name": name, "run": run, "protocol": "step", "rule": RATIO, **fields})
     return Mutant(
         name=name,
-        description=(run.__doc__ or "").rstrip("."),
+        description=description or (run.__doc__ or "").rstrip("."),
         cite=cite,
         bug_class=bug_class,
         subject=subject,
         law=law,
         killed_by=killed_by,
     )
+
+
+def mutant_of_law(run: Callable[..., Any], law: Rule, killed_by: tuple[str, ...], **fields: Any) -> Mutant:
+    """Return the mutant that follows a wrong law, from which it has its name, description and source.
+
+    Parameters
+    ----------
+    run, killed_by, fields
+        As in `mutant_of`.
+    law
+        The exact law of a known bug.
+    """
+    named = {"name": law.name, "description": law.title, **fields}
+    return mutant_of(run, law.bug_class, law.source, killed_by, law=law, **named)
 
 
 @cache

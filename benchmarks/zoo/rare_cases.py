@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.decoding import Mistakes, decode
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import Mutant, mutant_of
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -24,8 +24,6 @@ from benchmarks.zoo.sampling import (
 )
 from benchmarks.zoo.tree_walk import Visit, walk
 from specsim.validation.conformance.rules import lossless
-from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.subjects import Subject
 
 #: Drafted tokens that there is room for, and tokens that a cache has room for.
 DRAFTS, ROOM = 3, 16
@@ -85,14 +83,7 @@ def tree_coins_per_batch(parents: Any, target: Any, draft: Any, tokens: Any, see
 def _mutant(
     name: str, bug_class: str, description: str, cite: str, run: Any, check: str, **fields: Any
 ) -> Mutant:
-    return Mutant(
-        name=name,
-        description=description,
-        cite=cite,
-        bug_class=bug_class,
-        subject=Subject(name=name, run=run, **{"protocol": "step", "rule": RATIO, **fields}),
-        killed_by=(check,),
-    )
+    return mutant_of(run, bug_class, cite, (check,), name=name, description=description, **fields)
 
 
 MUTANTS = (

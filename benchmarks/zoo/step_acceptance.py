@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, mutant_of_law
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -22,7 +22,7 @@ from benchmarks.zoo.sampling import (
 )
 from specsim.validation.conformance.rules import bugs, lossy
 from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.rules.lossless import MATCH, RATIO
+from specsim.validation.conformance.rules.lossless import MATCH
 from specsim.validation.conformance.subjects import Subject
 
 SEEN = ("acceptance", "joint-law")
@@ -149,20 +149,6 @@ def ensemble(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return emit(drafted, accepted, _replace(target, draft, generator))
 
 
-def _mutant(
-    run: Any, law: Rule, claims: Rule | None = RATIO, killed_by: tuple[str, ...] = SEEN, **fields: Any
-) -> Mutant:
-    return Mutant(
-        name=law.name,
-        description=law.title,
-        cite=law.source,
-        bug_class=law.bug_class,
-        subject=Subject(name=law.name, protocol="step", run=run, rule=claims, **fields),
-        law=law,
-        killed_by=killed_by,
-    )
-
-
 _LOSSY: tuple[tuple[Any, Rule], ...] = (
     (lenience, lossy.LENIENCE),
     (over_acceptance, lossy.OVER_ACCEPTANCE),
@@ -173,15 +159,15 @@ _LOSSY: tuple[tuple[Any, Rule], ...] = (
 )
 
 MUTANTS = (
-    _mutant(always_accept, bugs.always_accept),
-    _mutant(inverted_ratio, bugs.inverted_ratio),
-    _mutant(double_ratio, bugs.double_ratio),
-    _mutant(match_or_ratio, bugs.match_or_ratio),
-    _mutant(first_unverified, bugs.first_unverified, killed_by=("first-token", "joint-law")),
-    _mutant(counts_all, bugs.counts_all, killed_by=("accepted-length", "joint-law")),
-    _mutant(greedy_test, bugs.greedy_test, MATCH, draft="optional"),
-    _mutant(silently_greedy, bugs.silently_greedy, MATCH, draft="optional"),
-    *(_mutant(run, law, None, ("joint-law",)) for run, law in _LOSSY),
+    mutant_of_law(always_accept, bugs.always_accept, SEEN),
+    mutant_of_law(inverted_ratio, bugs.inverted_ratio, SEEN),
+    mutant_of_law(double_ratio, bugs.double_ratio, SEEN),
+    mutant_of_law(match_or_ratio, bugs.match_or_ratio, SEEN),
+    mutant_of_law(first_unverified, bugs.first_unverified, ("first-token", "joint-law")),
+    mutant_of_law(counts_all, bugs.counts_all, ("accepted-length", "joint-law")),
+    mutant_of_law(greedy_test, bugs.greedy_test, SEEN, rule=MATCH, draft="optional"),
+    mutant_of_law(silently_greedy, bugs.silently_greedy, SEEN, rule=MATCH, draft="optional"),
+    *(mutant_of_law(run, law, ("joint-law",), rule=None) for run, law in _LOSSY),
 )
 
 CONTROLS = tuple(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, Mutant, mutant_of, mutant_of_law
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -21,7 +21,6 @@ from benchmarks.zoo.sampling import (
     quotient,
 )
 from specsim.validation.conformance.rules import coin_bugs
-from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.rules.lossless import MATCH, RATIO
 from specsim.validation.conformance.subjects import Subject
 
@@ -131,36 +130,17 @@ def coins_follow_batch(target: Any, draft: Any, drafted: Any, seed: int) -> Step
     return emit(drafted, accepted, draw(rows, last))
 
 
-def _mutant(run: Any, law: Rule, killed_by: tuple[str, ...], claims: Rule = RATIO, **fields: Any) -> Mutant:
-    return Mutant(
-        name=law.name,
-        description=law.title,
-        cite=law.source,
-        bug_class=law.bug_class,
-        subject=Subject(name=law.name, protocol="step", run=run, rule=claims, **fields),
-        law=law,
-        killed_by=killed_by,
-    )
-
-
 def _right_law(name: str, description: str, cite: str, run: Any, killed_by: tuple[str, ...]) -> Mutant:
     """Return a mutant whose single rows have the right law: what is wrong lies between rows or calls."""
-    return Mutant(
-        name=name,
-        description=description,
-        cite=cite,
-        bug_class=coin_bugs.COINS,
-        subject=Subject(name=name, protocol="step", run=run, rule=RATIO),
-        killed_by=killed_by,
-    )
+    return mutant_of(run, coin_bugs.COINS, cite, killed_by, name=name, description=description)
 
 
 MUTANTS = (
-    _mutant(reused_coin, coin_bugs.reused_coin, ("residual", "joint-law")),
-    _mutant(reused_last_coin, coin_bugs.reused_last_coin, ("residual", "bonus")),
-    _mutant(one_coin_per_block, coin_bugs.one_coin_per_block, ("accepted-length", "joint-law")),
-    _mutant(coarse_coins, coin_bugs.COARSE_COINS, ("tiny-mass",)),
-    _mutant(coarse_gumbel, coin_bugs.COARSE_GUMBEL, ("wide-vocabulary",), MATCH),
+    mutant_of_law(reused_coin, coin_bugs.reused_coin, ("residual", "joint-law")),
+    mutant_of_law(reused_last_coin, coin_bugs.reused_last_coin, ("residual", "bonus")),
+    mutant_of_law(one_coin_per_block, coin_bugs.one_coin_per_block, ("accepted-length", "joint-law")),
+    mutant_of_law(coarse_coins, coin_bugs.COARSE_COINS, ("tiny-mass",)),
+    mutant_of_law(coarse_gumbel, coin_bugs.COARSE_GUMBEL, ("wide-vocabulary",), rule=MATCH),
     _right_law(
         "one-coin-per-batch",
         "all rows of a batch use the coins of one row",

@@ -11,7 +11,7 @@ from benchmarks.zoo import asked
 from benchmarks.zoo.controls_drafting import Result
 from benchmarks.zoo.controls_step import ratio_step
 from benchmarks.zoo.controls_torch import torch_ratio
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, mutant_of
 from benchmarks.zoo.sampling import Floats, Integers, Step, draft_tokens, draw, floats
 from specsim.validation.conformance.rules import bugs
 from specsim.validation.conformance.rules.lossless import RATIO
@@ -212,69 +212,57 @@ def _subject(run: Callable[..., Any], **fields: Any) -> Subject:
     return Subject(name=name, protocol=protocol, run=run, **{"rule": RATIO, **fields})
 
 
-def _mutant(
-    run: Callable[..., Any], bug_class: str, cite: str, killed_by: tuple[str, ...], **fields: Any
-) -> Mutant:
-    return Mutant(
-        name=run.__name__.replace("_", "-"),
-        description=(run.__doc__ or "").rstrip("."),
-        cite=cite,
-        bug_class=bug_class,
-        subject=_subject(run, **fields),
-        killed_by=killed_by,
-    )
-
-
 _LOGITS: dict[str, Any] = {"inputs": "logits"}
 _TORCH: dict[str, Any] = {"framework": "torch", "dtypes": ("float64", "float32")}
 _NUMBERS, _MEMORY = bugs.EDGES, "10 batch, padding"
 
 MUTANTS = (
-    _mutant(
+    mutant_of(
         logits_not_normalised,
         _NUMBERS,
         "easily made: log-probabilities and logits have one name",
         ("joint-law",),
         **_LOGITS,
     ),
-    _mutant(
+    mutant_of(
         logits_without_maximum,
         _NUMBERS,
         "easily made: a softmax written out",
         ("joint-law",),
         **_LOGITS,
     ),
-    _mutant(
+    mutant_of(
         logits_clipped,
         _NUMBERS,
         "easily made: a clip against overflows in place of the maximum",
         ("joint-law",),
         **_LOGITS,
     ),
-    _mutant(memory_in_its_order, _MEMORY, "easily made: a view that is passed as a pointer", ("layouts",)),
-    _mutant(strides_ignored, _MEMORY, "easily made: a kernel that gets no strides", ("layouts",)),
-    _mutant(
+    mutant_of(memory_in_its_order, _MEMORY, "easily made: a view that is passed as a pointer", ("layouts",)),
+    mutant_of(strides_ignored, _MEMORY, "easily made: a kernel that gets no strides", ("layouts",)),
+    mutant_of(
         tokens_of_64_bits, _MEMORY, "easily made: a kernel that gets a pointer and no type", ("layouts",)
     ),
-    _mutant(
+    mutant_of(
         tensor_strides_ignored,
         _MEMORY,
         "easily made: a kernel that gets no strides",
         ("layouts",),
         **_TORCH,
     ),
-    _mutant(
+    mutant_of(
         coins_of_flat_drafts,
         "4 randomness",
         "easily made: coins in a flat buffer with the offsets of ragged drafts",
         ("forced-coins",),
         options=frozenset({"coins", "draft_lengths"}),
     ),
-    _mutant(
+    mutant_of(
         drafts_at_temperature_1,
         "5 parameters, history",
         "easily made: drafts that are drawn before temperatures are known",
         ("mixed-temperatures",),
+        protocol="draft-and-verify",
         options=frozenset({"temperatures"}),
     ),
 )

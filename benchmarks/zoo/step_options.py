@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import Mutant, mutant_of
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -20,8 +20,6 @@ from benchmarks.zoo.sampling import (
     gap,
     quotient,
 )
-from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.subjects import Subject
 
 PARAMETERS = "5 parameters, history"
 
@@ -139,14 +137,9 @@ def high_top_p_off(target: Any, draft: Any, drafted: Any, seed: int, top_p: floa
 def _mutant(
     name: str, option: str, description: str, cite: str, run: Any, killed_by: str | None = None
 ) -> Mutant:
-    return Mutant(
-        name=name,
-        description=description,
-        cite=cite,
-        bug_class=PARAMETERS,
-        subject=Subject(name=name, protocol="step", run=run, rule=RATIO, options=frozenset({option})),
-        killed_by=(killed_by or option.replace("_", "-"),),
-    )
+    check = killed_by or option.replace("_", "-")
+    options = frozenset({option})
+    return mutant_of(run, PARAMETERS, cite, (check,), name=name, description=description, options=options)
 
 
 MUTANTS = (

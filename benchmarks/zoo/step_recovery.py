@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import mutant_of_law
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -23,8 +23,7 @@ from benchmarks.zoo.sampling import (
     without,
 )
 from specsim.validation.conformance.rules import block_bugs, bugs
-from specsim.validation.conformance.rules.lossless import BLOCK, ONE_HOT, RATIO
-from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.rules.lossless import BLOCK, ONE_HOT
 
 SEEN = ("residual", "joint-law")
 
@@ -121,27 +120,14 @@ def block_one_hot(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return emit_count(drafted, _longest(tests), draw(rows, generator.random(rows.shape[:2])))
 
 
-def _mutant(run: Any, law: Any, claims: Any, killed_by: tuple[str, ...] = SEEN, **fields: Any) -> Mutant:
-    name = law.name
-    return Mutant(
-        name=name,
-        description=law.title,
-        cite=law.source,
-        bug_class=law.bug_class,
-        subject=Subject(name=name, protocol="step", run=run, rule=claims, **fields),
-        law=law,
-        killed_by=killed_by,
-    )
-
-
 MUTANTS = (
-    _mutant(recovery_from_target, bugs.recovery_from_target, RATIO),
-    _mutant(recovery_excess, bugs.recovery_excess, RATIO),
-    _mutant(recovery_distance, bugs.recovery_distance, RATIO),
-    _mutant(ratio_without_rejected, bugs.ratio_without_rejected, RATIO),
-    _mutant(recovery_log_ratio, bugs.recovery_log_ratio, RATIO, ("residual",)),
-    _mutant(residual_clamped, bugs.RESIDUAL_CLAMPED, RATIO, ("zero-mass",)),
-    _mutant(one_hot_gap, bugs.one_hot_gap, ONE_HOT),
-    _mutant(block_plain_residual, block_bugs.block_plain_residual, BLOCK, ("joint-law",)),
-    _mutant(block_one_hot, block_bugs.block_one_hot, ONE_HOT, ("joint-law",), draft="optional"),
+    mutant_of_law(recovery_from_target, bugs.recovery_from_target, SEEN),
+    mutant_of_law(recovery_excess, bugs.recovery_excess, SEEN),
+    mutant_of_law(recovery_distance, bugs.recovery_distance, SEEN),
+    mutant_of_law(ratio_without_rejected, bugs.ratio_without_rejected, SEEN),
+    mutant_of_law(recovery_log_ratio, bugs.recovery_log_ratio, ("residual",)),
+    mutant_of_law(residual_clamped, bugs.RESIDUAL_CLAMPED, ("zero-mass",)),
+    mutant_of_law(one_hot_gap, bugs.one_hot_gap, SEEN, rule=ONE_HOT),
+    mutant_of_law(block_plain_residual, block_bugs.block_plain_residual, ("joint-law",), rule=BLOCK),
+    mutant_of_law(block_one_hot, block_bugs.block_one_hot, ("joint-law",), rule=ONE_HOT, draft="optional"),
 )

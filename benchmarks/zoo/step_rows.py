@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import Mutant, mutant_of, mutant_of_law
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -21,9 +21,7 @@ from benchmarks.zoo.sampling import (
     quotient,
 )
 from specsim.validation.conformance.rules import bugs, row_bugs
-from specsim.validation.conformance.rules.base import Rule
-from specsim.validation.conformance.rules.lossless import MATCH, RATIO
-from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.rules.lossless import MATCH
 
 BATCH = "10 batch, padding"
 
@@ -195,47 +193,32 @@ def ragged_draft_rows_packed(
     return emit(drafted, accepted, draw(rows, generator.random(rows.shape[:2])))
 
 
-def _mutant(run: Any, law: Rule, killed_by: tuple[str, ...], claims: Rule = RATIO, **fields: Any) -> Mutant:
-    return Mutant(
-        name=law.name,
-        description=law.title,
-        cite=law.source,
-        bug_class=law.bug_class,
-        subject=Subject(name=law.name, protocol="step", run=run, rule=claims, **fields),
-        law=law,
-        killed_by=killed_by,
-    )
-
-
 def _batch_mutant(
     name: str, description: str, cite: str, run: Any, killed_by: tuple[str, ...], **fields: Any
 ) -> Mutant:
-    return Mutant(
-        name=name,
-        description=description,
-        cite=cite,
-        bug_class=BATCH,
-        subject=Subject(name=name, protocol="step", run=run, rule=RATIO, **fields),
-        killed_by=killed_by,
-    )
+    return mutant_of(run, BATCH, cite, killed_by, name=name, description=description, **fields)
 
 
 _RAGGED: dict[str, Any] = {"options": frozenset({"draft_lengths"})}
 
 MUTANTS = (
-    _mutant(target_row_after, row_bugs.target_row_after, ("acceptance", "joint-law")),
-    _mutant(target_row_before, row_bugs.target_row_before, ("acceptance", "joint-law")),
-    _mutant(draft_row_after, row_bugs.draft_row_after, ("acceptance", "joint-law")),
-    _mutant(first_row, row_bugs.first_row, ("acceptance", "joint-law")),
-    _mutant(draft_rows_reversed, row_bugs.draft_rows_reversed, ("acceptance", "joint-law")),
-    _mutant(
-        recovery_row_after, row_bugs.recovery_row_after, ("residual", "joint-law"), MATCH, draft="optional"
+    mutant_of_law(target_row_after, row_bugs.target_row_after, ("acceptance", "joint-law")),
+    mutant_of_law(target_row_before, row_bugs.target_row_before, ("acceptance", "joint-law")),
+    mutant_of_law(draft_row_after, row_bugs.draft_row_after, ("acceptance", "joint-law")),
+    mutant_of_law(first_row, row_bugs.first_row, ("acceptance", "joint-law")),
+    mutant_of_law(draft_rows_reversed, row_bugs.draft_rows_reversed, ("acceptance", "joint-law")),
+    mutant_of_law(
+        recovery_row_after,
+        row_bugs.recovery_row_after,
+        ("residual", "joint-law"),
+        rule=MATCH,
+        draft="optional",
     ),
-    _mutant(bonus_from_draft, bugs.bonus_from_draft, ("bonus",)),
-    _mutant(bonus_row_before, bugs.bonus_row_before, ("bonus",)),
-    _mutant(bonus_residual, bugs.bonus_residual, ("bonus",)),
-    _mutant(bonus_unwritten, bugs.bonus_unwritten, ("bonus",)),
-    _mutant(bonus_penalty, bugs.bonus_penalty, ("bonus",)),
+    mutant_of_law(bonus_from_draft, bugs.bonus_from_draft, ("bonus",)),
+    mutant_of_law(bonus_row_before, bugs.bonus_row_before, ("bonus",)),
+    mutant_of_law(bonus_residual, bugs.bonus_residual, ("bonus",)),
+    mutant_of_law(bonus_unwritten, bugs.bonus_unwritten, ("bonus",)),
+    mutant_of_law(bonus_penalty, bugs.bonus_penalty, ("bonus",)),
     _batch_mutant(
         "target-of-next-request",
         "a row is verified with the target rows of the next row of the batch",

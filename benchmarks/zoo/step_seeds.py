@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.zoo.controls_step import ratio_step
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, Mutant, mutant_of
 from benchmarks.zoo.sampling import Floats, Step, at, draw, emit, finals, floats, gap, quotient
 from specsim.validation.conformance.rules.lossless import RATIO
 from specsim.validation.conformance.subjects import Subject
@@ -149,15 +149,7 @@ def row_and_seed_hashed(target: Any, draft: Any, drafted: Any, seed: int) -> Ste
 def _mutant(
     run: Callable[..., Step], cite: str, killed_by: str = "seed-independence", **fields: Any
 ) -> Mutant:
-    name = run.__name__.replace("_", "-")
-    return Mutant(
-        name=name,
-        description=(run.__doc__ or "").rstrip("."),
-        cite=cite,
-        bug_class="4 randomness",
-        subject=Subject(name=name, protocol="step", run=run, rule=RATIO, **fields),
-        killed_by=(killed_by,),
-    )
+    return mutant_of(run, "4 randomness", cite, (killed_by,), **fields)
 
 
 MUTANTS = (

@@ -9,10 +9,8 @@ import numpy as np
 
 from benchmarks.zoo import asked
 from benchmarks.zoo.controls_step import fallback_step, ratio_step
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import Mutant, mutant_of
 from benchmarks.zoo.sampling import Step, draw, filtered, floats
-from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.subjects import Subject
 
 
 def ragged_bonus_unfiltered(
@@ -96,17 +94,7 @@ def _doubled_by_text(tokens: Any, rows: Any) -> Any:
 
 
 def _mutant(run: Callable[..., Step], bug_class: str, cite: str, *options: str, **fields: Any) -> Mutant:
-    name = run.__name__.replace("_", "-")
-    return Mutant(
-        name=name,
-        description=(run.__doc__ or "").rstrip("."),
-        cite=cite,
-        bug_class=bug_class,
-        subject=Subject(
-            name=name, protocol="step", run=run, rule=RATIO, options=frozenset(options), **fields
-        ),
-        killed_by=("combinations",),
-    )
+    return mutant_of(run, bug_class, cite, ("combinations",), options=frozenset(options), **fields)
 
 
 _PARAMETERS = "5 parameters, history"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from benchmarks.zoo.decoder_inputs import ALIKE, SURE
-from benchmarks.zoo.model import Control, Mutant
+from benchmarks.zoo.model import Control, Mutant, mutant_of
 from benchmarks.zoo.sampling import Floats, Integers, Step, at, draw, gap, quotient
 from benchmarks.zoo.tree_walk import Visit, less_tried, normal, walk
 from specsim.validation.conformance.subjects import Subject
@@ -62,19 +62,21 @@ def edges(
     return walk(parents, target, draft, tokens, seed, test)
 
 
-def _subject(name: str, **settings: Any) -> Subject:
-    drawing = "without" if settings.get("distinct") else "with"
-    return Subject(name=name, protocol="tree", run=partial(edges, **settings), drawing=drawing)
+def _drawing(settings: Mapping[str, Any]) -> str:
+    return "without" if settings.get("distinct") else "with"
 
 
 def _mutant(name: str, bug_class: str, description: str, cite: str, **settings: Any) -> Mutant:
-    return Mutant(
+    return mutant_of(
+        partial(edges, **settings),
+        bug_class,
+        cite,
+        ("edge-rows",),
         name=name,
         description=description,
-        cite=cite,
-        bug_class=bug_class,
-        subject=_subject(name, **settings),
-        killed_by=("edge-rows",),
+        protocol="tree",
+        rule=None,
+        drawing=_drawing(settings),
     )
 
 
@@ -124,6 +126,8 @@ CONTROLS = (
         name="tree-certain-rows-compared",
         description="children are compared with rows of one token, without a coin",
         source="the mutant tree-certain-rows-untested, done right",
-        subject=_subject("tree-certain-rows-compared", compared=True),
+        subject=Subject(
+            name="tree-certain-rows-compared", protocol="tree", run=partial(edges, compared=True)
+        ),
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import Mutant, mutant_of_law
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -297,16 +297,15 @@ def traversal_weight_kept(parents: Any, target: Any, draft: Any, tokens: Any, se
 
 
 def _mutant(run: Any, law: Rule, claims: Rule | None) -> Mutant:
-    name = "tree-" + law.name
-    drawing = tree_bugs.BIASED_UNDER.get(law.name, "with")
-    return Mutant(
-        name=name,
+    return mutant_of_law(
+        run,
+        law,
+        ("tree-law",),
+        name="tree-" + law.name,
         description=law.title[0].upper() + law.title[1:] + ".",
-        cite=law.source,
-        bug_class=law.bug_class,
-        subject=Subject(name=name, protocol="tree", run=run, rule=claims, drawing=drawing),
-        law=law,
-        killed_by=("tree-law",),
+        protocol="tree",
+        rule=claims,
+        drawing=tree_bugs.BIASED_UNDER.get(law.name, "with"),
     )
 
 
