@@ -352,8 +352,8 @@ class ConformanceReport:
 
     @property
     def _part(self) -> str:
-        run = _names(self.with_status(CheckStatus.PASSED, CheckStatus.EXPECTED_FAILURE))
-        return f"; only {run} was run" if self.partial else ""
+        run = self.with_status(CheckStatus.PASSED, CheckStatus.EXPECTED_FAILURE)
+        return f"; only {_names(run)} {'was' if len(run) == 1 else 'were'} run" if self.partial else ""
 
     @property
     def sentence(self) -> str:

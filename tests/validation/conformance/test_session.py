@@ -54,7 +54,7 @@ def test_wrong_sampler__is_found_by_its_output_alone(samplers):
 def test_verdict_of_a_few_checks__says_which(samplers):
     report = check_sampler(samplers.ratio, effort=samplers.light, only=("contract", "first-token"))
     assert report.partial
-    assert report.sentence.endswith("; only contract, first-token was run")
+    assert report.sentence.endswith("; only contract, first-token were run")
 
 
 def test_other_lossless_rule__is_told_from_a_bias(samplers):
