@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Mutant
+from benchmarks.zoo.model import Mutant, mutant_of, mutant_of_law
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -22,8 +22,7 @@ from benchmarks.zoo.sampling import (
     without,
 )
 from specsim.validation.conformance.rules import bugs, row_bugs
-from specsim.validation.conformance.rules.lossless import ONE_HOT, RATIO
-from specsim.validation.conformance.subjects import Subject
+from specsim.validation.conformance.rules.lossless import ONE_HOT
 
 
 def _coins(drafted: Integers, seed: int, coins: Any) -> Floats:
@@ -135,14 +134,8 @@ def drafted_overwritten(target: Any, draft: Any, drafted: Any, seed: int) -> Ste
 def _edge(
     name: str, description: str, cite: str, run: Any, killed_by: tuple[str, ...], **fields: Any
 ) -> Mutant:
-    return Mutant(
-        name=name,
-        description=description,
-        cite=cite,
-        bug_class=fields.pop("bug_class", bugs.EDGES),
-        subject=Subject(name=name, protocol="step", run=run, rule=fields.pop("rule", RATIO), **fields),
-        killed_by=killed_by,
-    )
+    bug_class = fields.pop("bug_class", bugs.EDGES)
+    return mutant_of(run, bug_class, cite, killed_by, name=name, description=description, **fields)
 
 
 _COINS: dict[str, Any] = {"options": frozenset({"coins"})}
@@ -178,25 +171,13 @@ MUTANTS = (
         nan_target_id_v,
         ("not-finite",),
     ),
-    Mutant(
-        name="capped-ratio",
-        description=bugs.CAPPED_RATIO.title,
-        cite=bugs.CAPPED_RATIO.source,
-        bug_class=bugs.EDGES,
-        subject=Subject(name="capped-ratio", protocol="step", run=capped_ratio, rule=RATIO),
-        law=bugs.CAPPED_RATIO,
-        killed_by=("equal-rows",),
-    ),
-    Mutant(
-        name="zeroed-in-place",
-        description=row_bugs.zeroed_in_place.title,
-        cite=row_bugs.zeroed_in_place.source,
-        bug_class=row_bugs.OVERWRITTEN,
-        subject=Subject(
-            name="zeroed-in-place", protocol="step", run=zeroed_in_place, rule=ONE_HOT, draft="optional"
-        ),
-        law=row_bugs.zeroed_in_place,
-        killed_by=("untouched-inputs", "joint-law"),
+    mutant_of_law(capped_ratio, bugs.CAPPED_RATIO, ("equal-rows",)),
+    mutant_of_law(
+        zeroed_in_place,
+        row_bugs.zeroed_in_place,
+        ("untouched-inputs", "joint-law"),
+        rule=ONE_HOT,
+        draft="optional",
     ),
     _edge(
         "residual-in-place",
