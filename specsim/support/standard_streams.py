@@ -1,8 +1,10 @@
-"""Standard streams that were closed by whoever started the process."""
+"""Standard streams that were closed by whoever started the process, or that must stay clean."""
 
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 
 
 class ClosedOutput(io.TextIOBase):
@@ -38,3 +40,18 @@ def replace_closed() -> None:
         sys.stdout = ClosedOutput()
     if sys.stderr is None:
         sys.stderr = ClosedOutput()
+
+
+@contextmanager
+def output_to_errors() -> Iterator[None]:
+    """Send standard output to standard error: what Python prints, and what libraries write below Python."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        with suppress(OSError):  # somebody closed every file
+            os.dup2(kept, 1)
+            os.close(kept)

@@ -15,11 +15,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from typing import IO, Any
 
 from specsim.errors import InputError
 from specsim.support.faults import FaultElsewhere
+from specsim.support.standard_streams import output_to_errors
 from specsim.validation.conformance.checks import all_checks
 from specsim.validation.conformance.documents import check_of, report_of, subject_of
 from specsim.validation.conformance.laboratory import get_effort
@@ -100,9 +101,9 @@ def serve(request: dict[str, Any]) -> None:
 
 
 def in_this_process(request: Request, callback: Callback) -> list[ConformanceReport]:
-    """Run a request here, without limits; what the subject prints goes to standard error."""
+    """Run a request here, without limits; what the subject prints or writes goes to standard error."""
     collector = _Collector(request, callback)
-    with redirect_stdout(sys.stderr):
+    with output_to_errors():
         run_request(request, collector.take)
     return collector.reports
 
