@@ -189,7 +189,15 @@ def _by_laws(lab: Laboratory, failed: Sequence[CheckResult], known: list[Known])
             explains=explains,
         )
     cause, change = _pattern(lab, reference)
+    if lab.subject.protocol in STEPS and any(_impossible(check) for check in about_laws):
+        cause += "; tokens that the target gives probability 0 are emitted"
+        change += "; add no epsilon to probabilities, and set no lower limit to them"
     return Diagnosis(cause=f"none of the known bugs; {cause}", change=change, explains=explains)
+
+
+def _impossible(check: CheckResult) -> bool:
+    """Return whether emitted tokens have no probability."""
+    return check.kind == "output" and any(cell.expected == 0 < cell.observed for cell in check.deviations)
 
 
 def _reference(lab: Laboratory, known: list[Known]) -> Known | None:
@@ -234,7 +242,7 @@ def _elsewhere(lab: Laboratory, failed: Sequence[CheckResult]) -> Diagnosis:
         first = next(others, of_batches[0])
     if first.name == "repeated-draws" and len(failed) > 1:
         first = failed[1]
-    cause, change = BY_CHECK.get(first.name, (f"{first.title}: not as it should be", ""))
+    cause, change = BY_CHECK[first.name]
     explains = (first.name, *(name for name in explains if name != first.name))
     procedure = _procedure(lab, first)
     if procedure is None:

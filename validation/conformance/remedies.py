@@ -134,14 +134,14 @@ CLASS_CHANGES = {
 
 _SIDES = ", to both sides; or declare --filters target when drafts come from the whole draft row"
 
-#: What a failed check means when the main experiment shows nothing: (cause, what to change).
-#: Where `repeated-draws` fails because of a wrong distribution.
+#: Where `repeated-draws` fails because of a wrong distribution: (cause, what to change).
 FEW_TOKENS = (
     "draws are the same too often in all calls: a few tokens, or acceptance, are too likely",
     "look at sums and uniforms in a narrow type, at ids or candidates for which there is no room, and at"
     " what is taken for greedy",
 )
 
+#: What a failed check means when the main experiment shows nothing: (cause, what to change).
 BY_CHECK = {
     "determinism": (
         "the output is no function of inputs and seed",
@@ -211,6 +211,44 @@ BY_CHECK = {
     ),
     "top-k": ("top-k is not applied as asked", f"apply it once{_SIDES}"),
     "top-p": ("top-p is not applied as asked", f"apply it once, after temperature and top-k{_SIDES}"),
+    "min-p": ("min-p is not applied as asked", f"apply it once, after temperature, top-k and top-p{_SIDES}"),
+    "typical-p": ("typical-p is not applied as asked", f"apply it once, after all other filters{_SIDES}"),
+    "top-k-ties": (
+        "drafting and verification treat ties of top-k differently",
+        "keep the same tokens on both sides where several are as likely as the k-th",
+    ),
+    "processing": (
+        "the declared processing is missing at some tokens, or sees other tokens than those of the text",
+        "process every row that is verified or drawn from, after the accepted tokens before it; rejected"
+        " tokens do not count",
+    ),
+    "ends": (
+        "texts do not end where they should",
+        "look for the first end among the emitted tokens of a round, drafted ones included, and drop what"
+        " follows",
+    ),
+    "request-law": (
+        "rows with seeds of their own are not distributed as the target",
+        "draw each row's tests and tokens from a generator of its own seed, and each number once",
+    ),
+    "samples": (
+        "the samples of a request are not distributed as the target",
+        "decode every sample like a single one",
+    ),
+    "draft-vocabulary": (
+        "drafts of a smaller vocabulary are verified wrongly",
+        "map the draft's ids and the columns of its rows with d2t before they are compared with the target's;"
+        " tokens that the draft lacks have draft probability 0",
+    ),
+    "chosen-lengths": (
+        "drafts whose length the sampler chooses are verified wrongly",
+        "choose the length before the next token is drawn, or verify the token that was drawn; after a"
+        " shorter draft the bonus token has the row behind it",
+    ),
+    "whole-prefix": (
+        "tokens depend on something else than the whole text before them",
+        "look at caches: tokens that are missing, kept after a rejection, or overwritten",
+    ),
     "zero-mass": (
         "rows with zeros are treated wrongly",
         (
@@ -279,6 +317,42 @@ BY_CHECK = {
     "transitions": (
         "tokens are drawn in a wrong context",
         "cut or extend caches to the emitted tokens after every round",
+    ),
+    "first-token": (
+        "the first emitted token is not distributed as the target",
+        "look at the rows of the first position, and at what decides how many tokens are drafted",
+    ),
+    "acceptance": (
+        "drafted tokens are not accepted as by the declared rule",
+        "compare the test, and the rows that it reads, with the rule",
+    ),
+    "residual": (
+        "rejected tokens are not replaced as by the declared rule",
+        "compare the residual, and the rows that it reads, with the rule",
+    ),
+    "accepted-length": (
+        "the number of accepted tokens is not that of the declared rule",
+        "look at where tests stop, and at coins that several tests share",
+    ),
+    "bonus": (
+        "the token after a whole accepted draft is not the declared rule's",
+        "draw it from target row K, unchanged, with a separate random number",
+    ),
+    "draft-law": (
+        "drafted tokens are not distributed as the draft",
+        "draw every drafted token from the very row that the test divides by",
+    ),
+    "tree-acceptance": (
+        "children are not accepted as by the declared rule",
+        "compare the test of a child, and the rows that it reads, with the rule",
+    ),
+    "joint-law": (
+        "emitted tokens are not distributed as the target",
+        "look for random numbers that are used twice, and for rows of another position",
+    ),
+    "tree-law": (
+        "emitted tokens are not distributed as the target",
+        "compare the way in which children are drawn with the way in which they are verified",
     ),
     "tree-shapes": (
         "trees of some shapes are verified wrongly",

@@ -118,7 +118,7 @@ CASES = {
     "softened": (
         "ratio",
         ("joint-law", "acceptance"),
-        Verdict.OTHER_RULE,
+        Verdict.BIASED,
         "none of the known bugs; acceptance is",
         "",
     ),
@@ -194,7 +194,11 @@ UNKNOWN = {
         ("joint-law", "acceptance", "equal-rows", "batch-rows"),
         "uses another row's data",
     ),
-    "thirteen": (None, ("joint-law", "sizes"), "of the vocabulary: only drafts of 13"),
+    "thirteen": (
+        None,
+        ("joint-law", "sizes"),
+        "of the vocabulary: only drafts of 13, tokens at drafted places",
+    ),
     "bonus_before": (None, ("joint-law", "transitions"), "the first tokens of a text are right, later ones"),
 }
 
@@ -297,8 +301,10 @@ def test_every_wrong_rule__says_what_to_change(rule):
     assert change_for(rule), f"add a sentence for {rule.name} to remedies.py"
 
 
-def test_checks_of_remedies__exist():
+def test_remedies__are_those_of_checks_and_every_check_of_a_distribution_has_one():
     assert set(BY_CHECK) <= {check.name for check in all_checks()}
+    wanted = {check.name for check in all_checks() if check.kind in ("output", "rule", "independence")}
+    assert wanted <= set(BY_CHECK)
 
 
 def filtered_target(models, seed, top_k=None):

@@ -99,7 +99,7 @@ class Look:
         sizes = outside.sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
         if unlike - 0.5 * (counts.shape[1] - 1) * float(sizes.sum()) < math.log(FITS):
             return ""
-        return f"only {self.levels[wrong[0]]}"
+        return self.levels[wrong[0]]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -197,17 +197,17 @@ class Statistical:
         return own >= best - math.log(FITS)
 
     def where_wrong(self) -> str:
-        """Return where all evidence is, if it is in one place: some tokens, a level, a part of the whole.
+        """Return where all evidence is, if it is in one place: a level and some tokens, or a part of the whole.
 
         Of several ways to split by levels, the first that names so few.
         """
         wrong = {look.tokens for look in self._wrong()} - {""}
-        if len(wrong) == 1 and len({look.tokens for look in self.looks} - {""}) > 1:
-            return f"only {wrong.pop()}"
+        several = len({look.tokens for look in self.looks} - {""}) > 1
         by_level = (look.wrong_level() for look in self.looks if look.levels)
         level = next(filter(None, by_level), "")
-        if level:
-            return level
+        found = [level, wrong.pop() if several and len(wrong) == 1 else ""]
+        if any(found):
+            return f"only {', '.join(filter(None, found))}"
         places = {look.place for look in self._wrong()}
         others = {look.place for look in self.looks} - places - {""}
         return f"only {places.pop()}" if others and len(places) == 1 and "" not in places else ""
