@@ -9,6 +9,7 @@ from benchmarks.zoo.controls_step import block_step, no_bonus_step, one_hot_step
 from benchmarks.zoo.decoding import Mistakes, VerificationStep, decode
 from benchmarks.zoo.model import Control, Mutant, mutant_of, mutant_of_law
 from benchmarks.zoo.step_acceptance import first_unverified
+from benchmarks.zoo.step_coins import coins_of_eight_places
 from benchmarks.zoo.step_recovery import recovery_from_target
 from benchmarks.zoo.step_rows import bonus_row_before
 from specsim.validation.conformance.rules import bugs
@@ -91,6 +92,15 @@ MUTANTS = (
         "eBay/spec_dec; 2510.22876, ragged batches",
         ("transitions",),
         in_step=True,
+    ),
+    mutant_of(
+        partial(decode, step=coins_of_eight_places),
+        COINS,
+        "easily made: room for a fixed number of coins, indexed modulo",
+        ("repeated-draws",),
+        name="decoder-coins-of-eight-places",
+        description="from the ninth drafted token of a round on, tests use the first eight coins again",
+        protocol="decoder",
     ),
     _mutant(
         "same-seed-every-round",

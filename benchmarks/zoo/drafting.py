@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.model import Mutant, mutant_of_law
+from benchmarks.zoo.model import Mutant, mutant_of, mutant_of_law
 from benchmarks.zoo.sampling import (
     Floats,
     Integers,
@@ -26,7 +26,6 @@ from specsim.validation.conformance.rules import bugs, coin_bugs, draft_bugs
 from specsim.validation.conformance.rules.base import Rule
 from specsim.validation.conformance.rules.drafters import ARGMAX_ONE_HOT
 from specsim.validation.conformance.rules.lossless import RATIO
-from specsim.validation.conformance.subjects import Subject
 
 Result = tuple[Integers, Integers, Integers]
 
@@ -143,6 +142,17 @@ def draft_coin(models: Any, seed: int) -> Result:
     return drafted, *emit(drafted, accepted, draw(last, generator.random(last.shape[:2])))
 
 
+def round_coins_of_ten_places(models: Any, seed: int) -> Result:
+    """From the eleventh drafted token on, tests use the coins of the first ten again."""
+    generator = np.random.default_rng(seed)
+    drafted, rows = draft_tokens(models, lambda row: draw(row, generator.random(models.batch)))
+    target = floats(models.target(drafted))
+    coins = generator.random((models.batch, 10))[:, np.arange(drafted.shape[1]) % 10]
+    accepted = coins < quotient(at(target[:, :-1], drafted), at(rows, drafted))
+    last = finals(gap(target[:, :-1], rows), target[:, -1])
+    return drafted, *emit(drafted, accepted, draw(last, generator.random(last.shape[:2])))
+
+
 def _next_coins(coins: Floats) -> Any:
     columns = iter(coins.T)
     return lambda row: draw(row, next(columns))
@@ -173,17 +183,19 @@ MUTANTS = (
     _mutant(shared_gumbel, coin_bugs.shared_gumbel, RATIO, ("residual",)),
     _mutant(draft_coin, coin_bugs.draft_coin, RATIO, ("acceptance", "joint-law")),
     _mutant(match_or_one_hot, bugs.match_or_one_hot, ARGMAX_ONE_HOT, ("acceptance", "joint-law")),
-    Mutant(
-        name="drafts-divided-in-place",
+    mutant_of(
+        drafts_divided_in_place,
+        "1 overwritten rows",
+        "vllm-project/vllm#16952",
+        ("acceptance", "joint-law"),
         description="the race that draws a draft divides the draft rows in place, before they are tested",
-        cite="vllm-project/vllm#16952",
-        bug_class="1 overwritten rows",
-        subject=Subject(
-            name="drafts-divided-in-place",
-            protocol="draft-and-verify",
-            run=drafts_divided_in_place,
-            rule=RATIO,
-        ),
-        killed_by=("acceptance", "joint-law"),
+        protocol="draft-and-verify",
+    ),
+    mutant_of(
+        round_coins_of_ten_places,
+        coin_bugs.COINS,
+        "easily made: room for a fixed number of coins, indexed modulo",
+        ("repeated-draws",),
+        protocol="draft-and-verify",
     ),
 )

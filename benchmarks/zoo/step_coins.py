@@ -81,6 +81,13 @@ def seed_ignored(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
     return _step(target, draft, drafted, tests, last)
 
 
+def coins_of_eight_places(target: Any, draft: Any, drafted: Any, seed: int) -> Step:
+    """From the ninth drafted token on, tests use the coins of the first eight again."""
+    generator = np.random.default_rng(seed)
+    tests = generator.random((len(drafted), 8))[:, np.arange(drafted.shape[1]) % 8]
+    return _step(target, draft, drafted, tests, generator.random((len(drafted), drafted.shape[1] + 1)))
+
+
 _CALLS = itertools.count()
 
 
@@ -175,6 +182,12 @@ MUTANTS = (
         "ohdearquant/lattice#388, seeds from the clock",
         unseeded,
         ("determinism",),
+    ),
+    mutant_of(
+        coins_of_eight_places,
+        coin_bugs.COINS,
+        "easily made: room for a fixed number of coins, indexed modulo",
+        ("repeated-draws",),
     ),
 )
 

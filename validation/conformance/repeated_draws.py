@@ -273,7 +273,11 @@ def _same_pairs(
     # To count the pairs of every way takes long: those are left out of which many pairs must be different.
     differences, often = np.unique(np.subtract.outer(seeds, seeds), return_counts=True)
     pairs = often[np.searchsorted(differences, seed)] * (rows - np.abs(way[1])) * (places - np.abs(way[2]))
-    guess = gains[0] + np.log1p(-SHARES[0]) * np.maximum(pairs * drawn.mean() ** 2 - counts, 0)
+    pairs = pairs * drawn.mean() ** 2
+    for n in np.flatnonzero((way[:2] == 0).all(axis=0)):
+        # Places of one row are not drawn independently.
+        pairs[n] = _pairs(drawn, seeds, (0, 0, int(way[2, n])))
+    guess = gains[0] + np.log1p(-SHARES[0]) * np.maximum(pairs - counts, 0)
     telling = np.argsort(-guess)[:MOST]
     return [
         ((int(way[0, n]), int(way[1, n]), int(way[2, n])), int(counts[n]), gains[:, n])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from specsim.support.arrays import Floats, Integers
+from specsim.support.arrays import Bools, Floats, Integers
 from specsim.validation.conformance.calling import Caller
 from specsim.validation.conformance.combinations import clear
 from specsim.validation.conformance.filters import FILTERS, filtered
@@ -22,7 +23,8 @@ from specsim.validation.conformance.subjects import Subject
 ROWS, FEW_ROWS, TOKENS, FEW_TOKENS, DRAFTS, WRITTEN = 8, 4, 256, 16, 2, 9
 #: Unusual sizes: rows, drafted tokens, tokens of the vocabulary, tokens of a text.
 WIDE = "2,048 tokens"
-SIZES = {"many rows": 130, "drafts of 12": 12, WIDE: 2048, "texts of 150 tokens": 150}
+LONG = "drafts of 16"
+SIZES = {"many rows": 130, LONG: 16, WIDE: 2048, "texts of 150 tokens": 150}
 #: Types of 16 bits.
 NARROW = ("float16", "bfloat16")
 #: Rows of calls in which tests are looked at; of a decoder, whose rows have one at every place.
@@ -56,6 +58,11 @@ def options_of(subject: Subject) -> tuple[str, ...]:
     return tuple(name for name in ALONE if name in taken)
 
 
+def long_drafts(subject: Subject) -> bool:
+    """Return whether drafts may be longer than the usual ones."""
+    return subject.protocol != "tree" and (subject.max_draft_length or SIZES[LONG]) > DRAFTS
+
+
 def sizes_of(subject: Subject) -> tuple[str, ...]:
     """Return the unusual sizes that are tried."""
     found = ["many rows"] if (subject.max_batch or SIZES["many rows"]) > ROWS else []
@@ -63,11 +70,18 @@ def sizes_of(subject: Subject) -> tuple[str, ...]:
         return (*found, "texts of 150 tokens")
     if subject.protocol == "tree":
         return tuple(found)
-    if (subject.max_draft_length or SIZES["drafts of 12"]) > DRAFTS:
-        found.append("drafts of 12")
+    if long_drafts(subject):
+        found.append(LONG)
     if (subject.max_vocabulary or SIZES[WIDE]) > TOKENS:
         found.append(WIDE)
     return tuple(found)
+
+
+def two_places(rng: np.random.Generator, counts: Integers) -> Integers:
+    """Return two rising places of each draft, ``(n, 2)``, at any distance; of one token, twice its own."""
+    distance = rng.integers(np.minimum(1, counts - 1), counts)
+    first = rng.integers(0, counts - distance)
+    return np.stack([first, first + distance], axis=1)
 
 
 class Setting:
@@ -102,11 +116,13 @@ class Setting:
         if "texts of 150 tokens" in sizes:
             rows = FEW_ROWS
         if tests:
-            rows = TESTED_TEXTS if subject.protocol == "decoder" else TESTED
+            rows = TESTED_TEXTS if subject.protocol == "decoder" and LONG not in sizes else TESTED
         self.size = min(subject.max_batch or rows, rows)
-        if subject.protocol == "step" and "drafts of 12" not in sizes:
+        if subject.protocol == "step" and LONG not in sizes:
             drafts = DRAFTS
         self._drafts = min(subject.max_draft_length or drafts, drafts)
+        if LONG in sizes:
+            self._written = self._drafts + 1
         # The rows of a wide vocabulary are uniform, which every type can tell.
         narrow = (subject.dtypes[0] == "bfloat16" and WIDE not in sizes) or tests
         self.tokens = min(subject.max_vocabulary or tokens, FEW_TOKENS if narrow else tokens)
@@ -138,9 +154,14 @@ class Setting:
             self._fixed["d2t"] = np.sort([0, *others[: max(1, self.tokens * 3 // 4)]])
 
     @property
-    def one_place(self) -> bool:
-        """Whether one token of each row is drawn."""
-        return self._lab.subject.protocol in ("step", "tree")
+    def few_places(self) -> bool:
+        """Whether one token of each row is drawn, or two."""
+        return self._lab.subject.protocol in ("step", "tree") or self._twice
+
+    @property
+    def _twice(self) -> bool:
+        """Whether each row has two tests: coins of late places are seen only if all tests before succeed."""
+        return self.tests and LONG in self.sizes
 
     @property
     def by_row(self) -> bool:
@@ -200,41 +221,36 @@ class Setting:
         return accepted.astype(np.int64), np.where(accepted, mass, 1 - mass)
 
     def _written_or_drafted(self, seeds: Integers) -> tuple[Integers, Floats]:
-        """Call a decoder, or a round that drafts itself, on models whose rows are always the same."""
+        """Call a decoder, or a round that drafts itself."""
         caller = self._caller
-        _, options, temperatures, seed = self._call(seeds)
+        rng, options, temperatures, seed = self._call(seeds)
         d2t = options.get("d2t")
-        target = self._rows(np.zeros(1, dtype=np.int64))
-        draft = self._certain(np.zeros(1, dtype=np.int64)) if self.tests else target.copy()
-        if d2t is not None:
-            draft[:, np.setdiff1d(np.arange(self.tokens), d2t)] = 0.0
-        models = Instance(
-            name="constant rows",
-            target=target,
-            draft=draft / draft.sum(),
-            next_context=np.zeros((1, self.tokens), dtype=np.int64),
-            start=0,
-            draft_length=self._drafts,
-        )
         size = len(temperatures)
+        if self._twice:
+            models, begin, tested = self._tested_twice(rng)
+            which = rng.integers(self.tokens, size=size)
+            kinds = [replace(models, start=int(start)) for start in begin]
+        else:
+            models, which = self._constant(d2t), np.zeros(size, dtype=np.int64)
+            kinds = [models]
         if self._lab.subject.protocol == "decoder":
             from specsim.validation.conformance.checks.decoder import DecoderModels
 
+            prompts = np.zeros((size, 3), dtype=np.int64)
+            prompts[:, -1] = which
             emitted, _ = caller.decode(
-                DecoderModels(caller, models, d2t),
-                np.zeros((size, 3), dtype=np.int64),
-                self._written,
-                options=options,
-                **seed,
+                DecoderModels(caller, models, d2t), prompts, self._written, options=options, **seed
             )
             temperatures = np.repeat(temperatures, options.get("samples", 1))
             there = emitted >= 0
         else:
-            which = np.zeros(size, dtype=np.int64)
             _, emitted, lengths = caller.draft_and_verify(
-                Models(caller, [models], which, d2t), options=options, **seed
+                Models(caller, kinds, which, d2t), options=options, **seed
             )
             there = np.arange(emitted.shape[1]) < lengths[:, None]
+        if self._twice:
+            before = np.cumsum(emitted != 0, axis=1) - (emitted != 0)
+            there &= tested[which, : emitted.shape[1]] & (before == 0)
         found, masses = np.zeros(emitted.shape, dtype=np.int64), np.zeros(emitted.shape)
         row = np.nonzero(there)[0]
         found[there], masses[there] = self._seen(
@@ -245,6 +261,48 @@ class Setting:
             return found.reshape(size, -1), masses.reshape(size, -1)
         return found, masses
 
+    def _constant(self, d2t: Integers | None) -> Instance:
+        """Return models whose rows are always the same."""
+        target = self._rows(np.zeros(1, dtype=np.int64))
+        draft = self._certain(np.zeros(1, dtype=np.int64)) if self.tests else target.copy()
+        if d2t is not None:
+            draft[:, np.setdiff1d(np.arange(self.tokens), d2t)] = 0.0
+        return Instance(
+            name="constant rows",
+            target=target,
+            draft=draft / draft.sum(),
+            next_context=np.zeros((1, self.tokens), dtype=np.int64),
+            start=0,
+            draft_length=self._drafts,
+        )
+
+    def _tested_twice(self, rng: np.random.Generator) -> tuple[Instance, Integers, Bools]:
+        """Return models of texts of token 0 with two tests each, where they begin, and where the tests are.
+
+        The last of three tokens of a prompt decides which text follows. Behind another token no test is made.
+        """
+        long = self._drafts + 1
+        places = two_places(rng, np.full(self.tokens, self._drafts))
+        tested = (np.arange(long) == places[..., None]).any(axis=1)
+        # Contexts: in the prompt, by text and place, and at the end.
+        begin, end = 3 + long * np.arange(self.tokens), 3 + tested.size
+        following = np.full((end + 1, self.tokens), end)
+        following[0], following[1], following[2] = 1, 2, begin
+        inside = begin[:, None] + np.arange(self._drafts)
+        following[inside, 0] = inside + 1
+        draft = self._certain(np.zeros(end + 1, dtype=np.int64))
+        target = draft.copy()
+        target[3:end][tested.ravel()] = self._rows(np.zeros(1, dtype=np.int64))
+        models = Instance(
+            name="two tests",
+            target=target,
+            draft=draft,
+            next_context=following,
+            start=0,
+            draft_length=self._drafts,
+        )
+        return models, begin, tested
+
     def _verified(self, seeds: Integers) -> tuple[Integers, Floats]:
         """Call a step whose drafts are certain, and accepted up to a place where the token is drawn."""
         rng, options, temperatures, seed = self._call(seeds)
@@ -252,14 +310,17 @@ class Setting:
         every, counts = np.arange(size), np.full(size, drafts)
         if "draft_lengths" in self.names:
             counts = options["draft_lengths"] = rng.integers(int(self.tests), drafts + 1, size=size)
-        place = rng.integers(0, counts if self.tests else counts + 1)
+        places = rng.integers(0, counts if self.tests else counts + 1)[:, None]
+        if self._twice:
+            places = two_places(rng, counts)
         # An accepted end of text would end the row before its place.
         ids = np.setdiff1d(options.get("d2t", np.arange(self.tokens)), [options.get("eos", -1)])
         drafted = rng.choice(ids, size=(size, drafts))
-        tested = drafted[every, np.minimum(place, drafts - 1)]
+        tested = [drafted[every, np.minimum(place, drafts - 1)] for place in places.T]
         draft = self._certain(drafted)
         target = np.concatenate([draft, np.tile(self._row, (size, 1, 1))], axis=1)
-        target[every, place] = self._rows(tested)
+        for place, token in zip(places.T, tested, strict=True):
+            target[every, place] = self._rows(token)
         drafted, target, draft = padded(counts, drafted, target, draft)
         if "d2t" in options:
             draft = draft[..., options["d2t"]]
@@ -267,7 +328,11 @@ class Setting:
         emitted, lengths = self._caller.step(
             target, None if rowless else draft, drafted, options=options, dtype=self.dtype, **seed
         )
-        return self._at_place(emitted, lengths, place, place, tested, temperatures, drafts + 1)
+        found, masses = np.zeros((2, size, drafts + 1))
+        for place, token in zip(places.T, tested, strict=True):
+            at = self._at_place(emitted, lengths, place, place, token, temperatures, drafts + 1)
+            found, masses = np.maximum(found, at[0]), np.maximum(masses, at[1])
+        return found.astype(np.int64), masses
 
     def _walked(self, seeds: Integers) -> tuple[Integers, Floats]:
         """Call a tree of chains in which the token is drawn at one node; places are the numbers of nodes.

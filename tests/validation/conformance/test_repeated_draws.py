@@ -6,10 +6,13 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.kill_matrix import judge_mutant
 from benchmarks.zoo.controls_step import ratio_step
+from benchmarks.zoo.model import get_mutants
 from specsim.testing import Subject, check_sampler
 from specsim.validation.conformance.calling import ContractError
 from specsim.validation.conformance.repeated_draws import FAR, DrawsProbe, many_seeds
+from specsim.validation.conformance.repeated_settings import two_places
 
 TOKENS, PLACES, ROWS = 64, 3, 4
 
@@ -186,3 +189,29 @@ def test_check__looks_at_options(option):
     report = check_sampler(subject, effort="quick", only=["repeated-draws"])
     assert report.verdict.value == "not independent"
     assert f"with {option}" in report.diagnosis.cause
+
+
+@pytest.mark.parametrize(
+    ("mutant", "places"),
+    [
+        ("coins-of-eight-places", 8),
+        ("round-coins-of-ten-places", 10),
+        pytest.param("decoder-coins-of-eight-places", 8, marks=pytest.mark.slow),
+    ],
+)
+def test_coins_that_late_places_of_a_draft_use_again__are_found(mutant, places):
+    outcome = judge_mutant(get_mutants([mutant])[0], effort="quick")
+    assert outcome.killed
+    assert f"in the same call, {places} places later" in outcome.checks[0].looks_like[0]
+
+
+def test_two_places__are_at_all_distances_within_their_draft():
+    counts = np.repeat([1, 2, 16], 2000)
+    first, second = two_places(np.random.default_rng(1), counts).T
+    assert (first >= 0).all()
+    assert (second < counts).all()
+    assert ((second - first)[counts == 1] == 0).all()
+    assert ((second - first)[counts == 2] == 1).all()
+    _, often = np.unique((second - first)[counts == 16], return_counts=True)
+    assert len(often) == 15
+    assert often.min() > 80

@@ -197,7 +197,7 @@ class Statistical:
         return own >= best - math.log(FITS)
 
     def where_wrong(self) -> str:
-        """Return where all evidence is, if it is in one place: a level and some tokens, or a part of the whole.
+        """Return where all evidence is, if in one place: a level and some tokens, or a part of the whole.
 
         Of several ways to split by levels, the first that names so few.
         """

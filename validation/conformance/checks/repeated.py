@@ -17,7 +17,16 @@ from specsim.validation.conformance.checks.base import Statistical, check, lossl
 from specsim.validation.conformance.laboratory import Laboratory
 from specsim.validation.conformance.probes import ProbeGroup
 from specsim.validation.conformance.repeated_draws import FEW_FAR, TIMES, DrawsProbe, many_seeds
-from specsim.validation.conformance.repeated_settings import NARROW, ROWS, WIDE, Setting, options_of, sizes_of
+from specsim.validation.conformance.repeated_settings import (
+    LONG,
+    NARROW,
+    ROWS,
+    WIDE,
+    Setting,
+    long_drafts,
+    options_of,
+    sizes_of,
+)
 from specsim.validation.conformance.results import Deviation
 from specsim.validation.conformance.subjects import PROTOCOLS, Subject
 
@@ -28,7 +37,7 @@ NEAR = {"quick": (160, 1536), "standard": (320, 4096), "deep": (640, 8192)}
 NEAR_WITH_OPTIONS, NEAR_BY_ROW, NEAR_AT_SIZES, NEAR_OF_TESTS = (60, 256), (400, 512), (24, 48), (60, 256)
 #: The same on a wide vocabulary in a type of 16 bits, whose sums and uniforms may leave few tokens.
 NEAR_IN_NARROW = (200, 1024)
-#: With options, seeds where one place of a row is drawn, divided by those where all are.
+#: With options, seeds where one place of a row is drawn, or two, divided by those where all are.
 FEWER = 3
 
 
@@ -114,10 +123,10 @@ def _repeated(lab: Laboratory) -> RepeatedDraws:
 
 def _seeds(lab: Laboratory, rng: np.random.Generator, setting: Setting) -> Integers:
     """Return the seeds of a setting; where all places of a row are drawn, and not one, fewer say as much."""
-    times = TIMES if setting.one_place else 1
+    times = TIMES if setting.few_places else 1
     if not setting.words:
         near, most = NEAR.get(lab.effort.name, NEAR["quick"])
-        return many_seeds(rng, near if setting.one_place else near // 2, most, times=times)
+        return many_seeds(rng, near if setting.few_places else near // 2, most, times=times)
     near, most = NEAR_WITH_OPTIONS
     if setting.tests or setting.sizes:
         near, most = NEAR_OF_TESTS if setting.tests else NEAR_AT_SIZES
@@ -125,7 +134,7 @@ def _seeds(lab: Laboratory, rng: np.random.Generator, setting: Setting) -> Integ
             near, most = NEAR_IN_NARROW
     elif setting.by_row:
         near, most = NEAR_BY_ROW
-    if not setting.one_place:
+    if not setting.few_places:
         near, most = near // FEWER, most // FEWER
     far = () if setting.tests or setting.sizes else FEW_FAR
     return many_seeds(rng, near, most, far=far, times=times)
@@ -151,8 +160,7 @@ def _settings(lab: Laboratory, caller: Caller) -> list[Setting]:
         return found
     tested = [Setting(lab, caller, [name], tests=True) for name in without_seeds]
     found += [Setting(lab, caller, tests=True), *(setting for setting in tested if setting.names)]
-    longer = [name for name in sizes if name.startswith("drafts")]
-    return found + [Setting(lab, caller, sizes=[name], tests=True) for name in longer]
+    return found + ([Setting(lab, caller, sizes=[LONG], tests=True)] if long_drafts(lab.subject) else [])
 
 
 CHECKS = (_repeated,)
