@@ -205,9 +205,11 @@ class Statistical:
         several = len({look.tokens for look in self.looks} - {""}) > 1
         by_level = (look.wrong_level() for look in self.looks if look.levels)
         level = next(filter(None, by_level), "")
-        found = [level, wrong.pop() if several and len(wrong) == 1 else ""]
-        if any(found):
-            return f"only {', '.join(filter(None, found))}"
+        tokens = wrong.pop() if several and len(wrong) == 1 else ""
+        if level and tokens and tokens.rstrip("s") not in level:
+            return f"only {level}, {tokens}"
+        if level or tokens:
+            return f"only {level or tokens}"
         places = {look.place for look in self._wrong()}
         others = {look.place for look in self.looks} - places - {""}
         return f"only {places.pop()}" if others and len(places) == 1 and "" not in places else ""
