@@ -318,32 +318,38 @@ def pairs_script(
     case: Case,
     *,
     cause: str,
-    apart: str,
-    distance: int,
+    seeds: int,
+    rows: int,
     expected: float,
     calls: int,
 ) -> str:
     """Return the script that counts how often two first tokens that must be independent are equal.
 
-    apart: ``"rows"`` of a call, or calls under two ``"seeds"``.
-    distance: between them.
+    seeds, rows: of the later one, less those of the earlier one.
+    expected: how often equal ones are if they are independent.
+    calls: enough to see it.
     """
     before, body = call_lines(subject, case)
-    if apart == "rows":
-        count = [*body, f"    equal.append(tokens[0, 0] == tokens[{distance}, 0])"]
+    earlier, later = max(0, -rows), max(0, rows)
+    if seeds:
+        again = [line.replace(", seed", f", seed + {seeds}") for line in body]
+        count = [
+            *body,
+            f"    first = tokens[{earlier}, 0]",
+            *again,
+            f"    equal.append(tokens[{later}, 0] == first)",
+        ]
+        words = f"row {earlier} under seed s and row {later} under seed s + {seeds}"
     else:
-        again = [line.replace(", seed", f", seed + {distance}") for line in body]
-        count = [*body, "    first = tokens[0, 0]", *again, "    equal.append(tokens[0, 0] == first)"]
-    words = (
-        f"rows 0 and {distance} of a call" if apart == "rows" else f"calls with seeds s and s + {distance}"
-    )
+        count = [*body, f"    equal.append(tokens[{earlier}, 0] == tokens[{later}, 0])"]
+        words = f"rows {earlier} and {later} of a call"
+    step = max(1, 2 * seeds)
     return "\n".join(
         [
             *opening(subject, imports, case, cause),
             *before,
             "rng, equal = np.random.default_rng(0), []",
-            f"for seed in range(0, {calls * 2 * distance if apart == 'seeds' else calls}"
-            f"{f', {2 * distance}' if apart == 'seeds' else ''}):",
+            f"for seed in range(0, {calls * step}, {step}):",
             *count,
             f"share, expected = np.mean(equal), {expected!r}",
             "z = (share - expected) / np.sqrt(expected * (1 - expected) / len(equal))",

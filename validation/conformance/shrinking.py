@@ -21,6 +21,7 @@ from specsim.validation.conformance.calling import (
     SubjectError,
     tree_depths,
 )
+from specsim.validation.conformance.checks.repeated import RepeatedDraws
 from specsim.validation.conformance.filters import filtered, of_draft
 from specsim.validation.conformance.instances import digits, number
 from specsim.validation.conformance.laboratory import Laboratory
@@ -120,9 +121,8 @@ class _Search:
             name = next(
                 check.name for check in failed if check.kind == "independence"
             )  # the diagnosis' own first
-            if name in ("seed-collisions", "repeated-draws"):
-                return None  # The report says which seeds, rows and places.
-            return self._pairs("seeds" if name == "seed-independence" else "rows", name)
+            # Of other places, and of seeds by chance, the report says which they are.
+            return self._pairs(name)
         if "output" in kinds:
             found = next(check for check in failed if check.kind == "output")
             return None if found.name == "repeated-draws" else self._law(found)
@@ -344,40 +344,45 @@ class _Search:
                     return Script(text=made, sizes=small.sizes)
         return None
 
-    def _pairs(self, apart: str, name: str) -> Script | None:
-        """Look for two calls, or two rows of a call, that are equal too often."""
-        if self.subject.protocol == "tree" or (apart == "rows" and self.subject.protocol == "decoder"):
+    def _pairs(self, name: str) -> Script | None:
+        """Look for first tokens that are equal too often, in two rows of a call or under two seeds."""
+        if self.subject.protocol == "tree":
             return None
-        limit = self.subject.max_batch or 64
-        # The draft is certain, so that it shares nothing.
-        target, draft = np.full((2, 2), 0.5), np.array([[1.0, 0.0]])
-        if self.subject.protocol == "decoder":
-            target = draft = np.full((4, 2), 0.5)
-        for batch, distance in (
-            ((1, 1), (1, 2)) if apart == "seeds" else ((2, 1), (3, 2), (5, 4), (9, 8), (64, 32))
-        ):
-            if batch > limit:
+        for seeds, rows in self._ways(name):
+            batch = abs(rows) + 1
+            if batch > (self.subject.max_batch or batch) or (rows and self.subject.protocol == "decoder"):
                 continue
+            # The draft is certain, so that it shares nothing.
+            target, draft = np.full((2, 2), 0.5), np.array([[1.0, 0.0]])
+            if self.subject.protocol == "decoder":
+                target = draft = np.full((4, 2), 0.5)
             tiles = [np.tile(x, (batch, 1, 1)) for x in (target, draft)]
             case = Case(target=tiles[0], draft=tiles[1], law=tiles[0], drawn=tiles[1])
             equal = []
             for turn in range(400):
                 if self.caller.out_of_time():
                     break
-                tokens = self._one(case, 2 * distance * turn if apart == "seeds" else turn)[1]
-                other = (
-                    self._one(case, 2 * distance * turn + distance)[1][0]
-                    if apart == "seeds"
-                    else tokens[distance]
-                )
-                equal.append(tokens[0, 0] == other[0])
+                seed = turn * max(1, 2 * seeds)
+                earlier = later = self._one(case, seed)[1]
+                if seeds:
+                    later = self._one(case, seed + seeds)[1]
+                equal.append(earlier[max(0, -rows), 0] == later[max(0, rows), 0])
             if len(equal) > 50 and abs(np.mean(equal) - 0.5) > 8 * 0.5 / math.sqrt(len(equal)):
                 made = scripts.pairs_script(
-                    self.subject, self.imports, case, cause=name, apart=apart, distance=distance,
+                    self.subject, self.imports, case, cause=name, seeds=seeds, rows=rows,
                     expected=0.5, calls=len(equal),
                 )  # fmt: skip
                 return Script(text=made, sizes=_decoder_sizes(self.subject.protocol, case))
         return None
+
+    def _ways(self, name: str) -> list[tuple[int, int]]:
+        """Return by how much seeds and rows may differ that share random numbers."""
+        if name == "batch-independence":
+            return [(0, 1), (0, 2), (0, 4), (0, 8), (0, 32)]
+        if name == "seed-independence":
+            return [(1, 0), (2, 0), (1, 1), (1, -1), (2**16, 0), (2**32, 0)]
+        check = self.lab.kept(f"check {name}")
+        return check.shared_rows() if isinstance(check, RepeatedDraws) else []
 
     def _contract(self, kind: str, check: CheckResult) -> Script | None:
         if self.subject.protocol != "step":

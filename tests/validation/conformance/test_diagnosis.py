@@ -100,6 +100,19 @@ def same_seed(target, draft, drafted, seed):
 def no_seed(target, draft, drafted, seed):
     return ratio(target, draft, drafted, None)
 
+def by_row(target, draft, drafted, words):
+    rows = [ratio(*(x[b : b + 1] for x in (target, draft, drafted)), word) for b, word in enumerate(words)]
+    return np.concatenate([tokens for tokens, _ in rows]), np.concatenate([lengths for _, lengths in rows])
+
+def seed_plus_row(target, draft, drafted, seed):
+    return by_row(target, draft, drafted, [seed + b for b in range(len(drafted))])
+
+def seed_plus_many_rows(target, draft, drafted, seed):
+    return by_row(target, draft, drafted, [seed + 1000 * b for b in range(len(drafted))])
+
+def seed_of_32_bits(target, draft, drafted, seed):
+    return ratio(target, draft, drafted, seed & 0xFFFFFFFF)
+
 def nothing(target, draft, drafted, seed):
     return None
 
@@ -130,6 +143,21 @@ CASES = {
         "fresh uniform",
     ),
     "one_coin_match": (None, ("joint-law",), Verdict.BIASED, "one uniform inverts", "for each position"),
+    "seed_plus_row": (None, ("seed-independence",), Verdict.DEPENDENT, "the sum of the call's seed", "pair"),
+    "seed_plus_many_rows": (
+        None,
+        ("repeated-draws",),
+        Verdict.DEPENDENT,
+        "under a seed 1,000 larger, 1 row earlier",
+        "do not calculate with seeds",
+    ),
+    "seed_of_32_bits": (
+        None,
+        ("seed-independence",),
+        Verdict.DEPENDENT,
+        "some bits of the seed change nothing",
+        "refuse a seed that is too wide",
+    ),
     "same_seed": (
         None,
         ("seed-independence",),

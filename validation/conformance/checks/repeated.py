@@ -83,6 +83,11 @@ class RepeatedDraws(Statistical):
         found.sort(key=lambda each: -each[0])
         return tuple(f"{f'with {part.name}, ' if part.name else ''}{words}" for _, part, words in found[:1])
 
+    def shared_rows(self) -> list[tuple[int, int]]:
+        """Return by how much seeds and rows differ in the most telling ways that are of one place."""
+        ways = [way for part in self._done() for way in part.ways()[:3] if not way.places]
+        return [(way.seeds, way.rows) for way in sorted(ways, key=lambda way: -way.log_e)[:5]]
+
     def deviations(self, alpha: float, count: int = 4) -> tuple[Deviation, ...]:
         """Return nothing: what was seen is in `looks_like`."""
         return ()
