@@ -27,8 +27,8 @@ LONG = "drafts of 16"
 SIZES = {"many rows": 130, LONG: 16, WIDE: 2048, "texts of 150 tokens": 150}
 #: Types of 16 bits.
 NARROW = ("float16", "bfloat16")
-#: Rows of calls in which tests are looked at; of a decoder, whose rows have one at every place.
-TESTED, TESTED_TEXTS = 64, 16
+#: Rows of calls in which tests are looked at; of a decoder, whose rows have one at every place, or two.
+TESTED, TESTED_TEXTS, TESTED_TWICE = 64, 16, 32
 #: Children of the root of a tree, each of which begins a chain of so many nodes.
 CHILDREN, LEVELS = 8, 4
 #: Where filters are given, a token's probability at the temperature divided by that of the next likelier one;
@@ -116,7 +116,9 @@ class Setting:
         if "texts of 150 tokens" in sizes:
             rows = FEW_ROWS
         if tests:
-            rows = TESTED_TEXTS if subject.protocol == "decoder" and LONG not in sizes else TESTED
+            rows = TESTED
+            if subject.protocol == "decoder":
+                rows = TESTED_TWICE if LONG in sizes else TESTED_TEXTS
         self.size = min(subject.max_batch or rows, rows)
         if subject.protocol == "step" and LONG not in sizes:
             drafts = DRAFTS
