@@ -11,7 +11,7 @@ from specsim.validation.conformance.text_combinations import TextCombinations, t
 #: Rows for each pair, at least, if a call were for one pair alone.
 ROWS = 150
 #: The same of texts, which take longer, and texts in all.
-TEXTS, ALL_TEXTS = 30, 600
+TEXTS, ALL_TEXTS = 30, 1500
 
 
 def _why_not(subject: Subject) -> str:
