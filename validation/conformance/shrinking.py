@@ -38,6 +38,9 @@ SHAPES = ((-1, 0, 0), (-1, 0, 0, 0), (-1, 0, 1), (-1, 0, 0, 1))
 LOOKS = (1024, 8192, 65_536)
 #: Probability of one false find over all that is tried.
 LEVEL = 1e-9
+#: Pairs of calls that are compared for one way of sharing random numbers, and after how many it is given up
+#: if nothing is seen.
+TURNS, FEW_TURNS = 400, 60
 #: Calls of a script, at most, and seconds that the search takes.
 MOST_CALLS, SECONDS = 20_000, 15.0
 
@@ -359,7 +362,7 @@ class _Search:
             tiles = [np.tile(x, (batch, 1, 1)) for x in (target, draft)]
             case = Case(target=tiles[0], draft=tiles[1], law=tiles[0], drawn=tiles[1])
             equal = []
-            for turn in range(400):
+            for turn in range(TURNS):
                 if self.caller.out_of_time():
                     break
                 seed = turn * max(1, 2 * seeds)
@@ -367,7 +370,9 @@ class _Search:
                 if seeds:
                     later = self._one(case, seed + seeds)[1]
                 equal.append(earlier[max(0, -rows), 0] == later[max(0, rows), 0])
-            if len(equal) > 50 and abs(np.mean(equal) - 0.5) > 8 * 0.5 / math.sqrt(len(equal)):
+                if turn == FEW_TURNS and abs(np.mean(equal) - 0.5) < 0.5 / math.sqrt(turn):
+                    break
+            if len(equal) > FEW_TURNS and abs(np.mean(equal) - 0.5) > 8 * 0.5 / math.sqrt(len(equal)):
                 made = scripts.pairs_script(
                     self.subject, self.imports, case, cause=name, seeds=seeds, rows=rows,
                     expected=0.5, calls=len(equal),
