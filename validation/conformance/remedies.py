@@ -242,8 +242,8 @@ BY_CHECK = {
     ),
     "chosen-lengths": (
         "drafts whose length the sampler chooses are verified wrongly",
-        "choose the length before the next token is drawn, or verify the token that was drawn; after a"
-        " shorter draft the bonus token has the row behind it",
+        "choose the length before the next token is drawn, or verify the token that was drawn; take the"
+        " bonus token of a shorter draft from the target row after its last token",
     ),
     "whole-prefix": (
         "tokens depend on something else than the whole text before them",

@@ -124,7 +124,7 @@ class _Search:
             name = next(
                 check.name for check in failed if check.kind == "independence"
             )  # the diagnosis' own first
-            # Of other places, and of seeds by chance, the report says which they are.
+            # There is none for other places, or seeds that are the same by chance: the report names them.
             return self._pairs(name)
         if "output" in kinds:
             found = next(check for check in failed if check.kind == "output")

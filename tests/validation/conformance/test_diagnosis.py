@@ -32,15 +32,15 @@ def inverse(rows, coins):
     found = (sums <= coins[..., None] * sums[..., -1:]).sum(axis=-1)
     return np.minimum(found, rows.shape[-1] - 1 - np.argmax(rows[..., ::-1] > 0, axis=-1))
 
-def ratio(target, draft, drafted, seed, read=None, replace=None):
+def ratio(target, draft, drafted, seed, read=None, replace=None, tested=None):
     rng = np.random.default_rng(seed)
     batch, length = drafted.shape
     rows, tokens = np.arange(batch), np.zeros((batch, length + 1), dtype=np.int64)
     lengths, alive = np.full(batch, length + 1), np.ones(batch, dtype=bool)
-    divisor = draft if read is None else read(draft)
+    divisor, tested = draft if read is None else read(draft), target if tested is None else tested
     for i in range(length):
         token, coin = drafted[:, i], rng.random(batch)
-        accepted = coin * divisor[rows, i, token] < target[rows, i, token]
+        accepted = coin * divisor[rows, i, token] < tested[rows, i, token]
         weights = np.maximum(target[:, i] - divisor[:, i], 0.0)
         weights = np.where(weights.sum(axis=1, keepdims=True) > 0, weights, target[:, i])
         last = inverse(weights, rng.random(batch)) if replace is None else replace(weights, coin, rng)
@@ -81,6 +81,10 @@ def stale(target, draft, drafted, seed):
 
 def thirteen(target, draft, drafted, seed):
     return ratio(target, draft, drafted, seed, read=np.sqrt if drafted.shape[1] == 13 else None)
+
+def floored(target, draft, drafted, seed):
+    least = 0.02 * target.max(axis=-1, keepdims=True)
+    return ratio(target, draft, drafted, seed, tested=np.maximum(target, least))
 
 def bonus_before(models, prompts, new_tokens, seed):
     rng, text, wanted = np.random.default_rng(seed), np.asarray(prompts), new_tokens
@@ -222,11 +226,8 @@ UNKNOWN = {
         ("joint-law", "acceptance", "equal-rows", "batch-rows"),
         "uses another row's data",
     ),
-    "thirteen": (
-        None,
-        ("joint-law", "sizes"),
-        "of the vocabulary: only drafts of 13, tokens at drafted places",
-    ),
+    "thirteen": (None, ("joint-law", "sizes"), "of the vocabulary: only drafts of 13"),
+    "floored": (None, ("joint-law",), "; tokens that the target gives probability 0 are emitted"),
     "bonus_before": (None, ("joint-law", "transitions"), "the first tokens of a text are right, later ones"),
 }
 

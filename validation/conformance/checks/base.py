@@ -99,7 +99,7 @@ class Look:
         sizes = outside.sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
         if unlike - 0.5 * (counts.shape[1] - 1) * float(sizes.sum()) < math.log(FITS):
             return ""
-        return self.levels[wrong[0]]
+        return f"only {self.levels[wrong[0]]}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -197,19 +197,17 @@ class Statistical:
         return own >= best - math.log(FITS)
 
     def where_wrong(self) -> str:
-        """Return where all evidence is, if in one place: a level and some tokens, or a part of the whole.
+        """Return where all evidence is, if it is in one place: a level, some tokens, a part of the whole.
 
         Of several ways to split by levels, the first that names so few.
         """
-        wrong = {look.tokens for look in self._wrong()} - {""}
-        several = len({look.tokens for look in self.looks} - {""}) > 1
         by_level = (look.wrong_level() for look in self.looks if look.levels)
         level = next(filter(None, by_level), "")
-        tokens = wrong.pop() if several and len(wrong) == 1 else ""
-        if level and tokens and tokens.rstrip("s") not in level:
-            return f"only {level}, {tokens}"
-        if level or tokens:
-            return f"only {level or tokens}"
+        if level:
+            return level
+        wrong = {look.tokens for look in self._wrong()} - {""}
+        if len(wrong) == 1 and len({look.tokens for look in self.looks} - {""}) > 1:
+            return f"only {wrong.pop()}"
         places = {look.place for look in self._wrong()}
         others = {look.place for look in self.looks} - places - {""}
         return f"only {places.pop()}" if others and len(places) == 1 and "" not in places else ""
