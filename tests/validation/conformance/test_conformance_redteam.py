@@ -219,6 +219,7 @@ def seldom_wrong(mutants):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", seldom_wrong(MUTANTS))
 def test_seldom_wrong_sampler__is_explained(mutant):
     """Under an even seed, too, and without a declared rule."""
